@@ -1,0 +1,1 @@
+//! Declarative tenant manager for the CrystalQore platform and its FusionPBX servers.
