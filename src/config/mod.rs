@@ -1,0 +1,195 @@
+//! `tenantd.yaml`: where things are and what is allowed. It holds no secret, only where each one is kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::model::{InstanceKey, MaxUsers};
+
+/// The configuration, checked and with defaults filled in. Relative paths are already resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    pub database: DatabaseConfig,
+    pub tenants_dir: PathBuf,
+    pub instances: BTreeMap<InstanceKey, InstanceConfig>,
+    pub defaults: Defaults,
+    pub tier: Tier,
+    pub deletion: Deletion,
+    pub limits: Limits,
+    pub daemon: DaemonConfig,
+    pub cross_tenant: AllowedSharing,
+}
+
+/// `database_url` and its companions.
+#[derive(Clone, Debug)]
+pub enum DatabaseConfig {
+    /// `sqlite:///path`
+    Sqlite { path: PathBuf },
+    /// `postgres://user@host:port/name?sslmode=…`
+    Postgres {
+        /// Without a password.
+        url: Url,
+        password: Option<SecretSource>,
+        /// Trust these certificates instead of the system's.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// Where a secret is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A systemd credential: a file of this name below `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    File(PathBuf),
+    Env(String),
+}
+
+/// A FusionPBX server.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    pub key: InstanceKey,
+    pub url: Url,
+    /// `user@domain` of a superadmin account.
+    pub username: String,
+    pub password: SecretSource,
+    pub tls: TlsTrust,
+    /// Parallel sign-ins, 1 to 16; more than 4 gained nothing where it was measured.
+    pub sessions: usize,
+    /// One request's time, from connecting to the last byte.
+    pub timeout: Duration,
+    /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
+    pub allow_plaintext: bool,
+}
+
+/// Whom to believe on the other end of a TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsTrust {
+    SystemRoots,
+    CaFile(PathBuf),
+    /// SHA-256 of the server's certificate.
+    Fingerprint([u8; 32]),
+}
+
+/// What a tenant gets that does not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Minutes.
+    pub session_timeout: u32,
+    pub max_users: MaxUsers,
+}
+
+/// What the deployment's licence allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    pub name: String,
+    pub max_users_per_tenant: Option<u32>,
+    pub max_pbx_instances: Option<u32>,
+    pub max_tenants: Option<u32>,
+}
+
+/// How a tenant whose file is gone comes to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub mode: DeletionMode,
+    /// Days that a disabled tenant is kept.
+    pub retention_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionMode {
+    /// Held until a person approves it.
+    Approve,
+    /// Done when every other condition holds.
+    Automatic,
+    Never,
+}
+
+impl DeletionMode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Automatic => "automatic",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// How many tenants one rolling day may lose. The larger of count and percent holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tenants removed because their file is gone, or deleted. Default: 1 and 10 %.
+    pub removals: Limit,
+    /// Tenants disabled by `enabled: false`. Default: 3 and 20 %.
+    pub disables: Limit,
+    /// Tenants created in one pass. Default: no limit.
+    pub creates: Option<Limit>,
+    /// Tenants updated, renamed or moved in one pass. Default: no limit.
+    pub updates: Option<Limit>,
+}
+
+/// `max(count, percent of the managed tenants)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub count: u32,
+    /// 0 to 100.
+    pub percent: u32,
+}
+
+/// How the daemon paces itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// Between passes when nothing wakes it. Default 5 min.
+    pub interval: Duration,
+    /// The directory must have been quiet this long before a pass. Default 500 ms.
+    pub quiet: Duration,
+    /// A pass is not put off longer than this, however busy the directory. Default 10 s.
+    pub quiet_max: Duration,
+    /// All per-domain settings are compared once in this time. Default 1 h.
+    pub settings_cycle: Duration,
+}
+
+/// Which kinds of sharing between tenants the deployment allows. Default: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedSharing {
+    pub presence: bool,
+    pub contacts: bool,
+    pub chat: bool,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { session_timeout: 60, max_users: MaxUsers::Unlimited }
+    }
+}
+
+impl Default for Deletion {
+    fn default() -> Self {
+        Self { mode: DeletionMode::Approve, retention_days: 30 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            removals: Limit { count: 1, percent: 10 },
+            disables: Limit { count: 3, percent: 20 },
+            creates: None,
+            updates: None,
+        }
+    }
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(300),
+            quiet: Duration::from_millis(500),
+            quiet_max: Duration::from_secs(10),
+            settings_cycle: Duration::from_secs(3600),
+        }
+    }
+}

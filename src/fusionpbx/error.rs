@@ -1,0 +1,125 @@
+use std::fmt;
+use std::time::Duration;
+
+/// A request to a PBX that did not give what was asked for.
+///
+/// It names the page and what the answer meant. It never holds a body, a cookie, a token or a form's values.
+#[derive(Debug)]
+pub struct PbxError {
+    /// What was being done, with its object: `read the domains`, `create the domain acme.example.com`.
+    pub operation: String,
+    /// Path of the page, without its query.
+    pub page: Option<String>,
+    /// HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    pub kind: PbxErrorKind,
+}
+
+/// What went wrong, as far as the caller must tell it apart.
+#[derive(Debug)]
+pub enum PbxErrorKind {
+    /// No connection, or none that answered in time, and nothing was changed.
+    Unreachable { detail: String },
+    /// The server's certificate is not the one that is trusted.
+    Certificate { detail: String },
+    /// User name or password was refused. Never retried: FusionPBX reports failed sign-ins to fail2ban.
+    CredentialsRejected,
+    /// The account may not see this page.
+    AccessDenied { permission: Option<&'static str> },
+    /// An answer of another form than this page gives: HTML for JSON, a page without its form, a login page
+    /// right after signing in.
+    UnexpectedPage { expected: &'static str, found: String },
+    /// A list whose rows do not add up to the total that the server names.
+    Incomplete { expected: usize, found: usize },
+    /// The server asked to be left alone (429 or 503 with `Retry-After`).
+    Busy { retry_after: Option<Duration> },
+    /// The server failed (5xx).
+    Server,
+    /// The form was refused with a text for people.
+    Refused { message: String },
+    /// A changing request was sent and its answer was lost: it may have been carried out.
+    OutcomeUnknown { detail: String },
+    /// A secret could not be read, or the client could not be set up.
+    Setup { detail: String },
+    /// Not tried: this instance failed too often just now.
+    CircuitOpen { retry_in: Duration, last: String },
+}
+
+impl PbxError {
+    pub fn new(operation: impl Into<String>, kind: PbxErrorKind) -> Self {
+        Self { operation: operation.into(), page: None, status: None, kind }
+    }
+
+    #[must_use]
+    pub fn on_page(mut self, page: impl Into<String>) -> Self {
+        self.page = Some(page.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Whether the same read may succeed when it is tried again shortly.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.kind,
+            PbxErrorKind::Unreachable { .. }
+                | PbxErrorKind::Incomplete { .. }
+                | PbxErrorKind::Busy { .. }
+                | PbxErrorKind::Server
+                | PbxErrorKind::UnexpectedPage { .. }
+        )
+    }
+}
+
+impl std::error::Error for PbxError {}
+
+impl fmt::Display for PbxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, page, status, kind } = self;
+        write!(f, "cannot {operation}: {kind}")?;
+        match (page, status) {
+            (Some(page), Some(status)) => write!(f, " ({page}, status {status})"),
+            (Some(page), None) => write!(f, " ({page})"),
+            (None, Some(status)) => write!(f, " (status {status})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for PbxErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { detail } => write!(f, "the server cannot be reached: {detail}"),
+            Self::Certificate { detail } => write!(f, "the server's certificate is not trusted: {detail}"),
+            Self::CredentialsRejected => f.write_str("the server rejected the user name or password"),
+            Self::AccessDenied { permission: Some(permission) } => {
+                write!(f, "access denied; the account's group lacks the permission `{permission}`")
+            }
+            Self::AccessDenied { permission: None } => f.write_str("access denied"),
+            Self::UnexpectedPage { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::Incomplete { expected, found } => {
+                write!(f, "the list is incomplete: the server names {expected} rows, {found} were read")
+            }
+            Self::Busy { retry_after: Some(after) } => {
+                write!(f, "the server asks to wait {} s", after.as_secs())
+            }
+            Self::Busy { retry_after: None } => f.write_str("the server is busy"),
+            Self::Server => f.write_str("the server failed"),
+            Self::Refused { message } => write!(f, "the server refused it: {message}"),
+            Self::OutcomeUnknown { detail } => {
+                write!(
+                    f,
+                    "the request was sent and its answer was lost ({detail}); it may have been carried out"
+                )
+            }
+            Self::Setup { detail } => f.write_str(detail),
+            Self::CircuitOpen { retry_in, last } => {
+                write!(f, "not tried for another {} s, because it failed before: {last}", retry_in.as_secs())
+            }
+        }
+    }
+}

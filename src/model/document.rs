@@ -1,0 +1,108 @@
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use super::{MaxUsers, Tenant, TenantKey, TenantRecord};
+
+/// A tenant in canonical form: what the preview shows and what `import` writes.
+///
+/// The order of the fields is the order of the lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantDocument {
+    pub name: String,
+    pub domain: String,
+    pub pbx_instance: String,
+    pub enabled: bool,
+    pub session_timeout: u32,
+    pub max_users: DocumentMaxUsers,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pbx_settings: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cross_tenant: BTreeMap<&'static str, Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<&'static str>,
+}
+
+/// `max_users` as it stands in YAML: a number, or the word `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum DocumentMaxUsers {
+    Number(u32),
+    Word(&'static str),
+}
+
+impl From<MaxUsers> for DocumentMaxUsers {
+    fn from(max: MaxUsers) -> Self {
+        match max {
+            MaxUsers::Limited(n) => Self::Number(n),
+            MaxUsers::Unlimited => Self::Word("unlimited"),
+        }
+    }
+}
+
+fn shares(cross: &super::CrossTenant) -> BTreeMap<&'static str, Vec<String>> {
+    cross
+        .kinds()
+        .into_iter()
+        .filter(|(_, with)| !with.is_empty())
+        .map(|(kind, with)| (kind, with.iter().map(TenantKey::to_string).collect()))
+        .collect()
+}
+
+impl From<&Tenant> for TenantDocument {
+    fn from(tenant: &Tenant) -> Self {
+        let Tenant {
+            key: _,
+            name,
+            domain,
+            instance,
+            enabled,
+            session_timeout,
+            max_users,
+            protected,
+            pbx_settings,
+            cross_tenant,
+            previously: _,
+            adopt: _,
+            drift,
+            accept: _,
+        } = tenant;
+        Self {
+            name: name.clone(),
+            domain: domain.to_string(),
+            pbx_instance: instance.to_string(),
+            enabled: *enabled,
+            session_timeout: *session_timeout,
+            max_users: (*max_users).into(),
+            protected: *protected,
+            pbx_settings: pbx_settings
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+            cross_tenant: shares(cross_tenant),
+            drift: (*drift != Default::default()).then_some(drift.as_str()),
+        }
+    }
+}
+
+impl From<&TenantRecord> for TenantDocument {
+    fn from(record: &TenantRecord) -> Self {
+        Self {
+            name: record.name.clone(),
+            domain: record.domain.to_string(),
+            pbx_instance: record.instance.to_string(),
+            enabled: record.enabled,
+            session_timeout: record.session_timeout,
+            max_users: record.max_users.into(),
+            protected: record.protected,
+            pbx_settings: record
+                .pbx_settings
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+            cross_tenant: shares(&record.cross_tenant),
+            drift: (record.drift != Default::default()).then_some(record.drift.as_str()),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The nouns: tenant, domain, instance, setting, secret. Values only, no I/O.
+
+mod desired;
+mod document;
+mod domain;
+mod instance;
+mod observed;
+mod pbx;
+mod recorded;
+mod secret;
+mod setting;
+mod tenant;
+
+pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
+pub use document::TenantDocument;
+pub use domain::{DomainError, DomainName};
+pub use instance::{InstanceKey, InstanceKeyError};
+pub use observed::{DomainState, InstanceView, Observed};
+pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
+pub use recorded::{
+    Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Suspension,
+    TenantId, TenantRecord, Tombstone,
+};
+pub use secret::Secret;
+pub use setting::{SettingName, SettingNameError};
+pub use tenant::{
+    CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
+    TenantKey,
+};

@@ -1,0 +1,177 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, TenantKey,
+};
+
+/// The identity of a tenant in the database, the same through renames, moves and a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub Uuid);
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What keeps a disabled tenant's web users out, and what must come back when it is enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginLock {
+    /// The `domain.cidr.array` entry that matches nobody.
+    pub entry: SettingId,
+    /// Entries that were switched off, to be switched on again exactly as they were.
+    pub switched_off: BTreeSet<SettingId>,
+}
+
+/// A tenant as the database records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantRecord {
+    pub id: TenantId,
+    pub key: TenantKey,
+    pub name: String,
+    pub domain: DomainName,
+    pub instance: InstanceKey,
+    pub enabled: bool,
+    /// Minutes.
+    pub session_timeout: u32,
+    pub max_users: MaxUsers,
+    pub protected: bool,
+    pub pbx_settings: BTreeMap<SettingName, String>,
+    pub cross_tenant: CrossTenant,
+    pub drift: DriftPolicy,
+    pub domain_id: DomainId,
+    /// Whether the domain was once seen on the PBX as wanted; false while a creation is unfinished.
+    pub provisioned: bool,
+    /// When the database was told that this tenant is disabled.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// When the PBX was first seen to refuse this tenant, without a break since.
+    pub disable_confirmed_at: Option<DateTime<Utc>>,
+    /// Whether it was disabled because its file is gone (and not by `enabled: false`).
+    pub removed: bool,
+    pub login_lock: Option<LoginLock>,
+    /// Disabled by somebody else before it was imported: web sign-in was left as it was found.
+    pub lock_left_open: bool,
+    /// When its settings on the PBX were last compared, row by row.
+    pub settings_checked_at: Option<DateTime<Utc>>,
+    /// Hash of the last definition that was applied whole.
+    pub applied_hash: Option<String>,
+    /// Counts every change of the row; a plan made from an older one is stale.
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A domain that a tenant had on an instance before it moved away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerPlacement {
+    pub tenant: TenantId,
+    pub key: TenantKey,
+    pub instance: InstanceKey,
+    pub domain_id: DomainId,
+    pub domain: DomainName,
+    pub login_lock: Option<LoginLock>,
+    pub left_at: DateTime<Utc>,
+    /// When the old PBX was first seen to refuse it, without a break since.
+    pub disable_confirmed_at: Option<DateTime<Utc>>,
+}
+
+/// What remains of a deleted tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    pub tenant: TenantId,
+    pub key: TenantKey,
+    pub name: String,
+    pub domain: DomainName,
+    pub instance: InstanceKey,
+    pub domain_id: DomainId,
+    pub disabled_at: Option<DateTime<Utc>>,
+    pub deleted_at: DateTime<Utc>,
+    /// The archive that holds its data, where one was made.
+    pub archive: Option<String>,
+}
+
+/// A changing request that was begun and whose outcome is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenIntent {
+    pub id: i64,
+    pub tenant: Option<TenantId>,
+    pub key: TenantKey,
+    pub instance: Option<InstanceKey>,
+    pub action: String,
+    pub opened_at: DateTime<Utc>,
+}
+
+/// What counts against the removal limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RemovalKind {
+    /// Disabled because the file is gone.
+    FileGone,
+    /// Deleted from PBX and database.
+    Deleted,
+    /// Disabled by an explicit `enabled: false`.
+    Disabled,
+}
+
+impl RemovalKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FileGone => "file_gone",
+            Self::Deleted => "deleted",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// One removal within the rolling window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RemovalRecord {
+    pub tenant: TenantId,
+    pub kind: RemovalKind,
+    pub instance: InstanceKey,
+    pub at: DateTime<Utc>,
+}
+
+/// A person's word that lifts a hold, for a limited time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    pub id: i64,
+    /// Exactly this plan's removals, …
+    pub plan_id: Option<String>,
+    /// … or the deletion of this tenant.
+    pub deletion_of: Option<TenantKey>,
+    pub approved_by: String,
+    pub approved_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Work that a person has paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    pub id: i64,
+    pub key: Option<TenantKey>,
+    pub instance: Option<InstanceKey>,
+    pub until: DateTime<Utc>,
+    pub reason: String,
+    pub suspended_by: String,
+    pub suspended_at: DateTime<Utc>,
+}
+
+/// Everything the database knows that a plan depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    pub tenants: BTreeMap<TenantKey, TenantRecord>,
+    pub former: Vec<FormerPlacement>,
+    pub open_intents: Vec<OpenIntent>,
+    /// Removals within the window of the limits.
+    pub removals: Vec<RemovalRecord>,
+    pub approvals: Vec<Approval>,
+    pub suspensions: Vec<Suspension>,
+    /// Tenants with user sessions that are open now, and how many.
+    pub open_sessions: BTreeMap<TenantId, i64>,
+    /// Tenants whose data is archived and checked since they were disabled.
+    pub archived: BTreeSet<TenantId>,
+}
