@@ -4,6 +4,8 @@
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
 pub mod config;
+pub mod diff;
 pub mod fusionpbx;
 pub mod model;
+pub mod plan;
 pub mod store;

@@ -52,8 +52,8 @@ pub struct TenantRecord {
     pub disable_confirmed_at: Option<DateTime<Utc>>,
     /// Retention ends here; the database refuses an earlier deletion.
     pub deletable_from: Option<DateTime<Utc>>,
-    /// Whether it was disabled because its file is gone (and not by `enabled: false`).
-    pub removed: bool,
+    /// When its file was first seen to be gone; retention does not start earlier.
+    pub removed_at: Option<DateTime<Utc>>,
     pub login_lock: Option<LoginLock>,
     /// Disabled by somebody else before it was imported: web sign-in was left as it was found.
     pub lock_left_open: bool,

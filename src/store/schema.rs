@@ -22,7 +22,7 @@ diesel::table! {
         disabled_at -> Nullable<Timestamp>,
         disable_confirmed_at -> Nullable<Timestamp>,
         deletable_from -> Nullable<Timestamp>,
-        removed -> Bool,
+        removed_at -> Nullable<Timestamp>,
         login_lock_json -> Nullable<Text>,
         lock_left_open -> Bool,
         settings_checked_at -> Nullable<Timestamp>,

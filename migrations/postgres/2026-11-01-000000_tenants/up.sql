@@ -18,7 +18,7 @@ CREATE TABLE tenants (
     disabled_at TIMESTAMPTZ,
     disable_confirmed_at TIMESTAMPTZ,
     deletable_from TIMESTAMPTZ,
-    removed BOOLEAN NOT NULL,
+    removed_at TIMESTAMPTZ,
     login_lock_json TEXT,
     lock_left_open BOOLEAN NOT NULL,
     settings_checked_at TIMESTAMPTZ,

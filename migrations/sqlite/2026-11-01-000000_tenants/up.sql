@@ -18,7 +18,7 @@ CREATE TABLE tenants (
     disabled_at TIMESTAMP,
     disable_confirmed_at TIMESTAMP,
     deletable_from TIMESTAMP,
-    removed BOOLEAN NOT NULL CHECK (removed IN (0, 1)),
+    removed_at TIMESTAMP,
     login_lock_json TEXT,
     lock_left_open BOOLEAN NOT NULL CHECK (lock_left_open IN (0, 1)),
     settings_checked_at TIMESTAMP,
