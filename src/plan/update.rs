@@ -160,12 +160,7 @@ fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut
 }
 
 /// Recorded, and the instance does not have it: made again under the recorded identity.
-fn absent<'a>(
-    index: &Index<'a>,
-    tenant: &'a Tenant,
-    record: &'a TenantRecord,
-    draft: &mut Draft,
-) {
+fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, draft: &mut Draft) {
     let hold = |reason: String| Held {
         tenant: tenant.key.clone(),
         instance: record.instance.clone(),
