@@ -7,3 +7,4 @@ pub mod config;
 pub mod fusionpbx;
 pub mod model;
 pub mod store;
+pub mod sandbox;
