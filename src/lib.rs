@@ -3,6 +3,13 @@
 //! Data flows one way: `load` (files to [`model::Desired`]) → `observe` (database and PBXs) → `diff` → `plan` →
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
+pub mod apply;
 pub mod config;
+pub mod diff;
+pub mod environment;
 pub mod fusionpbx;
 pub mod model;
+pub mod plan;
+pub mod report;
+pub mod store;
+pub mod sandbox;
