@@ -100,7 +100,7 @@ impl DomainPage {
         let document = document(text);
         let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
         let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        let token = super::token(form).ok_or_else(|| PbxErrorKind::UnexpectedPage {
+        let token = super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
             expected: EXPECTED,
             found: "a list that ends early".to_owned(),
         })?;
@@ -164,7 +164,7 @@ impl DomainForm {
                     _ => return None,
                 },
                 description: input(form, &DESCRIPTION)?.to_owned(),
-                token: super::token(form)?,
+                token: super::token(&document)?,
             })
         };
         fields().ok_or_else(|| PbxErrorKind::UnexpectedPage {

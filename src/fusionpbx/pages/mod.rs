@@ -75,7 +75,9 @@ pub(super) fn instead(text: &str) -> Option<Instead> {
 
 /// The token of the sign-in form.
 pub(super) fn sign_in_token(text: &str) -> Option<Token> {
-    token(sign_in_form(&document(text))?)
+    let document = document(text);
+    sign_in_form(&document)?;
+    token(&document)
 }
 
 /// The text for people with which FusionPBX refuses a form, shortened.
@@ -129,12 +131,17 @@ fn sign_in_form(document: &Html) -> Option<ElementRef<'_>> {
     })
 }
 
-fn token(form: ElementRef<'_>) -> Option<Token> {
+/// The token of a page's form, its last field. A list without rows closes tags that it did not open, which puts the
+/// fields behind them outside the form.
+fn token(document: &Html) -> Option<Token> {
     let digits = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    form.select(&HIDDEN).find_map(|field| {
-        let (name, value) = (field.attr("name")?, field.attr("value")?);
-        (digits(name) && digits(value)).then(|| Token { name: name.to_owned(), value: value.to_owned() })
-    })
+    document
+        .select(&HIDDEN)
+        .filter_map(|field| {
+            let (name, value) = (field.attr("name")?, field.attr("value")?);
+            (digits(name) && digits(value)).then(|| Token { name: name.to_owned(), value: value.to_owned() })
+        })
+        .last()
 }
 
 /// The value of the first input with this name.

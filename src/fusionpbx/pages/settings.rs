@@ -70,7 +70,7 @@ impl SettingList {
         let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
         let heading = document.select(&HEADING).next().ok_or_else(|| unexpected(EXPECTED, text))?;
         let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        let token = super::token(form).ok_or_else(|| PbxErrorKind::UnexpectedPage {
+        let token = super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
             expected: EXPECTED,
             found: "a list that ends early".to_owned(),
         })?;
@@ -170,7 +170,7 @@ impl SettingForm {
                         None => area.text().collect(),
                     }
                 },
-                token: super::token(form)?,
+                token: super::token(&document)?,
             })
         };
         fields().ok_or_else(|| PbxErrorKind::UnexpectedPage {

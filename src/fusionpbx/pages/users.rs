@@ -85,7 +85,7 @@ impl UserPage {
         let document = document(text);
         let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
         let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        super::token(form).ok_or_else(|| PbxErrorKind::UnexpectedPage {
+        super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
             expected: EXPECTED,
             found: "a list that ends early".to_owned(),
         })?;
