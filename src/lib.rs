@@ -6,3 +6,4 @@
 pub mod config;
 pub mod fusionpbx;
 pub mod model;
+pub mod yaml;
