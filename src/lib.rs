@@ -5,5 +5,6 @@
 
 pub mod config;
 pub mod fusionpbx;
+pub mod load;
 pub mod model;
 pub mod yaml;
