@@ -170,7 +170,7 @@ fn sharing(reader: &mut Reader, field: &Field<'_>) -> AllowedSharing {
     let mut allowed = AllowedSharing::default();
     let Some(fields) = reader.mapping(field, "what tenants may share", &["allow"]) else { return allowed };
     let Some(field) = fields.require(reader, "allow", "allow: [presence]") else { return allowed };
-    for text in reader.texts(&field, "a list of `presence`, `contacts`, `chat`") {
+    for text in reader.texts(&field, "a list of `presence`, `contacts`, `chat`", "a kind of sharing") {
         match text.text {
             "presence" => allowed.presence = true,
             "contacts" => allowed.contacts = true,

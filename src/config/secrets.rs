@@ -241,7 +241,12 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
         );
         return None;
     };
-    let place = Field { path: format!("{path}.{}", entry.key), key_span: entry.key_span, node: &entry.value };
+    let place = Field {
+        path: format!("{path}.{}", entry.key),
+        key: &entry.key,
+        key_span: entry.key_span,
+        node: &entry.value,
+    };
     match entry.key.as_str() {
         "file" => return file_path(reader, &place, base).map(SecretSource::File),
         "credential" | "env" => {}

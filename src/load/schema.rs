@@ -6,8 +6,8 @@ use super::lint;
 use super::snapshot::Content;
 use crate::config::Config;
 use crate::model::{
-    CrossTenant, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES, SettingName,
-    Tenant, TenantKey,
+    CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
+    SettingName, Tenant, TenantKey,
 };
 use crate::yaml::{
     self, Field, Fields, Finding, Limits, Problem, Reader, Reading, Severity, Source, Span, Style, Text,
@@ -227,7 +227,7 @@ impl Draft {
                         .help("until it is allowed there, nothing is shared"),
                 );
             }
-            for text in reader.texts(&field, "a list of tenant keys") {
+            for text in reader.texts(&field, "a list of tenant keys", "a tenant's key") {
                 let Some(other) = parse_key(reader, text, &field.path) else { continue };
                 if Some(&other) == self.key.as_ref() {
                     reader.report(
@@ -274,11 +274,15 @@ fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> 
     match DomainName::parse(text.text) {
         Ok(domain) => Some((domain, text.span)),
         Err(error) => {
-            reader.report(
-                Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
-                    .expected("a lower-case host name such as `acme.example.com`")
-                    .help("write the name that the tenant's telephones register with"),
-            );
+            let finding = Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
+                .expected("a lower-case host name such as `acme.example.com`");
+            reader.report(match error {
+                DomainError::Capitals(_) => finding,
+                DomainError::Character(':' | '/') => {
+                    finding.help("write the host name alone, without scheme, port and path")
+                }
+                _ => finding.help("write the name that the tenant's telephones register with"),
+            });
             None
         }
     }
@@ -357,7 +361,7 @@ fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
     let names = || lint::LINTS.iter().map(|lint| lint.name);
     let expected = format!("a list of lint names ({})", names().collect::<Vec<_>>().join(", "));
     let mut accepted = BTreeSet::new();
-    for text in reader.texts(field, &expected) {
+    for text in reader.texts(field, &expected, "a lint's name") {
         if names().any(|name| name == text.text) {
             accepted.insert(text.text.to_owned());
             continue;

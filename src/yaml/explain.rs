@@ -7,6 +7,8 @@ use super::{Finding, Limits, Source, Span};
 /// Turns a scanner's error at a byte of the source into what to do about it.
 pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
     let text = source.text();
+    // What is found missing at the end of the text is missing behind its last word.
+    let at = if text[at..].trim().is_empty() { text.trim_end().len() } else { at };
     let line = source.line_span(at);
     let rest = Span { start: at, end: line.end.max(at) };
     let char_here = text[at..].chars().next();
@@ -24,7 +26,7 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
         let tab = [line, source.line_span(line.end + 1)]
             .into_iter()
             .find_map(|line| {
-                let lead = source.slice(line).len() - source.slice(line).trim_start().len();
+                let lead = indent(source.slice(line));
                 source.slice(line)[..lead].find('\t').map(|tab| line.start + tab)
             })
             .unwrap_or(at);
@@ -33,20 +35,28 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
             .help("replace the tab by spaces");
     }
     if has("mapping values are not allowed") {
-        return Finding::error(one, "a second `: ` on this line, or a line indented too far")
-            .expected("one `key: value` on a line")
-            .help("put a text that contains `: ` in quotes; let keys of one level begin in one column");
+        if text[line.start..at].contains(": ") {
+            return Finding::error(one, "a second `: ` on this line")
+                .expected("one `key: value` on a line")
+                .help("put a text that contains `: ` in quotes");
+        }
+        return Finding::error(
+            Span { start: line.start + indent(source.slice(line)), ..one },
+            "this line goes on from the one before it, and has a `: ` all the same",
+        )
+        .expected("keys of one level in one column, each with its `: `")
+        .help("look at this line's indentation, and whether the line before it is `key: value`");
     }
     if has("simple key") {
         // It is found out at the end of the line or later.
         let end = text[..at].trim_end().len();
         let line = source.line_span(end.saturating_sub(1));
-        let start = line.start + (source.slice(line).len() - source.slice(line).trim_start().len());
+        let start = line.start + indent(source.slice(line));
         return Finding::error(Span { start, end: end.max(start) }, "a line without `: `")
             .expected("`key: value`")
             .help("write a colon and a space after the key");
     }
-    if has("end of stream") || has("unexpected document indicator") {
+    if has("end of stream") || has("indentation in quoted") || has("unexpected document indicator") {
         return Finding::error(rest, "a quoted text that never ends")
             .expected("a closing quote")
             .help("close it on this line, with the kind of quote that opens it");
@@ -61,11 +71,21 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
             .expected("one such as \\n, \\\" or \\\\")
             .help("write '…' instead of \"…\", or double the backslash");
     }
+    if has("unexpected character") && char_here == Some('%') && text[..at].ends_with('{') {
+        return Finding::error(one, "a template's placeholder (`{% %}`)")
+            .expected("the file that the template makes")
+            .help("fill in the template and put its result here");
+    }
     if has("unexpected character") {
         let shown = quoted(&char_here.map(String::from).unwrap_or_default());
         return Finding::error(one, format!("a value that begins with {shown}"))
             .expected("text that does not begin with a sign of YAML")
             .help("put the value in quotes");
+    }
+    if matches!(char_here, Some(']' | '}')) && (has("flow") || has("bracket")) {
+        return Finding::error(one, "a closing bracket that does not fit the last open one")
+            .expected("`]` for `[` and `}` for `{`, as many of each")
+            .help("correct the brackets of this line, or put the text in quotes");
     }
     if has("flow sequence") || has("flow mapping") || has("flow construct") || has("illegal placement of ':'")
     {
@@ -111,4 +131,9 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
     Finding::error(one, format!("not YAML ({info})"))
         .expected("YAML 1.2")
         .help("look at this place and the line before it")
+}
+
+/// The blanks at a line's beginning, in bytes.
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }

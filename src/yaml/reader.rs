@@ -24,6 +24,8 @@ pub struct Fields<'n> {
 pub struct Field<'n> {
     /// The keys from the root, joined by dots: `pbx_instances.hq.url`.
     pub path: String,
+    /// The key as it stands in the file; empty for an item of a list.
+    pub key: &'n str,
     pub key_span: Span,
     pub node: &'n Node,
 }
@@ -44,7 +46,7 @@ impl<'n> Fields<'n> {
     fn field(&self, entry: &'n Entry) -> Field<'n> {
         let path =
             if self.path.is_empty() { entry.key.clone() } else { format!("{}.{}", self.path, entry.key) };
-        Field { path, key_span: entry.key_span, node: &entry.value }
+        Field { path, key: &entry.key, key_span: entry.key_span, node: &entry.value }
     }
 
     /// A key that must be there; `example` is a whole line that would do.
@@ -59,13 +61,6 @@ impl<'n> Fields<'n> {
             );
         }
         field
-    }
-}
-
-impl Field<'_> {
-    /// The key's last part, as it stands in the file.
-    pub fn key(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 }
 
@@ -85,7 +80,7 @@ impl Reader {
         let nothing = Span { start: 0, end: 0 };
         match root.map(|node| (&node.value, node)) {
             Some((Value::Mapping(entries), node)) => {
-                self.unknown_keys(entries, "", of, known);
+                self.unknown_keys(entries, "", known);
                 let anchor = Span { start: node.span.start, end: node.span.start };
                 Some(Fields { anchor, path: "", entries })
             }
@@ -127,7 +122,7 @@ impl Reader {
         known: &'static [&'static str],
     ) -> Option<Fields<'n>> {
         let entries = self.entries(field, of)?;
-        self.unknown_keys(entries, &field.path, of, known);
+        self.unknown_keys(entries, &field.path, known);
         Some(Fields { anchor: field.key_span, path: &field.path, entries })
     }
 
@@ -139,7 +134,7 @@ impl Reader {
                 self.wrong(
                     field,
                     of,
-                    &format!("write it as `{}: {{key: value}}` or as indented lines", field.key()),
+                    &format!("write it as `{}: {{key: value}}` or as indented lines", field.key),
                 );
                 None
             }
@@ -148,20 +143,17 @@ impl Reader {
 
     /// Each entry as a field below this one.
     pub fn each<'n>(&mut self, field: &Field<'n>, of: &str) -> Vec<(&'n str, Style, Field<'n>)> {
-        let Some(entries) = self.entries(field, of) else { return Vec::new() };
-        let fields = Fields { anchor: field.key_span, path: &field.path, entries };
-        entries
-            .iter()
-            .map(|entry| {
-                (entry.key.as_str(), entry.key_style, {
-                    let Field { path, key_span, .. } = fields.field(entry);
-                    Field { path, key_span, node: &entry.value }
-                })
-            })
-            .collect()
+        let entries = self.entries(field, of).unwrap_or_default();
+        let below = |entry: &'n Entry| Field {
+            path: format!("{}.{}", field.path, entry.key),
+            key: &entry.key,
+            key_span: entry.key_span,
+            node: &entry.value,
+        };
+        entries.iter().map(|entry| (entry.key.as_str(), entry.key_style, below(entry))).collect()
     }
 
-    fn unknown_keys(&mut self, entries: &[Entry], path: &str, of: &str, known: &'static [&'static str]) {
+    fn unknown_keys(&mut self, entries: &[Entry], path: &str, known: &'static [&'static str]) {
         for entry in entries {
             if known.contains(&entry.key.as_str()) {
                 continue;
@@ -169,7 +161,7 @@ impl Reader {
             let place = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
             let finding =
                 Finding::error(entry.key_span, format!("unknown key {}{place}", quoted(&entry.key)))
-                    .expected(format!("a key of {of}: {}", known.join(", ")));
+                    .expected(format!("one of the keys {}", known.join(", ")));
             let help = match nearest(&entry.key, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "delete it, or see the README for what it should be".to_owned(),
@@ -197,7 +189,7 @@ impl Reader {
         let path = &field.path;
         match &field.node.value {
             Value::Scalar { text, style } if !text.is_empty() => {
-                self.scalar_text(field.node, text, *style, path, expected, &format!("{}: ", field.key()))
+                self.scalar_text(field.node, text, *style, path, expected, &format!("{}: ", field.key))
             }
             Value::Scalar { .. } => {
                 self.wrong(field, expected, "give it a value, or delete the line if it is not needed");
@@ -210,27 +202,29 @@ impl Reader {
         }
     }
 
-    /// The items of a list of texts; an item that is none is reported and left out.
-    pub fn texts<'n>(&mut self, field: &Field<'n>, expected: &str) -> Vec<Text<'n>> {
+    /// The items of a list of texts; an item that is none is reported and left out. `expected` says what the list
+    /// is of, `item` what each item is.
+    pub fn texts<'n>(&mut self, field: &Field<'n>, expected: &str, item: &str) -> Vec<Text<'n>> {
         let Value::Sequence(items) = &field.node.value else {
             let help = match &field.node.value {
                 Value::Scalar { text, .. } if !text.is_empty() => {
-                    format!("write `{}: [{text}]`", field.key())
+                    format!("write `{}: [{text}]`", field.key)
                 }
-                _ => format!("write `{}: [one, two]`, or delete the line", field.key()),
+                _ => format!("write `{}: [one, two]`, or delete the line", field.key),
             };
             self.wrong(field, expected, &help);
             return Vec::new();
         };
         let mut texts = Vec::new();
         for (index, node) in items.iter().enumerate() {
-            let item = Field { path: format!("{}[{index}]", field.path), key_span: node.span, node };
+            let path = format!("{}[{index}]", field.path);
+            let entry = Field { path, key: "", key_span: node.span, node };
             let text = match &node.value {
                 Value::Scalar { text, style } if !text.is_empty() => {
-                    self.scalar_text(node, text, *style, &item.path, expected, "")
+                    self.scalar_text(node, text, *style, &entry.path, item, "")
                 }
                 _ => {
-                    self.wrong(&item, expected, "write a text or delete the item");
+                    self.wrong(&entry, item, "write a text or delete the item");
                     None
                 }
             };
@@ -274,7 +268,7 @@ impl Reader {
     /// `true` or `false`, in these words only.
     pub fn flag(&mut self, field: &Field<'_>) -> Option<bool> {
         let expected = "`true` or `false`";
-        let key = field.key();
+        let key = field.key;
         if let Value::Scalar { text, style } = &field.node.value {
             match (text.as_str(), style) {
                 ("true", Style::Plain) => return Some(true),
@@ -287,7 +281,8 @@ impl Reader {
                 _ => None,
             };
             let help = match meant {
-                Some(meant) => format!("write `{key}: {meant}`, without quotes"),
+                Some(meant) if *style != Style::Plain => format!("write `{key}: {meant}`, without quotes"),
+                Some(meant) => format!("write `{key}: {meant}`"),
                 None => format!("write `{key}: true` or `{key}: false`"),
             };
             self.wrong(field, expected, &help);
@@ -301,8 +296,16 @@ impl Reader {
     pub fn number(&mut self, field: &Field<'_>, range: RangeInclusive<u32>, unit: &str) -> Option<u32> {
         let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
         let expected = format!("a whole number, {} to {}{unit}", range.start(), range.end());
-        let key = field.key();
-        let example = format!("write digits only, such as `{key}: {}`", (*range.start()).max(1));
+        let key = field.key;
+        let example = match &field.node.value {
+            Value::Scalar { text, .. } => meant_number(text).filter(|number| range.contains(number)),
+            _ => None,
+        };
+        let example = match example {
+            Some(number) => format!("write `{key}: {number}`"),
+            None if range.contains(&30) => format!("write digits only, such as `{key}: 30`"),
+            None => format!("write digits only, such as `{key}: {}`", (*range.start()).max(1)),
+        };
         let Value::Scalar { text, style } = &field.node.value else {
             self.wrong(field, &expected, &example);
             return None;
@@ -322,7 +325,9 @@ impl Reader {
             (Some(Reading::Integer), _) => {
                 self.wrong(field, &expected, &format!("remove the quotes: `{key}: {text}`"));
             }
-            (Some(reading), Style::Plain) if reading != Reading::Null => {
+            (Some(reading), Style::Plain)
+                if !matches!(reading, Reading::Null | Reading::Boolean | Reading::Decimal) =>
+            {
                 let what = format!("{} is {reading}", quoted(text));
                 self.report(
                     Finding::error(field.node.span, what)
@@ -345,8 +350,8 @@ impl Reader {
         let near = nearest(text, words.iter().map(|(word, _)| *word));
         let word = near.unwrap_or(words[0].0);
         let help = match near {
-            Some(_) => format!("did you mean `{}: {word}`?", field.key()),
-            None => format!("write for example `{}: {word}`", field.key()),
+            Some(_) => format!("did you mean `{}: {word}`?", field.key),
+            None => format!("write for example `{}: {word}`", field.key),
         };
         let what = format!("`{}` is {}", field.path, quoted(text));
         self.report(Finding::error(span, what).expected(expected).help(help));
@@ -358,7 +363,7 @@ impl Reader {
         let (least, most) =
             (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
         let expected = format!("a duration with its unit, {least} to {most}");
-        let key = field.key();
+        let key = field.key;
         if let Value::Scalar { text, .. } = &field.node.value
             && Reading::of(text) == Some(Reading::Integer)
         {
@@ -388,6 +393,14 @@ impl Reader {
     pub fn visible(&mut self, text: Text<'_>, path: &str, keep: &[char]) -> bool {
         match text.text.chars().find(|c| is_hidden(*c) && !keep.contains(c)) {
             None => true,
+            Some('\n') => {
+                self.report(
+                    Finding::error(text.span, format!("`{path}` has a line break"))
+                        .expected("a text on one line")
+                        .help("write it on the line of its key, without `|`, `>` or `\\n`"),
+                );
+                false
+            }
             Some(c) => {
                 let what = format!("`{path}` has the hidden character {}", quoted(&c.to_string()));
                 self.report(
@@ -398,6 +411,22 @@ impl Reader {
                 false
             }
         }
+    }
+}
+
+/// The number that was probably meant: `045`, `+45`, `1_000`, `45m`, `45.0`, `1e2`.
+fn meant_number(text: &str) -> Option<u32> {
+    if text.contains(':') {
+        return None;
+    }
+    let text = text.replace('_', "");
+    let text = text.strip_prefix('+').unwrap_or(&text);
+    let whole =
+        text.parse::<f64>().ok().filter(|number| number.fract() == 0.0 && *number <= f64::from(u32::MAX));
+    match whole {
+        Some(number) if number >= 0.0 => Some(number as u32),
+        Some(_) => None,
+        None => text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok(),
     }
 }
 

@@ -127,7 +127,8 @@ impl Source {
         let mut problem = Problem::of_file(self.name.clone(), finding);
         if let Some(span) = span {
             problem.position = Some(self.position(span.start));
-            problem.excerpt = Some(self.excerpt(span));
+            let line = self.slice(self.line_span(self.floor(span.start)));
+            problem.excerpt = (!line.trim().is_empty()).then(|| self.excerpt(span));
         }
         problem
     }

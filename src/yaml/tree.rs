@@ -72,9 +72,11 @@ pub fn parse(source: &Source, limits: Limits) -> Parsed {
         stack: Vec::new(),
         root: None,
         nodes: 0,
+        alias_line: None,
         findings: Vec::new(),
     };
-    let whole = builder.refuse_directive().and_then(|()| builder.run());
+    let whole =
+        builder.refuse_directive().and_then(|()| builder.refuse_conflict()).and_then(|()| builder.run());
     let Builder { root, mut findings, .. } = builder;
     match whole {
         Ok(()) => Parsed { root, findings },
@@ -120,6 +122,8 @@ struct Builder<'s> {
     stack: Vec<Frame>,
     root: Option<Node>,
     nodes: usize,
+    /// Where the line begins that the last reported alias stands in.
+    alias_line: Option<usize>,
     findings: Vec<Finding>,
 }
 
@@ -158,6 +162,20 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// What git leaves behind where two people changed the same lines.
+    fn refuse_conflict(&self) -> Result<(), Finding> {
+        let text = self.source.text();
+        let found = text.match_indices("<<<<<<< ").find(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
+        match found {
+            None => Ok(()),
+            Some((at, _)) => Err(Finding::error(self.source.line_span(at), "an unresolved merge conflict")
+                .expected("one version of these lines")
+                .help(
+                    "keep the lines that are right and delete the marks `<<<<<<<`, `=======` and `>>>>>>>`",
+                )),
+        }
+    }
+
     fn run(&mut self) -> Result<(), Finding> {
         let source = self.source;
         let mut parser = Parser::new_from_str(source.text());
@@ -177,7 +195,11 @@ impl Builder<'_> {
                     }
                 }
                 Event::Alias(_) => {
-                    self.findings.push(alias(span));
+                    // A line of many is one mistake.
+                    let line = self.source.line_span(span.start).start;
+                    if self.alias_line.replace(line) != Some(line) {
+                        self.findings.push(alias(span));
+                    }
                     self.add(Node { span, value: Value::Refused })?;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
@@ -308,7 +330,7 @@ fn read_key(node: Node, findings: &mut Vec<Finding>) -> Key {
         Value::Refused => return Key::Refused,
         Value::Sequence(_) | Value::Mapping(_) => Finding::error(span, "a key that is a list or a mapping")
             .expected("a word as the key")
-            .help("if it was meant as a value, write a key before it; if as text, put it in quotes"),
+            .help("put it in quotes if it is a text; a placeholder (`{{ }}`) here means that a template was not filled in"),
     };
     findings.push(finding);
     Key::Refused
