@@ -78,6 +78,11 @@ impl Store<'_> {
         tombstones::all(self.conn)
     }
 
+    /// The newest line of the audit log of each tenant, by key.
+    pub fn last_events(&mut self) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::last_of_each(self.conn)
+    }
+
     /// The newest lines of the audit log, newest first.
     pub fn audit(&mut self, key: Option<&TenantKey>, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
         audit::newest(self.conn, key, most)
@@ -181,6 +186,16 @@ impl StoreWriter<'_> {
         instance: Option<&InstanceKey>,
     ) -> Result<usize, StoreError> {
         words::resume(self.conn, key, instance)
+    }
+
+    /// Forgets who an instance proved to be; the next pass that sees it whole records it anew.
+    pub fn forget_identity(
+        &mut self,
+        key: &InstanceKey,
+        url: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        instances::forget_identity(self.conn, key, url, now)
     }
 
     pub fn note_instance(
