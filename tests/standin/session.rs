@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tenantd::sandbox::standin::{Fault, FaultKind, Language, NewUser, StandIn, StandInOptions};
+use tenantd::sandbox::standin::{Fault, FaultKind, Language, NewSetting, NewUser, StandIn, StandInOptions};
 
 use crate::browser::{Browser, EDIT, JSON, LIST, server, server_and_browser};
 
@@ -256,6 +256,14 @@ async fn messages_are_in_the_language_of_the_account() {
     server.pbx().set_language(Language::German);
     browser.create_domain("acme.example.com").await;
     assert_eq!(browser.get(LIST).await.messages()[0].0, "Erfolgreich hinzugefügt");
+}
+
+#[tokio::test]
+async fn the_language_setting_of_the_session_s_domain_decides() {
+    let (server, browser) = server_and_browser().await;
+    let own = server.pbx().domains()[0].uuid;
+    server.pbx().add_setting(own, NewSetting::new("domain", "language", "code", "de-de"));
+    assert_eq!(browser.get(LIST).await.text("button[name=btn_toggle_enabled]"), "Ein");
 }
 
 #[tokio::test]

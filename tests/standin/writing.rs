@@ -15,8 +15,8 @@ async fn create_redirects_to_the_list_and_makes_34_dialplans_and_directories() {
     assert_eq!((rows[0].enabled, rows[0].description.as_deref()), (Some(true), None));
     assert_eq!(server.pbx().dialplans(rows[0].uuid), 34);
     browser.create_domain("other.example.com").await;
-    assert!(server.pbx().has_directory(Directory::Recordings, "other.example.com"));
-    assert!(server.pbx().has_directory(Directory::Voicemail, "other.example.com"));
+    assert_eq!(server.pbx().directory(Directory::Recordings, "other.example.com"), Some(0));
+    assert_eq!(server.pbx().directory(Directory::Voicemail, "other.example.com"), Some(0));
     let messages = browser.get(LIST).await.messages();
     assert_eq!(messages, [("Add Completed".to_owned(), "positive".to_owned())]);
 }
@@ -66,8 +66,8 @@ async fn create_under_an_own_uuid_makes_one_row_however_often_it_is_posted() {
     assert_eq!(pbx.domain_count(), 2);
     assert_eq!(pbx.domain(uuid).unwrap().description.as_deref(), Some("Acme"));
     assert_eq!(pbx.dialplans(uuid), 34);
-    assert!(!pbx.has_directory(Directory::Recordings, "acme.example.com"));
-    assert!(!pbx.has_directory(Directory::Voicemail, "acme.example.com"));
+    assert_eq!(pbx.directory(Directory::Recordings, "acme.example.com"), None);
+    assert_eq!(pbx.directory(Directory::Voicemail, "acme.example.com"), None);
 }
 
 #[tokio::test]
@@ -104,7 +104,11 @@ async fn a_state_that_is_no_boolean_answers_as_on_success_and_saves_nothing() {
     let fields = [("domain_name", "new.example.com"), ("domain_enabled", "maybe")];
     assert_eq!(browser.post(EDIT, &fields).await.status, 302);
     assert_eq!(server.pbx().domain_count(), 2);
-    assert!(server.pbx().has_directory(Directory::Recordings, "new.example.com"), "made all the same");
+    assert_eq!(
+        server.pbx().directory(Directory::Recordings, "new.example.com"),
+        Some(0),
+        "made all the same"
+    );
 }
 
 #[tokio::test]
@@ -130,9 +134,21 @@ async fn a_rename_replaces_the_old_name_as_a_substring_and_moves_the_directories
     let dialplan = pbx.dialplan(uuid).unwrap();
     assert_eq!(dialplan.context, "new.example.org");
     assert!(dialplan.xml.contains("new.example.org") && !dialplan.xml.contains("acme"));
-    assert!(pbx.has_directory(Directory::Recordings, "new.example.org"));
-    assert!(!pbx.has_directory(Directory::Recordings, "acme.example.com"));
+    assert_eq!(pbx.directory(Directory::Recordings, "new.example.org"), Some(0));
+    assert_eq!(pbx.directory(Directory::Recordings, "acme.example.com"), None);
     assert_eq!(pbx.settings(uuid)[0].value.as_deref(), Some("sip.acme.example.com"), "settings stay");
+}
+
+#[tokio::test]
+async fn of_two_domains_with_one_name_the_first_to_be_renamed_takes_the_directories() {
+    let (server, browser) = server_and_browser().await;
+    let pbx = server.pbx();
+    pbx.add_domain("one.example.com", Some(true), None);
+    let two = pbx.add_domain("two.example.com", Some(true), None);
+    browser.save_domain(two, "one.example.com", "true", "").await;
+    browser.save_domain(two, "three.example.com", "true", "").await;
+    assert_eq!(pbx.directory(Directory::Voicemail, "one.example.com"), None);
+    assert_eq!(pbx.directory(Directory::Voicemail, "three.example.com"), Some(0));
 }
 
 #[tokio::test]
@@ -196,10 +212,13 @@ async fn a_delete_takes_everything_with_it_and_leaves_the_others_alone() {
     let before = pbx.digest_of_domain(other);
     pbx.add_setting(uuid, NewSetting::new("limit", "users", "numeric", "5"));
     pbx.set_rows(uuid, "v_xml_cdr", 12_345);
+    pbx.fill_directory(Directory::Recordings, "acme.example.com", 7);
+    pbx.fill_directory(Directory::Voicemail, "acme.example.com", 7);
     browser.act(LIST, "domains", "delete", &[uuid], &[]).await;
     assert!(pbx.domain(uuid).is_none() && pbx.settings(uuid).is_empty());
     assert_eq!((pbx.call_records(uuid), pbx.dialplans(uuid)), (0, 0));
-    assert!(!pbx.has_directory(Directory::Recordings, "acme.example.com"));
+    assert_eq!(pbx.directory(Directory::Recordings, "acme.example.com"), Some(0), "empty, but there");
+    assert_eq!(pbx.directory(Directory::Voicemail, "acme.example.com"), Some(7), "looked for elsewhere");
     assert_eq!(pbx.digest_of_domain(other), before);
 }
 
