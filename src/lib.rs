@@ -11,5 +11,5 @@ pub mod fusionpbx;
 pub mod model;
 pub mod plan;
 pub mod report;
-pub mod store;
 pub mod sandbox;
+pub mod store;
