@@ -64,8 +64,15 @@ impl Run<'_> {
         record.deletable_from = None;
         record.removed_at = None;
         record.lock_left_open = false;
-        record.login_lock = (!tenant.enabled).then(|| new_lock(record.domain_id));
+        if !tenant.enabled && record.login_lock.is_none() {
+            record.login_lock = Some(new_lock(record.domain_id));
+        }
         let record = self.update_record(&record, |_, _| Ok(())).await?;
+        let instance = record.instance.clone();
+        if self.pbx(&instance)?.domain(record.domain_id).await?.is_some() {
+            let record = self.converge_domain(&record, tenant, &instance).await?;
+            return self.finish(record, tenant, "tenant.created").await;
+        }
         self.make_domain(&record, tenant, "tenant.created").await
     }
 
@@ -100,7 +107,7 @@ impl Run<'_> {
     }
 
     /// The tenant is on the PBX as its file says.
-    async fn finish(
+    pub(super) async fn finish(
         &mut self,
         mut record: TenantRecord,
         tenant: &Tenant,

@@ -3,6 +3,7 @@
 //! Steps of one tenant run in order, tenants side by side, as many at once on an instance as it has sessions. A
 //! failed step stops the later steps of its tenant and nothing else.
 
+mod bookkeeping;
 mod change;
 mod create;
 mod delete;
@@ -30,6 +31,7 @@ use crate::model::InstanceKey;
 use crate::plan::{Plan, Step, Work};
 use crate::store::{AuditEntry, Database};
 
+pub use bookkeeping::note_pass;
 pub use outcome::{Outcome, StepError, StepOutcome, StepResult};
 
 use run::Run;

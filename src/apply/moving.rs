@@ -4,7 +4,7 @@ use super::StepError;
 use super::create::take_definition;
 use super::run::Run;
 use crate::model::{DomainId, FormerPlacement, LoginLock, Tenant};
-use crate::plan::{RecordRef, definition_hash};
+use crate::plan::RecordRef;
 
 impl Run<'_> {
     pub(super) async fn move_to(
@@ -53,14 +53,8 @@ impl Run<'_> {
             None => self.make_domain(&record, tenant, "tenant.moved").await?,
             Some(_) => {
                 let instance = record.instance.clone();
-                let mut record = self.converge_domain(&record, tenant, &instance).await?;
-                let now = self.now();
-                record.provisioned = true;
-                record.settings_checked_at = Some(now);
-                record.disable_confirmed_at = (!tenant.enabled).then_some(now);
-                record.applied_hash = Some(definition_hash(tenant));
-                let entry = self.audit("tenant.moved", record.id);
-                self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+                let record = self.converge_domain(&record, tenant, &instance).await?;
+                self.finish(record, tenant, "tenant.moved").await?;
             }
         }
         let old = self.pbx(&left.instance)?;

@@ -1,10 +1,22 @@
 //! `tenantd.yaml`: where things are and what is allowed. It holds no secret, only where each one is kept.
 
+mod database;
+mod instances;
+mod mask;
+mod read;
+mod rules;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
+
+pub use read::ConfigErrors;
+pub use secrets::{Environment, SecretError, SecretErrorKind, process_environment};
 
 use crate::model::{InstanceKey, MaxUsers};
 

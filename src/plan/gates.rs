@@ -45,13 +45,10 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
         });
     }
-    let over = limits::exceeded(world, &draft.steps);
-    let gated: Vec<&Step> = draft
-        .steps
-        .iter()
-        .filter(|step| is_removal(step) || over.iter().any(|over| over.holds(step)))
-        .collect();
-    let removals_id = (!gated.is_empty()).then(|| identity::of_removals(gated));
+    // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
+    let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
+    let would_exceed = limits::exceeded(world, &draft.steps);
+    let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
         world
             .recorded
@@ -60,6 +57,8 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             .any(|approval| approval.removals_id.as_ref() == Some(id) && approval.expires_at > world.now)
     });
     if !approved {
+        unapproved_deletions(world, draft);
+        let over = limits::exceeded(world, &draft.steps);
         let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
             draft.warnings.push(over.message(lift.as_deref()));
@@ -73,12 +72,18 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
                 hold_step(step, reason, lift.clone())
             },
         );
-        unapproved_deletions(world, draft);
     }
     draft.held.sort_by(|a, b| (&a.tenant, a.action, &a.reason).cmp(&(&b.tenant, b.action, &b.reason)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
+}
+
+/// The id that an approval names: of every removal, and of what a surge limit holds.
+fn identity_of_gated(removals: &[Step], over: &[limits::Exceeded], steps: &[Step]) -> Option<String> {
+    let surges = steps.iter().filter(|step| !is_removal(step) && over.iter().any(|over| over.holds(step)));
+    let gated: Vec<&Step> = removals.iter().chain(surges).collect();
+    (!gated.is_empty()).then(|| identity::of_removals(gated))
 }
 
 fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&Step) -> Held) {

@@ -36,6 +36,9 @@ pub(super) fn tenant<'a>(
     match seen(world.observed, record) {
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
+        DomainState::Present(_) if !record.provisioned => {
+            draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"));
+        }
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
             let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
@@ -200,22 +203,31 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
     if let Some(Preview { before, .. }) = draft.previews.get_mut(&tenant.key) {
         *before = None;
     }
-    draft.steps.push(Step {
+    draft.steps.push(recreation(
+        tenant,
+        record,
+        if record.provisioned {
+            "drift: its domain is gone from the PBX, so it is made again"
+        } else {
+            "an earlier pass did not finish making it"
+        },
+    ));
+}
+
+/// The domain under its recorded identity, made or finished.
+fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
+    Step {
         tenant: tenant.key.clone(),
         instance: record.instance.clone(),
         action: Action::Create,
-        reason: if record.provisioned {
-            "drift: its domain is gone from the PBX, so it is made again".into()
-        } else {
-            "an earlier pass did not finish making it".into()
-        },
+        reason: reason.to_owned(),
         changes: vec![FieldChange {
             field: Field::Domain,
             before: None,
             after: Some(tenant.domain.to_string()),
         }],
         work: Work::Recreate { record: reference(record), tenant: tenant.clone() },
-    });
+    }
 }
 
 /// Another instance: made there, disabled here.

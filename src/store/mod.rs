@@ -112,6 +112,11 @@ impl StoreWriter<'_> {
         tenants::settings_checked(self.conn, ids, now)
     }
 
+    /// Stores the counts of corrections alone. Not a change of the tenant: the revision stays.
+    pub fn settle_fights(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
+        tenants::settle_fights(self.conn, record)
+    }
+
     pub fn put_former_placement(&mut self, placement: &FormerPlacement) -> Result<(), StoreError> {
         placements::put(self.conn, placement)
     }

@@ -236,3 +236,11 @@ pub(super) fn settings_checked(
     }
     Ok(())
 }
+
+pub(super) fn settle_fights(conn: &mut AnyConnection, record: &TenantRecord) -> Result<(), StoreError> {
+    diesel::update(tenants::table.find(record.id.to_string()))
+        .set(tenants::reapplied_json.eq(codec::to_json(&record.reapplied)))
+        .execute(conn)
+        .map(drop)
+        .map_err(StoreError::query("note which corrections lasted"))
+}

@@ -1,0 +1,191 @@
+//! `tenantd.yaml` from its text to a [`Config`], with all its problems together.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{AllowedSharing, Config, Tier, database, instances, mask, rules};
+use crate::yaml::{self, Field, Fields, Finding, Limits, Problem, Reader, Source};
+
+/// The keys of `tenantd.yaml`, in the order of the manual.
+pub(super) const KEYS: [&str; 11] = [
+    "database_url",
+    "database_password",
+    "database_ca_file",
+    "tenants_dir",
+    "pbx_instances",
+    "defaults",
+    "tier",
+    "deletion",
+    "limits",
+    "daemon",
+    "cross_tenant",
+];
+
+/// Why a configuration cannot be used: every problem of the file, warnings among them.
+#[derive(Clone, Debug)]
+pub struct ConfigErrors {
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let lead = if index == 0 { "" } else { "\n" };
+            write!(f, "{lead}{}", problem.render(false))?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it are relative to its directory.
+    ///
+    /// Secrets are not looked at: a merge request's check has none. See [`Config::check_secrets`].
+    ///
+    /// # Errors
+    /// The file cannot be read, or has errors; the problems hold its warnings too. No text of a secret is in them.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), ConfigErrors> {
+        let shown = path.to_string_lossy();
+        let unreadable = |error: std::io::Error| {
+            let finding = Finding::error(None, format!("the configuration cannot be read ({error})"))
+                .expected("tenantd's configuration file")
+                .help("name it with `--config` or `TENANTD_CONFIG`");
+            ConfigErrors { problems: vec![Problem::of_file(shown.clone(), finding)] }
+        };
+        let absolute = std::path::absolute(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        let limit = Limits::CONFIG.bytes as u64 + 1;
+        let file = File::open(&absolute).map_err(unreadable)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+        Self::parse(&absolute, &shown, &bytes)
+    }
+
+    /// Reads a configuration from memory. `path` says where relative paths start and `shown` how messages name the
+    /// file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Self, Vec<Problem>), ConfigErrors> {
+        let mut source = Source::decode(shown, bytes, Limits::CONFIG.bytes).map_err(|mut problems| {
+            // A line that is not even text may hold a secret all the same.
+            problems.iter_mut().for_each(|problem| problem.excerpt = None);
+            ConfigErrors { problems }
+        })?;
+        let parsed = yaml::parse(&source, Limits::CONFIG);
+        mask::hide_secrets(&mut source, &parsed);
+        let mut reader = Reader { findings: parsed.findings };
+        let syntax = parsed.root.is_none() && !reader.findings.is_empty();
+        let mut config = None;
+        if !syntax
+            && let Some(fields) = reader.root(
+                parsed.root.as_ref(),
+                "tenantd's configuration",
+                &KEYS,
+                "database_url: sqlite:///var/lib/tenantd/tenantd.db",
+            )
+        {
+            config = read(&mut reader, &fields, path);
+        }
+        let mut problems =
+            reader.findings.into_iter().map(|finding| source.locate(finding)).collect::<Vec<_>>();
+        problems.sort();
+        match config {
+            Some(config) if !problems.iter().any(Problem::is_error) => Ok((config, problems)),
+            _ => Err(ConfigErrors { problems }),
+        }
+    }
+}
+
+fn read(reader: &mut Reader, fields: &Fields<'_>, path: &Path) -> Option<Config> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    let database = database::read(reader, fields, base);
+    let tenants_dir = fields
+        .require(reader, "tenants_dir", "tenants_dir: tenants.d")
+        .and_then(|field| file_path(reader, &field, base));
+    let tier = match fields.get("tier") {
+        Some(field) => tier(reader, &field),
+        None => Tier {
+            name: "unspecified".into(),
+            max_users_per_tenant: None,
+            max_pbx_instances: None,
+            max_tenants: None,
+        },
+    };
+    let instances = fields
+        .require(reader, "pbx_instances", "pbx_instances: {hq: {url: …, username: …, password: …}}")
+        .map(|field| instances::read(reader, &field, base, &tier));
+    let defaults = fields.get("defaults").map(|field| rules::defaults(reader, &field, &tier));
+    let deletion = fields.get("deletion").map(|field| rules::deletion(reader, &field));
+    let limits = fields.get("limits").map(|field| rules::limits(reader, &field));
+    let daemon = fields.get("daemon").map(|field| rules::daemon(reader, &field));
+    let cross_tenant = fields.get("cross_tenant").map(|field| sharing(reader, &field));
+    Some(Config {
+        path: path.to_owned(),
+        database: database?,
+        tenants_dir: tenants_dir?,
+        instances: instances?,
+        defaults: defaults.unwrap_or_default(),
+        tier,
+        deletion: deletion.unwrap_or_default(),
+        limits: limits.unwrap_or_default(),
+        daemon: daemon.unwrap_or_default(),
+        cross_tenant: cross_tenant.unwrap_or_default(),
+    })
+}
+
+/// A path, made absolute from the configuration's directory.
+pub(super) fn file_path(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+    let text = reader.text(field, "a path")?;
+    reader.visible(text, &field.path, &[]).then(|| base.join(text.text))
+}
+
+fn tier(reader: &mut Reader, field: &Field<'_>) -> Tier {
+    const KEYS: [&str; 4] = ["name", "max_users_per_tenant", "max_pbx_instances", "max_tenants"];
+    let mut tier = Tier {
+        name: "unspecified".into(),
+        max_users_per_tenant: None,
+        max_pbx_instances: None,
+        max_tenants: None,
+    };
+    let Some(fields) = reader.mapping(field, "what the licence allows", &KEYS) else { return tier };
+    if let Some(field) = fields.get("name")
+        && let Some(text) = reader.text(&field, "the tier's name")
+        && reader.visible(text, &field.path, &[])
+    {
+        tier.name = text.text.to_owned();
+    }
+    let mut number =
+        |key: &str, unit: &str| fields.get(key).and_then(|field| reader.number(&field, 1..=1_000_000, unit));
+    tier.max_users_per_tenant = number("max_users_per_tenant", "users");
+    tier.max_pbx_instances = number("max_pbx_instances", "instances");
+    tier.max_tenants = number("max_tenants", "tenants");
+    tier
+}
+
+fn sharing(reader: &mut Reader, field: &Field<'_>) -> AllowedSharing {
+    let mut allowed = AllowedSharing::default();
+    let Some(fields) = reader.mapping(field, "what tenants may share", &["allow"]) else { return allowed };
+    let Some(field) = fields.require(reader, "allow", "allow: [presence]") else { return allowed };
+    for text in reader.texts(&field, "a list of `presence`, `contacts`, `chat`", "a kind of sharing") {
+        match text.text {
+            "presence" => allowed.presence = true,
+            "contacts" => allowed.contacts = true,
+            "chat" => allowed.chat = true,
+            other => {
+                let near = yaml::nearest(other, ["presence", "contacts", "chat"]);
+                let help =
+                    near.map_or("delete the item".to_owned(), |near| format!("did you mean `{near}`?"));
+                reader.report(
+                    Finding::error(text.span, format!("there is no kind of sharing {}", yaml::quoted(other)))
+                        .expected("`presence`, `contacts` or `chat`")
+                        .help(help),
+                );
+            }
+        }
+    }
+    allowed
+}

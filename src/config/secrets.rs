@@ -1,0 +1,287 @@
+//! Where secrets are kept, and how they are fetched from there.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::read::file_path;
+use super::{Config, DatabaseConfig, SecretSource, TlsTrust};
+use crate::model::Secret;
+use crate::yaml::{self, Field, Finding, Limits, Node, Problem, Reader, Source, Span, Value};
+
+/// The environment that secrets are looked up in: a variable's value by its name.
+pub type Environment<'e> = dyn Fn(&str) -> Option<OsString> + 'e;
+
+/// The environment of this process.
+pub fn process_environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The largest secret that is read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+
+const EXPECTED: &str = "where the secret is kept: `{credential: NAME}`, `{file: PATH}` or `{env: NAME}`";
+
+/// Why a secret could not be fetched. It names the place, never the secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {kind}")]
+pub struct SecretError {
+    /// The place as a person would look for it.
+    pub place: String,
+    pub kind: SecretErrorKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretErrorKind {
+    #[error("`CREDENTIALS_DIRECTORY` is not set; is tenantd started by systemd with `LoadCredential=`?")]
+    NoCredentials,
+    #[error("it cannot be read ({0})")]
+    Unreadable(String),
+    #[error("the variable is not set")]
+    NotSet,
+    #[error("it is empty")]
+    Empty,
+    #[error("it is not UTF-8")]
+    NotText,
+    #[error("it has more than {MAX_BYTES} bytes")]
+    TooLarge,
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(name) => write!(f, "the systemd credential `{name}`"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Fetches the secret. One line break at its end is not part of it.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, is empty, not UTF-8, or larger than 64 KiB.
+    pub fn resolve(&self, environment: &Environment<'_>) -> Result<Secret, SecretError> {
+        self.fetch(environment).map_err(|kind| SecretError { place: self.to_string(), kind })
+    }
+
+    fn fetch(&self, environment: &Environment<'_>) -> Result<Secret, SecretErrorKind> {
+        let text = match self {
+            Self::Env(name) => environment(name)
+                .ok_or(SecretErrorKind::NotSet)?
+                .into_string()
+                .map_err(|_| SecretErrorKind::NotText)?,
+            Self::Credential(_) | Self::File(_) => {
+                let path = self.path(environment).ok_or(SecretErrorKind::NoCredentials)?;
+                let unreadable = |error: std::io::Error| SecretErrorKind::Unreadable(error.to_string());
+                let file = std::fs::File::open(path).map_err(unreadable)?;
+                let mut bytes = Vec::new();
+                file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+                if bytes.len() as u64 > MAX_BYTES {
+                    return Err(SecretErrorKind::TooLarge);
+                }
+                String::from_utf8(bytes).map_err(|_| SecretErrorKind::NotText)?
+            }
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() { Err(SecretErrorKind::Empty) } else { Ok(Secret::new(text)) }
+    }
+
+    fn path(&self, environment: &Environment<'_>) -> Option<PathBuf> {
+        match self {
+            Self::Credential(name) => Some(PathBuf::from(environment("CREDENTIALS_DIRECTORY")?).join(name)),
+            Self::File(path) => Some(path.clone()),
+            Self::Env(_) => None,
+        }
+    }
+}
+
+impl Config {
+    /// Every secret with the key that asks for it.
+    fn secrets(&self) -> Vec<(String, &SecretSource)> {
+        let mut secrets = Vec::new();
+        if let DatabaseConfig::Postgres { password: Some(source), .. } = &self.database {
+            secrets.push(("database_password".to_owned(), source));
+        }
+        for (key, instance) in &self.instances {
+            secrets.push((format!("pbx_instances.{key}.password"), &instance.password));
+        }
+        secrets
+    }
+
+    /// Every certificate file with the key that names it.
+    fn certificates(&self) -> Vec<(String, &Path)> {
+        let mut files = Vec::new();
+        if let DatabaseConfig::Postgres { ca_file: Some(path), .. } = &self.database {
+            files.push(("database_ca_file".to_owned(), path.as_path()));
+        }
+        for (key, instance) in &self.instances {
+            if let TlsTrust::CaFile(path) = &instance.tls {
+                files.push((format!("pbx_instances.{key}.tls.ca_file"), path.as_path()));
+            }
+        }
+        files
+    }
+
+    /// Looks whether everything that the configuration refers to is there: secrets and certificate files.
+    ///
+    /// A secret that is missing, empty or unreadable is an error at the key that asks for it; a secret file that
+    /// everybody on the machine may read is a warning.
+    pub fn check_secrets(&self, environment: &Environment<'_>) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (key, source) in self.secrets() {
+            if let Err(SecretError { place, kind }) = source.resolve(environment) {
+                let finding = Finding::error(None, format!("`{key}`: there is no secret in {place}: {kind}"))
+                    .expected("a secret in the place that is named")
+                    .help("put it there, or name another place");
+                found.push((key, finding));
+            } else if let SecretSource::File(path) = source
+                && is_world_readable(path)
+            {
+                let what = format!("`{key}`: everybody on this machine may read {}", path.display());
+                let finding = Finding::warning(None, what)
+                    .expected("a file that only tenantd's user may read")
+                    .help(format!("`chmod o-r {}`", path.display()));
+                found.push((key, finding));
+            }
+        }
+        for (key, path) in self.certificates() {
+            if let Err(error) = std::fs::File::open(path) {
+                let what = format!("`{key}`: {} cannot be read ({error})", path.display());
+                let finding = Finding::error(None, what)
+                    .expected("a file of PEM certificates")
+                    .help("correct the path or the file's permissions");
+                found.push((key, finding));
+            }
+        }
+        self.place(found)
+    }
+
+    /// Gives findings the places of their keys, as far as the file still says the same.
+    fn place(&self, found: Vec<(String, Finding)>) -> Vec<Problem> {
+        let shown = self.path.to_string_lossy();
+        let source = (!found.is_empty())
+            .then(|| std::fs::read(&self.path).ok())
+            .flatten()
+            .and_then(|bytes| Source::decode(&shown, &bytes, Limits::CONFIG.bytes).ok());
+        let Some(mut source) = source else {
+            return found.into_iter().map(|(_, finding)| Problem::of_file(shown.clone(), finding)).collect();
+        };
+        let parsed = yaml::parse(&source, Limits::CONFIG);
+        super::mask::hide_secrets(&mut source, &parsed);
+        let mut problems = found
+            .into_iter()
+            .map(|(key, finding)| {
+                let span = parsed.root.as_ref().and_then(|root| find(root, &key));
+                source.locate(Finding { span, ..finding })
+            })
+            .collect::<Vec<_>>();
+        problems.sort();
+        problems
+    }
+}
+
+fn find(root: &Node, path: &str) -> Option<Span> {
+    let mut span = None;
+    let mut node = root;
+    for key in path.split('.') {
+        let Value::Mapping(entries) = &node.value else { return None };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        span = Some(entry.key_span);
+        node = &entry.value;
+    }
+    span
+}
+
+#[cfg(unix)]
+fn is_world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
+}
+
+/// A name that systemd accepts for a credential, and that stays in its directory.
+pub(super) fn is_credential(text: &str) -> bool {
+    !text.starts_with('.')
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+pub(super) fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Reads where a secret is kept. What stands in its place is not repeated: it may be the secret.
+pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<SecretSource> {
+    let path = &field.path;
+    let entries = match &field.node.value {
+        Value::Mapping(entries) => entries,
+        Value::Refused => return None,
+        Value::Scalar { text, .. } if text.is_empty() || matches!(text.as_str(), "~" | "null") => {
+            reader.wrong(field, EXPECTED, "name the place, not the secret");
+            return None;
+        }
+        Value::Scalar { .. } | Value::Sequence(_) => {
+            reader.report(
+                Finding::error(field.node.span, format!("a secret stands in `{path}` itself"))
+                    .expected(EXPECTED)
+                    .help("move it there, and change it: it may be in version control already"),
+            );
+            return None;
+        }
+    };
+    let [entry] = entries.as_slice() else {
+        reader.report(
+            Finding::error(field.key_span, format!("`{path}` names {} places", entries.len()))
+                .expected(EXPECTED)
+                .help("keep the one that is meant"),
+        );
+        return None;
+    };
+    let place = Field {
+        path: format!("{path}.{}", entry.key),
+        key: &entry.key,
+        key_span: entry.key_span,
+        node: &entry.value,
+    };
+    match entry.key.as_str() {
+        "file" => return file_path(reader, &place, base).map(SecretSource::File),
+        "credential" | "env" => {}
+        _ => {
+            reader.report(
+                Finding::error(entry.key_span, format!("an unknown key in `{path}`"))
+                    .expected(EXPECTED)
+                    .help("its key is `credential`, `file` or `env`; what stands here is not shown, it may be a secret"),
+            );
+            return None;
+        }
+    }
+    let Value::Scalar { text, .. } = &entry.value.value else {
+        reader.wrong(&place, "a name", "write one name");
+        return None;
+    };
+    let (fits, source, expected) = match entry.key.as_str() {
+        "env" => (
+            is_variable(text),
+            SecretSource::Env(text.clone()),
+            "the name of an environment variable, in capitals, digits and `_`",
+        ),
+        _ => (
+            is_credential(text),
+            SecretSource::Credential(text.clone()),
+            "the name of a systemd credential, in letters, digits, `.`, `_` and `-`",
+        ),
+    };
+    if !fits {
+        reader.report(
+            Finding::error(place.node.span, format!("the value of `{}` is no such name", place.path))
+                .expected(expected)
+                .help("write the name of the place, not the secret"),
+        );
+        return None;
+    }
+    Some(source)
+}

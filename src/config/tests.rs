@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::yaml::Problem;
+
+const EXAMPLE: &str = r#"
+database_url: sqlite:///var/lib/tenantd/tenantd.db   # or postgres://…
+tenants_dir: /etc/tenantd/tenants.d
+pbx_instances:
+  hq:
+    url: https://pbx1.example.com
+    username: tenantd@pbx1.example.com
+    password: { credential: hq }
+    tls: { fingerprint: "sha256:00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF" }
+    sessions: 4
+  branch:
+    url: http://10.0.0.1/
+    username: tenantd@branch.example.com
+    password: { file: secrets/branch }
+    tls: { ca_file: ca.pem }
+    timeout: 45s
+    allow_plaintext: true
+defaults: { session_timeout: 60, max_users: unlimited }
+tier: { name: enterprise, max_users_per_tenant: 500, max_pbx_instances: 10, max_tenants: 1000 }
+deletion: { mode: approve, retention_days: 30 }
+limits: { removals: { count: 2, percent: 5 }, creates: { count: 50, percent: 50 } }
+daemon: { interval: 10m, quiet: 250ms }
+cross_tenant: { allow: [presence, chat] }
+"#;
+
+const SMALL: &str = "database_url: sqlite:t.db\ntenants_dir: tenants.d\npbx_instances:\n  hq: {url: https://a.example, username: t@a.example, password: {env: HQ}}\n";
+
+fn parse(text: &str) -> Result<(Config, Vec<Problem>), ConfigErrors> {
+    Config::parse(Path::new("/etc/tenantd/tenantd.yaml"), "tenantd.yaml", text.as_bytes())
+}
+
+fn rendered(text: &str) -> String {
+    match parse(text) {
+        Ok((_, warnings)) => warnings.iter().map(|w| w.render(false)).collect::<Vec<_>>().join("\n"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+#[test]
+fn the_example_is_read_whole() {
+    let (config, warnings) = parse(EXAMPLE).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].what.contains("means nothing with http"));
+    assert!(
+        matches!(&config.database, DatabaseConfig::Sqlite { path } if path == Path::new("/var/lib/tenantd/tenantd.db"))
+    );
+    assert_eq!(config.tenants_dir, Path::new("/etc/tenantd/tenants.d"));
+    let hq = &config.instances[&InstanceKey::parse("hq").unwrap()];
+    assert_eq!(hq.password, SecretSource::Credential("hq".into()));
+    assert_eq!(hq.timeout, Duration::from_secs(30));
+    assert!(matches!(hq.tls, TlsTrust::Fingerprint(print) if print[1] == 0x11 && print[31] == 0xff));
+    let branch = &config.instances[&InstanceKey::parse("branch").unwrap()];
+    assert_eq!(branch.password, SecretSource::File("/etc/tenantd/secrets/branch".into()));
+    assert_eq!(branch.tls, TlsTrust::CaFile("/etc/tenantd/ca.pem".into()));
+    assert_eq!((branch.timeout, branch.allow_plaintext), (Duration::from_secs(45), true));
+    assert_eq!(config.tier.max_tenants, Some(1000));
+    assert_eq!(config.limits.removals, Limit { count: 2, percent: 5 });
+    assert_eq!(config.limits.disables, Limit { count: 3, percent: 20 });
+    assert_eq!(config.limits.creates, Some(Limit { count: 50, percent: 50 }));
+    assert_eq!(config.daemon.interval, Duration::from_secs(600));
+    assert!(config.cross_tenant.presence && config.cross_tenant.chat && !config.cross_tenant.contacts);
+}
+
+#[test]
+fn what_is_left_out_has_safe_defaults() {
+    let (config, warnings) = parse(SMALL).unwrap();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    assert_eq!(config.deletion, Deletion { mode: DeletionMode::Approve, retention_days: 30 });
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.cross_tenant, AllowedSharing::default());
+    assert!(
+        matches!(config.database, DatabaseConfig::Sqlite { path } if path == Path::new("/etc/tenantd/t.db"))
+    );
+}
+
+#[test]
+fn all_problems_come_together_with_their_places() {
+    let text = r#"database_url: mysql://db/x
+tennants_dir: x
+pbx_instances:
+  hq:
+    url: http://pbx.example.com
+    username: admin
+    password: {credential: ../x}
+    tls: {fingerprint: "sha256:00"}
+    sessions: 0
+    timeout: 30
+  branch:
+    url: https://pbx.example.com
+    username: a@b
+    password: {env: B}
+    sesions: 3
+  other:
+    url: https://pbx.example.com/
+    username: a@b
+    password: {env: B}
+defaults: {session_timeout: 20000, max_users: 900}
+tier: {max_users_per_tenant: 500, max_pbx_instances: 2}
+deletion: {mode: automatic}
+limits: {removals: {count: -1, percent: 101}, disables: {count: 3}}
+daemon: {interval: 0s, quiet: 20s, quiet_max: 10s}
+cross_tenant: {allow: [presense]}
+"#;
+    insta::assert_snapshot!(rendered(text));
+}
+
+#[test]
+fn zero_retention_is_allowed_with_a_warning_and_never_by_default() {
+    let (config, warnings) =
+        parse(&format!("{SMALL}deletion: {{mode: approve, retention_days: 0}}\n")).unwrap();
+    assert_eq!((config.deletion.retention_days, warnings.len()), (0, 1));
+    for blank in [
+        "{mode: approve}",
+        "{mode: automatic}",
+        "{}",
+        "{retention_days: }",
+        "{retention_days: \"\"}",
+        "{retention_days: ~}",
+        "",
+    ] {
+        assert!(parse(&format!("{SMALL}deletion: {blank}\n")).is_err(), "{blank}");
+    }
+    assert!(parse(&format!("{SMALL}deletion: {{mode: never}}\n")).is_ok());
+}
+
+#[test]
+fn no_message_repeats_a_secret() {
+    let with = |line: &str| SMALL.replace("password: {env: HQ}", line);
+    for text in [
+        with("password: hunter2"),
+        with("password: \"hunter2\""),
+        with("password: [hunter2]"),
+        with("password: {hunter2: x}"),
+        with("password: {hunter2: x, env: A}"),
+        with("password: {value: hunter2}"),
+        with("password: {env: hunter2}"),
+        with("password: {credential: \"hunter2!\"}"),
+        with("password: {credential: [hunter2]}"),
+        with("password: &a hunter2"),
+        with("password: !x hunter2"),
+        with("password: hunter2, password: hunter2"),
+        with("password: hunter2, typo: 1"),
+        with("pasword: hunter2"),
+        with("passphrase: hunter2"),
+        with("password: 'hunter2' x"),
+        with("password: \"hunter2"),
+        with("password:\n    hunter2: a: b"),
+        with("password: |\n    hunter2\n"),
+        with("password: hunter2}}\n? ["),
+        SMALL.replace("sqlite:t.db", "postgres://u:hunter2@db/x"),
+        SMALL.replace("sqlite:t.db", "postgres://u:hunter2"),
+        SMALL.replace("sqlite:t.db", "postgres://u:hun#hunter2@db/x"),
+        SMALL.replace("sqlite:t.db", "postgres://u@db/x?password=hunter2"),
+        SMALL.replace("sqlite:t.db", "postgres://u:hunter2@db/x: y"),
+        SMALL.replace("sqlite:t.db", "mysql://u:hunter2@db/x"),
+        SMALL.replace("https://a.example", "https://u:hunter2@a.example"),
+        SMALL.replace("https://a.example", "ftp://u:hunter2@a.example"),
+        SMALL.replace("https://a.example", "https://u:hunter2@a.example]"),
+        format!("{SMALL}database_password: hunter2\n"),
+        format!("{SMALL}password: hunter2\n"),
+        format!("{SMALL}database_password: hunter2\n bad\n"),
+        format!("{SMALL}database_password:\n  - hunter2\n"),
+        format!("{SMALL}database_password: hunter2\ndatabase_password: hunter2\n"),
+        format!("{SMALL}database_password: hunter2 \u{202e}\n"),
+        format!("{SMALL}database_password: hunter2\0\n"),
+    ] {
+        let errors = parse(&text).expect_err(&text);
+        let json = serde_json::to_string(&errors.problems).unwrap();
+        for shown in [errors.to_string(), json, format!("{errors:?}")] {
+            assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+        }
+    }
+}
+
+fn environment(values: &[(&str, &str)]) -> impl Fn(&str) -> Option<std::ffi::OsString> + use<> {
+    let values: BTreeMap<String, String> =
+        values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    move |name| values.get(name).map(Into::into)
+}
+
+#[test]
+fn secrets_are_fetched_without_the_line_break_at_their_end() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hq"), "hunter2\n").unwrap();
+    std::fs::write(dir.path().join("empty"), "\n").unwrap();
+    std::fs::write(dir.path().join("binary"), [0xff, 0xfe]).unwrap();
+    let env =
+        environment(&[("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap()), ("V", "x y\n\n"), ("E", "")]);
+    let get = |source: SecretSource| source.resolve(&env).map(|secret| secret.expose().to_owned());
+    let kind = |source: SecretSource| source.resolve(&env).err().map(|error| error.kind);
+    assert_eq!(get(SecretSource::Credential("hq".into())).unwrap(), "hunter2");
+    assert_eq!(get(SecretSource::File(dir.path().join("hq"))).unwrap(), "hunter2");
+    assert_eq!(get(SecretSource::Env("V".into())).unwrap(), "x y\n");
+    assert_eq!(kind(SecretSource::Env("E".into())), Some(SecretErrorKind::Empty));
+    assert_eq!(kind(SecretSource::Env("NO".into())), Some(SecretErrorKind::NotSet));
+    assert_eq!(kind(SecretSource::Credential("empty".into())), Some(SecretErrorKind::Empty));
+    assert_eq!(kind(SecretSource::Credential("binary".into())), Some(SecretErrorKind::NotText));
+    assert!(matches!(kind(SecretSource::Credential("no".into())), Some(SecretErrorKind::Unreadable(_))));
+    let none = SecretSource::Credential("hq".into()).resolve(&|_| None).unwrap_err();
+    assert_eq!(none.kind, SecretErrorKind::NoCredentials);
+}
+
+#[test]
+fn missing_secrets_are_located_at_their_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tenantd.yaml");
+    let text = SMALL.replace("{env: HQ}", "{file: hq.secret}, tls: {ca_file: ca.pem}");
+    std::fs::write(&path, text).unwrap();
+    let (config, _) = Config::load(&path).unwrap();
+    let problems = config.check_secrets(&|_| None);
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    for problem in &problems {
+        assert!(problem.is_error() && problem.position.is_some_and(|at| at.line == 4), "{problem}");
+    }
+    std::fs::write(dir.path().join("hq.secret"), "hunter2").unwrap();
+    std::fs::write(dir.path().join("ca.pem"), "").unwrap();
+    let problems = config.check_secrets(&|_| None);
+    assert!(problems.iter().all(|problem| !problem.is_error()), "{problems:#?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::load(Path::new("/does/not/exist.yaml")).unwrap_err();
+    assert!(error.to_string().starts_with("/does/not/exist.yaml: error: the configuration cannot be read"));
+}

@@ -1,0 +1,199 @@
+//! Advice on a tenant's file. Each lint has a name, and `accept: [name]` in the file silences it.
+
+use crate::model::{SESSION_TIMEOUT_USUAL, TenantKey};
+use crate::yaml::{Finding, Severity, Span, quoted};
+
+/// A kind of advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lint {
+    /// What stands in `accept` and in brackets after `warning`.
+    pub name: &'static str,
+    /// What it looks for, for the manual.
+    pub about: &'static str,
+}
+
+pub const UNCLEAR_NAME: Lint =
+    Lint { name: "unclear-name", about: "a name that does not say which organisation or department it is" };
+pub const DUPLICATE_NAME: Lint = Lint { name: "duplicate-name", about: "two tenants with the same name" };
+pub const SESSION_TIMEOUT_RANGE: Lint =
+    Lint { name: "session-timeout-range", about: "a session timeout below 5 minutes or above 8 hours" };
+pub const SESSION_TIMEOUT_LONG: Lint =
+    Lint { name: "session-timeout-long", about: "a session timeout above the advised 30 to 60 minutes" };
+pub const SHARING_NOT_ALLOWED: Lint =
+    Lint { name: "sharing-not-allowed", about: "a kind of sharing that the deployment does not allow" };
+pub const SHARING_UNKNOWN: Lint =
+    Lint { name: "sharing-unknown", about: "sharing with a tenant that has no file" };
+pub const SHARING_ONE_SIDED: Lint =
+    Lint { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
+pub const SECRET_IN_SETTINGS: Lint =
+    Lint { name: "secret-in-settings", about: "a PBX setting that looks like a password" };
+
+/// Every lint that a file may accept, in the order of the manual.
+pub const LINTS: [Lint; 8] = [
+    UNCLEAR_NAME,
+    DUPLICATE_NAME,
+    SESSION_TIMEOUT_RANGE,
+    SESSION_TIMEOUT_LONG,
+    SHARING_NOT_ALLOWED,
+    SHARING_UNKNOWN,
+    SHARING_ONE_SIDED,
+    SECRET_IN_SETTINGS,
+];
+
+impl Lint {
+    /// A warning of this lint.
+    pub(super) fn warn(self, span: Span, what: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Warning, lint: Some(self.name), ..Finding::error(span, what) }
+    }
+}
+
+/// The longest session timeout that the product document advises, in minutes ("30–60 minutes for standard use").
+const SESSION_TIMEOUT_ADVISED: u32 = 60;
+
+/// Names that could stand for anybody, without digits and blanks at their end.
+const NOBODY: [&str; 40] = [
+    "abc",
+    "asdf",
+    "bar",
+    "client",
+    "company",
+    "company name",
+    "customer",
+    "default",
+    "demo",
+    "domain",
+    "dummy",
+    "example",
+    "fixme",
+    "foo",
+    "foobar",
+    "my company",
+    "n/a",
+    "na",
+    "name",
+    "new",
+    "new client",
+    "new customer",
+    "new tenant",
+    "none",
+    "organisation",
+    "organization",
+    "pbx",
+    "sample",
+    "tbd",
+    "temp",
+    "tenant",
+    "tenant name",
+    "test",
+    "test tenant",
+    "testing",
+    "tmp",
+    "todo",
+    "unknown",
+    "unnamed",
+    "untitled",
+];
+
+/// A name that names nobody: "test", "tenant1", "new", the key or the domain once more.
+pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span) -> Option<Finding> {
+    let lower = name.to_lowercase();
+    let base = lower.trim_end_matches(|c: char| !c.is_alphabetic()).replace(['_', '-'], " ");
+    let why = if NOBODY.contains(&base.as_str()) || NOBODY.contains(&lower.as_str()) {
+        "could be anybody"
+    } else if base.is_empty() || !name.chars().any(char::is_alphabetic) {
+        "has no letters"
+    } else if name.chars().filter(|c| c.is_alphanumeric()).count() < 2 {
+        "is a single letter"
+    } else if name == key.as_str() {
+        "only repeats the file's name"
+    } else if domain == Some(lower.as_str()) {
+        "only repeats the domain"
+    } else {
+        return None;
+    };
+    Some(
+        UNCLEAR_NAME
+            .warn(span, format!("the name {} {why}", quoted(name)))
+            .expected("the organisation or department, such as `Acme Corp`")
+            .help("name it for the people who read the list"),
+    )
+}
+
+/// A session timeout outside what is usual, or above what is advised.
+pub(super) fn session_timeout(minutes: u32, span: Span) -> Option<Finding> {
+    let (least, most) = (SESSION_TIMEOUT_USUAL.start(), SESSION_TIMEOUT_USUAL.end());
+    if minutes < *least {
+        return Some(
+            SESSION_TIMEOUT_RANGE
+                .warn(span, format!("users are signed out after {minutes} minutes"))
+                .expected(format!("{least} to {most} minutes"))
+                .help("people will sign in all day; 30 to 60 is usual, 15 where security is high"),
+        );
+    }
+    if minutes > *most {
+        return Some(
+            SESSION_TIMEOUT_RANGE
+                .warn(span, format!("users stay signed in for {}", hours(minutes)))
+                .expected(format!("{least} to {most} minutes"))
+                .help("a telephone left alone stays open that long; 30 to 60 minutes is usual"),
+        );
+    }
+    (minutes > SESSION_TIMEOUT_ADVISED).then(|| {
+        SESSION_TIMEOUT_LONG
+            .warn(span, format!("users stay signed in for {}", hours(minutes)))
+            .expected("30 to 60 minutes, shorter where security is high")
+            .help("lower it if you can")
+    })
+}
+
+fn hours(minutes: u32) -> String {
+    match (minutes / 60, minutes % 60) {
+        (hours, 0) => format!("{hours} hours"),
+        (hours, rest) => format!("{hours} h {rest} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Span = Span { start: 0, end: 1 };
+
+    #[test]
+    fn names_that_name_nobody_are_advised_against() {
+        let key = TenantKey::parse("acme-corp").unwrap();
+        for bad in [
+            "test",
+            "Test",
+            "tenant1",
+            "Tenant 12",
+            "NEW",
+            "new-tenant",
+            "customer_3",
+            "x",
+            "123",
+            "--",
+            "acme-corp",
+            "Acme.Example",
+            "n/a",
+        ] {
+            assert!(name(bad, &key, Some("acme.example"), SPAN).is_some(), "{bad}");
+        }
+        for good in
+            ["Acme Corp", "Testing Laboratories Ltd", "New York Times", "3M", "IBM", "株式会社", "Tenantry"]
+        {
+            assert_eq!(name(good, &key, Some("acme.example"), SPAN), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn session_timeouts_outside_the_usual_are_advised_against() {
+        let lint = |minutes| session_timeout(minutes, SPAN).and_then(|finding| finding.lint);
+        assert_eq!(lint(4), Some("session-timeout-range"));
+        assert_eq!(lint(5), None);
+        assert_eq!(lint(60), None);
+        assert_eq!(lint(61), Some("session-timeout-long"));
+        assert_eq!(lint(480), Some("session-timeout-long"));
+        assert_eq!(lint(481), Some("session-timeout-range"));
+    }
+}

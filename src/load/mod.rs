@@ -1,0 +1,137 @@
+//! Stage 1: `tenants.d/` → [`Desired`]. Strict: a file is a valid tenant, or it is broken; it is never absent.
+//!
+//! [`Snapshot::read`] is the only part that touches a disk; [`parse`] is a function of values, so that tests and the
+//! simulation need none. Names that match `^[a-z0-9][a-z0-9._-]*\.ya?ml$` are tenant files, whatever they turn out to
+//! be; all others are ignored and listed with the reason.
+
+mod across;
+mod git;
+pub mod lint;
+mod names;
+mod scan;
+mod schema;
+mod settle;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use schema::KEYS;
+pub use settle::stable_snapshot;
+pub use snapshot::{Content, File, Snapshot};
+
+use crate::config::Config;
+use crate::model::{BrokenFile, Completeness, Desired};
+use crate::yaml::{Finding, Problem, Severity};
+use schema::Draft;
+
+/// What the files say, and every problem in them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub desired: Desired,
+    /// Errors and warnings of all files, sorted by file and line. Accepted lints are left out.
+    pub problems: Vec<Problem>,
+}
+
+impl Loaded {
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(Problem::is_error)
+    }
+}
+
+/// The most problems of one file that are reported; beyond it is one line with their number.
+const MAX_PROBLEMS: usize = 50;
+
+/// Reads a tenants directory as it is at this moment.
+///
+/// For a directory that may be changing, use [`stable_snapshot`] and [`parse`].
+pub fn directory(dir: &Path, config: &Config) -> Loaded {
+    parse(&Snapshot::read(dir), config)
+}
+
+/// Turns a snapshot into the wanted side. Linear in the size of the directory.
+///
+/// *Guarantees*: every file of the snapshot is in `desired.tenants` or in `desired.broken`, never in both, never in
+/// neither. A directory without tenant files is [`Completeness::Unreadable`]: it justifies no removal.
+pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
+    let Snapshot { dir, files, ignored, unreadable, identity: _, digest, revision } = snapshot;
+    let mut desired = Desired::unreadable("");
+    desired.ignored = ignored.clone();
+    desired.digest = digest.clone();
+    desired.revision = revision.clone();
+    if let Some(reason) =
+        unreadable.clone().or_else(|| files.is_empty().then(|| "has no tenant files".to_owned()))
+    {
+        let what = format!("the tenants directory {reason}");
+        let finding = Finding::error(None, what)
+            .expected("a directory of tenant files (`KEY.yaml`)")
+            .help("check `tenants_dir` and what is mounted there; nothing is removed meanwhile");
+        desired.completeness = Completeness::Unreadable { reason };
+        return Loaded { desired, problems: vec![Problem::of_file(dir.to_string_lossy(), finding)] };
+    }
+    let mut drafts = files
+        .iter()
+        .map(|(name, file)| Draft::read(name, &dir.join(name).to_string_lossy(), &file.content, config))
+        .collect::<Vec<_>>();
+    across::check(&mut drafts);
+
+    let mut problems = Vec::new();
+    let mut tenants = BTreeMap::new();
+    for draft in drafts {
+        let broken = draft.has_errors();
+        let Draft { file, key, source, findings, problems: mut own, accept, tenant, .. } = draft;
+        let accepted = |finding: &Finding| {
+            finding.severity == Severity::Warning && finding.lint.is_some_and(|lint| accept.contains(lint))
+        };
+        if let Some(source) = &source {
+            own.extend(findings.into_iter().filter(|finding| !accepted(finding)).map(|f| source.locate(f)));
+        }
+        own.sort();
+        match tenant {
+            Some(tenant) if !broken => {
+                desired.warnings.extend(own.iter().map(Problem::to_string));
+                tenants.insert(tenant.key.clone(), tenant);
+            }
+            _ => {
+                let lines = own.iter().filter(|problem| problem.is_error()).map(Problem::to_string).collect();
+                desired.broken.push(BrokenFile { file, key, problems: lines });
+            }
+        }
+        limit(&mut own);
+        problems.append(&mut own);
+    }
+    desired.tenants = tenants;
+    problems.extend(too_many(dir, &desired, config));
+    desired.completeness = match desired.broken.as_slice() {
+        [] => Completeness::Complete,
+        [one] => Completeness::Partial { reason: format!("{} is broken", one.file) },
+        [first, rest @ ..] => {
+            Completeness::Partial { reason: format!("{} and {} more are broken", first.file, rest.len()) }
+        }
+    };
+    Loaded { desired, problems }
+}
+
+/// Cuts the problems of one file to a number that can be read.
+fn limit(problems: &mut Vec<Problem>) {
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    if more > 0 {
+        problems.truncate(MAX_PROBLEMS);
+        let file = problems[0].file.clone();
+        let finding =
+            Finding::error(None, format!("{more} more problems")).help("mend the first ones and look again");
+        problems.push(Problem::of_file(file, finding));
+    }
+}
+
+/// More tenants than the tier allows: nobody's file is wrong, so none is broken by it.
+fn too_many(dir: &Path, desired: &Desired, config: &Config) -> Option<Problem> {
+    let most = config.tier.max_tenants?;
+    let count = desired.tenants.len();
+    (count > most as usize).then(|| {
+        let finding = Finding::error(None, format!("there are {count} tenants"))
+            .expected(format!("at most {most} (`tier.max_tenants` in tenantd.yaml)"))
+            .help("remove tenants, or raise the tier's limit");
+        Problem::of_file(dir.to_string_lossy(), finding)
+    })
+}

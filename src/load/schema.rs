@@ -1,0 +1,438 @@
+//! One tenant's file: from its text to a [`Tenant`], with every problem of the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lint;
+use super::snapshot::Content;
+use crate::config::Config;
+use crate::model::{
+    CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
+    SettingName, Tenant, TenantKey,
+};
+use crate::yaml::{
+    self, Field, Fields, Finding, Limits, Problem, Reader, Reading, Severity, Source, Span, Style, Text,
+    Value, nearest, quoted,
+};
+
+/// The keys of a tenant's file, in the order of the manual.
+pub const KEYS: [&str; 13] = [
+    "name",
+    "domain",
+    "pbx_instance",
+    "enabled",
+    "session_timeout",
+    "max_users",
+    "protected",
+    "pbx_settings",
+    "cross_tenant",
+    "previously",
+    "drift",
+    "adopt",
+    "accept",
+];
+
+/// The longest display name, in characters. FusionPBX's `domain_description` has no limit of its own.
+const MAX_NAME_CHARS: usize = 255;
+/// The most users that can be written as a number; more is surely a slip, and there is `unlimited`.
+const MAX_USERS: u32 = 1_000_000;
+
+/// What one file says, before it is compared with the others.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub file: String,
+    /// None where the name is too long to be a key.
+    pub key: Option<TenantKey>,
+    /// None where the bytes are no text.
+    pub source: Option<Source>,
+    pub findings: Vec<Finding>,
+    /// Problems that stand before the text could be read at all.
+    pub problems: Vec<Problem>,
+    pub name: Option<(String, Span)>,
+    pub domain: Option<(DomainName, Span)>,
+    pub previously: Option<(TenantKey, Span)>,
+    pub shares: Vec<(&'static str, TenantKey, Span)>,
+    pub accept: BTreeSet<String>,
+    /// Complete when every required field could be read; only used when there is no error.
+    pub tenant: Option<Tenant>,
+}
+
+impl Draft {
+    /// Reads a file; `shown` is its name in messages.
+    pub(super) fn read(file: &str, shown: &str, content: &Content, config: &Config) -> Self {
+        let key = TenantKey::parse(super::names::stem(file)).ok();
+        let mut draft = Self {
+            file: file.to_owned(),
+            source: None,
+            findings: Vec::new(),
+            problems: Vec::new(),
+            name: None,
+            domain: None,
+            previously: None,
+            shares: Vec::new(),
+            accept: BTreeSet::new(),
+            tenant: None,
+            key,
+        };
+        let bytes = match content {
+            Content::Bytes(bytes) => bytes,
+            Content::Unreadable(reason) => {
+                let finding = Finding::error(None, format!("it {reason}"))
+                    .expected("a regular file that tenantd may read")
+                    .help("until then its tenant is left as it is and nothing is removed");
+                draft.problems.push(Problem::of_file(shown, finding));
+                return draft;
+            }
+        };
+        if draft.key.is_none() {
+            let finding =
+                Finding::error(None, format!("its name is longer than {} characters", TenantKey::MAX_CHARS))
+                    .expected("a short key, which is the tenant's identity")
+                    .help("rename the file");
+            draft.problems.push(Problem::of_file(shown, finding));
+        }
+        match Source::decode(shown, bytes, Limits::TENANT.bytes) {
+            Ok(mut source) => {
+                let parsed = yaml::parse(&source, Limits::TENANT);
+                draft.findings = parsed.findings;
+                let failed = parsed.root.is_none() && !draft.findings.is_empty();
+                if !failed {
+                    draft.schema(parsed.root.as_ref(), config, &mut source);
+                }
+                draft.source = Some(source);
+            }
+            Err(problems) => draft.problems.extend(problems),
+        }
+        draft
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        !self.problems.is_empty() || self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    fn schema(&mut self, root: Option<&yaml::Node>, config: &Config, source: &mut Source) {
+        let mut reader = Reader::default();
+        if let Some(fields) = reader.root(root, "a tenant's file", &KEYS, "name: Acme Corp") {
+            self.tenant = self.fields(&mut reader, &fields, config, source);
+        }
+        self.findings.append(&mut reader.findings);
+    }
+
+    fn fields(
+        &mut self,
+        reader: &mut Reader,
+        fields: &Fields<'_>,
+        config: &Config,
+        source: &mut Source,
+    ) -> Option<Tenant> {
+        if let Some(field) = fields.get("accept") {
+            self.accept = accept(reader, &field);
+        }
+        let name =
+            fields.require(reader, "name", "name: Acme Corp").and_then(|field| display_name(reader, &field));
+        let domain = fields
+            .require(reader, "domain", "domain: acme.example.com")
+            .and_then(|field| domain(reader, &field));
+        let instance = fields
+            .require(reader, "pbx_instance", &format!("pbx_instance: {}", some_instance(config)))
+            .and_then(|field| instance(reader, &field, config));
+        let flag = |reader: &mut Reader, key: &str, default: bool| match fields.get(key) {
+            Some(field) => reader.flag(&field).unwrap_or(default),
+            None => default,
+        };
+        let enabled = flag(reader, "enabled", true);
+        let protected = flag(reader, "protected", false);
+        let adopt = flag(reader, "adopt", false);
+        let session_timeout = match fields.get("session_timeout") {
+            Some(field) => {
+                let minutes = reader.number(&field, SESSION_TIMEOUT_MINUTES, "minutes");
+                if let Some(finding) =
+                    minutes.and_then(|minutes| lint::session_timeout(minutes, field.node.span))
+                {
+                    reader.report(finding);
+                }
+                minutes.unwrap_or(config.defaults.session_timeout)
+            }
+            None => config.defaults.session_timeout,
+        };
+        let max_users = match fields.get("max_users") {
+            Some(field) => max_users(reader, &field, config).unwrap_or(config.defaults.max_users),
+            None => config.defaults.max_users,
+        };
+        let pbx_settings = match fields.get("pbx_settings") {
+            Some(field) => settings(reader, &field, source),
+            None => BTreeMap::new(),
+        };
+        let cross_tenant = match fields.get("cross_tenant") {
+            Some(field) => self.cross_tenant(reader, &field, config),
+            None => CrossTenant::default(),
+        };
+        if let Some(field) = fields.get("previously") {
+            self.previously = tenant_key(reader, &field);
+        }
+        if let (Some((previously, span)), Some(key)) = (&self.previously, &self.key)
+            && previously == key
+        {
+            reader.report(
+                Finding::error(*span, format!("`previously` names this tenant's own key `{key}`"))
+                    .expected("the key that the tenant had before")
+                    .help("delete the line, or name the old file's stem"),
+            );
+        }
+        let drift = match fields.get("drift") {
+            Some(field) => reader
+                .word(&field, &[("correct", DriftPolicy::Correct), ("report", DriftPolicy::Report)])
+                .unwrap_or_default(),
+            None => DriftPolicy::default(),
+        };
+        if let (Some((text, span)), Some(key)) = (&name, &self.key) {
+            let domain = domain.as_ref().map(|(domain, _)| domain.as_str());
+            reader.findings.extend(lint::name(text, key, domain, *span));
+        }
+        self.name = name.clone();
+        self.domain = domain.clone();
+        Some(Tenant {
+            key: self.key.clone()?,
+            name: name?.0,
+            domain: domain?.0,
+            instance: instance?,
+            enabled,
+            session_timeout,
+            max_users,
+            protected,
+            pbx_settings,
+            cross_tenant,
+            previously: self.previously.as_ref().map(|(key, _)| key.clone()),
+            adopt,
+            drift,
+            accept: self.accept.clone(),
+        })
+    }
+
+    fn cross_tenant(&mut self, reader: &mut Reader, field: &Field<'_>, config: &Config) -> CrossTenant {
+        const KINDS: [&str; 3] = ["presence", "contacts", "chat"];
+        let mut cross = CrossTenant::default();
+        let Some(fields) = reader.mapping(field, "kinds of sharing", &KINDS) else { return cross };
+        let allowed = &config.cross_tenant;
+        for (kind, allowed, with) in [
+            (KINDS[0], allowed.presence, &mut cross.presence),
+            (KINDS[1], allowed.contacts, &mut cross.contacts),
+            (KINDS[2], allowed.chat, &mut cross.chat),
+        ] {
+            let Some(field) = fields.get(kind) else { continue };
+            if !allowed {
+                reader.report(
+                    lint::SHARING_NOT_ALLOWED
+                        .warn(field.key_span, format!("this deployment does not allow sharing of {kind}"))
+                        .expected(format!("`cross_tenant: {{allow: [{kind}]}}` in tenantd.yaml"))
+                        .help("until it is allowed there, nothing is shared"),
+                );
+            }
+            for text in reader.texts(&field, "a list of tenant keys", "a tenant's key") {
+                let Some(other) = parse_key(reader, text, &field.path) else { continue };
+                if Some(&other) == self.key.as_ref() {
+                    reader.report(
+                        Finding::error(text.span, format!("`{}` names this tenant itself", field.path))
+                            .expected("other tenants' keys")
+                            .help("delete the item"),
+                    );
+                } else if !with.insert(other.clone()) {
+                    reader.report(
+                        Finding::error(text.span, format!("`{other}` stands twice in `{}`", field.path))
+                            .expected("each tenant once")
+                            .help("delete one of the two"),
+                    );
+                } else {
+                    self.shares.push((kind, other, text.span));
+                }
+            }
+        }
+        cross
+    }
+}
+
+fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)> {
+    let text = reader.text(field, "a display name")?;
+    if !reader.visible(text, &field.path, &[]) {
+        return None;
+    }
+    let trimmed = text.text.trim();
+    let length = text.text.chars().count();
+    let finding = if trimmed.len() != text.text.len() {
+        Finding::error(text.span, "`name` begins or ends with a blank")
+            .help(format!("write `name: \"{trimmed}\"`"))
+    } else if length > MAX_NAME_CHARS {
+        Finding::error(text.span, format!("`name` has {length} characters")).help("shorten it")
+    } else {
+        return Some((text.text.to_owned(), text.span));
+    };
+    reader.report(finding.expected(format!("1 to {MAX_NAME_CHARS} characters without blanks at the ends")));
+    None
+}
+
+fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> {
+    let text = reader.text(field, "a host name")?;
+    match DomainName::parse(text.text) {
+        Ok(domain) => Some((domain, text.span)),
+        Err(error) => {
+            let finding = Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
+                .expected("a lower-case host name such as `acme.example.com`");
+            reader.report(match error {
+                DomainError::Capitals(_) => finding,
+                DomainError::Character(':' | '/') => {
+                    finding.help("write the host name alone, without scheme, port and path")
+                }
+                _ => finding.help("write the name that the tenant's telephones register with"),
+            });
+            None
+        }
+    }
+}
+
+fn instance(reader: &mut Reader, field: &Field<'_>, config: &Config) -> Option<InstanceKey> {
+    const SHOWN: usize = 8;
+    let names = config.instances.keys().map(InstanceKey::as_str);
+    let mut list = names.clone().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if config.instances.len() > SHOWN {
+        list.push_str(", …");
+    }
+    let expected = format!("a key of `pbx_instances` in tenantd.yaml ({list})");
+    let text = reader.text(field, &expected)?;
+    if let Some(key) = InstanceKey::parse(text.text).ok().filter(|key| config.instances.contains_key(key)) {
+        return Some(key);
+    }
+    let help = match nearest(text.text, names) {
+        Some(near) => format!("did you mean `pbx_instance: {near}`?"),
+        None => "write one of these, or add the instance to tenantd.yaml".to_owned(),
+    };
+    let what = format!("there is no PBX instance {}", quoted(text.text));
+    reader.report(Finding::error(text.span, what).expected(expected).help(help));
+    None
+}
+
+fn some_instance(config: &Config) -> &str {
+    config.instances.keys().next().map_or("hq", InstanceKey::as_str)
+}
+
+fn max_users(reader: &mut Reader, field: &Field<'_>, config: &Config) -> Option<MaxUsers> {
+    if let Value::Scalar { text, .. } = &field.node.value {
+        if text == "unlimited" {
+            return Some(MaxUsers::Unlimited);
+        }
+        if ["unlimited", "infinite", "infinity", "none", "no limit", "any"]
+            .contains(&text.to_lowercase().as_str())
+        {
+            let expected = format!("a number, 1 to {MAX_USERS}, or the word `unlimited`");
+            reader.wrong(field, &expected, "write `max_users: unlimited`");
+            return None;
+        }
+    }
+    let number = reader.number(field, 1..=MAX_USERS, "users, or `unlimited`")?;
+    if let Some(ceiling) = config.tier.max_users_per_tenant.filter(|ceiling| number > *ceiling) {
+        reader.report(
+            Finding::error(field.node.span, format!("`max_users` is {number}, more than the tier allows"))
+                .expected(format!("at most {ceiling} (`tier.max_users_per_tenant` in tenantd.yaml)"))
+                .help(format!("write `max_users: {ceiling}`, or raise the tier's limit")),
+        );
+        return None;
+    }
+    Some(MaxUsers::Limited(number))
+}
+
+fn tenant_key(reader: &mut Reader, field: &Field<'_>) -> Option<(TenantKey, Span)> {
+    let text = reader.text(field, "a tenant's key")?;
+    parse_key(reader, text, &field.path).map(|key| (key, text.span))
+}
+
+fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKey> {
+    match TenantKey::parse(text.text) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            reader.report(
+                Finding::error(text.span, format!("{} in `{path}` is no tenant's key", quoted(text.text)))
+                    .expected("a file name in this directory without its ending")
+                    .help(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
+fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
+    let names = || lint::LINTS.iter().map(|lint| lint.name);
+    let expected = format!("a list of lint names ({})", names().collect::<Vec<_>>().join(", "));
+    let mut accepted = BTreeSet::new();
+    for text in reader.texts(field, &expected, "a lint's name") {
+        if names().any(|name| name == text.text) {
+            accepted.insert(text.text.to_owned());
+            continue;
+        }
+        let help = match nearest(text.text, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "delete the item; errors cannot be accepted, only warnings".to_owned(),
+        };
+        let what = format!("there is no lint {}", quoted(text.text));
+        reader.report(Finding::error(text.span, what).expected(expected.clone()).help(help));
+    }
+    accepted
+}
+
+fn settings(reader: &mut Reader, field: &Field<'_>, source: &mut Source) -> BTreeMap<SettingName, String> {
+    let mut settings = BTreeMap::new();
+    for (key, _, field) in reader.each(field, "FusionPBX settings, `category.subcategory.type: value`") {
+        let name = setting_name(reader, key, &field);
+        let Some(value) = setting_value(reader, &field) else { continue };
+        let Some(name) = name else { continue };
+        if looks_secret(&name) {
+            source.mask(field.node.span);
+            reader.report(
+                lint::SECRET_IN_SETTINGS
+                    .warn(field.key_span, format!("the value of `{name}` looks like a secret"))
+                    .expected("no secret in a file under version control")
+                    .help("set it on the PBX by hand, and delete the line"),
+            );
+        }
+        settings.insert(name, value);
+    }
+    settings
+}
+
+fn setting_name(reader: &mut Reader, key: &str, field: &Field<'_>) -> Option<SettingName> {
+    let finding = match SettingName::parse(key) {
+        Ok(name) => {
+            let instead = match (name.category.as_str(), name.subcategory.as_str()) {
+                ("domain", "cidr") => "use `enabled: false` to keep the tenant's users out",
+                ("limit", "users") => "use `max_users`",
+                _ => return Some(name),
+            };
+            Finding::error(field.key_span, format!("tenantd itself looks after the setting {}", quoted(key)))
+                .expected("other settings only")
+                .help(format!("delete the line and {instead}"))
+        }
+        Err(error) => Finding::error(field.key_span, format!("{} is no name of a setting", quoted(key)))
+            .expected("`category.subcategory.type`, such as `domain.time_zone.name`")
+            .help(error.to_string()),
+    };
+    reader.report(finding);
+    None
+}
+
+/// A setting's value as FusionPBX stores it: the very text of the file.
+fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
+    const EXPECTED: &str = "a text, a number, `true` or `false`";
+    if let Value::Scalar { text, style: Style::Plain } = &field.node.value
+        && Reading::of(text).is_some_and(Reading::is_unambiguous)
+    {
+        return Some(text.clone());
+    }
+    let text = reader.text(field, EXPECTED)?;
+    reader.visible(text, "pbx_settings", &['\n', '\t']).then(|| text.text.to_owned())
+}
+
+fn looks_secret(name: &SettingName) -> bool {
+    let sub = name.subcategory.as_str();
+    // `password_length` and its like speak about passwords and are none.
+    !matches!(name.kind.as_str(), "numeric" | "boolean")
+        && ["password", "passwd", "secret", "token", "api_key", "apikey", "private_key"]
+            .iter()
+            .any(|word| sub == *word || sub.ends_with(&format!("_{word}")))
+}

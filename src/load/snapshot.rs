@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{git, names, scan};
+use crate::model::IgnoredFile;
+
+/// Everything in a tenants directory at one moment, read once. Two equal snapshots are the same directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The directory as it was asked for; messages name files below it.
+    pub dir: PathBuf,
+    /// Files whose names are a tenant file's.
+    pub files: BTreeMap<String, File>,
+    pub ignored: Vec<IgnoredFile>,
+    /// Why nothing can be said about the directory.
+    pub unreadable: Option<String>,
+    /// Device and inode number of the directory: another pair is another directory in its place.
+    pub identity: Option<(u64, u64)>,
+    /// SHA-256 of every file's name and contents, in hexadecimal.
+    pub digest: String,
+    /// The commit that the directory is checked out at.
+    pub revision: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// 0 where there is no disk.
+    pub inode: u64,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    Bytes(Vec<u8>),
+    /// It is there and cannot be read; completes "the file …".
+    Unreadable(String),
+}
+
+impl Snapshot {
+    /// Reads the directory once. Never fails: what went wrong is part of the answer.
+    pub fn read(dir: &Path) -> Self {
+        match scan::scan(dir) {
+            Ok(scan::Scan { identity, files, ignored }) => {
+                let revision = git::revision(dir);
+                Self::seal(dir, files, ignored, Some(identity), revision)
+            }
+            Err(reason) => Self::unreadable(dir, reason),
+        }
+    }
+
+    /// A directory about which nothing can be said.
+    pub fn unreadable(dir: &Path, reason: impl Into<String>) -> Self {
+        let empty = Self::seal(dir, BTreeMap::new(), Vec::new(), None, None);
+        Self { unreadable: Some(reason.into()), digest: String::new(), ..empty }
+    }
+
+    /// A directory made of names and contents, without a disk: for tests and simulation. Names that are no tenant
+    /// file's are ignored as on a disk.
+    pub fn from_files<N: Into<String>, C: Into<Vec<u8>>>(
+        dir: impl AsRef<Path>,
+        entries: impl IntoIterator<Item = (N, C)>,
+    ) -> Self {
+        let mut files = BTreeMap::new();
+        let mut ignored = Vec::new();
+        for (name, content) in entries {
+            let name = name.into();
+            match names::judge(&name) {
+                Ok(()) => {
+                    let content = Content::Bytes(content.into());
+                    files.insert(name, File { inode: 0, content });
+                }
+                Err(reason) => ignored.push(IgnoredFile { file: name, reason }),
+            }
+        }
+        Self::seal(dir.as_ref(), files, ignored, None, None)
+    }
+
+    fn seal(
+        dir: &Path,
+        files: BTreeMap<String, File>,
+        mut ignored: Vec<IgnoredFile>,
+        identity: Option<(u64, u64)>,
+        revision: Option<String>,
+    ) -> Self {
+        ignored.sort();
+        let mut hash = Sha256::new();
+        for (name, file) in &files {
+            let (kind, content): (u8, &[u8]) = match &file.content {
+                Content::Bytes(bytes) => (0, bytes),
+                Content::Unreadable(reason) => (1, reason.as_bytes()),
+            };
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            hash.update([kind]);
+            hash.update((content.len() as u64).to_le_bytes());
+            hash.update(content);
+        }
+        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { dir: dir.to_owned(), files, ignored, unreadable: None, identity, digest, revision }
+    }
+}

@@ -1,0 +1,463 @@
+//! Loading: hostile files, changing directories, links, and what must never be lost on the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use tenantd::config::Config;
+use tenantd::load::{self, Loaded, Snapshot};
+use tenantd::model::{Completeness, TenantKey};
+use tenantd::yaml::Problem;
+
+const CONFIG: &str = "\
+database_url: sqlite:tenantd.db
+tenants_dir: tenants.d
+pbx_instances:
+  hq: {url: https://pbx1.example.com, username: t@pbx1.example.com, password: {env: HQ}}
+  branch: {url: https://pbx2.example.com, username: t@pbx2.example.com, password: {env: BRANCH}}
+tier: {name: enterprise, max_users_per_tenant: 500}
+cross_tenant: {allow: [presence, chat]}
+";
+
+const GOOD: &str = "\
+name: Acme Corp
+domain: acme.example.com
+pbx_instance: hq
+enabled: true
+session_timeout: 45
+max_users: 50
+protected: true
+pbx_settings:
+  domain.time_zone.name: Europe/Berlin
+  limit.extensions.numeric: 100
+  theme.custom.boolean: true
+cross_tenant:
+  presence: [globex]
+drift: report
+";
+
+fn config() -> Config {
+    Config::parse(Path::new("/etc/tenantd/tenantd.yaml"), "tenantd.yaml", CONFIG.as_bytes()).unwrap().0
+}
+
+fn load(files: &[(&str, &str)]) -> Loaded {
+    load_bytes(files.iter().map(|(name, text)| (*name, text.as_bytes())))
+}
+
+fn load_bytes<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Loaded {
+    load::parse(&Snapshot::from_files("tenants.d", files), &config())
+}
+
+fn key(text: &str) -> TenantKey {
+    TenantKey::parse(text).unwrap()
+}
+
+fn rendered(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| problem.render(false)).collect::<Vec<_>>().join("\n")
+}
+
+/// Every file is one valid tenant or one broken file.
+fn assert_nothing_is_lost(snapshot: &Snapshot, loaded: &Loaded) {
+    let broken: BTreeSet<&str> = loaded.desired.broken.iter().map(|file| file.file.as_str()).collect();
+    for name in snapshot.files.keys() {
+        let stem = name.rsplit_once('.').unwrap().0;
+        let valid = TenantKey::parse(stem).is_ok_and(|key| loaded.desired.tenants.contains_key(&key));
+        assert!(valid != broken.contains(name.as_str()), "{name}: valid {valid}, broken {broken:?}");
+    }
+    assert_eq!(loaded.desired.tenants.len() + broken.len(), snapshot.files.len());
+    for file in &loaded.desired.broken {
+        assert!(!file.problems.is_empty(), "{} is broken without a reason", file.file);
+    }
+}
+
+#[test]
+fn the_file_of_the_specification_is_read_whole() {
+    let loaded = load(&[
+        ("acme.yaml", GOOD),
+        (
+            "globex.yml",
+            &GOOD.replace("acme", "globex").replace("Acme", "Globex").replace("[globex]", "[acme]"),
+        ),
+    ]);
+    assert_eq!(loaded.problems, [], "{}", rendered(&loaded.problems));
+    assert_eq!(loaded.desired.completeness, Completeness::Complete);
+    insta::assert_debug_snapshot!(loaded.desired.tenants[&key("acme")]);
+}
+
+/// Each file of the corpus is hostile; what a sysadmin reads about it is reviewed in the snapshot.
+#[test]
+fn every_hostile_file_gives_a_located_error() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/tenant");
+    let mut names = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect::<Vec<_>>();
+    names.sort();
+    assert!(names.len() >= 60, "{} files", names.len());
+    let mut all = String::new();
+    for name in names {
+        let bytes = fs::read(dir.join(&name)).unwrap();
+        let started = std::time::Instant::now();
+        let snapshot = Snapshot::from_files("tenants.d", [("acme.yaml", bytes)]);
+        let loaded = load::parse(&snapshot, &config());
+        assert!(started.elapsed().as_secs_f32() < 1.0, "{name} took {:?}", started.elapsed());
+        assert_nothing_is_lost(&snapshot, &loaded);
+        assert_eq!(loaded.desired.broken.len(), 1, "{name} was taken for a tenant");
+        let located = loaded.problems.iter().any(|problem| problem.is_error() && problem.position.is_some());
+        assert!(located || name.starts_with("whole-"), "{name} has no place");
+        all.push_str(&format!("# {name}\n{}\n\n", rendered(&loaded.problems)));
+    }
+    insta::assert_snapshot!(all);
+}
+
+fn assert_valid_or_broken(bytes: &[u8], what: &str) {
+    let snapshot = Snapshot::from_files("tenants.d", [("acme.yaml", bytes.to_vec())]);
+    let loaded = load::parse(&snapshot, &config());
+    assert_nothing_is_lost(&snapshot, &loaded);
+    for problem in &loaded.problems {
+        let text = problem.render(false);
+        assert!(!text.contains('\0') && !text.contains('\u{1b}'), "{what}: {text:?}");
+    }
+}
+
+/// F2: whatever a half-written file looks like, it is a tenant or it is broken.
+#[test]
+fn a_file_truncated_at_any_byte_is_valid_or_broken() {
+    for length in 0..GOOD.len() {
+        assert_valid_or_broken(&GOOD.as_bytes()[..length], &format!("cut at {length}"));
+    }
+}
+
+#[test]
+fn a_file_with_any_bit_flipped_is_valid_or_broken() {
+    for at in 0..GOOD.len() {
+        for bit in 0..8 {
+            let mut bytes = GOOD.as_bytes().to_vec();
+            bytes[at] ^= 1 << bit;
+            assert_valid_or_broken(&bytes, &format!("bit {bit} of byte {at}"));
+        }
+    }
+}
+
+#[test]
+fn line_endings_of_windows_change_nothing() {
+    let unix = load(&[("acme.yaml", GOOD)]);
+    let windows = load(&[("acme.yaml", &GOOD.replace('\n', "\r\n"))]);
+    assert_eq!(unix.desired.tenants, windows.desired.tenants);
+    assert!(windows.desired.broken.is_empty());
+}
+
+fn tenant(name: &str, domain: &str, more: &str) -> String {
+    format!("name: {name}\ndomain: {domain}\npbx_instance: hq\n{more}")
+}
+
+#[test]
+fn a_domain_of_two_files_breaks_both() {
+    let loaded = load(&[
+        ("a.yaml", &tenant("Able", "bücher.example", "")),
+        ("b.yaml", &tenant("Baker", "xn--bcher-kva.example", "")),
+        ("c.yaml", &tenant("Charlie", "charlie.example", "")),
+        ("d.yaml", &tenant("Dog", "bücher.example", "typo: 1\n")),
+    ]);
+    let broken: Vec<_> = loaded.desired.broken.iter().map(|file| file.file.as_str()).collect();
+    assert_eq!(broken, ["a.yaml", "b.yaml", "d.yaml"]);
+    assert_eq!(loaded.desired.tenants.keys().collect::<Vec<_>>(), [&key("c")]);
+    assert!(matches!(loaded.desired.completeness, Completeness::Partial { .. }));
+    insta::assert_snapshot!(rendered(&loaded.problems));
+}
+
+#[test]
+fn both_spellings_of_a_file_name_break_both() {
+    let loaded = load(&[
+        ("acme.yaml", &tenant("Acme Corp", "a.example", "")),
+        ("acme.yml", &tenant("Acme Corp.", "b.example", "")),
+    ]);
+    assert!(loaded.desired.tenants.is_empty());
+    insta::assert_snapshot!(rendered(&loaded.problems));
+}
+
+#[test]
+fn previously_must_name_a_file_that_is_gone_and_only_once() {
+    let loaded = load(&[
+        ("a.yaml", &tenant("Able", "a.example", "previously: old\n")),
+        ("b.yaml", &tenant("Baker", "b.example", "previously: old\n")),
+        ("c.yaml", &tenant("Charlie", "c.example", "previously: d\n")),
+        ("d.yaml", &tenant("Dog", "d.example", "")),
+        ("e.yaml", &tenant("Easy", "e.example", "previously: gone\n")),
+    ]);
+    assert_eq!(loaded.desired.tenants.keys().map(TenantKey::as_str).collect::<Vec<_>>(), ["d", "e"]);
+    insta::assert_snapshot!(rendered(&loaded.problems));
+}
+
+const LINTED: [(&str, &str, &str, &str); 5] = [
+    ("a", "Tenant1", "a.example", "session_timeout: 3\ncross_tenant: {contacts: [b], presence: [b, zz]}\n"),
+    ("b", "Globex", "b.example", "session_timeout: 600\n"),
+    ("c", "globex", "c.example", "session_timeout: 120\n"),
+    ("d", "d", "d.example", "pbx_settings: {voicemail.smtp_password.text: hunter2}\n"),
+    ("e", "Echo Ltd", "e.example", "pbx_settings: {security.password_length.numeric: 12}\n"),
+];
+
+#[test]
+fn advice_is_given_with_the_name_that_accepts_it() {
+    let files = LINTED.map(|(key, name, domain, more)| (format!("{key}.yaml"), tenant(name, domain, more)));
+    let loaded = load(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
+    assert!(!loaded.has_errors());
+    assert_eq!(loaded.desired.completeness, Completeness::Complete);
+    assert_eq!(loaded.desired.warnings.len(), loaded.problems.len());
+    assert!(!rendered(&loaded.problems).contains("hunter2"));
+    insta::assert_snapshot!(rendered(&loaded.problems));
+}
+
+#[test]
+fn accepted_advice_is_silent() {
+    let names = load::lint::LINTS.map(|lint| lint.name).join(", ");
+    let files = LINTED.map(|(key, name, domain, more)| {
+        (format!("{key}.yaml"), tenant(name, domain, &format!("{more}accept: [{names}]\n")))
+    });
+    let loaded = load(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
+    assert_eq!(loaded.problems, []);
+}
+
+#[test]
+fn a_file_has_at_most_fifty_problems_and_a_count() {
+    let text = (0..300).map(|i| format!("k{i}: v\n")).collect::<String>();
+    let loaded = load(&[("acme.yaml", &text)]);
+    assert_eq!(loaded.problems.len(), 51);
+    assert!(loaded.problems[50].what.contains("253 more problems"), "{}", loaded.problems[50]);
+}
+
+/// F1: what holds no tenant file justifies nothing.
+#[test]
+fn a_directory_without_tenant_files_is_unreadable() {
+    let root = tempfile::tempdir().unwrap();
+    let reason = |path: &Path| match load::directory(path, &config()).desired.completeness {
+        Completeness::Unreadable { reason } => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(root.path()), "has no tenant files");
+    fs::write(root.path().join("README.md"), "x").unwrap();
+    assert_eq!(reason(root.path()), "has no tenant files");
+    assert_eq!(reason(&root.path().join("gone")), "does not exist");
+    assert_eq!(reason(&root.path().join("README.md")), "is not a directory");
+    let ignored = load::directory(root.path(), &config()).desired.ignored;
+    assert_eq!(ignored.len(), 1);
+}
+
+#[test]
+fn what_has_a_tenants_name_and_is_no_readable_file_is_broken_not_absent() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("tenants.d");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("good.yaml"), tenant("Good Ltd", "good.example", "")).unwrap();
+    fs::create_dir(dir.join("directory.yaml")).unwrap();
+    fs::create_dir(dir.join("old")).unwrap();
+    fs::write(root.path().join("outside.yaml"), tenant("Outside", "outside.example", "")).unwrap();
+    symlink("../outside.yaml", dir.join("outside.yaml")).unwrap();
+    symlink(root.path().join("outside.yaml"), dir.join("absolute.yaml")).unwrap();
+    symlink("/dev/zero", dir.join("device.yaml")).unwrap();
+    symlink("nowhere.yaml", dir.join("dangling.yaml")).unwrap();
+    symlink("loop.yaml", dir.join("loop.yaml")).unwrap();
+    symlink("../tenants.d/good.yaml", dir.join("round.yaml")).unwrap();
+    std::os::unix::net::UnixListener::bind(dir.join("socket.yaml")).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(dir.join("fifo.yaml")).arg(dir.join("pipe")).status();
+    fs::write(dir.join("large.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    for name in [".good.yaml.swp", "good.yaml~", "#good.yaml#", "Good.yaml", "notes.txt", "4913"] {
+        fs::write(dir.join(name), "x").unwrap();
+    }
+    let snapshot = Snapshot::read(&dir);
+    let loaded = load::parse(&snapshot, &config());
+    assert_nothing_is_lost(&snapshot, &loaded);
+    assert_eq!(loaded.desired.tenants.keys().collect::<Vec<_>>(), [&key("good")]);
+    let place = root.path().to_string_lossy().into_owned();
+    let mut lines: Vec<String> = loaded
+        .desired
+        .broken
+        .iter()
+        .flat_map(|file| &file.problems)
+        .map(|line| line.replace(&place, "").split(';').next().unwrap().to_owned())
+        .collect();
+    lines.extend(loaded.desired.ignored.iter().map(|file| format!("{}: {}", file.file, file.reason)));
+    if fifo.is_ok_and(|status| status.success()) {
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}
+
+/// F6: Kubernetes mounts a ConfigMap as links through `..data`, and swaps that one link.
+#[test]
+fn a_config_map_is_read_through_its_links() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path();
+    for (generation, name) in [("..1", "One Ltd"), ("..2", "Two Ltd")] {
+        fs::create_dir(dir.join(generation)).unwrap();
+        for key in ["a", "b"] {
+            let text = tenant(&format!("{name} {key}"), &format!("{key}.example"), "");
+            fs::write(dir.join(generation).join(format!("{key}.yaml")), text).unwrap();
+        }
+    }
+    symlink("..1", dir.join("..data")).unwrap();
+    symlink("..data/a.yaml", dir.join("a.yaml")).unwrap();
+    symlink("./..data/b.yaml", dir.join("b.yaml")).unwrap();
+    let name = |key_text: &str| load::directory(dir, &config()).desired.tenants[&key(key_text)].name.clone();
+    assert_eq!((name("a").as_str(), name("b").as_str()), ("One Ltd a", "One Ltd b"));
+    symlink("..2", dir.join("..data_tmp")).unwrap();
+    fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
+    assert_eq!((name("a").as_str(), name("b").as_str()), ("Two Ltd a", "Two Ltd b"));
+}
+
+#[test]
+fn a_swap_of_a_config_map_never_gives_a_mixture() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().to_owned();
+    for generation in ["..1", "..2"] {
+        fs::create_dir(dir.join(generation)).unwrap();
+        for n in 0..50 {
+            let text =
+                tenant(&format!("Ltd {generation}"), &format!("t{n}.example"), "accept: [duplicate-name]\n");
+            fs::write(dir.join(generation).join(format!("t{n}.yaml")), text).unwrap();
+        }
+    }
+    symlink("..1", dir.join("..data")).unwrap();
+    for n in 0..50 {
+        symlink(format!("..data/t{n}.yaml"), dir.join(format!("t{n}.yaml"))).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for generation in ["..2", "..1"].into_iter().cycle() {
+                symlink(generation, dir.join("..data_tmp")).unwrap();
+                fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..200 {
+            let snapshot = Snapshot::read(&dir);
+            let loaded = load::parse(&snapshot, &config());
+            let names: BTreeSet<_> =
+                loaded.desired.tenants.values().map(|tenant| tenant.name.clone()).collect();
+            assert_eq!(
+                (names.len(), loaded.desired.tenants.len()),
+                (1, 50),
+                "{names:?} {:?}",
+                loaded.desired.broken
+            );
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_directory_replaced_by_another_has_another_identity() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("tenants.d");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("a.yaml"), tenant("Able", "a.example", "")).unwrap();
+    let before = Snapshot::read(&dir);
+    fs::rename(&dir, root.path().join("old")).unwrap();
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("a.yaml"), tenant("Able", "a.example", "")).unwrap();
+    let after = Snapshot::read(&dir);
+    assert_eq!(before.digest, after.digest);
+    assert_ne!(before.identity, after.identity);
+    assert_ne!(before, after);
+}
+
+/// Parsing is linear: twenty times the files take some twenty times as long, never four hundred.
+#[test]
+fn ten_thousand_files_are_parsed_in_linear_time() {
+    let snapshot = |count: usize| {
+        Snapshot::from_files(
+            "tenants.d",
+            (0..count).map(|n| {
+                let text = GOOD
+                    .replace("acme", &format!("t{n}"))
+                    .replace("Acme Corp", &format!("Tenant Number {n} Ltd"))
+                    .replace("globex", &format!("t{}", (n + 1) % count));
+                (format!("t{n}.yaml"), text)
+            }),
+        )
+    };
+    let time = |snapshot: &Snapshot| {
+        let started = std::time::Instant::now();
+        let loaded = load::parse(snapshot, &config());
+        assert!(!loaded.has_errors());
+        started.elapsed().as_secs_f64()
+    };
+    let (few, many) = (snapshot(500), snapshot(10_000));
+    time(&few);
+    let ratio = time(&many) / time(&few);
+    assert!(ratio < 60.0, "20 times the files took {ratio:.0} times as long");
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            assert_valid_or_broken(&bytes, "bytes");
+        }
+
+        #[test]
+        fn arbitrary_yaml_never_panics(text in "([a-z]{1,3}|[ \n:\\-\\[\\]{}#&*!|>'\"%@`,?\t]|  |\n|: |- |é|\u{feff}){0,80}") {
+            assert_valid_or_broken(text.as_bytes(), "yaml");
+            assert_valid_or_broken(format!("{GOOD}{text}").as_bytes(), "yaml behind a tenant");
+        }
+
+        #[test]
+        fn any_line_put_anywhere_never_panics(at in 0usize..14, line in ".{0,40}") {
+            let mut lines: Vec<&str> = GOOD.lines().collect();
+            lines.insert(at, &line);
+            assert_valid_or_broken(lines.join("\n").as_bytes(), "line");
+        }
+
+        /// What `import` writes is read back to the same tenant.
+        #[test]
+        fn a_written_tenant_is_read_back(
+            name in "(no|on|0123|1e3|null|~|- x|: |#|[a-zA-Zäß日0-9:#'\"\\\\,@%!&*<>=? -]{0,20})x?",
+            domain in "[a-z0-9]{1,10}(-[a-z0-9]{1,5})?\\.(example|no|on|12a)",
+            enabled: bool,
+            protected: bool,
+            timeout in 1u32..10_080,
+            users in prop::option::of(1u32..500),
+            settings in prop::collection::btree_map(
+                "[a-z0-9_]{1,5}\\.[a-z0-9_]{1,6}\\.(text|numeric|array)",
+                "(no|on|0123|1e3|null|~|true|[0-9.]{1,6}|[ -~äß\n\t]{1,20})",
+                0..5),
+            shares in prop::collection::btree_set("(no|on|7|null|[a-z][a-z0-9._-]{0,8})", 0..3),
+        ) {
+            let name = name.trim().to_owned();
+            prop_assume!(!name.is_empty());
+            let settings = settings.into_iter().filter(|(key, _)| {
+                !key.starts_with("domain.cidr.") && !key.starts_with("limit.users.")
+            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value)).collect();
+            let tenant = tenantd::model::Tenant {
+                key: key("acme"),
+                name,
+                domain: tenantd::model::DomainName::parse(&domain).unwrap(),
+                instance: tenantd::model::InstanceKey::parse("hq").unwrap(),
+                enabled,
+                session_timeout: timeout,
+                max_users: users.map_or(tenantd::model::MaxUsers::Unlimited, tenantd::model::MaxUsers::Limited),
+                protected,
+                pbx_settings: settings,
+                cross_tenant: tenantd::model::CrossTenant {
+                    presence: shares.iter().filter(|share| *share != "acme").map(|share| key(share)).collect(),
+                    ..Default::default()
+                },
+                previously: None,
+                adopt: false,
+                drift: if enabled { tenantd::model::DriftPolicy::Report } else { tenantd::model::DriftPolicy::Correct },
+                accept: BTreeSet::new(),
+            };
+            let text = tenantd::yaml::write_tenant_file(&(&tenant).into());
+            let loaded = load(&[("acme.yaml", &text)]);
+            prop_assert!(!loaded.has_errors(), "{}\n{}", text, rendered(&loaded.problems));
+            prop_assert_eq!(&loaded.desired.tenants[&key("acme")], &tenant, "{}", text);
+        }
+    }
+}
