@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt};
 use tracing::debug;
 
-use super::connection::{Connection, DOMAIN_JSON, DOMAINS, Query};
+use super::connection::{Connection, Query};
 use super::pages::{DomainPage, DomainRow, enabled_domains};
-use super::{PbxError, PbxErrorKind};
+use super::spec::{DOMAIN_JSON, DOMAINS};
+use super::{PbxError, PbxErrorKind, reader};
 use crate::model::{DomainId, PbxDomain};
 
 /// Readings of the whole list before it is given up; a domain made or deleted meanwhile costs one.
@@ -76,18 +77,19 @@ impl Found {
         ends
     }
 
-    fn into_domains(self) -> Vec<PbxDomain> {
+    fn into_domains(self, disabled_word: Option<&str>) -> Option<Vec<PbxDomain>> {
         let Self { mut enabled, others, words } = self;
-        enabled.extend(others.into_values().map(|row| {
-            let DomainRow { id, name, enabled_word, description } = row;
-            let enabled = match enabled_word.as_str() {
+        for DomainRow { id, name, enabled_word, description } in others.into_values() {
+            let enabled_now = match enabled_word.as_str() {
                 "" => None,
                 // Enabled since the JSON list was read.
-                word => Some(words.contains(word)),
+                word if words.contains(word) => Some(true),
+                word if Some(word) == disabled_word => Some(false),
+                _ => return None,
             };
-            (id, PbxDomain { id, name, enabled, description })
-        }));
-        enabled.into_values().collect()
+            enabled.insert(id, PbxDomain { id, name, enabled: enabled_now, description });
+        }
+        Some(enabled.into_values().collect())
     }
 }
 
@@ -108,7 +110,7 @@ impl Reading<'_> {
         let (total, size) = (first.total, first.rows.len());
         let (_, all_disabled_seen) = self.found.take(first.rows);
         if self.found.len() == total {
-            return Ok(self.found.into_domains());
+            return self.finish(total).await;
         }
         if self.found.len() > total || size == 0 {
             return Err(self.incomplete(total));
@@ -136,7 +138,31 @@ impl Reading<'_> {
         if self.found.len() != total {
             return Err(self.incomplete(total));
         }
-        Ok(self.found.into_domains())
+        self.finish(total).await
+    }
+
+    /// Tells what the words in the enabled column mean. That a domain is not in the JSON list is not believed alone:
+    /// the word for disabled is learned from the form of a domain that has it, once.
+    async fn finish(self, total: usize) -> Result<Vec<PbxDomain>, PbxError> {
+        let known = self.connection.disabled_word().filter(|word| !self.found.words.contains(word));
+        let new = self.found.others.values().find(|row| {
+            let word = &row.enabled_word;
+            !word.is_empty() && Some(word) != known.as_ref() && !self.found.words.contains(word)
+        });
+        let disabled_word = match new {
+            None => known,
+            Some(row) => {
+                let form = reader::domain_form(self.connection, self.operation, row.id).await?;
+                if form.enabled {
+                    // The JSON list leaves out an enabled domain, or it was enabled just now.
+                    return Err(self.incomplete(total));
+                }
+                self.connection.learn_disabled_word(row.enabled_word.clone());
+                Some(row.enabled_word.clone())
+            }
+        };
+        let incomplete = self.incomplete(total);
+        self.found.into_domains(disabled_word.as_deref()).ok_or(incomplete)
     }
 
     /// Reads every page in an order that does not change, several sessions at once.
