@@ -46,6 +46,8 @@ const RETRY: Duration = Duration::from_secs(15);
 /// Told of each pass, for a program that shows them otherwise than in the log.
 pub trait Witness: Send + Sync {
     fn planned(&self, plan: &Plan);
+    /// The plan is the last one again, and there is still nothing to do: what is held was told already.
+    fn unchanged(&self, plan: &Plan);
     fn applied(&self, plan: &Plan, outcome: &Outcome);
 }
 
@@ -55,6 +57,10 @@ pub struct Log;
 impl Witness for Log {
     fn planned(&self, plan: &Plan) {
         report::log_plan(plan);
+    }
+
+    fn unchanged(&self, plan: &Plan) {
+        info!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
     }
 
     fn applied(&self, plan: &Plan, outcome: &Outcome) {
@@ -92,7 +98,7 @@ pub async fn run(
         watch,
         lease: None,
         requests: asked::Requests::default(),
-        last_digest: None,
+        told: Told::default(),
     };
     tokio::select! {
         // Fed as long as the runtime turns; it never ends by itself.
@@ -117,8 +123,16 @@ struct Daemon<'a> {
     watch: watch::Watch,
     lease: Option<Lease>,
     requests: asked::Requests,
-    /// The digest of the directory whose problems were told.
-    last_digest: Option<String>,
+    told: Told,
+}
+
+/// What was told already, so that a pass that finds nothing new does not tell it again.
+#[derive(Debug, Default)]
+struct Told {
+    /// The directory whose problems were told.
+    digest: Option<String>,
+    /// The plan whose holds were told.
+    plan: Option<String>,
 }
 
 impl Daemon<'_> {
@@ -228,8 +242,7 @@ impl Daemon<'_> {
     async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
         let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
         let database = lease.database();
-        pass(&self.equipment, &database, self.environment, self.witness, &self.stop, &mut self.last_digest)
-            .await
+        pass(&self.equipment, &database, self.environment, self.witness, &self.stop, &mut self.told).await
     }
 }
 
@@ -250,12 +263,12 @@ async fn pass(
     environment: &dyn Environment,
     witness: &dyn Witness,
     stop: &CancellationToken,
-    last_digest: &mut Option<String>,
+    told: &mut Told,
 ) -> Result<(Plan, Outcome), StoreError> {
     let Equipment { config, database: _, readers, writers } = equipment;
     let loaded = crate::cli::read_directory(config).await;
     // A problem is told once, when the directory changed, and not in every pass.
-    if last_digest.as_ref() != Some(&loaded.desired.digest) {
+    if told.digest.as_ref() != Some(&loaded.desired.digest) {
         for problem in &loaded.problems {
             if problem.is_error() {
                 error!("{problem}");
@@ -263,7 +276,7 @@ async fn pass(
                 warn!("{problem}");
             }
         }
-        *last_digest = Some(loaded.desired.digest.clone());
+        told.digest = Some(loaded.desired.digest.clone());
     }
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
         warn!(reason, "the tenants directory {reason}: nothing is changed until it can be read");
@@ -282,7 +295,12 @@ async fn pass(
     };
     let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
     let plan = look.plan();
-    witness.planned(&plan);
+    if plan.steps.is_empty() && told.plan.as_ref() == Some(&plan.id) {
+        witness.unchanged(&plan);
+    } else {
+        witness.planned(&plan);
+    }
+    told.plan = Some(plan.id.clone());
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
     let outcome = reconcile::act(&writer, config, &look, &plan).await?;
     if !plan.steps.is_empty() {
