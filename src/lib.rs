@@ -3,8 +3,19 @@
 //! Data flows one way: `load` (files to [`model::Desired`]) → `observe` (database and PBXs) → `diff` → `plan` →
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
+pub mod apply;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod diff;
+pub mod environment;
 pub mod fusionpbx;
 pub mod load;
 pub mod model;
+pub mod observe;
+pub mod plan;
+pub mod reconcile;
+pub mod report;
+pub mod sandbox;
+pub mod store;
 pub mod yaml;

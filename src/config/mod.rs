@@ -205,3 +205,15 @@ impl Default for DaemonConfig {
         }
     }
 }
+
+impl std::fmt::Display for DatabaseConfig {
+    /// The database as a person names it, without credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres { url, .. } => {
+                write!(f, "postgres://{}{}", url.host_str().unwrap_or("localhost"), url.path())
+            }
+        }
+    }
+}

@@ -3,13 +3,34 @@
 //! [`PbxRead`] and [`PbxWrite`] are the port that the rest of tenantd sees. What can only read holds a
 //! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
 
+mod breaker;
+mod check;
+mod client;
+mod connection;
+mod cookies;
 mod error;
+mod listing;
+mod pages;
+mod patience;
+mod reader;
+mod session;
+mod sign_in;
+mod spec;
+mod submit;
+mod tls;
+mod transport;
+mod users;
+mod writer;
 
+pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
+pub use patience::Patience;
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
+use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId, SettingName};
 
 /// Every domain of an instance, read whole.
 ///
@@ -35,6 +56,18 @@ pub trait PbxRead: Send + Sync {
 
     /// All settings of a domain with their exact values.
     async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError>;
+
+    /// The settings of a domain that have one of these names, with their exact values. Exact values cost one request
+    /// a row, so this is the cheaper way to compare what is managed.
+    async fn settings_of(
+        &self,
+        domain: DomainId,
+        wanted: &BTreeSet<SettingName>,
+    ) -> Result<Vec<PbxSetting>, PbxError> {
+        let mut settings = self.settings(domain).await?;
+        settings.retain(|setting| wanted.contains(&setting.name));
+        Ok(settings)
+    }
 
     /// All user accounts of the instance, read whole.
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError>;

@@ -10,6 +10,8 @@ mod recorded;
 mod secret;
 mod setting;
 mod tenant;
+#[cfg(test)]
+pub mod testing;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
 pub use document::TenantDocument;

@@ -50,8 +50,10 @@ pub struct TenantRecord {
     pub disabled_at: Option<DateTime<Utc>>,
     /// When the PBX was first seen to refuse this tenant, without a break since.
     pub disable_confirmed_at: Option<DateTime<Utc>>,
-    /// Whether it was disabled because its file is gone (and not by `enabled: false`).
-    pub removed: bool,
+    /// Retention ends here; the database refuses an earlier deletion.
+    pub deletable_from: Option<DateTime<Utc>>,
+    /// When its file was first seen to be gone; retention does not start earlier.
+    pub removed_at: Option<DateTime<Utc>>,
     pub login_lock: Option<LoginLock>,
     /// Disabled by somebody else before it was imported: web sign-in was left as it was found.
     pub lock_left_open: bool,
@@ -59,6 +61,8 @@ pub struct TenantRecord {
     pub settings_checked_at: Option<DateTime<Utc>>,
     /// Hash of the last definition that was applied whole.
     pub applied_hash: Option<String>,
+    /// How often a field was put right in a row without lasting, by field name.
+    pub reapplied: BTreeMap<String, u32>,
     /// Counts every change of the row; a plan made from an older one is stale.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -77,6 +81,8 @@ pub struct FormerPlacement {
     pub left_at: DateTime<Utc>,
     /// When the old PBX was first seen to refuse it, without a break since.
     pub disable_confirmed_at: Option<DateTime<Utc>>,
+    /// Retention ends here.
+    pub deletable_from: Option<DateTime<Utc>>,
 }
 
 /// What remains of a deleted tenant.
@@ -92,15 +98,17 @@ pub struct Tombstone {
     pub deleted_at: DateTime<Utc>,
     /// The archive that holds its data, where one was made.
     pub archive: Option<String>,
+    /// SHA-256 of that file, in hex.
+    pub archive_sha256: Option<String>,
 }
 
 /// A changing request that was begun and whose outcome is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenIntent {
-    pub id: i64,
-    pub tenant: Option<TenantId>,
+    pub id: Uuid,
+    pub tenant: TenantId,
     pub key: TenantKey,
-    pub instance: Option<InstanceKey>,
+    pub instance: InstanceKey,
     pub action: String,
     pub opened_at: DateTime<Utc>,
 }
@@ -138,9 +146,9 @@ pub struct RemovalRecord {
 /// A person's word that lifts a hold, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
-    pub id: i64,
-    /// Exactly this plan's removals, …
-    pub plan_id: Option<String>,
+    pub id: Uuid,
+    /// Exactly this set of removals, …
+    pub removals_id: Option<String>,
     /// … or the deletion of this tenant.
     pub deletion_of: Option<TenantKey>,
     pub approved_by: String,
@@ -151,7 +159,7 @@ pub struct Approval {
 /// Work that a person has paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
-    pub id: i64,
+    pub id: Uuid,
     pub key: Option<TenantKey>,
     pub instance: Option<InstanceKey>,
     pub until: DateTime<Utc>,

@@ -57,3 +57,14 @@ impl fmt::Display for SettingName {
         write!(f, "{}.{}.{}", self.category, self.subcategory, self.kind)
     }
 }
+
+impl SettingName {
+    /// Whether the value is a secret by its name, as FusionPBX's own list masks it.
+    pub fn is_secret(&self) -> bool {
+        let name = self.subcategory.as_str();
+        ["password", "key", "secret", "token"].into_iter().any(|word| {
+            name == word
+                || name.strip_suffix(word).is_some_and(|rest| rest.ends_with('_') || rest.ends_with('-'))
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! What a pass notes down besides its steps: how the instances were seen, whose settings were compared, which
+//! intents the looking settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::{InstanceKey, InstanceView, Observed, Recorded, TenantId};
+use crate::plan::Plan;
+use crate::store::{Database, StoreError};
+
+/// Closed intents are kept this long for whoever looks into an incident; the audit log keeps what happened.
+const KEEP_CLOSED_INTENTS: TimeDelta = TimeDelta::days(30);
+
+/// Notes one pass. `urls` and `identities` are of the instances in the configuration.
+pub async fn note_pass(
+    database: &Database,
+    recorded: &Recorded,
+    observed: &Observed,
+    plan: &Plan,
+    urls: &BTreeMap<InstanceKey, String>,
+    identities: &BTreeMap<InstanceKey, String>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let checked: BTreeSet<TenantId> = recorded
+        .tenants
+        .values()
+        .filter(|record| observed.instance(&record.instance).settings(record.domain_id).is_some())
+        .map(|record| record.id)
+        .collect();
+    // An intent whose instance was just read whole is settled: what it left undone is in the plan again.
+    let settled: Vec<uuid::Uuid> = recorded
+        .open_intents
+        .iter()
+        .filter(|intent| matches!(observed.instance(&intent.instance), InstanceView::Seen { .. }))
+        .map(|intent| intent.id)
+        .collect();
+    let seen: Vec<(InstanceKey, String, Option<String>, Option<String>)> = observed
+        .instances
+        .iter()
+        .filter_map(|(key, view)| {
+            let problem = match view {
+                InstanceView::Seen { .. } => None,
+                InstanceView::Unknown { reason } => Some(reason.clone()),
+            };
+            Some((key.clone(), urls.get(key)?.clone(), identities.get(key).cloned(), problem))
+        })
+        .collect();
+    let lasting: Vec<(TenantId, BTreeSet<String>)> = plan
+        .settled
+        .iter()
+        .filter_map(|(key, fields)| Some((recorded.tenants.get(key)?.id, fields.clone())))
+        .collect();
+    database
+        .write(move |store| {
+            store.settings_checked(&checked, now)?;
+            for id in settled {
+                store.close_intent(id, "settled by looking", now)?;
+            }
+            for (key, url, identity, problem) in &seen {
+                store.note_instance(key, url, identity.as_deref(), problem.as_deref(), now)?;
+            }
+            for (id, fields) in lasting {
+                if let Some(mut record) = store.tenant(id)? {
+                    record.reapplied.retain(|field, _| !fields.contains(field));
+                    store.settle_fights(&record)?;
+                }
+            }
+            store.forget_closed_intents(now - KEEP_CLOSED_INTENTS)
+        })
+        .await
+}

@@ -1,0 +1,109 @@
+//! Renaming and updating.
+
+use std::collections::BTreeMap;
+
+use super::request::Request;
+use super::run::Run;
+use super::{StepError, settings};
+use crate::model::{DomainName, NewDomain, PbxDomain, SettingName, Tenant, TenantKey};
+use crate::plan::{RecordRef, definition_hash, fight_key};
+
+impl Run<'_> {
+    /// Another key for the same tenant. The PBX is not touched.
+    pub(super) async fn rekey(&mut self, reference: RecordRef, to: &TenantKey) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        record.key = to.clone();
+        let entry = self.audit("tenant.renamed", record.id);
+        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+
+    /// Another domain for the same tenant. FusionPBX takes a name in use, so it is looked for before and after.
+    pub(super) async fn rename(
+        &mut self,
+        reference: RecordRef,
+        to: &DomainName,
+        expect: &PbxDomain,
+    ) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        let instance = record.instance.clone();
+        let pbx = self.pbx(&instance)?;
+        let found = self.look_present(pbx, record.domain_id, expect).await?;
+        let others = |found: Vec<PbxDomain>| found.into_iter().any(|domain| domain.id != record.domain_id);
+        if others(pbx.domains_named(to.as_str()).await?) {
+            return Err(StepError::Stale(format!("a domain {to} appeared on {instance}")));
+        }
+        if found.name != to.as_str() {
+            let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
+            self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await?;
+        }
+        self.seen = Some(PbxDomain { name: to.to_string(), ..found });
+        record.domain = to.clone();
+        let entry = self.audit("tenant.renamed", record.id);
+        let record = self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        if pbx.domains_named(to.as_str()).await?.into_iter().any(|domain| domain.id != record.domain_id) {
+            return Err(StepError::Refused(format!(
+                "{instance} has two domains named {to} now: somebody made one at the same moment; delete theirs or \
+                 rename this tenant"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn update(
+        &mut self,
+        reference: RecordRef,
+        tenant: &Tenant,
+        expect: &PbxDomain,
+        describe: bool,
+        wanted: &BTreeMap<SettingName, Option<String>>,
+    ) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        let instance = record.instance.clone();
+        let mut requests = Vec::new();
+        if describe {
+            let found = self.look_present(self.pbx(&instance)?, record.domain_id, expect).await?;
+            if found.description != tenant.name {
+                let described = NewDomain { description: tenant.name.clone(), ..keep(&found) };
+                requests.push(Request::UpdateDomain(described));
+            }
+            self.seen = Some(PbxDomain { description: tenant.name.clone(), ..found });
+        }
+        if !wanted.is_empty() {
+            let rows = self.pbx(&instance)?.settings(record.domain_id).await?;
+            requests.extend(settings::converge(record.domain_id, &rows, wanted));
+        }
+        let sent = self.send(&instance, record.id, &requests).await;
+        // A correction is counted, whether it took or not: three in a row without lasting is a fight.
+        for change in &self.step.changes {
+            let corrected = record.applied_hash.as_ref() == Some(&definition_hash(tenant));
+            if corrected || matches!(sent, Err(StepError::NotApplied { .. })) {
+                *record.reapplied.entry(fight_key(&change.field, change.after.as_deref())).or_default() += 1;
+            }
+        }
+        if let Err(error) = sent {
+            if matches!(error, StepError::NotApplied { .. }) {
+                self.update_record(&record, |_, _| Ok(())).await?;
+            }
+            return Err(error);
+        }
+        let placed = (record.key.clone(), record.domain.clone());
+        super::create::take_definition(&mut record, tenant);
+        (record.key, record.domain) = placed;
+        record.removed_at = None;
+        record.applied_hash = Some(definition_hash(tenant));
+        let entry = self.audit("tenant.updated", record.id);
+        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+}
+
+/// All fields of a domain as they are: a field left out of the form would be set to NULL.
+pub(super) fn keep(found: &PbxDomain) -> NewDomain {
+    NewDomain {
+        id: found.id,
+        name: found.name.clone(),
+        enabled: found.enabled.unwrap_or(true),
+        description: found.description.clone(),
+    }
+}

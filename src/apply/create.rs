@@ -1,0 +1,218 @@
+//! Making and taking over domains.
+
+use std::collections::BTreeMap;
+
+use super::request::Request;
+use super::run::Run;
+use super::{StepError, settings};
+use crate::diff::wanted_settings;
+use crate::model::{
+    DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, SettingName, Tenant, TenantId, TenantRecord,
+};
+use crate::plan::{RecordRef, definition_hash};
+
+impl Run<'_> {
+    /// A tenant's record before anything was done on the PBX.
+    fn new_record(&self, tenant: &Tenant, domain_id: DomainId) -> TenantRecord {
+        let now = self.now();
+        TenantRecord {
+            id: TenantId(self.apply.environment.new_id()),
+            key: tenant.key.clone(),
+            name: tenant.name.clone(),
+            domain: tenant.domain.clone(),
+            instance: tenant.instance.clone(),
+            enabled: tenant.enabled,
+            session_timeout: tenant.session_timeout,
+            max_users: tenant.max_users,
+            protected: tenant.protected,
+            pbx_settings: tenant.pbx_settings.clone(),
+            cross_tenant: tenant.cross_tenant.clone(),
+            drift: tenant.drift,
+            domain_id,
+            provisioned: false,
+            disabled_at: (!tenant.enabled).then_some(now),
+            disable_confirmed_at: None,
+            deletable_from: None,
+            removed_at: None,
+            login_lock: (!tenant.enabled).then(|| new_lock(domain_id)),
+            lock_left_open: false,
+            settings_checked_at: None,
+            applied_hash: None,
+            reapplied: BTreeMap::new(),
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    pub(super) async fn create(&mut self, tenant: &Tenant) -> Result<(), StepError> {
+        let record = self.new_record(tenant, DomainId(self.apply.environment.new_id()));
+        let inserted = record.clone();
+        self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
+        self.revision = Some(record.revision);
+        self.make_domain(&record, tenant, "tenant.created").await
+    }
+
+    pub(super) async fn recreate(&mut self, reference: RecordRef, tenant: &Tenant) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        record.provisioned = false;
+        take_definition(&mut record, tenant);
+        record.enabled = tenant.enabled;
+        let now = self.now();
+        record.disabled_at = (!tenant.enabled).then(|| record.disabled_at.unwrap_or(now));
+        record.disable_confirmed_at = None;
+        record.deletable_from = None;
+        record.removed_at = None;
+        record.lock_left_open = false;
+        if !tenant.enabled && record.login_lock.is_none() {
+            record.login_lock = Some(new_lock(record.domain_id));
+        }
+        let record = self.update_record(&record, |_, _| Ok(())).await?;
+        let instance = record.instance.clone();
+        if self.pbx(&instance)?.domain(record.domain_id).await?.is_some() {
+            let record = self.converge_domain(&record, tenant, &instance).await?;
+            return self.finish(record, tenant, "tenant.created").await;
+        }
+        self.make_domain(&record, tenant, "tenant.created").await
+    }
+
+    /// Makes the domain of a record that is already written, and says so in the record when it is read back.
+    pub(super) async fn make_domain(
+        &mut self,
+        record: &TenantRecord,
+        tenant: &Tenant,
+        event: &'static str,
+    ) -> Result<(), StepError> {
+        let domain = NewDomain {
+            id: record.domain_id,
+            name: tenant.domain.to_string(),
+            enabled: tenant.enabled,
+            description: tenant.name.clone(),
+        };
+        let mut requests = vec![Request::CreateDomain(domain.clone())];
+        let wanted: BTreeMap<SettingName, Option<String>> =
+            wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
+        requests.extend(settings::converge(record.domain_id, &[], &wanted));
+        if !tenant.enabled {
+            requests.extend(settings::lock(record.domain_id, &[], record.login_lock.as_ref()).1);
+        }
+        self.send(&tenant.instance, record.id, &requests).await?;
+        self.seen = Some(PbxDomain {
+            id: domain.id,
+            name: domain.name,
+            enabled: Some(domain.enabled),
+            description: domain.description,
+        });
+        self.finish(record.clone(), tenant, event).await
+    }
+
+    /// The tenant is on the PBX as its file says.
+    pub(super) async fn finish(
+        &mut self,
+        mut record: TenantRecord,
+        tenant: &Tenant,
+        event: &'static str,
+    ) -> Result<(), StepError> {
+        let now = self.now();
+        record.provisioned = true;
+        record.settings_checked_at = Some(now);
+        record.disable_confirmed_at = (!tenant.enabled).then_some(now);
+        record.applied_hash = Some(definition_hash(tenant));
+        let entry = self.audit(event, record.id);
+        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn adopt(&mut self, tenant: &Tenant, found: &PbxDomain) -> Result<(), StepError> {
+        let pbx = self.pbx(&tenant.instance)?;
+        self.look_present(pbx, found.id, found).await?;
+        let rows = pbx.settings(found.id).await?;
+        let mut record = self.new_record(tenant, found.id);
+        let mut requests = Vec::new();
+        let wanted = NewDomain {
+            id: found.id,
+            name: tenant.domain.to_string(),
+            enabled: tenant.enabled,
+            description: tenant.name.clone(),
+        };
+        if found.enabled != Some(wanted.enabled) || found.description != wanted.description {
+            requests.push(Request::UpdateDomain(wanted.clone()));
+        }
+        requests.extend(settings::converge(found.id, &rows, &wanted_settings(tenant)));
+        if !tenant.enabled {
+            let (lock, locking) = settings::lock(found.id, &rows, None);
+            record.login_lock = Some(lock);
+            requests.extend(locking);
+        }
+        let inserted = record.clone();
+        self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
+        self.revision = Some(record.revision);
+        self.send(&tenant.instance, record.id, &requests).await?;
+        self.finish(record, tenant, "tenant.adopted").await
+    }
+
+    /// Brings a domain that is already there to what the tenant's file says.
+    pub(super) async fn converge_domain(
+        &mut self,
+        record: &TenantRecord,
+        tenant: &Tenant,
+        instance: &InstanceKey,
+    ) -> Result<TenantRecord, StepError> {
+        let pbx = self.pbx(instance)?;
+        let rows = pbx.settings(record.domain_id).await?;
+        let mut requests = vec![Request::UpdateDomain(NewDomain {
+            id: record.domain_id,
+            name: tenant.domain.to_string(),
+            enabled: tenant.enabled,
+            description: tenant.name.clone(),
+        })];
+        requests.extend(settings::converge(record.domain_id, &rows, &wanted_settings(tenant)));
+        let mut record = record.clone();
+        if tenant.enabled {
+            requests.extend(settings::unlock(record.domain_id, &rows, record.login_lock.as_ref()));
+        } else {
+            let (lock, locking) = settings::lock(record.domain_id, &rows, record.login_lock.as_ref());
+            record.login_lock = Some(lock);
+            record = self.update_record(&record, |_, _| Ok(())).await?;
+            requests.extend(locking);
+        }
+        self.send(instance, record.id, &requests).await?;
+        if tenant.enabled {
+            record.login_lock = None;
+        }
+        Ok(record)
+    }
+}
+
+fn new_lock(domain: DomainId) -> LoginLock {
+    LoginLock { entry: crate::model::SettingId::for_login_lock(domain), switched_off: [].into() }
+}
+
+/// Writes what the file says into a record, but for what other steps own: whether it is enabled, and its placement.
+pub(super) fn take_definition(record: &mut TenantRecord, tenant: &Tenant) {
+    let Tenant {
+        key,
+        name,
+        domain,
+        instance: _,
+        enabled: _,
+        session_timeout,
+        max_users,
+        protected,
+        pbx_settings,
+        cross_tenant,
+        previously: _,
+        adopt: _,
+        drift,
+        accept: _,
+    } = tenant;
+    record.key.clone_from(key);
+    record.name.clone_from(name);
+    record.domain.clone_from(domain);
+    record.session_timeout = *session_timeout;
+    record.max_users = *max_users;
+    record.protected = *protected;
+    record.pbx_settings.clone_from(pbx_settings);
+    record.cross_tenant.clone_from(cross_tenant);
+    record.drift = *drift;
+}

@@ -1,0 +1,82 @@
+//! To another PBX instance: made there, closed here, and what stays behind is remembered.
+
+use super::StepError;
+use super::create::take_definition;
+use super::run::Run;
+use crate::model::{DomainId, FormerPlacement, LoginLock, Tenant};
+use crate::plan::RecordRef;
+
+impl Run<'_> {
+    pub(super) async fn move_to(
+        &mut self,
+        reference: RecordRef,
+        tenant: &Tenant,
+        returns_to: Option<DomainId>,
+    ) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        let now = self.now();
+        let left = FormerPlacement {
+            tenant: record.id,
+            key: record.key.clone(),
+            instance: record.instance.clone(),
+            domain_id: record.domain_id,
+            domain: record.domain.clone(),
+            login_lock: record.login_lock.clone(),
+            left_at: now,
+            disable_confirmed_at: None,
+            deletable_from: None,
+        };
+        take_definition(&mut record, tenant);
+        record.instance = tenant.instance.clone();
+        record.domain_id = returns_to.unwrap_or_else(|| DomainId(self.apply.environment.new_id()));
+        record.provisioned = false;
+        record.enabled = tenant.enabled;
+        record.disabled_at = (!tenant.enabled).then(|| record.disabled_at.unwrap_or(now));
+        record.disable_confirmed_at = None;
+        record.deletable_from = None;
+        record.removed_at = None;
+        record.lock_left_open = false;
+        record.login_lock = self.lock_there(&record.instance, returns_to).await?.or_else(|| {
+            (!tenant.enabled).then(|| LoginLock {
+                entry: crate::model::SettingId::for_login_lock(record.domain_id),
+                switched_off: [].into(),
+            })
+        });
+        let (behind, back) = (left.clone(), record.instance.clone());
+        let record = self
+            .update_record(&record, move |store, _| {
+                store.put_former_placement(&behind)?;
+                returns_to.map_or(Ok(()), |id| store.remove_former_placement(&back, id))
+            })
+            .await?;
+        match returns_to {
+            None => self.make_domain(&record, tenant, "tenant.moved").await?,
+            Some(_) => {
+                let instance = record.instance.clone();
+                let record = self.converge_domain(&record, tenant, &instance).await?;
+                self.finish(record, tenant, "tenant.moved").await?;
+            }
+        }
+        let old = self.pbx(&left.instance)?;
+        if let Some(found) = old.domain(left.domain_id).await? {
+            self.close_former(reference.id, &left, &found).await?;
+        }
+        Ok(())
+    }
+
+    /// What is switched off on the domain that the tenant comes back to.
+    async fn lock_there(
+        &self,
+        instance: &crate::model::InstanceKey,
+        returns_to: Option<DomainId>,
+    ) -> Result<Option<LoginLock>, StepError> {
+        let Some(id) = returns_to else { return Ok(None) };
+        let now = self.now();
+        let recorded = self.apply.database.read(move |store| store.recorded(now)).await?;
+        Ok(recorded
+            .former
+            .into_iter()
+            .find(|former| former.instance == *instance && former.domain_id == id)
+            .and_then(|former| former.login_lock))
+    }
+}

@@ -1,0 +1,81 @@
+use crate::fusionpbx::PbxError;
+use crate::model::{InstanceKey, TenantKey};
+use crate::plan::Action;
+use crate::store::StoreError;
+
+/// What became of a plan: every step, in the plan's order.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub steps: Vec<StepOutcome>,
+}
+
+/// What became of one step.
+#[derive(Debug)]
+pub struct StepOutcome {
+    pub tenant: TenantKey,
+    pub instance: InstanceKey,
+    pub action: Action,
+    pub result: StepResult,
+}
+
+#[derive(Debug)]
+pub enum StepResult {
+    Done,
+    Failed(StepError),
+    /// Not tried, and why.
+    Skipped(String),
+}
+
+impl Outcome {
+    pub fn done(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step.result, StepResult::Done)).count()
+    }
+
+    pub fn failed(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step.result, StepResult::Failed(_))).count()
+    }
+
+    pub fn skipped(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step.result, StepResult::Skipped(_))).count()
+    }
+}
+
+/// Why a step was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error("the PBX did not do it")]
+    Pbx(#[source] PbxError),
+    #[error("the database did not do it")]
+    Store(#[source] StoreError),
+    #[error("{0} since the plan was made")]
+    Stale(String),
+    #[error("{what} reads back as {found}, not {wanted}")]
+    NotApplied { what: String, wanted: String, found: String },
+    #[error(
+        "the PBX answered as if it had deleted the domain, and it is still there: the account's group lacks the \
+         permission `domain_delete`, which no group has in a stock FusionPBX; grant it under Advanced, Group Manager, \
+         Permissions"
+    )]
+    DeleteNotPermitted,
+    #[error("{0}")]
+    Refused(String),
+    #[error("the instance is not in the configuration")]
+    NoInstance,
+    #[error("it panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<PbxError> for StepError {
+    fn from(error: PbxError) -> Self {
+        Self::Pbx(error)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stale { key } => Self::Stale(format!("the record of {key} changed")),
+            error => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Disabling and enabling.
+
+use super::change::keep;
+use super::request::Request;
+use super::run::Run;
+use super::{StepError, settings};
+use crate::model::{FormerPlacement, NewDomain, PbxDomain, RemovalKind, RemovalRecord};
+use crate::plan::{RecordRef, retention_end};
+
+impl Run<'_> {
+    /// Nobody of the tenant gets in any more: database first, then the PBX for phones, then its web sign-in.
+    pub(super) async fn disable(
+        &mut self,
+        reference: RecordRef,
+        expect: Option<&PbxDomain>,
+        removed: bool,
+        counts: bool,
+    ) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        let instance = record.instance.clone();
+        let pbx = self.pbx(&instance)?;
+        let found = self.look(pbx, record.domain_id, expect).await?;
+        let now = self.now();
+        let mut requests = Vec::new();
+        if record.enabled {
+            record.lock_left_open = false;
+        }
+        if let Some(found) = &found {
+            if found.enabled != Some(false) {
+                requests.push(Request::UpdateDomain(NewDomain { enabled: false, ..keep(found) }));
+            }
+            if !record.lock_left_open {
+                let rows = pbx.settings(record.domain_id).await?;
+                let (lock, locking) = settings::lock(record.domain_id, &rows, record.login_lock.as_ref());
+                record.login_lock = Some(lock);
+                requests.extend(locking);
+            }
+        }
+        let unbroken = requests.is_empty() && record.disable_confirmed_at.is_some();
+        record.enabled = false;
+        record.disabled_at = Some(record.disabled_at.unwrap_or(now));
+        if removed {
+            record.removed_at = Some(record.removed_at.unwrap_or(now));
+        }
+        if !unbroken {
+            record.disable_confirmed_at = None;
+        }
+        record.deletable_from = None;
+        let removal = counts.then(|| RemovalRecord {
+            tenant: record.id,
+            kind: if removed { RemovalKind::FileGone } else { RemovalKind::Disabled },
+            instance: instance.clone(),
+            at: now,
+        });
+        // What was switched off must be known before it is switched off.
+        let mut record = self
+            .update_record(&record, move |store, _| {
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))
+            })
+            .await?;
+        self.send(&instance, record.id, &requests).await?;
+        if let Some(found) = found {
+            self.seen = Some(PbxDomain { enabled: Some(false), ..found });
+        }
+        let now = self.now();
+        record.disable_confirmed_at = Some(record.disable_confirmed_at.unwrap_or(now));
+        let entry = self.audit("tenant.disabled", record.id);
+        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+
+    /// Exactly what was there before: cidr entries back on, the lock away, then phones, then the database.
+    pub(super) async fn enable(&mut self, reference: RecordRef, expect: &PbxDomain) -> Result<(), StepError> {
+        let mut record = self.record(reference).await?;
+        let instance = record.instance.clone();
+        let pbx = self.pbx(&instance)?;
+        let found = self.look_present(pbx, record.domain_id, expect).await?;
+        let rows = pbx.settings(record.domain_id).await?;
+        let mut requests = settings::unlock(record.domain_id, &rows, record.login_lock.as_ref());
+        if found.enabled != Some(true) || expect.enabled != Some(true) {
+            requests.push(Request::UpdateDomain(NewDomain { enabled: true, ..keep(&found) }));
+        }
+        self.send(&instance, record.id, &requests).await?;
+        self.seen = Some(PbxDomain { enabled: Some(true), ..found });
+        record.enabled = true;
+        record.disabled_at = None;
+        record.disable_confirmed_at = None;
+        record.deletable_from = None;
+        record.removed_at = None;
+        record.login_lock = None;
+        record.lock_left_open = false;
+        let entry = self.audit("tenant.enabled", record.id);
+        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+
+    /// Closes what a tenant left behind on another instance.
+    pub(super) async fn disable_former(
+        &mut self,
+        reference: RecordRef,
+        placement: &FormerPlacement,
+        expect: &PbxDomain,
+    ) -> Result<(), StepError> {
+        let record = self.record(reference).await?;
+        let pbx = self.pbx(&placement.instance)?;
+        let found = self.look_present(pbx, placement.domain_id, expect).await?;
+        self.close_former(record.id, placement, &found).await?;
+        let entry = self.audit("tenant.disabled", record.id);
+        self.apply.database.write(move |store| store.append_audit(&entry)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn close_former(
+        &mut self,
+        tenant: crate::model::TenantId,
+        placement: &FormerPlacement,
+        found: &PbxDomain,
+    ) -> Result<(), StepError> {
+        let rows = self.pbx(&placement.instance)?.settings(placement.domain_id).await?;
+        let mut requests = Vec::new();
+        if found.enabled != Some(false) {
+            requests.push(Request::UpdateDomain(NewDomain { enabled: false, ..keep(found) }));
+        }
+        let (lock, locking) = settings::lock(placement.domain_id, &rows, placement.login_lock.as_ref());
+        requests.extend(locking);
+        let mut placement = placement.clone();
+        if !requests.is_empty() {
+            placement.disable_confirmed_at = None;
+        }
+        placement.login_lock = Some(lock);
+        let written = placement.clone();
+        self.apply.database.write(move |store| store.put_former_placement(&written)).await?;
+        self.send(&placement.instance, tenant, &requests).await?;
+        let now = self.now();
+        let confirmed = placement.disable_confirmed_at.unwrap_or(now);
+        placement.disable_confirmed_at = Some(confirmed);
+        placement.deletable_from =
+            Some(retention_end(placement.left_at, confirmed, self.apply.retention_days));
+        self.apply.database.write(move |store| store.put_former_placement(&placement)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Stage 3: what differs between the file (wanted), the database (recorded) and the PBX (seen).
+//!
+//! Pure functions of values: no I/O, no clock, no log.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod settings;
+
+use std::collections::BTreeMap;
+
+use crate::model::{MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantRecord};
+
+pub use settings::{enabled_values, lock_is_in_force, setting_differs};
+
+/// A field of a tenant that tenantd manages.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    Key,
+    Name,
+    Domain,
+    Instance,
+    Enabled,
+    SessionTimeout,
+    MaxUsers,
+    Protected,
+    Setting(SettingName),
+    CrossTenant(&'static str),
+    Drift,
+    /// Whether the PBX's web sign-in is open or locked.
+    WebSignIn,
+    /// Whether the tenant's file is there.
+    File,
+}
+
+impl std::fmt::Display for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key => f.write_str("key"),
+            Self::Name => f.write_str("name"),
+            Self::Domain => f.write_str("domain"),
+            Self::Instance => f.write_str("pbx_instance"),
+            Self::Enabled => f.write_str("enabled"),
+            Self::SessionTimeout => f.write_str("session_timeout"),
+            Self::MaxUsers => f.write_str("max_users"),
+            Self::Protected => f.write_str("protected"),
+            Self::Setting(name) => write!(f, "pbx_settings.{name}"),
+            Self::CrossTenant(kind) => write!(f, "cross_tenant.{kind}"),
+            Self::Drift => f.write_str("drift"),
+            Self::WebSignIn => f.write_str("web_sign_in"),
+            Self::File => f.write_str("file"),
+        }
+    }
+}
+
+/// Who made the difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The file wants something else than what was recorded.
+    File,
+    /// The PBX shows something else than what was recorded; nobody changed the file.
+    Drift,
+}
+
+/// One field that differs. `None` means that there is no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub field: Field,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub origin: Origin,
+}
+
+/// The settings that a tenant's definition wants on its domain; `None` wants no enabled row of that name.
+pub fn wanted_settings(tenant: &Tenant) -> BTreeMap<SettingName, Option<String>> {
+    let mut wanted: BTreeMap<SettingName, Option<String>> =
+        tenant.pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+    wanted.insert(SettingName::user_limit(), user_limit(tenant.max_users));
+    wanted
+}
+
+/// What stands in `limit.users.numeric` for a number of users.
+pub fn user_limit(max_users: MaxUsers) -> Option<String> {
+    match max_users {
+        MaxUsers::Limited(n) => Some(n.to_string()),
+        MaxUsers::Unlimited => None,
+    }
+}
+
+/// What the PBX shows of a tenant's domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    pub domain: &'a PbxDomain,
+    /// Known only when it was this domain's turn.
+    pub settings: Option<&'a [PbxSetting]>,
+}
+
+/// Compares a tenant's file with its record and with what the PBX shows.
+///
+/// `seen` is `None` while the domain is to be made (then only file and record are compared).
+pub fn tenant(wanted: &Tenant, record: &TenantRecord, seen: Option<Seen<'_>>) -> Vec<Difference> {
+    let mut differences = file_and_record(wanted, record);
+    if let Some(seen) = seen {
+        pbx(wanted, record, seen, &mut differences);
+    }
+    differences.sort_by(|a, b| a.field.cmp(&b.field));
+    differences
+}
+
+/// Fields that the file wants otherwise than recorded.
+fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
+    let Tenant {
+        key,
+        name,
+        domain,
+        instance,
+        enabled,
+        session_timeout,
+        max_users,
+        protected,
+        pbx_settings,
+        cross_tenant,
+        previously: _,
+        adopt: _,
+        drift,
+        accept: _,
+    } = wanted;
+    let mut found = Vec::new();
+    let mut compare = |field: Field, before: Option<String>, after: Option<String>| {
+        if before != after {
+            found.push(Difference { field, before, after, origin: Origin::File });
+        }
+    };
+    let file = |gone: bool| Some(if gone { "gone" } else { "present" }.to_owned());
+    compare(Field::File, file(record.removed_at.is_some()), file(false));
+    compare(Field::Key, Some(record.key.to_string()), Some(key.to_string()));
+    compare(Field::Name, Some(record.name.clone()), Some(name.clone()));
+    compare(Field::Domain, Some(record.domain.to_string()), Some(domain.to_string()));
+    compare(Field::Instance, Some(record.instance.to_string()), Some(instance.to_string()));
+    compare(Field::Enabled, Some(record.enabled.to_string()), Some(enabled.to_string()));
+    compare(
+        Field::SessionTimeout,
+        Some(record.session_timeout.to_string()),
+        Some(session_timeout.to_string()),
+    );
+    compare(Field::MaxUsers, Some(record.max_users.to_string()), Some(max_users.to_string()));
+    compare(Field::Protected, Some(record.protected.to_string()), Some(protected.to_string()));
+    compare(Field::Drift, Some(record.drift.as_str().into()), Some(drift.as_str().into()));
+    for name in record.pbx_settings.keys().chain(pbx_settings.keys()) {
+        compare(
+            Field::Setting(name.clone()),
+            record.pbx_settings.get(name).cloned(),
+            pbx_settings.get(name).cloned(),
+        );
+    }
+    for ((kind, before), (_, after)) in record.cross_tenant.kinds().into_iter().zip(cross_tenant.kinds()) {
+        let list = |with: &std::collections::BTreeSet<crate::model::TenantKey>| {
+            (!with.is_empty()).then(|| with.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", "))
+        };
+        compare(Field::CrossTenant(kind), list(before), list(after));
+    }
+    found.dedup();
+    found
+}
+
+/// Fields that the PBX shows otherwise than the file wants, where the record already agrees with the file.
+fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<Difference>) {
+    let known = |found: &[Difference], field: &Field| found.iter().any(|other| other.field == *field);
+    let drift = |found: &mut Vec<Difference>, field: Field, before: Option<String>, after: Option<String>| {
+        if !known(found, &field) {
+            found.push(Difference { field, before, after, origin: Origin::Drift });
+        }
+    };
+    let Seen { domain, settings } = seen;
+    let PbxDomain { id: _, name, enabled, description } = domain;
+    if *name != wanted.domain.as_str() {
+        drift(found, Field::Domain, Some(name.clone()), Some(wanted.domain.to_string()));
+    }
+    // A name that only repeats the domain needs no description: an imported domain without one is as it should be.
+    let nameless = description.is_empty() && wanted.name == wanted.domain.as_str();
+    if *description != wanted.name && !nameless {
+        drift(found, Field::Name, Some(description.clone()), Some(wanted.name.clone()));
+    }
+    if *enabled != Some(wanted.enabled) {
+        let before = enabled.map(|enabled| enabled.to_string());
+        drift(found, Field::Enabled, before, Some(wanted.enabled.to_string()));
+    }
+    let Some(rows) = settings else { return };
+    for (name, value) in wanted_settings(wanted) {
+        if setting_differs(rows, &name, value.as_deref()) {
+            let field = if name == SettingName::user_limit() {
+                Field::MaxUsers
+            } else {
+                Field::Setting(name.clone())
+            };
+            let shown = |value: Option<String>| match field {
+                Field::MaxUsers => Some(value.unwrap_or_else(|| "unlimited".to_owned())),
+                _ => value,
+            };
+            let before = shown(enabled_values(rows, &name));
+            drift(found, field.clone(), before, shown(value));
+        }
+    }
+    let lock = SettingId::for_login_lock(domain.id);
+    let locked = lock_is_in_force(rows, lock);
+    if wanted.enabled && rows.iter().any(|row| row.id == lock && row.enabled) {
+        drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
+    } else if !wanted.enabled && !locked && !record.lock_left_open {
+        drift(found, Field::WebSignIn, Some("open".into()), Some("locked".into()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

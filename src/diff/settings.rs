@@ -1,0 +1,31 @@
+use crate::model::{PbxSetting, SettingId, SettingName};
+
+/// The enabled values of a setting, joined for people; `None` where there is none.
+pub fn enabled_values(rows: &[PbxSetting], name: &SettingName) -> Option<String> {
+    let values: Vec<&str> =
+        rows.iter().filter(|row| row.enabled && row.name == *name).map(|row| row.value.as_str()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// Whether the rows of a domain do not say what is wanted.
+///
+/// An `array` setting is a list that others may add to: the wanted value must be among its enabled rows. Any other
+/// setting must have enabled rows of the wanted value only. `None` wants no enabled row.
+pub fn setting_differs(rows: &[PbxSetting], name: &SettingName, wanted: Option<&str>) -> bool {
+    let mut values =
+        rows.iter().filter(|row| row.enabled && row.name == *name).map(|row| row.value.as_str()).peekable();
+    match wanted {
+        None => values.peek().is_some(),
+        Some(wanted) if name.kind == "array" => !values.any(|value| value == wanted),
+        Some(wanted) => values.peek().is_none() || values.any(|value| value != wanted),
+    }
+}
+
+/// Whether nobody can sign in on the web: the lock's row is enabled and no other `cidr` row is.
+///
+/// Any one matching row lets a client in, so every other one has to be off.
+pub fn lock_is_in_force(rows: &[PbxSetting], lock: SettingId) -> bool {
+    let cidr = SettingName::cidr();
+    rows.iter().any(|row| row.id == lock && row.enabled)
+        && !rows.iter().any(|row| row.name == cidr && row.enabled && row.id != lock)
+}

@@ -1,0 +1,68 @@
+use super::*;
+use crate::model::testing;
+
+#[test]
+fn in_agreement_nothing_differs() {
+    let (wanted, record, domain) = testing::in_agreement("acme");
+    let seen = Seen { domain: &domain, settings: Some(&[]) };
+    assert_eq!(tenant(&wanted, &record, Some(seen)), []);
+}
+
+#[test]
+fn the_file_wins_over_the_pbx_as_the_origin() {
+    let (mut wanted, record, mut domain) = testing::in_agreement("acme");
+    wanted.name = "Acme Corporation".into();
+    domain.description = "somebody's".into();
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].origin, Origin::File);
+}
+
+#[test]
+fn null_enabled_is_not_enabled() {
+    let (wanted, record, mut domain) = testing::in_agreement("acme");
+    domain.enabled = None;
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
+    assert_eq!(found[0].field, Field::Enabled);
+    assert_eq!(found[0].before, None);
+}
+
+#[test]
+fn a_second_enabled_row_differs_unless_it_is_an_array() {
+    let name = SettingName::new("limit", "extensions", "numeric");
+    let row = |n: u128, name: &SettingName, value: &str, enabled| PbxSetting {
+        id: SettingId(uuid::Uuid::from_u128(n)),
+        name: name.clone(),
+        value: value.into(),
+        order: Some(10),
+        enabled,
+        description: String::new(),
+    };
+    let rows = [row(1, &name, "5", true), row(2, &name, "9", true), row(3, &name, "7", false)];
+    assert!(setting_differs(&rows, &name, Some("5")));
+    assert!(!setting_differs(&rows[..1], &name, Some("5")));
+    assert!(setting_differs(&rows[2..], &name, Some("7")), "a disabled row is no value");
+    assert!(!setting_differs(&rows[2..], &name, None));
+    assert!(setting_differs(&rows[..1], &name, None));
+    let list = SettingName::new("theme", "fonts", "array");
+    let rows = [row(1, &list, "a", true), row(2, &list, "b", true)];
+    assert!(!setting_differs(&rows, &list, Some("b")));
+}
+
+#[test]
+fn one_open_cidr_entry_breaks_the_lock() {
+    let (_, _, domain) = testing::in_agreement("acme");
+    let lock = SettingId::for_login_lock(domain.id);
+    let row = |id, enabled| PbxSetting {
+        id,
+        name: SettingName::cidr(),
+        value: "10.0.0.0/8".into(),
+        order: Some(10),
+        enabled,
+        description: String::new(),
+    };
+    let other = SettingId(uuid::Uuid::from_u128(7));
+    assert!(lock_is_in_force(&[row(lock, true), row(other, false)], lock));
+    assert!(!lock_is_in_force(&[row(lock, true), row(other, true)], lock));
+    assert!(!lock_is_in_force(&[row(lock, false)], lock));
+}

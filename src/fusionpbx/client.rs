@@ -1,0 +1,130 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::connection::Connection;
+use super::patience::Patience;
+use super::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite, check, reader, users, writer};
+use crate::config::InstanceConfig;
+use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName};
+
+/// Reads and changes one FusionPBX server. Keep it: its sessions stay signed in.
+///
+/// Once the server has rejected the user name or password, every further call fails with
+/// [`super::PbxErrorKind::CredentialsRejected`] without asking the server; make a new client to try others.
+#[derive(Clone)]
+pub struct PbxClient {
+    connection: Arc<Connection>,
+}
+
+/// Reads one FusionPBX server. It is what a preview is given: it cannot change anything.
+#[derive(Clone)]
+pub struct PbxReader {
+    connection: Arc<Connection>,
+}
+
+impl PbxClient {
+    /// Sets up a client. Nothing is sent before the first call.
+    ///
+    /// *Errors*: [`super::PbxErrorKind::Setup`] where the CA file cannot be read, or the address is plain `http://` to
+    /// another machine and `allow_plaintext` is not set.
+    pub fn new(config: &InstanceConfig, password: Secret) -> Result<Self, PbxError> {
+        Self::with_patience(config, password, Patience::default())
+    }
+
+    /// As [`Self::new`], with other retries of reads.
+    pub fn with_patience(
+        config: &InstanceConfig,
+        password: Secret,
+        patience: Patience,
+    ) -> Result<Self, PbxError> {
+        Ok(Self { connection: Arc::new(Connection::new(config, password, patience)?) })
+    }
+
+    /// A reader on the same sessions.
+    pub fn reader(&self) -> PbxReader {
+        PbxReader { connection: self.connection.clone() }
+    }
+}
+
+impl PbxReader {
+    /// Sets up a reader. Nothing is sent before the first call.
+    ///
+    /// *Errors*: as [`PbxClient::new`].
+    pub fn new(config: &InstanceConfig, password: Secret) -> Result<Self, PbxError> {
+        Ok(PbxClient::new(config, password)?.reader())
+    }
+}
+
+macro_rules! reads {
+    ($($client:ty),*) => {$(
+        impl fmt::Debug for $client {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($client))
+                    .field("instance", &self.connection.instance)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        #[async_trait]
+        impl PbxRead for $client {
+            async fn domains(&self) -> Result<DomainList, PbxError> {
+                reader::domains(&self.connection).await
+            }
+
+            async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
+                reader::domain(&self.connection, id).await
+            }
+
+            async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+                reader::domains_named(&self.connection, name).await
+            }
+
+            async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
+                reader::settings(&self.connection, domain, None).await
+            }
+
+            async fn settings_of(
+                &self,
+                domain: DomainId,
+                wanted: &BTreeSet<SettingName>,
+            ) -> Result<Vec<PbxSetting>, PbxError> {
+                reader::settings(&self.connection, domain, Some(wanted)).await
+            }
+
+            async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
+                users::users(&self.connection).await
+            }
+
+            async fn check(&self) -> Result<PbxCheck, PbxError> {
+                check::check(&self.connection).await
+            }
+        }
+    )*};
+}
+reads!(PbxClient, PbxReader);
+
+#[async_trait]
+impl PbxWrite for PbxClient {
+    async fn create_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
+        writer::create_domain(&self.connection, domain).await
+    }
+
+    async fn update_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
+        writer::update_domain(&self.connection, domain).await
+    }
+
+    async fn put_setting(&self, domain: DomainId, setting: &PbxSetting) -> Result<(), PbxError> {
+        writer::put_setting(&self.connection, domain, setting).await
+    }
+
+    async fn delete_setting(&self, domain: DomainId, setting: SettingId) -> Result<(), PbxError> {
+        writer::delete_setting(&self.connection, domain, setting).await
+    }
+
+    async fn delete_domain(&self, id: DomainId) -> Result<(), PbxError> {
+        writer::delete_domain(&self.connection, id).await
+    }
+}

@@ -1,0 +1,185 @@
+//! What FusionPBX's pages say. Functions of text: no I/O, no panic, whatever the text.
+
+mod domains;
+mod settings;
+mod users;
+
+use std::fmt;
+
+use scraper::{ElementRef, Html, Selector};
+use uuid::Uuid;
+
+pub(super) use domains::{DomainForm, DomainPage, DomainRow, enabled_domains};
+pub(super) use settings::{SettingForm, SettingList, SettingRow};
+pub(super) use users::{UserPage, UserRow, json_users};
+
+use super::PbxErrorKind;
+
+/// A page as it was read, or why it is not the page that was asked for.
+pub(super) type Parsed<T> = Result<T, PbxErrorKind>;
+
+macro_rules! selectors {
+    ($($name:ident = $css:literal;)*) => {
+        $(pub(super) static $name: std::sync::LazyLock<scraper::Selector> =
+            std::sync::LazyLock::new(|| scraper::Selector::parse($css).expect("a selector of this program"));)*
+    };
+}
+use selectors;
+
+selectors! {
+    FORM = "form";
+    HIDDEN = "input[type='hidden']";
+    USERNAME = "input[name='username']";
+    PASSWORD = "input[name='password'][type='password']";
+    SIGN_IN_BUTTON = "#btn_login";
+    FRM = "form#frm";
+    FORM_LIST = "form#form_list";
+    PERSISTED = "input[name='persistformvar']";
+    REFUSAL = "div[align='center'] > table td";
+    OPTION = "option";
+    SELECTED = "option[selected]";
+    COUNT = "div.heading div.count";
+}
+
+/// The one-time field that a form must send back. It is a secret of the session and prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub name: String,
+    pub value: String,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The pages that any request may be answered with instead of the one asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    SignInForm,
+    AccessDenied,
+}
+
+/// Recognises an answer with status 200 that is not the page asked for.
+pub(super) fn instead(text: &str) -> Option<Instead> {
+    if text.len() < 256 && text.trim() == "access denied" {
+        return Some(Instead::AccessDenied);
+    }
+    // Parsing is the dear part of reading a list: only a text that may hold the form is parsed for it.
+    if text.contains("password") && text.contains("username") && sign_in_form(&document(text)).is_some() {
+        return Some(Instead::SignInForm);
+    }
+    None
+}
+
+/// The token of the sign-in form.
+pub(super) fn sign_in_token(text: &str) -> Option<Token> {
+    let document = document(text);
+    sign_in_form(&document)?;
+    token(&document)
+}
+
+/// The text for people with which FusionPBX refuses a form, shortened.
+pub(super) fn refusal(text: &str) -> Option<String> {
+    let document = document(text);
+    document.select(&PERSISTED).next()?;
+    document
+        .select(&REFUSAL)
+        .map(|cell| cell.text().collect::<Vec<_>>().join(" "))
+        .map(|said| said.split_whitespace().collect::<Vec<_>>().join(" "))
+        .find(|said| !said.is_empty())
+        .map(|said| said.chars().take(160).collect())
+}
+
+/// What a text is, in words that repeat none of it.
+pub(super) fn describe(text: &str) -> String {
+    let start = text.trim_start();
+    let what = if start.is_empty() {
+        "an empty answer"
+    } else if start.contains('\0') {
+        "text in another encoding"
+    } else if start.contains("Fatal error") {
+        "a PHP error page"
+    } else if start.starts_with('<') {
+        "an HTML page of another form"
+    } else if start.starts_with(['[', '{']) {
+        "JSON of another form"
+    } else {
+        "text of another form"
+    };
+    what.to_owned()
+}
+
+fn unexpected(expected: &'static str, text: &str) -> PbxErrorKind {
+    PbxErrorKind::UnexpectedPage { expected, found: describe(text) }
+}
+
+/// Parses a page, keeping carriage returns, which HTML would turn into newlines.
+fn document(text: &str) -> Html {
+    if text.contains('\r') {
+        Html::parse_document(&text.replace('\r', "&#13;"))
+    } else {
+        Html::parse_document(text)
+    }
+}
+
+fn sign_in_form(document: &Html) -> Option<ElementRef<'_>> {
+    document.select(&FORM).find(|form| {
+        form.select(&PASSWORD).next().is_some()
+            && form.select(&USERNAME).next().is_some()
+            // The form to edit a user has both fields too. It has an id, and not this button.
+            && (form.value().id().is_none() || form.select(&SIGN_IN_BUTTON).next().is_some())
+    })
+}
+
+/// The token of a page's form, its last field. A list without rows closes tags that it did not open, which puts the
+/// fields behind them outside the form.
+fn token(document: &Html) -> Option<Token> {
+    let digits = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    document
+        .select(&HIDDEN)
+        .filter_map(|field| {
+            let (name, value) = (field.attr("name")?, field.attr("value")?);
+            (digits(name) && digits(value)).then(|| Token { name: name.to_owned(), value: value.to_owned() })
+        })
+        .next_back()
+}
+
+/// The value of the first input with this name.
+fn input<'a>(form: ElementRef<'a>, selector: &Selector) -> Option<&'a str> {
+    form.select(selector).next().map(|input| input.attr("value").unwrap_or_default())
+}
+
+fn id_in(form: ElementRef<'_>, selector: &Selector) -> Option<Uuid> {
+    Uuid::try_parse(input(form, selector)?).ok()
+}
+
+/// The value of a select's chosen option.
+fn chosen(select: ElementRef<'_>) -> Option<String> {
+    select.select(&SELECTED).next().map(option_value)
+}
+
+fn option_value(option: ElementRef<'_>) -> String {
+    option.attr("value").map_or_else(|| option.text().collect(), str::to_owned)
+}
+
+/// A number as FusionPBX writes totals: `1,234`.
+fn total(document: &Html) -> Option<usize> {
+    let text: String = document.select(&COUNT).next()?.text().collect();
+    let digits: String = text.trim().chars().filter(|c| !matches!(c, ',' | '.' | ' ' | '\u{a0}')).collect();
+    digits.parse().ok()
+}
+
+/// The word in a cell with a button; empty where the column is NULL.
+fn word(cell: ElementRef<'_>) -> String {
+    selectors! { BUTTON = "button"; }
+    let text: String = match cell.select(&BUTTON).next() {
+        Some(button) => button.text().collect(),
+        None => cell.text().collect(),
+    };
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use std::collections::BTreeSet;
+
+use super::connection::{Connection, Query};
+use super::pages::{DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
+use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS};
+use super::{DomainList, PbxError, PbxErrorKind, listing};
+use crate::model::{DomainId, PbxDomain, PbxSetting, SettingName};
+
+pub(super) async fn domains(connection: &Connection) -> Result<DomainList, PbxError> {
+    listing::list(connection, "read the domains", None).await
+}
+
+/// Reads a domain's form, and from the JSON list what the form cannot say: whether a domain shown as enabled is,
+/// or has no value, and whether one that is not shown is not there, or could not be read.
+pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
+    let operation = format!("read the domain {id}");
+    let mut again = true;
+    loop {
+        let form = domain_form(connection, &operation, id).await?;
+        if !form.name.is_empty() && !form.enabled {
+            let DomainForm { name, description, .. } = form;
+            return Ok(Some(PbxDomain { id, name, enabled: Some(false), description }));
+        }
+        let query: Query =
+            if is_plain(&form.name) { vec![("search", form.name.clone())] } else { Vec::new() };
+        let enabled = connection.read(&operation, DOMAIN_JSON, &query, enabled_domains).await?;
+        let some = !enabled.is_empty();
+        match enabled.into_iter().find(|domain| domain.id == id) {
+            Some(domain) if !form.name.is_empty() => return Ok(Some(domain)),
+            // Changed between the two reads.
+            _ if again => again = false,
+            Some(_) => {
+                let kind = PbxErrorKind::UnexpectedPage {
+                    expected: "the form of a domain",
+                    found: "an empty form for a domain that is listed".to_owned(),
+                };
+                return Err(PbxError::new(operation, kind).on_page(DOMAIN_EDIT.path));
+            }
+            None if form.name.is_empty() && some => return Ok(None),
+            None if form.name.is_empty() => {
+                // FusionPBX shows an empty form and an empty list also when its database fails.
+                let kind = PbxErrorKind::UnexpectedPage {
+                    expected: "a list of at least the account's own domain",
+                    found: "an empty list".to_owned(),
+                };
+                return Err(PbxError::new(operation, kind).on_page(DOMAIN_JSON.path));
+            }
+            None => {
+                let DomainForm { name, description, .. } = form;
+                return Ok(Some(PbxDomain { id, name, enabled: None, description }));
+            }
+        }
+    }
+}
+
+/// Whether a text means itself in FusionPBX's search, or is empty and means everything. `_` means any character, so
+/// it finds too much but never too little.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+pub(super) async fn domain_form(
+    connection: &Connection,
+    operation: &str,
+    id: DomainId,
+) -> Result<DomainForm, PbxError> {
+    connection
+        .read(operation, DOMAIN_EDIT, &vec![("id", id.to_string())], |text| checked_form(text, id))
+        .await
+}
+
+/// The form of this domain. An account that may not add domains is always shown its own.
+pub(super) fn checked_form(text: &str, id: DomainId) -> Result<DomainForm, PbxErrorKind> {
+    let form = DomainForm::parse(text)?;
+    if form.id == Some(id) {
+        Ok(form)
+    } else {
+        Err(PbxErrorKind::AccessDenied { permission: Some("domain_add") })
+    }
+}
+
+pub(super) async fn domains_named(connection: &Connection, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+    let operation = format!("look for the domain {name}");
+    let search = (!name.is_empty() && is_plain(name)).then_some(name);
+    let mut domains = listing::list(connection, &operation, search).await?;
+    domains.retain(|domain| domain.name.eq_ignore_ascii_case(name));
+    Ok(domains)
+}
+
+/// Reads the list of settings, and the form of each row for its exact values. With `wanted`, only the rows that may
+/// have one of these names are read.
+///
+/// The list alone would not do: it shows values for people (translated, starred, shortened), the order not at all,
+/// and a type that FusionPBX does not know as `Array`.
+pub(super) async fn settings(
+    connection: &Connection,
+    domain: DomainId,
+    wanted: Option<&BTreeSet<SettingName>>,
+) -> Result<Vec<PbxSetting>, PbxError> {
+    let operation = format!("read the settings of the domain {domain}");
+    let mut again = true;
+    'reading: loop {
+        let list = setting_list(connection, &operation, domain).await?;
+        if list.domain_name.is_empty() {
+            // An empty list may mean anything, if the page does not even know the domain.
+            let kind = PbxErrorKind::UnexpectedPage {
+                expected: "the settings of a domain that is there",
+                found: "a page that names no domain".to_owned(),
+            };
+            return Err(PbxError::new(operation, kind).on_page(SETTINGS.path));
+        }
+        let mut settings = Vec::new();
+        for row in list.rows {
+            if wanted.is_some_and(|wanted| !wanted.iter().any(|name| row.may_be(name))) {
+                continue;
+            }
+            let form = setting_form(connection, &operation, domain, &row).await?;
+            if form.is_empty() && again {
+                // Removed since the list was read.
+                again = false;
+                continue 'reading;
+            }
+            if form.is_empty() {
+                let kind = PbxErrorKind::UnexpectedPage {
+                    expected: "the form of a setting",
+                    found: "an empty form for a setting that is listed".to_owned(),
+                };
+                return Err(PbxError::new(operation, kind).on_page(SETTING_EDIT.path));
+            }
+            let setting = form.into_setting(&row);
+            if wanted.is_none_or(|wanted| wanted.contains(&setting.name)) {
+                settings.push(setting);
+            }
+        }
+        return Ok(settings);
+    }
+}
+
+pub(super) async fn setting_list(
+    connection: &Connection,
+    operation: &str,
+    domain: DomainId,
+) -> Result<SettingList, PbxError> {
+    connection.read(operation, SETTINGS, &vec![("id", domain.to_string())], SettingList::parse).await
+}
+
+async fn setting_form(
+    connection: &Connection,
+    operation: &str,
+    domain: DomainId,
+    row: &SettingRow,
+) -> Result<SettingForm, PbxError> {
+    let query: Query = vec![("domain_uuid", domain.to_string()), ("id", row.id.to_string())];
+    connection
+        .read(operation, SETTING_EDIT, &query, |text| {
+            let form = SettingForm::parse(text)?;
+            if form.id == Some(row.id) && form.domain == Some(domain) {
+                return Ok(form);
+            }
+            Err(PbxErrorKind::UnexpectedPage {
+                expected: "the form of a setting",
+                found: "the form of another one".to_owned(),
+            })
+        })
+        .await
+}

@@ -1,0 +1,139 @@
+//! Reading all users whole.
+//!
+//! `user_json.php` stops at 300 rows without saying so, and the list page names the total. Beyond 300, the two ends of
+//! the JSON list (disabled and enabled users) teach what the translated words of the list page mean, and the list
+//! is read page by page.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::connection::{Connection, Query};
+use super::pages::{UserPage, UserRow, json_users};
+use super::spec::{USER_JSON, USERS};
+use super::{PbxError, PbxErrorKind};
+use crate::model::{DomainId, PbxUser};
+
+const OPERATION: &str = "read the users";
+/// Readings before it is given up; a user made or deleted meanwhile costs one.
+const READINGS: usize = 3;
+
+pub(super) async fn users(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
+    let mut readings = 1;
+    loop {
+        match read(connection).await {
+            Err(error) if matches!(error.kind, PbxErrorKind::Incomplete { .. }) && readings < READINGS => {
+                readings += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The total of the list, where it is of all domains.
+pub(super) async fn count(connection: &Connection) -> Result<usize, PbxError> {
+    Ok(page(connection, 0).await?.total)
+}
+
+async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
+    let first = page(connection, 0).await?;
+    let (total, size) = (first.total, first.rows.len());
+    let mut exact = json(connection, "asc").await?;
+    if exact.len() < total {
+        exact.extend(json(connection, "desc").await?);
+    }
+    if exact.len() == total {
+        return Ok(exact.into_values().collect());
+    }
+    let incomplete = |found| {
+        PbxError::new(OPERATION, PbxErrorKind::Incomplete { expected: total, found }).on_page(USERS.path)
+    };
+    if exact.len() > total || size == 0 {
+        return Err(incomplete(exact.len()));
+    }
+    let mut rows: BTreeMap<Uuid, UserRow> = first.rows.into_iter().map(|row| (row.id, row)).collect();
+    for number in 1..total.div_ceil(size) {
+        let page = page(connection, number).await?;
+        if page.total != total {
+            return Err(incomplete(rows.len()));
+        }
+        rows.extend(page.rows.into_iter().map(|row| (row.id, row)));
+    }
+    if rows.len() != total {
+        return Err(incomplete(rows.len()));
+    }
+    let facts = Facts::learn(&exact, &rows);
+    rows.into_values()
+        .map(|row| match exact.remove(&row.id) {
+            Some(user) => Ok(user),
+            None => facts.user(row).ok_or_else(|| {
+                let kind = PbxErrorKind::UnexpectedPage {
+                    expected: "users of known domains",
+                    found: "a row that names no domain".to_owned(),
+                };
+                PbxError::new(OPERATION, kind).on_page(USERS.path)
+            }),
+        })
+        .collect()
+}
+
+/// What the users that both lists show say about the list of rows.
+struct Facts {
+    disabled_word: Option<String>,
+    own_domain: Option<DomainId>,
+    names: BTreeMap<DomainId, String>,
+}
+
+impl Facts {
+    fn learn(exact: &BTreeMap<Uuid, PbxUser>, rows: &BTreeMap<Uuid, UserRow>) -> Self {
+        let both = || rows.values().filter_map(|row| exact.get(&row.id).map(|user| (row, user)));
+        Self {
+            disabled_word: both().find(|(_, user)| !user.enabled).map(|(row, _)| row.enabled_word.clone()),
+            own_domain: both().find(|(row, _)| row.domain.is_none()).map(|(_, user)| user.domain),
+            names: exact.values().map(|user| (user.domain, user.domain_name.clone())).collect(),
+        }
+    }
+
+    fn user(&self, row: UserRow) -> Option<PbxUser> {
+        let domain = row.domain.or(self.own_domain)?;
+        Some(PbxUser {
+            id: row.id,
+            domain,
+            domain_name: self.names.get(&domain).cloned().unwrap_or(row.domain_name),
+            username: row.username,
+            email: None,
+            groups: row.groups,
+            // The disabled ones come first in the JSON list: if it shows none, there is none.
+            enabled: self.disabled_word.as_ref() != Some(&row.enabled_word),
+        })
+    }
+}
+
+async fn json(connection: &Connection, direction: &str) -> Result<BTreeMap<Uuid, PbxUser>, PbxError> {
+    let query: Query = vec![
+        ("show", "all".to_owned()),
+        ("order_by", "user_enabled".to_owned()),
+        ("order", direction.to_owned()),
+    ];
+    let users = connection.read(OPERATION, USER_JSON, &query, json_users).await?;
+    Ok(users.into_iter().map(|user| (user.id, user)).collect())
+}
+
+async fn page(connection: &Connection, number: usize) -> Result<UserPage, PbxError> {
+    let query: Query = vec![
+        ("show", "all".to_owned()),
+        ("page", number.to_string()),
+        ("order_by", "user_uuid".to_owned()),
+        ("order", "asc".to_owned()),
+    ];
+    connection
+        .read(OPERATION, USERS, &query, |text| {
+            let page = UserPage::parse(text)?;
+            if page.all_domains {
+                Ok(page)
+            } else {
+                Err(PbxErrorKind::AccessDenied { permission: Some("user_all") })
+            }
+        })
+        .await
+}

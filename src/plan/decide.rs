@@ -1,0 +1,272 @@
+//! The decision table: file × record × PBX → steps, tenant by tenant.
+
+use std::collections::BTreeMap;
+
+use super::types::{Action, Held, Preview, RecordRef, Step, Work};
+use super::{Draft, World, removal, update};
+use crate::diff::{Field, wanted_settings};
+use crate::model::{
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, MaxUsers, Observed,
+    PbxDomain, Tenant, TenantDocument, TenantKey, TenantRecord,
+};
+use crate::plan::FieldChange;
+
+/// Looks up domains by name and recorded owners by domain, each built once for a plan.
+pub(super) struct Index<'a> {
+    by_name: BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>,
+    owner_by_id: BTreeMap<(&'a InstanceKey, DomainId), &'a TenantKey>,
+    owner_by_domain: BTreeMap<&'a DomainName, &'a TenantKey>,
+    vanished: BTreeMap<&'a InstanceKey, usize>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(world: World<'a>) -> Self {
+        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, view) in &world.observed.instances {
+            if let InstanceView::Seen { domains, .. } = view {
+                for domain in domains.values() {
+                    by_name.entry((key, domain.name.as_str())).or_default().push(domain);
+                }
+            }
+        }
+        let mut owner_by_id = BTreeMap::new();
+        let mut owner_by_domain = BTreeMap::new();
+        for (key, record) in &world.recorded.tenants {
+            owner_by_id.insert((&record.instance, record.domain_id), key);
+            owner_by_domain.insert(&record.domain, key);
+        }
+        for former in &world.recorded.former {
+            owner_by_id.insert((&former.instance, former.domain_id), &former.key);
+        }
+        Self { by_name, owner_by_id, owner_by_domain, vanished: vanished(world) }
+    }
+
+    /// How many recorded domains an instance lost at once, where that is more than the removal limit would allow.
+    pub(super) fn vanished(&self, instance: &InstanceKey) -> Option<usize> {
+        self.vanished.get(instance).copied()
+    }
+
+    pub(super) fn named(&self, instance: &'a InstanceKey, name: &'a str) -> &[&'a PbxDomain] {
+        self.by_name.get(&(instance, name)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn owner(&self, instance: &'a InstanceKey, id: DomainId) -> Option<&'a TenantKey> {
+        self.owner_by_id.get(&(instance, id)).copied()
+    }
+
+    pub(super) fn recorded_with(&self, domain: &DomainName) -> Option<&'a TenantKey> {
+        self.owner_by_domain.get(domain).copied()
+    }
+}
+
+/// Instances that lost more recorded domains than the removal limit allows: not the server we knew.
+fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
+    let mut known: BTreeMap<&InstanceKey, (usize, usize)> = BTreeMap::new();
+    for record in world.recorded.tenants.values().filter(|record| record.provisioned) {
+        let (all, missing) = known.entry(&record.instance).or_default();
+        *all += 1;
+        *missing += usize::from(seen(world.observed, record) == DomainState::Absent);
+    }
+    known
+        .into_iter()
+        .filter(|(_, (all, missing))| *missing > super::limits::allowed(world.policy.limits.removals, *all))
+        .map(|(instance, (_, missing))| (instance, missing))
+        .collect()
+}
+
+pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
+    if matches!(world.desired.completeness, Completeness::Unreadable { .. }) {
+        return;
+    }
+    let index = Index::new(world);
+    let rekeyed = rekeyed(world, &index);
+    let taken_over: BTreeMap<&TenantKey, &TenantKey> =
+        rekeyed.iter().map(|(new, old)| (*old, *new)).collect();
+    for (key, tenant) in &world.desired.tenants {
+        let record = rekeyed
+            .get(key)
+            .map_or_else(|| world.recorded.tenants.get(key), |old| world.recorded.tenants.get(*old));
+        with_file(world, &index, tenant, record, draft);
+    }
+    for (key, record) in &world.recorded.tenants {
+        let has_file = world.desired.tenants.contains_key(key) || taken_over.contains_key(key);
+        if !has_file {
+            removal::without_file(world, key, record, draft);
+        }
+    }
+    removal::former_placements(world, draft);
+}
+
+/// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).
+fn rekeyed<'a>(world: World<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey, &'a TenantKey> {
+    let mut found = BTreeMap::new();
+    for (key, tenant) in &world.desired.tenants {
+        if world.recorded.tenants.contains_key(key) {
+            continue;
+        }
+        let old = tenant
+            .previously
+            .as_ref()
+            .and_then(|old| world.recorded.tenants.get_key_value(old))
+            .map(|(old, _)| old)
+            .or_else(|| index.recorded_with(&tenant.domain));
+        if let Some(old) = old
+            && !world.desired.tenants.contains_key(old)
+            && !world.desired.is_broken(old)
+            && !found.values().any(|taken| *taken == old)
+        {
+            found.insert(key, old);
+        }
+    }
+    found
+}
+
+/// The first rows of the table: there is a file.
+fn with_file<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: Option<&'a TenantRecord>,
+    draft: &mut Draft,
+) {
+    match record {
+        None => without_record(world, index, tenant, draft),
+        Some(record) if !world.observed.instances.contains_key(&record.instance) => draft.held.push(Held {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Update,
+            reason: format!(
+                "it is recorded on the instance {}, which is not in the configuration",
+                record.instance
+            ),
+            lift: None,
+        }),
+        Some(record) => update::tenant(world, index, tenant, record, draft),
+    }
+}
+
+/// A file without a record: create, adopt, or held.
+fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, draft: &mut Draft) {
+    let hold = |action: Action, reason: String, lift: Option<String>| Held {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action,
+        reason,
+        lift,
+    };
+    draft
+        .previews
+        .insert(tenant.key.clone(), Preview { before: None, after: Some(TenantDocument::from(tenant)) });
+    if let Some(owner) = index.recorded_with(&tenant.domain) {
+        draft.held.push(hold(
+            Action::Create,
+            format!("its domain {} still belongs to the tenant {owner}", tenant.domain),
+            None,
+        ));
+        return;
+    }
+    if let InstanceView::Unknown { reason } = world.observed.instance(&tenant.instance) {
+        draft.held.push(hold(
+            Action::Create,
+            format!("the instance {} is unknown ({reason}); assumed absent there", tenant.instance),
+            None,
+        ));
+        return;
+    }
+    match index.named(&tenant.instance, tenant.domain.as_str()) {
+        [] => draft.steps.push(Step {
+            tenant: tenant.key.clone(),
+            instance: tenant.instance.clone(),
+            action: Action::Create,
+            reason: "the file is new".into(),
+            changes: creation(tenant),
+            work: Work::Create { tenant: tenant.clone() },
+        }),
+        [found] => {
+            if let Some(owner) = index.owner(&tenant.instance, found.id) {
+                draft.held.push(hold(
+                    Action::Create,
+                    format!(
+                        "the domain {} on {} is kept for the tenant {owner}",
+                        tenant.domain, tenant.instance
+                    ),
+                    None,
+                ));
+            } else if tenant.adopt {
+                draft.steps.push(Step {
+                    tenant: tenant.key.clone(),
+                    instance: tenant.instance.clone(),
+                    action: Action::Adopt,
+                    reason: "the file says `adopt: true` and the domain is nobody's".into(),
+                    changes: adoption(tenant, found),
+                    work: Work::Adopt { tenant: tenant.clone(), found: (*found).clone() },
+                });
+            } else {
+                draft.held.push(hold(
+                    Action::Adopt,
+                    format!(
+                        "the domain {} exists on {} and is not ours; `adopt: true` in the file or `tenantd import` \
+                         takes it over",
+                        tenant.domain, tenant.instance
+                    ),
+                    None,
+                ));
+            }
+        }
+        several => draft.held.push(hold(
+            Action::Adopt,
+            format!("{} domains on {} have the name {}", several.len(), tenant.instance, tenant.domain),
+            None,
+        )),
+    }
+}
+
+/// The fields of a new tenant, as changes from nothing.
+fn creation(tenant: &Tenant) -> Vec<FieldChange> {
+    let change = |field, after: String| FieldChange { field, before: None, after: Some(after) };
+    let mut changes = vec![
+        change(Field::Name, tenant.name.clone()),
+        change(Field::Domain, tenant.domain.to_string()),
+        change(Field::Instance, tenant.instance.to_string()),
+        change(Field::Enabled, tenant.enabled.to_string()),
+        change(Field::SessionTimeout, tenant.session_timeout.to_string()),
+        change(Field::MaxUsers, tenant.max_users.to_string()),
+    ];
+    if tenant.protected {
+        changes.push(change(Field::Protected, true.to_string()));
+    }
+    for (name, value) in &tenant.pbx_settings {
+        changes.push(change(Field::Setting(name.clone()), value.clone()));
+    }
+    changes
+}
+
+fn adoption(tenant: &Tenant, found: &PbxDomain) -> Vec<FieldChange> {
+    let mut changes = Vec::new();
+    let mut change = |field, before: Option<String>, after: String| {
+        if before.as_deref() != Some(after.as_str()) {
+            changes.push(FieldChange { field, before, after: Some(after) });
+        }
+    };
+    change(Field::Name, Some(found.description.clone()), tenant.name.clone());
+    change(Field::Enabled, found.enabled.map(|enabled| enabled.to_string()), tenant.enabled.to_string());
+    for (name, value) in wanted_settings(tenant) {
+        if let Some(value) = value {
+            change(Field::Setting(name), None, value);
+        }
+    }
+    if tenant.max_users == MaxUsers::Unlimited {
+        change(Field::MaxUsers, None, tenant.max_users.to_string());
+    }
+    changes
+}
+
+/// A reference to the record as it was read.
+pub(super) fn reference(record: &TenantRecord) -> RecordRef {
+    RecordRef { id: record.id, revision: record.revision }
+}
+
+/// What an instance shows of a record's domain.
+pub(super) fn seen<'a>(observed: &'a Observed, record: &TenantRecord) -> DomainState<'a> {
+    observed.instance(&record.instance).domain(record.domain_id)
+}

@@ -1,0 +1,225 @@
+//! How many tenants may be touched at once, checked for the whole plan before its first change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::World;
+use super::types::{Action, Step, Work};
+use crate::config::Limit;
+use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
+
+/// A limit that the plan would exceed.
+#[derive(Debug)]
+pub(super) struct Exceeded {
+    key: &'static str,
+    what: &'static str,
+    /// How many tenants, with those of the window.
+    count: usize,
+    earlier: usize,
+    allowed: usize,
+    managed: usize,
+    limit: Option<Limit>,
+    held: BTreeSet<(TenantKey, Action)>,
+    instance: Option<InstanceKey>,
+}
+
+impl Exceeded {
+    pub(super) fn holds(&self, step: &Step) -> bool {
+        self.held.contains(&(step.tenant.clone(), step.action))
+    }
+
+    pub(super) fn reason(&self) -> String {
+        let Self { key, what, count, earlier, allowed, managed, limit, held: _, instance } = self;
+        if let Some(instance) = instance {
+            return format!(
+                "it would leave {instance} without an enabled tenant ({count} of {managed} at once); {key}"
+            );
+        }
+        let window =
+            if *earlier > 0 { format!(" ({earlier} of them in the last 24 h)") } else { String::new() };
+        let rule = limit.map_or_else(String::new, |limit| {
+            format!("; {key} is max({}, {} % of {managed})", limit.count, limit.percent)
+        });
+        format!("{count} tenants{window} would be {what}; the limit is {allowed}{rule}")
+    }
+
+    pub(super) fn message(&self, lift: Option<&str>) -> String {
+        let lift = lift.map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
+        format!("held: {}{lift}", self.reason())
+    }
+}
+
+/// `max(count, percent of the managed tenants)`, rounded down.
+pub(super) fn allowed(limit: Limit, managed: usize) -> usize {
+    let count = usize::try_from(limit.count).unwrap_or(usize::MAX);
+    let percent = usize::try_from(limit.percent).unwrap_or(usize::MAX);
+    count.max(managed.saturating_mul(percent) / 100)
+}
+
+/// The limits that these steps would exceed.
+pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+    let limits = &world.policy.limits;
+    let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
+    let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
+        world
+            .recorded
+            .removals
+            .iter()
+            .filter(|removal| wanted(removal.kind))
+            .map(|removal| removal.tenant)
+            .collect()
+    };
+    let removed_lately = in_window(&gone);
+    // What the percentage is taken of: the tenants there were before the window's removals.
+    let managed: BTreeSet<TenantId> = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| record.removed_at.is_none())
+        .map(|record| record.id)
+        .chain(removed_lately.iter().copied())
+        .collect();
+    let managed = managed.len();
+
+    let removed = |step: &Step| match &step.work {
+        Work::Disable { record, removed: true, counts: true, .. }
+        | Work::Delete { record, .. }
+        | Work::Forget { record } => Some(record.id),
+        _ => None,
+    };
+    let disabled = |step: &Step| match &step.work {
+        Work::Disable { record, removed: false, counts: true, .. } => Some(record.id),
+        _ => None,
+    };
+    let mut found = Vec::new();
+    found.extend(windowed(
+        "limits.removals",
+        "removed",
+        limits.removals,
+        managed,
+        &removed_lately,
+        steps,
+        &removed,
+    ));
+    let disabled_lately = in_window(&|kind| kind == RemovalKind::Disabled);
+    found.extend(windowed(
+        "limits.disables",
+        "disabled",
+        limits.disables,
+        managed,
+        &disabled_lately,
+        steps,
+        &disabled,
+    ));
+    found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |action| {
+        matches!(action, Action::Create | Action::Adopt)
+    }));
+    found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |action| {
+        matches!(action, Action::Update | Action::Rename | Action::Move)
+    }));
+    found.extend(emptied_instances(world, steps));
+    found
+}
+
+/// A limit over the rolling day. Tenants are counted, not steps; one that counted already does not count again.
+fn windowed(
+    key: &'static str,
+    what: &'static str,
+    limit: Limit,
+    managed: usize,
+    lately: &BTreeSet<TenantId>,
+    steps: &[Step],
+    counted: &dyn Fn(&Step) -> Option<TenantId>,
+) -> Option<Exceeded> {
+    let fresh: BTreeSet<TenantId> =
+        steps.iter().filter_map(counted).filter(|id| !lately.contains(id)).collect();
+    let count = lately.len() + fresh.len();
+    let allowed = allowed(limit, managed);
+    if fresh.is_empty() || count <= allowed {
+        return None;
+    }
+    let held = steps
+        .iter()
+        .filter(|step| counted(step).is_some_and(|id| fresh.contains(&id)))
+        .map(|step| (step.tenant.clone(), step.action))
+        .collect();
+    Some(Exceeded {
+        key,
+        what,
+        count,
+        earlier: lately.len(),
+        allowed,
+        managed,
+        limit: Some(limit),
+        held,
+        instance: None,
+    })
+}
+
+/// A limit on one plan, where the deployment set one.
+fn surge(
+    key: &'static str,
+    what: &'static str,
+    limit: Option<Limit>,
+    managed: usize,
+    steps: &[Step],
+    counted: impl Fn(Action) -> bool,
+) -> Option<Exceeded> {
+    let limit = limit?;
+    let tenants: BTreeSet<&TenantKey> =
+        steps.iter().filter(|step| counted(step.action)).map(|step| &step.tenant).collect();
+    let allowed = allowed(limit, managed);
+    if tenants.len() <= allowed {
+        return None;
+    }
+    let held = steps
+        .iter()
+        .filter(|step| counted(step.action))
+        .map(|step| (step.tenant.clone(), step.action))
+        .collect();
+    Some(Exceeded {
+        key,
+        what,
+        count: tenants.len(),
+        earlier: 0,
+        allowed,
+        managed,
+        limit: Some(limit),
+        held,
+        instance: None,
+    })
+}
+
+/// An instance that had several enabled tenants and would have none after this plan.
+fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+    let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
+    for record in world.recorded.tenants.values().filter(|record| record.enabled) {
+        enabled.entry(&record.instance).or_default().insert(record.id);
+    }
+    let closes = |step: &Step| match &step.work {
+        Work::Disable { record, counts: true, .. } => Some(record.id),
+        _ => None,
+    };
+    enabled
+        .into_iter()
+        .filter(|(_, tenants)| tenants.len() > 1)
+        .filter_map(|(instance, tenants)| {
+            let closed: BTreeSet<TenantId> =
+                steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
+            (closed.len() == tenants.len()).then(|| Exceeded {
+                key: "all tenants of an instance are never closed at once without approval",
+                what: "disabled",
+                count: closed.len(),
+                earlier: 0,
+                allowed: 0,
+                managed: tenants.len(),
+                limit: None,
+                held: steps
+                    .iter()
+                    .filter(|step| closes(step).is_some_and(|id| tenants.contains(&id)))
+                    .map(|step| (step.tenant.clone(), step.action))
+                    .collect(),
+                instance: Some(instance.clone()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! Stage 4: from differences to steps, and to what is held with its reason.
+//!
+//! `decide` applies the decision table tenant by tenant; `gates` then holds what suspensions, deletion rules and
+//! limits do not allow. Pure functions of values: no I/O, no clock, no log.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod decide;
+mod gates;
+mod identity;
+mod limits;
+mod policy;
+mod removal;
+mod types;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::model::{Completeness, Desired, InstanceView, Observed, Recorded};
+
+pub use identity::definition_hash;
+pub use policy::Policy;
+pub use removal::retention_end;
+pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
+pub use update::FIGHTING_AFTER;
+pub(crate) use update::fight_key;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    pub desired: &'a Desired,
+    pub recorded: &'a Recorded,
+    pub observed: &'a Observed,
+    pub policy: &'a Policy,
+    pub now: DateTime<Utc>,
+}
+
+/// What the planner collects on its way.
+#[derive(Debug, Default)]
+struct Draft {
+    steps: Vec<Step>,
+    held: Vec<Held>,
+    waiting: Vec<Waiting>,
+    drifted: Vec<Drifted>,
+    warnings: Vec<String>,
+    previews: BTreeMap<crate::model::TenantKey, Preview>,
+    settled: BTreeMap<crate::model::TenantKey, BTreeSet<String>>,
+    unchanged: usize,
+}
+
+/// Makes the plan of one pass.
+pub fn make(world: World<'_>) -> Plan {
+    let mut draft = Draft::default();
+    warn_about_the_unknown(world, &mut draft);
+    decide::all_tenants(world, &mut draft);
+    let removals_id = gates::hold(world, &mut draft);
+    let Draft { steps, held, waiting, drifted, warnings, mut previews, settled, unchanged } = draft;
+    let touched: BTreeSet<_> =
+        steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();
+    previews.retain(|key, _| touched.contains(key));
+    Plan {
+        id: identity::of_plan(&steps, &held),
+        removals_id,
+        counts: Counts {
+            unchanged,
+            foreign_domains: foreign_domains(world),
+            broken_files: world.desired.broken.len(),
+            unknown_instances: unknown_instances(world.observed),
+        },
+        steps,
+        held,
+        waiting,
+        drifted,
+        warnings,
+        previews,
+        settled,
+    }
+}
+
+fn warn_about_the_unknown(world: World<'_>, draft: &mut Draft) {
+    match &world.desired.completeness {
+        Completeness::Complete => {}
+        Completeness::Partial { reason } => {
+            draft.warnings.push(format!("{reason}: nothing is removed until every file can be read"));
+        }
+        Completeness::Unreadable { reason } => draft
+            .warnings
+            .push(format!("the tenants directory {reason}: nothing is changed until it can be read")),
+    }
+    for (key, view) in &world.observed.instances {
+        if let InstanceView::Unknown { reason } = view {
+            draft.warnings.push(format!("instance {key} is unknown, so its tenants are held: {reason}"));
+        }
+    }
+}
+
+fn unknown_instances(observed: &Observed) -> usize {
+    observed.instances.values().filter(|view| matches!(view, InstanceView::Unknown { .. })).count()
+}
+
+/// Domains that nobody recorded as ours. They are counted and never touched.
+fn foreign_domains(world: World<'_>) -> usize {
+    let ours: BTreeSet<_> = world
+        .recorded
+        .tenants
+        .values()
+        .map(|record| (&record.instance, record.domain_id))
+        .chain(world.recorded.former.iter().map(|former| (&former.instance, former.domain_id)))
+        .collect();
+    world
+        .observed
+        .instances
+        .iter()
+        .map(|(key, view)| match view {
+            InstanceView::Seen { domains, .. } => {
+                domains.keys().filter(|id| !ours.contains(&(key, **id))).count()
+            }
+            InstanceView::Unknown { .. } => 0,
+        })
+        .sum()
+}

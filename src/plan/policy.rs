@@ -1,0 +1,39 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::{Config, Deletion, Limits};
+use crate::model::{InstanceKey, TenantKey};
+
+/// What the deployment allows, and what a person allowed by hand for this run.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub deletion: Deletion,
+    pub limits: Limits,
+    /// `apply --allow-delete KEY`.
+    pub allow_delete: BTreeSet<TenantKey>,
+    /// `--no-removals`: the brake. Nothing is disabled, deleted or forgotten in this run.
+    pub no_removals: bool,
+    /// Only these tenants; empty means all.
+    pub only: BTreeSet<TenantKey>,
+    /// The domain that tenantd's own account lives in, by instance: to close it would lock tenantd out.
+    pub own_domains: BTreeMap<InstanceKey, String>,
+}
+
+impl Policy {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            deletion: config.deletion.clone(),
+            limits: config.limits.clone(),
+            allow_delete: BTreeSet::new(),
+            no_removals: false,
+            only: BTreeSet::new(),
+            own_domains: config
+                .instances
+                .iter()
+                .filter_map(|(key, instance)| {
+                    let (_, domain) = instance.username.rsplit_once('@')?;
+                    Some((key.clone(), domain.to_ascii_lowercase()))
+                })
+                .collect(),
+        }
+    }
+}

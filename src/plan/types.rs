@@ -1,0 +1,249 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::diff::{Difference, Field};
+use crate::model::{
+    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, SettingName, Tenant, TenantDocument,
+    TenantId, TenantKey,
+};
+
+/// What a step does to a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Database row, then domain on the PBX.
+    Create,
+    /// Take over a domain that exists on the PBX and is nobody's.
+    Adopt,
+    /// Another domain, or another key, for the same tenant.
+    Rename,
+    /// To another PBX instance.
+    Move,
+    Update,
+    Enable,
+    Disable,
+    /// From the PBX, then from the database; a tombstone remains.
+    Delete,
+    /// From the database alone, because the PBX no longer has it.
+    Forget,
+}
+
+impl Action {
+    pub const ALL: [Self; 9] = [
+        Self::Create,
+        Self::Adopt,
+        Self::Rename,
+        Self::Move,
+        Self::Update,
+        Self::Enable,
+        Self::Disable,
+        Self::Delete,
+        Self::Forget,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Adopt => "adopt",
+            Self::Rename => "rename",
+            Self::Move => "move",
+            Self::Update => "update",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Delete => "delete",
+            Self::Forget => "forget",
+        }
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One field before and after. `None` means that there is no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    pub field: Field,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl From<&Difference> for FieldChange {
+    fn from(difference: &Difference) -> Self {
+        let Difference { field, before, after, origin: _ } = difference;
+        Self { field: field.clone(), before: before.clone(), after: after.clone() }
+    }
+}
+
+/// The record that a step was planned from; apply refuses one that has moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordRef {
+    pub id: TenantId,
+    pub revision: i64,
+}
+
+/// Everything that apply needs; it makes no choice of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    Create {
+        tenant: Tenant,
+    },
+    /// The record is there and the domain is not: made again under the recorded identity.
+    Recreate {
+        record: RecordRef,
+        tenant: Tenant,
+    },
+    Adopt {
+        tenant: Tenant,
+        found: PbxDomain,
+    },
+    /// Another key; the PBX is not touched.
+    Rekey {
+        record: RecordRef,
+        to: TenantKey,
+    },
+    Rename {
+        record: RecordRef,
+        to: DomainName,
+        expect: PbxDomain,
+    },
+    Move {
+        record: RecordRef,
+        tenant: Tenant,
+        /// The domain that the tenant left behind on the new instance when it was there before.
+        returns_to: Option<DomainId>,
+    },
+    Update {
+        record: RecordRef,
+        tenant: Tenant,
+        expect: PbxDomain,
+        /// Send the domain's description.
+        describe: bool,
+        /// Settings to write; `None` switches a setting's rows off.
+        settings: BTreeMap<SettingName, Option<String>>,
+    },
+    Enable {
+        record: RecordRef,
+        expect: PbxDomain,
+    },
+    Disable {
+        record: RecordRef,
+        expect: Option<PbxDomain>,
+        /// Because the file is gone.
+        removed: bool,
+        /// Counts against the removal limits: it takes access away from somebody who had it.
+        counts: bool,
+    },
+    /// Keep a domain closed that a tenant left behind on another instance.
+    DisableFormer {
+        record: RecordRef,
+        placement: FormerPlacement,
+        expect: PbxDomain,
+    },
+    Delete {
+        record: RecordRef,
+        expect: PbxDomain,
+    },
+    DeleteFormer {
+        record: RecordRef,
+        placement: FormerPlacement,
+        /// `None` where the instance no longer has it: only the record of it goes.
+        expect: Option<PbxDomain>,
+    },
+    Forget {
+        record: RecordRef,
+    },
+}
+
+/// One thing that apply will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub tenant: TenantKey,
+    pub instance: InstanceKey,
+    pub action: Action,
+    pub reason: String,
+    pub changes: Vec<FieldChange>,
+    pub work: Work,
+}
+
+/// Something that will not be done, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub tenant: TenantKey,
+    pub instance: InstanceKey,
+    pub action: Action,
+    pub reason: String,
+    /// The command that lifts the hold, where a command does.
+    pub lift: Option<String>,
+}
+
+/// Something that will become possible when time has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub tenant: TenantKey,
+    pub instance: InstanceKey,
+    pub action: Action,
+    pub until: DateTime<Utc>,
+    pub reason: String,
+}
+
+/// A foreign change that is shown and left alone (`drift: report`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drifted {
+    pub tenant: TenantKey,
+    pub instance: InstanceKey,
+    pub change: FieldChange,
+}
+
+/// A tenant's definition before and after, for the preview.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    pub before: Option<TenantDocument>,
+    pub after: Option<TenantDocument>,
+}
+
+/// What one pass will do and what it will not. It never changes once made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Hash of the contents; the same world gives the same id.
+    pub id: String,
+    /// Hash of the removals alone, held or not; an approval names it.
+    pub removals_id: Option<String>,
+    /// In the order in which a tenant's steps are carried out; tenants by key.
+    pub steps: Vec<Step>,
+    pub held: Vec<Held>,
+    pub waiting: Vec<Waiting>,
+    pub drifted: Vec<Drifted>,
+    /// What does not belong to one tenant: broken files, unreadable instances, limits.
+    pub warnings: Vec<String>,
+    pub previews: BTreeMap<TenantKey, Preview>,
+    pub counts: Counts,
+    /// Fields that stayed as they were put, so that their count of corrections starts anew.
+    pub settled: BTreeMap<TenantKey, BTreeSet<String>>,
+}
+
+/// Tenants that a plan does not touch, for the closing line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Tenants on file that need nothing.
+    pub unchanged: usize,
+    /// Domains on the PBXs that are not ours.
+    pub foreign_domains: usize,
+    pub broken_files: usize,
+    pub unknown_instances: usize,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.held.is_empty()
+    }
+
+    /// How many steps there are of an action.
+    pub fn count(&self, action: Action) -> usize {
+        self.steps.iter().filter(|step| step.action == action).count()
+    }
+}

@@ -1,0 +1,456 @@
+//! A file with a record: what to change so that record and PBX become what the file says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decide::{Index, reference, seen};
+use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
+use super::{Draft, World};
+use crate::diff::{self, Difference, Field, Origin, Seen};
+use crate::model::{
+    DomainName, DomainState, DriftPolicy, InstanceView, PbxDomain, SettingName, Tenant, TenantDocument,
+    TenantRecord,
+};
+
+/// A field that came back changed this often in a row is left alone.
+pub const FIGHTING_AFTER: u32 = 3;
+
+/// Under which name a correction of a field is counted: another wanted value starts anew.
+pub(crate) fn fight_key(field: &Field, wanted: Option<&str>) -> String {
+    format!("{field}={}", wanted.unwrap_or(""))
+}
+
+pub(super) fn tenant<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    draft: &mut Draft,
+) {
+    draft.previews.insert(
+        tenant.key.clone(),
+        Preview { before: Some(TenantDocument::from(record)), after: Some(TenantDocument::from(tenant)) },
+    );
+    if tenant.instance != record.instance {
+        return moving(world, index, tenant, record, draft);
+    }
+    match seen(world.observed, record) {
+        DomainState::Unknown => unknown(world, tenant, record, draft),
+        DomainState::Absent => absent(index, tenant, record, draft),
+        DomainState::Present(_) if !record.provisioned => {
+            draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"));
+        }
+        DomainState::Present(domain) => {
+            let settings = world.observed.instance(&record.instance).settings(record.domain_id);
+            let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
+            note_settled(record, &differences, settings.is_some(), draft);
+            show_what_was_seen(&differences, tenant, draft);
+            let differences = without_reported(tenant, record, differences, draft);
+            if differences.is_empty() {
+                draft.unchanged += 1;
+                return;
+            }
+            steps(world, index, tenant, record, domain, &differences, draft);
+        }
+    }
+}
+
+/// Corrections that lasted are forgotten; only what was looked at counts.
+fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read: bool, draft: &mut Draft) {
+    let still: BTreeSet<String> = differences
+        .iter()
+        .map(|difference| fight_key(&difference.field, difference.after.as_deref()))
+        .collect();
+    let looked_at = |key: &str| {
+        settings_read
+            || !(key.starts_with("pbx_settings.")
+                || key.starts_with("max_users=")
+                || key.starts_with("web_sign_in="))
+    };
+    let settled: BTreeSet<String> =
+        record.reapplied.keys().filter(|key| looked_at(key) && !still.contains(*key)).cloned().collect();
+    if !settled.is_empty() {
+        draft.settled.insert(record.key.clone(), settled);
+    }
+}
+
+/// In the preview, the lines before are what the PBX shows where it drifted.
+fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
+    let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
+    for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
+        let value = difference.before.clone();
+        match &difference.field {
+            Field::Name => before.name = value.unwrap_or_default(),
+            Field::Domain => before.domain = value.unwrap_or_default(),
+            Field::Enabled => before.enabled = value.as_deref() == Some("true"),
+            Field::Setting(name) => {
+                match value {
+                    Some(value) => before.pbx_settings.insert(name.to_string(), value),
+                    None => before.pbx_settings.remove(&name.to_string()),
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes out what is only to be shown (`drift: report`) and what comes back every time.
+fn without_reported(
+    tenant: &Tenant,
+    record: &TenantRecord,
+    differences: Vec<Difference>,
+    draft: &mut Draft,
+) -> Vec<Difference> {
+    let mut kept = Vec::new();
+    for difference in differences {
+        let drifted = difference.origin == Origin::Drift && !unfinished(record, &difference);
+        let fought = record
+            .reapplied
+            .get(&fight_key(&difference.field, difference.after.as_deref()))
+            .is_some_and(|times| *times >= FIGHTING_AFTER);
+        if drifted && tenant.drift == DriftPolicy::Report {
+            draft.drifted.push(Drifted {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                change: FieldChange::from(&difference),
+            });
+        } else if fought {
+            draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                action: Action::Update,
+                reason: format!(
+                    "fighting: `{}` was set {FIGHTING_AFTER} times and came back changed each time; somebody or \
+                     something else sets it",
+                    difference.field
+                ),
+                lift: None,
+            });
+        } else {
+            kept.push(difference);
+        }
+    }
+    kept
+}
+
+/// Whether the difference is work of ours that was cut short, and not a foreign change.
+fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
+    match difference.field {
+        Field::Enabled | Field::WebSignIn => !record.enabled && record.disable_confirmed_at.is_none(),
+        _ => !record.provisioned,
+    }
+}
+
+/// The instance could not be read: only what the file changed can be told, and it is held.
+fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
+    let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
+    let differences = diff::tenant(tenant, record, None);
+    if differences.is_empty() {
+        draft.unchanged += 1;
+        return;
+    }
+    let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
+    draft.held.push(Held {
+        tenant: tenant.key.clone(),
+        instance: record.instance.clone(),
+        action: Action::Update,
+        reason: format!(
+            "{} changed, but the instance {} is unknown: {reason}",
+            fields.join(", "),
+            record.instance
+        ),
+        lift: None,
+    });
+}
+
+/// Recorded, and the instance does not have it: made again under the recorded identity.
+fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, draft: &mut Draft) {
+    let hold = |reason: String| Held {
+        tenant: tenant.key.clone(),
+        instance: record.instance.clone(),
+        action: Action::Create,
+        reason,
+        lift: None,
+    };
+    if !index.named(&record.instance, tenant.domain.as_str()).is_empty() {
+        draft.held.push(hold(format!(
+            "the recorded domain is gone from {} and another one has its name {}",
+            record.instance, tenant.domain
+        )));
+        return;
+    }
+    if record.provisioned {
+        if let Some(vanished) = index.vanished(&record.instance) {
+            draft.held.push(hold(format!(
+                "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \
+                 backup, so nothing is made again",
+                record.instance
+            )));
+            return;
+        }
+        if tenant.drift == DriftPolicy::Report {
+            draft.drifted.push(Drifted {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                change: FieldChange {
+                    field: Field::Domain,
+                    before: None,
+                    after: Some(tenant.domain.to_string()),
+                },
+            });
+            return;
+        }
+    }
+    if let Some(Preview { before, .. }) = draft.previews.get_mut(&tenant.key) {
+        *before = None;
+    }
+    draft.steps.push(recreation(
+        tenant,
+        record,
+        if record.provisioned {
+            "drift: its domain is gone from the PBX, so it is made again"
+        } else {
+            "an earlier pass did not finish making it"
+        },
+    ));
+}
+
+/// The domain under its recorded identity, made or finished.
+fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
+    Step {
+        tenant: tenant.key.clone(),
+        instance: record.instance.clone(),
+        action: Action::Create,
+        reason: reason.to_owned(),
+        changes: vec![FieldChange {
+            field: Field::Domain,
+            before: None,
+            after: Some(tenant.domain.to_string()),
+        }],
+        work: Work::Recreate { record: reference(record), tenant: tenant.clone() },
+    }
+}
+
+/// Another instance: made there, disabled here.
+fn moving<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    draft: &mut Draft,
+) {
+    let hold = |reason: String| Held {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action: Action::Move,
+        reason,
+        lift: None,
+    };
+    for instance in [&tenant.instance, &record.instance] {
+        if let InstanceView::Unknown { reason } = world.observed.instance(instance) {
+            draft.held.push(hold(format!("the instance {instance} is unknown: {reason}")));
+            return;
+        }
+    }
+    if let Some(reason) = locks_us_out(world, record) {
+        draft.held.push(hold(reason));
+        return;
+    }
+    let returns_to = world
+        .recorded
+        .former
+        .iter()
+        .find(|former| former.tenant == record.id && former.instance == tenant.instance)
+        .map(|former| former.domain_id);
+    if let Some(found) = index
+        .named(&tenant.instance, tenant.domain.as_str())
+        .iter()
+        .find(|found| Some(found.id) != returns_to)
+    {
+        let whose = index
+            .owner(&tenant.instance, found.id)
+            .map_or_else(|| "is not ours".to_owned(), |owner| format!("belongs to the tenant {owner}"));
+        draft.held.push(hold(format!("the domain {} on {} {whose}", tenant.domain, tenant.instance)));
+        return;
+    }
+    let differences = diff::tenant(tenant, record, None);
+    draft.warnings.push(format!(
+        "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
+         afterwards",
+        tenant.key, record.instance, tenant.instance, tenant.instance
+    ));
+    rekey_first(tenant, record, &differences, draft);
+    draft.steps.push(Step {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action: Action::Move,
+        reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
+        changes: differences.iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
+        work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
+    });
+}
+
+/// Closing the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+pub(super) fn locks_us_out(world: World<'_>, record: &TenantRecord) -> Option<String> {
+    let own = world.policy.own_domains.get(&record.instance)?;
+    (own == record.domain.as_str()).then(|| {
+        format!(
+            "{own} is the domain of tenantd's own account on {}: closing or renaming it would lock tenantd out; give \
+             the account a domain of its own",
+            record.instance
+        )
+    })
+}
+
+fn rekey_first(tenant: &Tenant, record: &TenantRecord, differences: &[Difference], draft: &mut Draft) {
+    let Some(change) = differences.iter().find(|difference| difference.field == Field::Key) else { return };
+    draft.steps.push(Step {
+        tenant: tenant.key.clone(),
+        instance: record.instance.clone(),
+        action: Action::Rename,
+        reason: if tenant.previously.as_ref() == Some(&record.key) {
+            format!("the file says that it was {} before", record.key)
+        } else {
+            format!("the file of {} was renamed; the PBX is not touched", record.key)
+        },
+        changes: vec![change.into()],
+        work: Work::Rekey { record: reference(record), to: tenant.key.clone() },
+    });
+}
+
+fn steps<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    domain: &PbxDomain,
+    differences: &[Difference],
+    draft: &mut Draft,
+) {
+    rekey_first(tenant, record, differences, draft);
+    let reason = |differences: &[&Difference]| {
+        if differences.iter().any(|difference| unfinished(record, difference)) {
+            "an earlier pass did not finish".to_owned()
+        } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
+            "drift: somebody changed it on the PBX".to_owned()
+        } else {
+            "the file changed".to_owned()
+        }
+    };
+    let of = |wanted: &dyn Fn(&Field) -> bool| -> Vec<&Difference> {
+        differences.iter().filter(|difference| wanted(&difference.field)).collect()
+    };
+    let changes =
+        |differences: &[&Difference]| differences.iter().map(|d| FieldChange::from(*d)).collect::<Vec<_>>();
+    let step = |action, reason: String, changes, work| Step {
+        tenant: tenant.key.clone(),
+        instance: record.instance.clone(),
+        action,
+        reason,
+        changes,
+        work,
+    };
+
+    let renamed = of(&|field| *field == Field::Domain);
+    if !renamed.is_empty() {
+        match may_rename(world, index, tenant, record) {
+            Ok(()) => draft.steps.push(step(
+                Action::Rename,
+                reason(&renamed),
+                changes(&renamed),
+                Work::Rename { record: reference(record), to: tenant.domain.clone(), expect: domain.clone() },
+            )),
+            Err(reason) => draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                action: Action::Rename,
+                reason,
+                lift: None,
+            }),
+        }
+    }
+
+    let updated = of(&|field| {
+        !matches!(field, Field::Key | Field::Domain | Field::Instance | Field::Enabled | Field::WebSignIn)
+    });
+    if !updated.is_empty() {
+        let settings: BTreeMap<SettingName, Option<String>> = updated
+            .iter()
+            .filter_map(|difference| match &difference.field {
+                // A setting that left the file is no longer ours; its value stays.
+                Field::Setting(name) => difference.after.clone().map(|value| (name.clone(), Some(value))),
+                Field::MaxUsers => Some((SettingName::user_limit(), diff::user_limit(tenant.max_users))),
+                _ => None,
+            })
+            .collect();
+        draft.steps.push(step(
+            Action::Update,
+            reason(&updated),
+            changes(&updated),
+            Work::Update {
+                record: reference(record),
+                tenant: tenant.clone(),
+                expect: domain.clone(),
+                describe: updated.iter().any(|difference| difference.field == Field::Name),
+                settings,
+            },
+        ));
+    }
+
+    let switched = of(&|field| matches!(field, Field::Enabled | Field::WebSignIn));
+    if !switched.is_empty() {
+        if tenant.enabled {
+            draft.steps.push(step(
+                Action::Enable,
+                reason(&switched),
+                changes(&switched),
+                Work::Enable { record: reference(record), expect: domain.clone() },
+            ));
+        } else if let Some(reason) = locks_us_out(world, record) {
+            draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                action: Action::Disable,
+                reason,
+                lift: None,
+            });
+        } else {
+            draft.steps.push(step(
+                Action::Disable,
+                reason(&switched),
+                changes(&switched),
+                Work::Disable {
+                    record: reference(record),
+                    expect: Some(domain.clone()),
+                    removed: false,
+                    counts: record.enabled,
+                },
+            ));
+        }
+    }
+}
+
+/// FusionPBX takes a rename onto a name in use and has then two domains of one name: so look first.
+fn may_rename<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+) -> Result<(), String> {
+    if let Some(reason) = locks_us_out(world, record) {
+        return Err(reason);
+    }
+    let to: &DomainName = &tenant.domain;
+    if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
+        return Err(format!(
+            "the domain {to} still belongs to the tenant {owner}; it must have another one first"
+        ));
+    }
+    let named = index.named(&tenant.instance, to.as_str());
+    if let Some(found) = named.iter().find(|found| found.id != record.domain_id) {
+        return Err(match index.owner(&tenant.instance, found.id) {
+            Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
+            None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! A stand-in FusionPBX: an HTTP(S) server in this process that answers as the real web pages do.
+//!
+//! It holds its state in memory, reproduces what was measured on a real server, quirks included, keeps a journal of
+//! every request and misbehaves on demand. `tenantd sandbox` and the tests run against it.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use tenantd::sandbox::standin::{Fault, FaultKind, StandIn, StandInOptions};
+//! let server = StandIn::start(StandInOptions::default()).await?;
+//! let pbx = server.pbx();
+//! let acme = pbx.add_domain("acme.example.com", Some(true), Some("Acme"));
+//! pbx.inject(Fault::new(FaultKind::Status { code: 503, retry_after: Some(5) }).page("domain_json.php").first(2));
+//! // … run something against `server.url()` …
+//! assert_eq!(pbx.mutating_requests(), 0);
+//! assert!(pbx.switch_accepts(acme));
+//! server.stop().await;
+//! # Ok(()) }
+//! ```
+
+mod call;
+mod data;
+mod fault;
+mod handle;
+mod journal;
+mod latency;
+mod net;
+mod pages;
+mod rules;
+mod seed;
+mod server;
+mod session;
+mod words;
+mod world;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum_server::Handle as ServerHandle;
+use axum_server::tls_rustls::RustlsAcceptor;
+use tokio::task::JoinHandle;
+
+pub use data::{DIALPLANS_OF_A_DOMAIN, Dialplan, Directory, DomainRow, SettingRow, TABLES, UserRow};
+pub use fault::{Fault, FaultId, FaultKind};
+pub use handle::{Handle, Snapshot};
+pub use journal::Request;
+pub use latency::Latency;
+pub use seed::{NewSetting, NewUser};
+pub use words::Language;
+pub use world::SignIn;
+
+use net::Identity;
+use server::Shared;
+use world::World;
+
+/// How a stand-in is set up.
+#[derive(Debug, Clone)]
+pub struct StandInOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// HTTPS with a self-signed certificate for `127.0.0.1`, `::1` and `localhost`, as a stock server has one.
+    pub tls: bool,
+    /// Whether the session cookie is `Secure`, as a stock server's is. A client drops such a cookie on plain HTTP.
+    pub cookie_secure: bool,
+    /// The superadmin as `user@domain`; the domain is made with it.
+    pub username: String,
+    /// The superadmin's password.
+    pub password: String,
+    /// Rows on a page of a list (the setting `domain`/`paging`).
+    pub page_rows: usize,
+    /// How long the pages take.
+    pub latency: Latency,
+    /// Whether the superadmin may delete domains. A stock install grants that to no group.
+    pub grant_delete: bool,
+    /// The language of the pages.
+    pub language: Language,
+}
+
+impl Default for StandInOptions {
+    fn default() -> StandInOptions {
+        StandInOptions {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: true,
+            cookie_secure: true,
+            username: "tenantd@pbx.example.com".to_owned(),
+            password: "stand-in-Secret-1".to_owned(),
+            page_rows: 100,
+            latency: Latency::none(),
+            grant_delete: false,
+            language: Language::English,
+        }
+    }
+}
+
+impl StandInOptions {
+    /// Plain HTTP with a cookie that a client keeps: what the sandbox uses.
+    pub fn plain() -> StandInOptions {
+        StandInOptions { tls: false, cookie_secure: false, ..StandInOptions::default() }
+    }
+}
+
+/// A running stand-in. Dropping it ends it.
+#[derive(Debug)]
+pub struct StandIn {
+    url: String,
+    pbx: Handle,
+    identity: Option<Arc<Identity>>,
+    shared: Arc<Shared>,
+    server: ServerHandle<SocketAddr>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// Starts a server with nothing but the superadmin and its domain.
+    pub async fn start(options: StandInOptions) -> io::Result<StandIn> {
+        let world = World {
+            db: data::Db::default(),
+            sessions: session::Sessions::default(),
+            journal: journal::Journal::default(),
+            faults: fault::Faults::default(),
+            sign_ins: Vec::new(),
+            language: options.language,
+            page_rows: options.page_rows.max(1),
+            cookie_secure: options.cookie_secure,
+            denied: if options.grant_delete { BTreeSet::new() } else { BTreeSet::from(["domain_delete"]) },
+            clock_ahead: Duration::ZERO,
+            client: None,
+            last_password: String::new(),
+        };
+        let pbx = Handle::new(Arc::new(Mutex::new(world)), Instant::now());
+        let (user, domain) =
+            options.username.rsplit_once('@').unwrap_or((options.username.as_str(), "127.0.0.1"));
+        let domain = pbx.add_domain(domain, Some(true), None);
+        pbx.add_user(NewUser {
+            domain,
+            username: user.to_owned(),
+            password: options.password.clone(),
+            enabled: Some(true),
+            groups: vec!["superadmin".to_owned()],
+        });
+        StandIn::resume(options, pbx).await
+    }
+
+    /// Starts a server over the state of another, at the options' address: a restart, or a server that took over
+    /// another's port. Only the options `listen`, `tls` and `latency` count. The certificate stays the same.
+    pub async fn resume(options: StandInOptions, pbx: Handle) -> io::Result<StandIn> {
+        let identity = if options.tls { Some(pbx.identity()?) } else { None };
+        let listener = tokio::net::TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let scheme = if options.tls { "https" } else { "http" };
+        let shared = Arc::new(Shared::new(pbx.world().clone(), pbx.started(), options.latency));
+        let service = Router::new()
+            .fallback(server::entry)
+            .with_state(shared.clone())
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let server = ServerHandle::new();
+        let builder = axum_server::Server::<SocketAddr>::from_listener(listener)
+            .handle(server.clone())
+            .acceptor(shared.connections.clone());
+        let task = match &identity {
+            Some(identity) => {
+                let tls = RustlsAcceptor::new(identity.rustls()).acceptor(shared.connections.clone());
+                tokio::spawn(async move { drop(builder.acceptor(tls).serve(service).await) })
+            }
+            None => tokio::spawn(async move { drop(builder.serve(service).await) }),
+        };
+        server.listening().await.ok_or_else(|| io::Error::other("the stand-in does not listen"))?;
+        Ok(StandIn { url: format!("{scheme}://{address}"), pbx, identity, shared, server, task: Some(task) })
+    }
+
+    /// The base address, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The server's certificate, over HTTPS.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.identity.as_deref().map(|identity| identity.pem.as_str())
+    }
+
+    /// The certificate's fingerprint as `sha256:` and 64 hexadecimal digits, over HTTPS.
+    pub fn certificate_fingerprint(&self) -> Option<&str> {
+        self.identity.as_deref().map(|identity| identity.fingerprint.as_str())
+    }
+
+    /// The state behind the pages: to seed, look, change as a person would, and misbehave.
+    pub fn pbx(&self) -> &Handle {
+        &self.pbx
+    }
+
+    /// Ends the server and waits until its port is free. Requests under way get no answer. The state lives on in
+    /// the [`Handle`].
+    pub async fn stop(mut self) {
+        self.shared.stopped.cancel();
+        self.server.shutdown();
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.shared.stopped.cancel();
+        self.server.shutdown();
+    }
+}

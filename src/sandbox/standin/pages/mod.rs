@@ -1,0 +1,241 @@
+//! The pages. Each file here is one page of FusionPBX, or two that belong together.
+
+mod domain_edit;
+mod domain_setting_edit;
+mod domain_settings;
+mod domains;
+mod layout;
+mod sign_in;
+mod user_edit;
+mod users;
+
+pub(super) use sign_in::{error_page_with_secret, stray_sign_in_page};
+
+use chrono::TimeDelta;
+use maud::html;
+use uuid::Uuid;
+
+use super::call::{Answer, Call};
+use super::data::Db;
+use super::fault::{FaultKind, Strike};
+use super::rules::{self, BadMask};
+use super::session::{Mood, ROTATION_SECONDS, Session};
+use super::words::{Language, Word};
+use super::world::World;
+
+const DASHBOARD: &str = "/core/dashboard/";
+
+/// PHP's `PHP_SELF` for a path that has a page; tokens are bound to it.
+fn php_self(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "/" | "/index.php" => "/index.php",
+        "/login.php" => "/login.php",
+        "/logout.php" => "/logout.php",
+        "/core/dashboard/" | "/core/dashboard/index.php" => "/core/dashboard/index.php",
+        "/core/domains/domain_json.php" => "/core/domains/domain_json.php",
+        "/core/domains/domains.php" => "/core/domains/domains.php",
+        "/core/domains/domain_edit.php" => "/core/domains/domain_edit.php",
+        "/core/domain_settings/domain_settings.php" => "/core/domain_settings/domain_settings.php",
+        "/core/domain_settings/domain_setting_edit.php" => "/core/domain_settings/domain_setting_edit.php",
+        "/core/users/user_json.php" => "/core/users/user_json.php",
+        "/core/users/users.php" => "/core/users/users.php",
+        "/core/users/user_edit.php" => "/core/users/user_edit.php",
+        _ => return None,
+    })
+}
+
+/// Works on one request.
+pub(super) fn answer(world: &mut World, call: &Call, strike: &Strike) -> Answer {
+    let Some(php_self) = php_self(&call.path) else { return Answer::not_found() };
+    let before = (call.is_post() && meddles(strike)).then(|| world.db.clone());
+    let mut session = world.sessions.open(call.cookie.as_deref());
+    let language = world.language;
+    let mut page =
+        Page { world, session: &mut session, call, strike, php_self, language, session_ends: false };
+    let mut answer = page.run();
+    let ends = page.session_ends;
+    if call.cookie.as_deref() != Some(session.id.as_str()) {
+        let secure = if world.cookie_secure { "; secure" } else { "" };
+        let cookie = format!("PHPSESSID={}; path=/{secure}; HttpOnly; SameSite=Lax", session.id);
+        answer.set_cookie = Some(cookie);
+    }
+    if !ends {
+        world.sessions.close(session);
+    }
+    if let Some(before) = before {
+        meddle(world, before, strike);
+    }
+    answer
+}
+
+/// A request at work on a page.
+struct Page<'a> {
+    world: &'a mut World,
+    session: &'a mut Session,
+    call: &'a Call,
+    strike: &'a Strike,
+    php_self: &'static str,
+    language: Language,
+    session_ends: bool,
+}
+
+impl Page<'_> {
+    fn run(&mut self) -> Answer {
+        if self.session.domain.is_none() {
+            let name = self.call.request("domain_name").filter(|name| !name.is_empty());
+            let name = name.unwrap_or(&self.call.host).split(':').next().unwrap_or_default();
+            self.session.domain = self.world.db.named(name).next().map(|row| row.uuid);
+        }
+        match self.world.admits_request(self.session.domain, self.call.client) {
+            Ok(true) => {}
+            Ok(false) => return Answer::access_denied(),
+            Err(BadMask) => return fatal_error(),
+        }
+        if let Some(domain) = self.domain_change() {
+            self.session.domain = Some(domain);
+            self.session.domains = None;
+        }
+        match self.php_self {
+            "/index.php" if self.session.username.is_some() => return Answer::to(DASHBOARD),
+            "/index.php" => return Answer::to("/login.php"),
+            "/logout.php" => {
+                self.session_ends = true;
+                return Answer::to("/");
+            }
+            _ => {}
+        }
+        if let Some(answer) = self.check_auth() {
+            return answer;
+        }
+        let mut answer = match self.php_self {
+            "/login.php" => Answer::to(DASHBOARD),
+            "/core/domains/domain_json.php" => domains::json(self),
+            "/core/domains/domains.php" => domains::list(self),
+            "/core/domains/domain_edit.php" => domain_edit::page(self),
+            "/core/domain_settings/domain_settings.php" => domain_settings::page(self),
+            "/core/domain_settings/domain_setting_edit.php" => domain_setting_edit::page(self),
+            "/core/users/user_json.php" => users::json(self),
+            "/core/users/users.php" => users::list(self),
+            "/core/users/user_edit.php" => user_edit::page(self),
+            _ => Answer::page(layout::shell(self, "Dashboard", html! { b { "Dashboard" } })),
+        };
+        if self.session_ends && answer.location.is_none() {
+            // The page has been worked on all the same: the check of the browser does not end the script.
+            answer.status = 302;
+            answer.location = Some("/logout.php".to_owned());
+        }
+        answer
+    }
+
+    /// The domain that a `domain_change=true` asks the session to move to.
+    fn domain_change(&self) -> Option<Uuid> {
+        let domain = self.call.get("domain_uuid").and_then(rules::uuid)?;
+        (self.call.get("domain_change") == Some("true") && self.session.may("domain_select"))
+            .then_some(domain)
+    }
+
+    /// Signs in, or keeps a session fresh. `Some` ends the request.
+    fn check_auth(&mut self) -> Option<Answer> {
+        let now = self.world.now();
+        if self.session.account.is_some() {
+            match self.session.created {
+                None => self.session.created = Some(now),
+                Some(created) if now - created > TimeDelta::seconds(ROTATION_SECONDS) => {
+                    self.session.rotate();
+                    self.session.created = Some(now);
+                }
+                Some(_) => {}
+            }
+        }
+        if self.session.domains.is_none() {
+            let domains = self.world.domain_menu();
+            if self.session.username.is_none() && domains.len() == 1 {
+                self.session.domain = domains.first().map(|(uuid, _)| *uuid);
+            }
+            self.session.domains = Some(domains);
+        }
+        if self.session.account.is_none() {
+            return Some(sign_in::page(self));
+        }
+        if self.session.user_agent != self.call.user_agent {
+            self.session_ends = true;
+        }
+        self.language = self.world.language_of(self.session.domain);
+        None
+    }
+
+    fn may(&self, permission: &str) -> bool {
+        self.session.may(permission)
+    }
+
+    fn good_news(&mut self, word: Word) {
+        self.session.say(Mood::Positive, self.language.say(word));
+    }
+
+    fn bad_news(&mut self, word: Word) {
+        self.session.say(Mood::Negative, self.language.say(word));
+    }
+
+    /// Whether the request carries a token of this page; if not, the next page says so.
+    fn has_token(&mut self) -> bool {
+        let call = self.call;
+        let valid = self.session.take_token(self.php_self, |name| call.request(name));
+        if !valid {
+            self.bad_news(Word::InvalidToken);
+        }
+        valid
+    }
+}
+
+/// What PHP prints when a page dies, under a 200.
+fn fatal_error() -> Answer {
+    Answer::page("<br />\n<b>Fatal error</b>:  Uncaught ArithmeticError: Bit shift by negative number")
+}
+
+/// Whether a fault changes what a write leaves behind.
+fn meddles(strike: &Strike) -> bool {
+    strike.kinds.iter().any(|kind| {
+        matches!(kind, FaultKind::IgnoreWrites | FaultKind::NormaliseNames | FaultKind::RevertField(_))
+    })
+}
+
+/// Changes what a write has left behind.
+fn meddle(world: &mut World, before: Db, strike: &Strike) {
+    if strike.has(&FaultKind::IgnoreWrites) {
+        world.db = before;
+        return;
+    }
+    let written: Vec<_> =
+        world.db.domains().filter(|row| before.domain(row.uuid) != Some(row)).cloned().collect();
+    for mut row in written {
+        if strike.has(&FaultKind::NormaliseNames) {
+            row.description = row.description.map(|text| text.trim().to_lowercase());
+        }
+        if let Some(old) = before.domain(row.uuid) {
+            for kind in &strike.kinds {
+                match kind {
+                    FaultKind::RevertField("domain_name") => row.name.clone_from(&old.name),
+                    FaultKind::RevertField("domain_enabled") => row.enabled = old.enabled,
+                    FaultKind::RevertField("domain_description") => {
+                        row.description.clone_from(&old.description);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        world.db.put_domain(row);
+    }
+    let written: Vec<_> =
+        world.db.settings().filter(|row| before.setting(row.uuid) != Some(row)).cloned().collect();
+    for mut row in written {
+        let Some(old) = before.setting(row.uuid) else { continue };
+        for kind in &strike.kinds {
+            match kind {
+                FaultKind::RevertField("domain_setting_value") => row.value.clone_from(&old.value),
+                FaultKind::RevertField("domain_setting_enabled") => row.enabled = old.enabled,
+                _ => {}
+            }
+        }
+        world.db.put_setting(row);
+    }
+}

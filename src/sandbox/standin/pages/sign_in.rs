@@ -1,0 +1,137 @@
+//! The sign-in page, which every page shows to whom it does not know.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::super::call::Answer;
+use super::super::data::hex;
+use super::super::fault::FaultKind;
+use super::super::rules::BadMask;
+use super::super::session::Token;
+use super::super::words::{Language, Word};
+use super::super::world::SignIn;
+use super::{DASHBOARD, Page, fatal_error};
+
+/// What a request without a session gets: the form, or a try at signing in.
+pub(super) fn page(page: &mut Page<'_>) -> Answer {
+    let call = page.call;
+    let Some(typed) = call.request("username").filter(|name| !name.is_empty()) else {
+        let token = page.session.new_token("login");
+        let messages = page.session.take_messages();
+        let known = page.session.username.clone();
+        return Answer::page(form(page.language, &token, known.as_deref(), &messages).into_string());
+    };
+    if !page.session.take_token("login", |name| call.request(name)) {
+        page.bad_news(Word::InvalidToken);
+        return Answer::to("login.php");
+    }
+    let password = call.request("password").unwrap_or_default();
+    password.clone_into(&mut page.world.last_password);
+
+    let (domain, username) = page.world.split_username(typed.trim(), &call.host);
+    // The session moves to the domain before the password is looked at, and stays there when it was wrong.
+    if domain.is_some() {
+        page.session.domain = domain;
+    }
+    page.session.username = Some(username.to_owned());
+    let account = domain
+        .filter(|_| !page.strike.has(&FaultKind::RejectCredentials))
+        .and_then(|domain| page.world.authenticate(domain, username, password));
+    let account = match account {
+        None => None,
+        Some(user) => match page.world.admits_sign_in(user.domain_uuid, call.client) {
+            Ok(true) => Some(page.world.account(user)),
+            Ok(false) => None,
+            Err(BadMask) => return fatal_error(),
+        },
+    };
+    let at = page.world.now();
+    page.world.sign_ins.push(SignIn {
+        at,
+        username: username.to_owned(),
+        domain,
+        client: call.client,
+        accepted: account.is_some(),
+    });
+    match account {
+        Some(account) => {
+            page.session.username = Some(account.username.clone());
+            page.session.account = Some(account);
+            page.session.user_agent.clone_from(&call.user_agent);
+            page.session.created = None;
+            page.session.rotate();
+            Answer::to(DASHBOARD)
+        }
+        None => {
+            page.bad_news(Word::SignInFailed);
+            let path: String = url::form_urlencoded::byte_serialize(page.php_self.as_bytes()).collect();
+            Answer::to(format!("/?path={path}"))
+        }
+    }
+}
+
+/// A sign-in page that belongs to no session: its token is good for nothing.
+pub(in super::super) fn stray_sign_in_page(language: Language) -> String {
+    let token = super::Session::default().new_token("login");
+    form(language, &token, None, "").into_string()
+}
+
+/// An error page as a careless server writes it: it repeats what was posted.
+pub(in super::super) fn error_page_with_secret(secret: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let hexed = hex(secret.as_bytes());
+    html! {
+        (DOCTYPE)
+        html {
+            head { title { "500 " (secret) } }
+            body {
+                h1 { "Fatal error" }
+                pre { "POST username=…&password=" (encoded) " (" (hexed) ")" }
+                p { (PreEscaped(secret)) }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn form(language: Language, token: &Token, known: Option<&str>, messages: &str) -> Markup {
+    let script = format!(
+        "function display_message(msg, mood, delay) {{}}\n$(document).ready(function() {{\n\t\t{messages}\n}});"
+    );
+    html! {
+        (DOCTYPE)
+        html xmlns="http://www.w3.org/1999/xhtml" xml:lang=(language.tag()) lang=(language.tag()) {
+            head {
+                meta charset="utf-8";
+                script type="text/javascript" { (PreEscaped(script)) }
+                title { "Login" }
+            }
+            body {
+                div id="page" align="center" {
+                    div id="message_container" {}
+                    div id="default_login" {
+                        form method="post" name="frm" action="" {
+                            div class="login_text" {
+                                @if let Some(known) = known {
+                                    "Enter your password."
+                                    input type="hidden" name="username" id="username" value=(known);
+                                } @else {
+                                    input type="text" class="txt login" name="username" id="username" placeholder="Username";
+                                }
+                                input type="password" class="txt login" name="password" placeholder="Password";
+                            }
+                            label for="remember" {
+                                input type="checkbox" id="remember" name="remember";
+                                div class="login_text" { "Remember Me" }
+                            }
+                            div {
+                                input type="submit" id="btn_login" class="btn" value="Login";
+                                @if known.is_some() { a class="login_link" href="/logout.php" { "Cancel" } }
+                            }
+                            input type="hidden" name=(token.name) value=(token.value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The whole state behind the pages, and the rules that span tables.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::data::{Db, SettingRow, UserRow};
+use super::fault::Faults;
+use super::journal::Journal;
+use super::rules::{self, BadMask};
+use super::session::{Account, Sessions};
+use super::words::Language;
+
+/// One line of FusionPBX's user log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    pub at: DateTime<Utc>,
+    pub username: String,
+    pub domain: Option<Uuid>,
+    pub client: IpAddr,
+    /// Whether the sign-in succeeded. Failures are what fail2ban counts.
+    pub accepted: bool,
+}
+
+/// Everything the pages read and write.
+#[derive(Debug)]
+pub(super) struct World {
+    pub db: Db,
+    pub sessions: Sessions,
+    pub journal: Journal,
+    pub faults: Faults,
+    pub sign_ins: Vec<SignIn>,
+    pub language: Language,
+    pub page_rows: usize,
+    pub cookie_secure: bool,
+    /// Permissions that no group has, although a superadmin would.
+    pub denied: BTreeSet<&'static str>,
+    /// How far the server's clock is ahead of the machine's.
+    pub clock_ahead: Duration,
+    /// An address that every client seems to come from.
+    pub client: Option<IpAddr>,
+    /// What [`super::FaultKind::EchoPassword`] repeats.
+    pub last_password: String,
+}
+
+/// All permissions that the pages ask for.
+const PERMISSIONS: [&str; 17] = [
+    "domain_view",
+    "domain_add",
+    "domain_edit",
+    "domain_delete",
+    "domain_all",
+    "domain_select",
+    "domain_setting_view",
+    "domain_setting_add",
+    "domain_setting_edit",
+    "domain_setting_delete",
+    "domain_setting_all",
+    "user_view",
+    "user_add",
+    "user_edit",
+    "user_delete",
+    "user_all",
+    "user_domain",
+];
+
+/// Finds the fixed name of a permission.
+pub(super) fn permission(name: &str) -> Option<&'static str> {
+    PERMISSIONS.into_iter().find(|known| *known == name)
+}
+
+/// A setting as FusionPBX's settings object holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setting {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl World {
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now() + self.clock_ahead
+    }
+
+    /// The effective value of a domain's setting: enabled rows with a value only. Array rows make a list; of
+    /// single rows the last one made counts.
+    pub fn setting(&self, domain: Uuid, category: &str, subcategory: &str) -> Option<Setting> {
+        let rows = self.db.settings_of(domain).filter(|row| {
+            row.enabled == Some(true) && row.category == category && row.subcategory == subcategory
+        });
+        let mut found = None;
+        for SettingRow { name, value, .. } in rows {
+            if name == "array" && !matches!(found, Some(Setting::Many(_))) {
+                found = Some(Setting::Many(Vec::new()));
+            }
+            let Some(value) = value.clone().filter(|value| !value.is_empty()) else { continue };
+            match &mut found {
+                Some(Setting::Many(list)) if name == "array" => list.push(value),
+                _ => found = Some(Setting::One(value)),
+            }
+        }
+        found
+    }
+
+    /// The language of the pages in a domain: its setting `domain`/`language`, else the server's.
+    pub fn language_of(&self, domain: Option<Uuid>) -> Language {
+        match domain.and_then(|domain| self.setting(domain, "domain", "language")) {
+            Some(Setting::One(code)) if code.starts_with("de-") => Language::German,
+            Some(Setting::One(code)) if code.starts_with("fr-") => Language::French,
+            Some(Setting::One(code)) if code.starts_with("en-") => Language::English,
+            _ => self.language,
+        }
+    }
+
+    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request.
+    pub fn admits_request(&self, domain: Option<Uuid>, client: IpAddr) -> Result<bool, BadMask> {
+        match domain.and_then(|domain| self.setting(domain, "domain", "cidr")) {
+            None => Ok(true),
+            Some(Setting::Many(list)) => rules::cidr_list_matches(&list, client),
+            // A single value is walked like a list and matches nothing.
+            Some(Setting::One(_)) => Ok(false),
+        }
+    }
+
+    /// Whether a user of this domain may sign in from this address.
+    pub fn admits_sign_in(&self, domain: Uuid, client: IpAddr) -> Result<bool, BadMask> {
+        match self.setting(domain, "domain", "cidr") {
+            None => Ok(true),
+            Some(Setting::Many(list)) => rules::cidr_list_matches(&list, client),
+            Some(Setting::One(entry)) => rules::cidr_matches(&entry, client),
+        }
+    }
+
+    /// The domain and the bare user name that a typed name stands for: `user@domain` where the domain exists,
+    /// else the whole name in the domain of the Host header.
+    pub fn split_username<'a>(&self, typed: &'a str, host: &str) -> (Option<Uuid>, &'a str) {
+        if let Some((user, domain)) = typed.rsplit_once('@')
+            && let Some(uuid) = self.domain_called(domain)
+        {
+            return (Some(uuid), user);
+        }
+        (self.domain_called(host), typed)
+    }
+
+    /// A domain by name as the sign-in looks it up: without regard to case.
+    pub fn domain_called(&self, name: &str) -> Option<Uuid> {
+        self.db.named(&name.to_lowercase()).next().map(|row| row.uuid)
+    }
+
+    /// The enabled account with this name and password. Whether its domain is enabled does not matter.
+    pub fn authenticate(&self, domain: Uuid, username: &str, password: &str) -> Option<&UserRow> {
+        let username = username.to_lowercase();
+        self.db
+            .users_of(domain)
+            .filter(|user| user.enabled != Some(false))
+            .find(|user| {
+                user.username.to_lowercase() == username
+                    || user.email.as_deref().is_some_and(|email| email.to_lowercase() == username)
+            })
+            .filter(|user| !password.is_empty() && user.password == password)
+    }
+
+    /// The session's view of an account: what its groups allow now.
+    pub fn account(&self, user: &UserRow) -> Account {
+        let allowed = |permission: &&'static str| {
+            let by_group = user.groups.contains("superadmin")
+                || (user.groups.contains("admin")
+                    && matches!(*permission, "user_view" | "user_add" | "user_edit" | "user_delete"));
+            by_group && !self.denied.contains(permission)
+        };
+        Account {
+            user_uuid: user.uuid,
+            username: user.username.clone(),
+            permissions: PERMISSIONS.into_iter().filter(allowed).collect(),
+        }
+    }
+
+    /// The list of domains that a session keeps a copy of.
+    pub fn domain_menu(&self) -> Arc<Vec<(Uuid, String)>> {
+        Arc::new(self.db.domains().map(|row| (row.uuid, row.name.clone())).collect())
+    }
+}

@@ -1,0 +1,126 @@
+//! The schema's versions, embedded in the program.
+
+use std::collections::BTreeSet;
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationSource;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::StoreError;
+use super::connection::AnyConnection;
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a database stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// No migration was ever run.
+    Empty,
+    UpToDate,
+    /// Migrations are pending.
+    Old,
+}
+
+/// Names of the embedded migrations of each database, for the parity test.
+pub fn migration_names() -> Result<(BTreeSet<String>, BTreeSet<String>), Boxed> {
+    let sqlite = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE)?;
+    let postgres = MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES)?;
+    Ok((
+        sqlite.iter().map(|migration| migration.name().to_string()).collect(),
+        postgres.iter().map(|migration| migration.name().to_string()).collect(),
+    ))
+}
+
+/// Compares the database with the program; refuses one that is newer.
+pub(crate) fn schema(conn: &mut AnyConnection) -> Result<Schema, StoreError> {
+    if !has_migrations_table(conn)? {
+        return Ok(Schema::Empty);
+    }
+    let migrate = |source: Boxed| StoreError::Migrate { source };
+    let (applied, known) = match conn {
+        AnyConnection::Sqlite(conn) => (
+            versions(conn.applied_migrations().map_err(migrate)?),
+            MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE)
+                .map_err(migrate)?
+                .iter()
+                .map(|m| m.name().version().to_string())
+                .collect::<BTreeSet<_>>(),
+        ),
+        AnyConnection::Postgres(conn) => (
+            versions(conn.applied_migrations().map_err(migrate)?),
+            MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES)
+                .map_err(migrate)?
+                .iter()
+                .map(|m| m.name().version().to_string())
+                .collect::<BTreeSet<_>>(),
+        ),
+    };
+    if let Some(version) = applied.difference(&known).last() {
+        return Err(StoreError::TooNew { version: version.clone() });
+    }
+    Ok(if applied.is_empty() {
+        Schema::Empty
+    } else if applied == known {
+        Schema::UpToDate
+    } else {
+        Schema::Old
+    })
+}
+
+fn versions(applied: Vec<diesel::migration::MigrationVersion<'static>>) -> BTreeSet<String> {
+    applied.iter().map(ToString::to_string).collect()
+}
+
+fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {
+    use diesel::prelude::*;
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        n: i64,
+    }
+    let operation = "look for the schema's versions";
+    let count: Count = match conn {
+        AnyConnection::Sqlite(conn) => {
+            diesel::sql_query("SELECT count(*) AS n FROM sqlite_master WHERE name = '__diesel_schema_migrations'")
+                .get_result(conn)
+        }
+        AnyConnection::Postgres(conn) => diesel::sql_query(
+            "SELECT count(*) AS n FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('__diesel_schema_migrations')",
+        )
+        .get_result(conn),
+    }
+    .map_err(StoreError::query(operation))?;
+    Ok(count.n > 0)
+}
+
+/// Brings the schema up to date, each migration in a transaction of its own.
+///
+/// An SQLite database that already holds something is copied beside itself first.
+pub(crate) fn migrate(
+    conn: &mut AnyConnection,
+    sqlite_path: Option<&std::path::Path>,
+) -> Result<(), StoreError> {
+    let before = schema(conn)?;
+    if before == Schema::UpToDate {
+        return Ok(());
+    }
+    match conn {
+        AnyConnection::Sqlite(conn) => {
+            if let (Schema::Old, Some(path)) = (before, sqlite_path) {
+                let copy = path.with_extension("db.before-migration");
+                let _ = std::fs::remove_file(&copy);
+                let text = copy.display().to_string().replace('\'', "''");
+                conn.batch_execute(&format!("VACUUM INTO '{text}'"))
+                    .map_err(|source| StoreError::Backup { path: copy, source })?;
+            }
+            conn.run_pending_migrations(SQLITE).map_err(|source| StoreError::Migrate { source })?;
+        }
+        AnyConnection::Postgres(conn) => {
+            conn.run_pending_migrations(POSTGRES).map_err(|source| StoreError::Migrate { source })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! What tenantd recorded, in SQLite or PostgreSQL through Diesel: one code path, one file per table.
+//!
+//! [`Database`] is the handle that async code holds; it runs a closure with a [`Store`] (read) or a
+//! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
+
+mod audit;
+mod codec;
+mod connection;
+mod error;
+mod handle;
+mod instances;
+mod journal;
+mod migrate;
+mod placements;
+mod postgres;
+mod removals;
+mod schema;
+mod tenants;
+mod tombstones;
+mod words;
+
+pub use audit::AuditEntry;
+pub use connection::Access;
+pub use error::StoreError;
+pub use handle::{Database, DatabaseOptions};
+pub use instances::InstanceRecord;
+pub use migrate::migration_names;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use crate::model::{
+    Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord, Suspension,
+    TenantId, TenantKey, TenantRecord, Tombstone,
+};
+use connection::AnyConnection;
+
+/// The window of the removal limits.
+pub const REMOVAL_WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// Reading the database.
+pub struct Store<'a> {
+    conn: &'a mut AnyConnection,
+}
+
+/// Changing the database, within one transaction.
+pub struct StoreWriter<'a> {
+    conn: &'a mut AnyConnection,
+}
+
+impl Store<'_> {
+    /// Everything that a plan depends on.
+    pub fn recorded(&mut self, now: DateTime<Utc>) -> Result<Recorded, StoreError> {
+        Ok(Recorded {
+            tenants: tenants::all(self.conn)?,
+            former: placements::all(self.conn)?,
+            open_intents: journal::open_intents(self.conn)?,
+            removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
+            approvals: words::approvals(self.conn, now)?,
+            suspensions: words::suspensions(self.conn, now)?,
+            open_sessions: BTreeMap::new(),
+            archived: BTreeSet::new(),
+        })
+    }
+
+    pub fn tenants(&mut self) -> Result<BTreeMap<TenantKey, TenantRecord>, StoreError> {
+        tenants::all(self.conn)
+    }
+
+    pub fn instances(&mut self) -> Result<Vec<InstanceRecord>, StoreError> {
+        instances::all(self.conn)
+    }
+
+    pub fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError> {
+        tombstones::all(self.conn)
+    }
+
+    /// The newest line of the audit log of each tenant, by key.
+    pub fn last_events(&mut self) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::last_of_each(self.conn)
+    }
+
+    /// The newest lines of the audit log, newest first.
+    pub fn audit(&mut self, key: Option<&TenantKey>, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::newest(self.conn, key, most)
+    }
+}
+
+impl StoreWriter<'_> {
+    pub fn tenant(&mut self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
+        tenants::by_id(self.conn, id)
+    }
+
+    pub fn insert_tenant(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
+        tenants::insert(self.conn, record)
+    }
+
+    /// Replaces a record that is still at the revision `record` was read at; else [`StoreError::Stale`].
+    pub fn update_tenant(&mut self, record: &mut TenantRecord, now: DateTime<Utc>) -> Result<(), StoreError> {
+        tenants::update(self.conn, record, now)
+    }
+
+    /// Deletes a record. The database itself refuses it unless the tenant is disabled, confirmed so on its PBX,
+    /// unprotected, past its retention, and under an open intent.
+    pub fn delete_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
+        tenants::delete(self.conn, id)
+    }
+
+    pub fn settings_checked(
+        &mut self,
+        ids: &BTreeSet<TenantId>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        tenants::settings_checked(self.conn, ids, now)
+    }
+
+    /// Stores the counts of corrections alone. Not a change of the tenant: the revision stays.
+    pub fn settle_fights(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
+        tenants::settle_fights(self.conn, record)
+    }
+
+    pub fn put_former_placement(&mut self, placement: &FormerPlacement) -> Result<(), StoreError> {
+        placements::put(self.conn, placement)
+    }
+
+    pub fn remove_former_placement(
+        &mut self,
+        instance: &InstanceKey,
+        domain: DomainId,
+    ) -> Result<(), StoreError> {
+        placements::remove(self.conn, instance, domain)
+    }
+
+    pub fn add_tombstone(&mut self, tombstone: &Tombstone) -> Result<(), StoreError> {
+        tombstones::add(self.conn, tombstone)
+    }
+
+    pub fn remove_tombstone(&mut self, id: TenantId) -> Result<(), StoreError> {
+        tombstones::remove(self.conn, id)
+    }
+
+    pub fn append_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        audit::append(self.conn, entry)
+    }
+
+    /// Writes down that a changing request is about to be sent. `request` says which, without values.
+    pub fn open_intent(
+        &mut self,
+        intent: &OpenIntent,
+        plan_id: &str,
+        request: &str,
+    ) -> Result<(), StoreError> {
+        journal::open(self.conn, intent, plan_id, request)
+    }
+
+    pub fn close_intent(&mut self, id: Uuid, outcome: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        journal::close(self.conn, id, outcome, now)
+    }
+
+    pub fn forget_closed_intents(&mut self, before: DateTime<Utc>) -> Result<(), StoreError> {
+        journal::forget_closed_before(self.conn, before)
+    }
+
+    pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
+        removals::add(self.conn, removal)
+    }
+
+    pub fn approve(&mut self, approval: &Approval) -> Result<(), StoreError> {
+        words::approve(self.conn, approval)
+    }
+
+    pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {
+        words::use_up(self.conn, key)
+    }
+
+    pub fn suspend(&mut self, suspension: &Suspension) -> Result<(), StoreError> {
+        words::suspend(self.conn, suspension)
+    }
+
+    pub fn resume(
+        &mut self,
+        key: Option<&TenantKey>,
+        instance: Option<&InstanceKey>,
+    ) -> Result<usize, StoreError> {
+        words::resume(self.conn, key, instance)
+    }
+
+    /// Forgets who an instance proved to be; the next pass that sees it whole records it anew.
+    pub fn forget_identity(
+        &mut self,
+        key: &InstanceKey,
+        url: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        instances::forget_identity(self.conn, key, url, now)
+    }
+
+    pub fn note_instance(
+        &mut self,
+        key: &InstanceKey,
+        url: &str,
+        identity: Option<&str>,
+        problem: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        instances::note(self.conn, key, url, identity, problem, now)
+    }
+}
+
+/// Runs `work` in one transaction; whatever error it returns rolls everything back.
+fn in_transaction<T>(
+    conn: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    enum Failure {
+        Ours(StoreError),
+        Diesel(diesel::result::Error),
+    }
+    impl From<diesel::result::Error> for Failure {
+        fn from(error: diesel::result::Error) -> Self {
+            Self::Diesel(error)
+        }
+    }
+    conn.transaction(|conn| work(conn).map_err(Failure::Ours)).map_err(|failure| match failure {
+        Failure::Ours(error) => error,
+        Failure::Diesel(source) => StoreError::Query { operation: "commit the change", source },
+    })
+}

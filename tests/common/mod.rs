@@ -1,0 +1,5 @@
+//! What the black-box tests share: private databases, stand-in PBXs, and a rig that runs passes.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod postgres;
+pub mod rig;

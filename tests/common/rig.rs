@@ -1,0 +1,332 @@
+//! Two stand-in PBXs, a database, and passes over them: the whole path without files and without processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tenantd::apply::{Outcome, StepResult};
+use tenantd::config::{
+    AllowedSharing, Config, DaemonConfig, DatabaseConfig, Defaults, Deletion, DeletionMode, InstanceConfig,
+    Limits, SecretSource, Tier, TlsTrust,
+};
+use tenantd::environment::Environment;
+use tenantd::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use tenantd::model::{
+    BrokenFile, Completeness, CrossTenant, Desired, DomainName, DriftPolicy, InstanceKey, MaxUsers, Secret,
+    Tenant, TenantKey,
+};
+use tenantd::observe::Rotation;
+use tenantd::plan::{Plan, Policy};
+use tenantd::reconcile::{self, Look, Reader, Writer};
+use tenantd::sandbox::standin::{Handle, StandIn, StandInOptions};
+use tenantd::store::{Access, Database, DatabaseOptions};
+
+pub const PASSWORD: &str = "stand-in-Secret-1";
+
+/// A clock that tests move by hand.
+#[derive(Debug, Default)]
+pub struct MovedClock {
+    ahead_seconds: AtomicI64,
+}
+
+impl MovedClock {
+    pub fn advance(&self, by: TimeDelta) {
+        self.ahead_seconds.fetch_add(by.num_seconds(), Ordering::SeqCst);
+    }
+}
+
+impl Environment for MovedClock {
+    fn now(&self) -> DateTime<Utc> {
+        let now = tenantd::environment::System.now();
+        now + TimeDelta::seconds(self.ahead_seconds.load(Ordering::SeqCst))
+    }
+
+    fn new_id(&self) -> uuid::Uuid {
+        tenantd::environment::System.new_id()
+    }
+}
+
+/// Which database a scenario runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+pub struct Rig {
+    pub config: Config,
+    pub servers: BTreeMap<InstanceKey, StandIn>,
+    pub database: Database,
+    pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
+    pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
+    pub clock: MovedClock,
+    pub desired: Desired,
+    pub allow_delete: BTreeSet<TenantKey>,
+    pub rotation: Rotation,
+    _dir: tempfile::TempDir,
+}
+
+pub fn key(text: &str) -> TenantKey {
+    TenantKey::parse(text).unwrap()
+}
+
+pub fn instance(text: &str) -> InstanceKey {
+    InstanceKey::parse(text).unwrap()
+}
+
+pub fn tenant(name: &str) -> Tenant {
+    Tenant {
+        key: key(name),
+        name: format!("{name} Ltd"),
+        domain: DomainName::parse(&format!("{name}.example.com")).unwrap(),
+        instance: instance("hq"),
+        enabled: true,
+        session_timeout: 60,
+        max_users: MaxUsers::Unlimited,
+        protected: false,
+        pbx_settings: BTreeMap::new(),
+        cross_tenant: CrossTenant::default(),
+        previously: None,
+        adopt: false,
+        drift: DriftPolicy::Correct,
+        accept: BTreeSet::new(),
+    }
+}
+
+/// The scenario's body runs on SQLite and, where it is installed, on PostgreSQL.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($(#[$meta:meta])* async fn $name:ident(mut $rig:ident) $body:block) => {
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            async fn scenario(mut $rig: $crate::common::rig::Rig) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                scenario($crate::common::rig::Rig::new($crate::common::rig::Backend::Sqlite).await.unwrap()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(rig) = $crate::common::rig::Rig::new($crate::common::rig::Backend::Postgres).await {
+                    scenario(rig).await;
+                }
+            }
+        }
+    };
+}
+
+impl Rig {
+    /// `None` where the database is not to be had.
+    pub async fn new(backend: Backend) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let database = match backend {
+            Backend::Sqlite => DatabaseConfig::Sqlite { path: dir.path().join("tenantd.db") },
+            Backend::Postgres => DatabaseConfig::Postgres {
+                url: super::postgres::database()?.parse().unwrap(),
+                password: None,
+                ca_file: None,
+            },
+        };
+        let mut servers = BTreeMap::new();
+        let mut instances = BTreeMap::new();
+        for name in ["hq", "branch"] {
+            let server = StandIn::start(StandInOptions {
+                username: format!("tenantd@{name}-pbx.example.com"),
+                password: PASSWORD.into(),
+                grant_delete: true,
+                ..StandInOptions::default()
+            })
+            .await
+            .unwrap();
+            let config = instance_config(name, &server);
+            instances.insert(instance(name), config);
+            servers.insert(instance(name), server);
+        }
+        let config = Config {
+            path: dir.path().join("tenantd.yaml"),
+            database,
+            tenants_dir: dir.path().join("tenants.d"),
+            instances,
+            defaults: Defaults::default(),
+            tier: Tier {
+                name: "test".into(),
+                max_users_per_tenant: None,
+                max_pbx_instances: None,
+                max_tenants: None,
+            },
+            deletion: Deletion { mode: DeletionMode::Automatic, retention_days: 30 },
+            limits: Limits::default(),
+            daemon: DaemonConfig::default(),
+            cross_tenant: AllowedSharing::default(),
+        };
+        let database = Database::open(DatabaseOptions {
+            database: config.database.clone(),
+            password: None,
+            access: Access::ReadWrite,
+        })
+        .await
+        .unwrap();
+        let mut rig = Self {
+            config,
+            servers,
+            database,
+            readers: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            clock: MovedClock::default(),
+            desired: desired([]),
+            allow_delete: BTreeSet::new(),
+            rotation: Rotation::All,
+            _dir: dir,
+        };
+        rig.connect();
+        Some(rig)
+    }
+
+    /// New clients, with new sessions, as after a restart.
+    pub fn connect(&mut self) {
+        for (key, config) in &self.config.instances {
+            let client = PbxClient::new(config, Secret::new(PASSWORD)).unwrap();
+            self.readers.insert(key.clone(), Arc::new(client.reader()));
+            self.writers.insert(key.clone(), Arc::new(client));
+        }
+    }
+
+    pub fn pbx(&self, name: &str) -> &Handle {
+        self.servers[&instance(name)].pbx()
+    }
+
+    pub fn want(&mut self, tenants: impl IntoIterator<Item = Tenant>) {
+        self.desired = desired(tenants);
+    }
+
+    /// Changes the file of one tenant.
+    pub fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Tenant)) {
+        edit(self.desired.tenants.get_mut(&key(name)).unwrap());
+    }
+
+    pub fn remove_file(&mut self, name: &str) {
+        self.desired.tenants.remove(&key(name)).unwrap();
+    }
+
+    pub fn break_file(&mut self, name: &str) {
+        self.desired.tenants.remove(&key(name));
+        self.desired.broken.push(BrokenFile {
+            file: format!("{name}.yaml"),
+            key: Some(key(name)),
+            problems: vec!["broken".into()],
+        });
+        self.desired.completeness = Completeness::Partial { reason: format!("{name}.yaml is broken") };
+    }
+
+    pub fn policy(&self) -> Policy {
+        Policy { allow_delete: self.allow_delete.clone(), ..Policy::new(&self.config) }
+    }
+
+    pub async fn look(&self) -> Look {
+        let reader = Reader {
+            config: &self.config,
+            database: &self.database,
+            pbxs: &self.readers,
+            environment: &self.clock,
+            rotation: self.rotation,
+        };
+        reconcile::look(&reader, self.desired.clone(), self.policy()).await.unwrap()
+    }
+
+    /// A person's word for exactly these removals, for an hour.
+    pub async fn approve(&self, removals_id: String) {
+        let now = self.clock.now();
+        let approval = tenantd::model::Approval {
+            id: self.clock.new_id(),
+            removals_id: Some(removals_id),
+            deletion_of: None,
+            approved_by: "test".into(),
+            approved_at: now,
+            expires_at: now + TimeDelta::hours(1),
+        };
+        self.database.write(move |store| store.approve(&approval)).await.unwrap();
+    }
+
+    /// Only looks; fails the test if a PBX saw a changing request.
+    pub async fn plan(&self) -> Plan {
+        let before = self.mutations();
+        let plan = self.look().await.plan();
+        assert_eq!(self.mutations(), before, "a plan sent a changing request");
+        plan
+    }
+
+    pub fn mutations(&self) -> usize {
+        self.servers.values().map(|server| server.pbx().mutating_requests()).sum()
+    }
+
+    pub async fn pass(&self) -> (Plan, Outcome) {
+        let look = self.look().await;
+        let plan = look.plan();
+        let writer = Writer {
+            database: &self.database,
+            pbxs: &self.writers,
+            environment: &self.clock,
+            actor: "test".into(),
+            stop: Default::default(),
+        };
+        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.unwrap();
+        (plan, outcome)
+    }
+
+    /// A pass that must do everything it planned, after which nothing is left to do.
+    pub async fn converge(&self) -> Plan {
+        let (plan, outcome) = self.pass().await;
+        for step in &outcome.steps {
+            if let StepResult::Failed(error) = &step.result {
+                panic!(
+                    "{} {} on {}: {}",
+                    step.action,
+                    step.tenant,
+                    step.instance,
+                    tenantd::report::chain(error)
+                );
+            }
+            assert!(matches!(step.result, StepResult::Done), "{step:?}");
+        }
+        let second = self.plan().await;
+        assert!(second.is_empty(), "the second plan is not empty: {second:#?}");
+        plan
+    }
+}
+
+pub fn instance_config(name: &str, server: &StandIn) -> InstanceConfig {
+    let fingerprint =
+        server.certificate_fingerprint().unwrap().trim_start_matches("sha256:").replace(':', "");
+    let mut bytes = [0; 32];
+    for (byte, hex) in bytes.iter_mut().zip(fingerprint.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
+    }
+    InstanceConfig {
+        key: instance(name),
+        url: server.url().parse().unwrap(),
+        username: format!("tenantd@{name}-pbx.example.com"),
+        password: SecretSource::File(PathBuf::from("/nonexistent")),
+        tls: TlsTrust::Fingerprint(bytes),
+        sessions: 2,
+        timeout: Duration::from_secs(10),
+        allow_plaintext: false,
+    }
+}
+
+pub fn desired(tenants: impl IntoIterator<Item = Tenant>) -> Desired {
+    Desired {
+        tenants: tenants.into_iter().map(|tenant| (tenant.key.clone(), tenant)).collect(),
+        broken: Vec::new(),
+        ignored: Vec::new(),
+        completeness: Completeness::Complete,
+        warnings: Vec::new(),
+        digest: String::new(),
+        revision: None,
+    }
+}

@@ -1,0 +1,151 @@
+//! From an empty directory to ten tenants on two instances and back, on both databases, each step followed by an
+//! empty plan; what is not ours stays as it was.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chrono::TimeDelta;
+use common::rig::{instance, key, tenant};
+use tenantd::model::{DomainName, MaxUsers, SettingName};
+use tenantd::plan::Action;
+use tenantd::sandbox::standin::{NewSetting, NewUser};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+fn domain(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
+    let foreign = rig.pbx("hq").add_domain("foreign.example.net", Some(true), Some("not ours"));
+    let own_digest = rig.pbx("hq").digest_of_domain(foreign);
+
+    // Create ten on two instances.
+    let mut tenants: Vec<_> = (0..10).map(|n| tenant(&format!("t{n}"))).collect();
+    for tenant in &mut tenants[5..] {
+        tenant.instance = instance("branch");
+    }
+    rig.want(tenants);
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Create), 10);
+    assert_eq!(rig.pbx("branch").domains_named("t7.example.com").len(), 1);
+
+    // Edit each field.
+    rig.edit("t0", |t| {
+        t.name = "Zero & Söhne".into();
+        t.session_timeout = 30;
+        t.max_users = MaxUsers::Limited(25);
+        t.protected = true;
+        t.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    });
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Update), 1);
+    let t0 = rig.pbx("hq").domains_named("t0.example.com")[0].clone();
+    assert_eq!(rig.pbx("hq").settings(t0.uuid).len(), 2);
+    rig.edit("t0", |t| {
+        t.max_users = MaxUsers::Unlimited;
+        t.protected = false;
+        t.pbx_settings.clear();
+    });
+    rig.converge().await;
+
+    // Rename.
+    rig.edit("t1", |t| t.domain = domain("one.example.com"));
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Rename), 1);
+    assert_eq!(rig.pbx("hq").domains_named("t1.example.com").len(), 0);
+    assert_eq!(rig.pbx("hq").domains_named("one.example.com").len(), 1);
+
+    // `git mv`: the PBX is not touched.
+    let mut moved = rig.desired.tenants.remove(&key("t2")).unwrap();
+    moved.key = key("two");
+    rig.desired.tenants.insert(key("two"), moved);
+    let before = rig.mutations();
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Rename), 1);
+    assert_eq!(rig.mutations(), before);
+
+    // Key and domain at once need `previously`.
+    let mut moved = rig.desired.tenants.remove(&key("two")).unwrap();
+    moved.key = key("deux");
+    moved.domain = domain("deux.example.com");
+    moved.previously = Some(key("two"));
+    rig.desired.tenants.insert(key("deux"), moved);
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Rename), 2);
+    assert_eq!(plan.count(Action::Create), 0);
+
+    // To the other instance and back again.
+    rig.edit("t3", |t| t.instance = instance("branch"));
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Move), 1);
+    assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(false));
+    assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(true));
+    rig.edit("t3", |t| t.instance = instance("hq"));
+    rig.converge().await;
+    assert_eq!(rig.pbx("hq").domains_named("t3.example.com").len(), 1);
+    assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(true));
+    assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(false));
+
+    // Disable and enable.
+    rig.edit("t4", |t| t.enabled = false);
+    assert_eq!(rig.converge().await.count(Action::Disable), 1);
+    rig.edit("t4", |t| t.enabled = true);
+    assert_eq!(rig.converge().await.count(Action::Enable), 1);
+
+    // Remove all of them, one a day, as the limit allows; delete them when their retention is over.
+    let keys: Vec<_> = rig.desired.tenants.keys().cloned().collect();
+    for key in &keys {
+        rig.remove_file(key.as_str());
+        rig.pass().await;
+        rig.clock.advance(TimeDelta::hours(25));
+    }
+    rig.clock.advance(TimeDelta::days(31));
+    let (plan, _) = rig.pass().await;
+    assert_eq!(plan.count(Action::Delete), 1, "what t3 left behind is no tenant, so no limit counts it");
+    let plan = rig.plan().await;
+    assert!(plan.steps.is_empty(), "past the limit every deletion is held: {:#?}", plan.steps);
+    assert_eq!(plan.held.len(), 10);
+    rig.approve(plan.removals_id.unwrap()).await;
+    let plan = rig.converge().await;
+    assert_eq!(plan.count(Action::Delete), 10);
+    assert!(rig.plan().await.is_empty(), "{:#?}", rig.plan().await);
+    let tombstones = rig.database.read(|store| store.tombstones()).await.unwrap();
+    assert_eq!(tombstones.len(), 10);
+    assert_eq!(rig.pbx("hq").domain_count(), 2, "tenantd's own and the foreign one");
+    assert_eq!(rig.pbx("branch").domain_count(), 1);
+    assert_eq!(rig.pbx("hq").digest_of_domain(foreign), own_digest);
+} }
+
+on_both_databases! { async fn disabled_users_stay_out_until_enabled(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.converge().await;
+    let pbx = rig.pbx("hq");
+    let uuid = pbx.domains_named("acme.example.com")[0].uuid;
+    pbx.add_setting(uuid, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
+    pbx.add_user(NewUser {
+        domain: uuid,
+        username: "anna".into(),
+        password: "pw".into(),
+        enabled: Some(true),
+        groups: vec!["user".into()],
+    });
+    let settings = pbx.settings(uuid);
+    assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));
+    rig.edit("acme", |t| t.enabled = false);
+    rig.converge().await;
+    let pbx = rig.pbx("hq");
+    assert!(!pbx.can_sign_in(uuid, "anna", "pw", V4));
+    assert!(!pbx.can_sign_in(uuid, "anna", "pw", V6));
+    assert!(!pbx.switch_accepts(uuid));
+    rig.edit("acme", |t| t.enabled = true);
+    rig.converge().await;
+    let pbx = rig.pbx("hq");
+    assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));
+    assert!(pbx.switch_accepts(uuid));
+    let mut restored = pbx.settings(uuid);
+    restored.iter_mut().for_each(|row| row.updated = None);
+    assert_eq!(restored, settings, "the cidr entry is back exactly as it was");
+} }
