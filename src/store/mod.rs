@@ -7,9 +7,11 @@ mod audit;
 mod codec;
 mod connection;
 mod error;
+mod facts;
 mod handle;
 mod instances;
 mod journal;
+mod lease;
 mod migrate;
 mod placements;
 mod postgres;
@@ -22,7 +24,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions};
+pub use handle::{Database, DatabaseOptions, Lease};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 
@@ -76,6 +78,11 @@ impl Store<'_> {
 
     pub fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError> {
         tombstones::all(self.conn)
+    }
+
+    /// A value that processes tell each other, such as that a pass is asked for.
+    pub fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        facts::get(self.conn, name)
     }
 
     /// The newest line of the audit log of each tenant, by key.
@@ -162,6 +169,10 @@ impl StoreWriter<'_> {
 
     pub fn forget_closed_intents(&mut self, before: DateTime<Utc>) -> Result<(), StoreError> {
         journal::forget_closed_before(self.conn, before)
+    }
+
+    pub fn put_fact(&mut self, name: &str, value: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        facts::put(self.conn, name, value, now)
     }
 
     pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
