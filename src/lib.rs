@@ -4,7 +4,9 @@
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
 pub mod apply;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod diff;
 pub mod environment;
 pub mod fusionpbx;

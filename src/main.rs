@@ -1,1 +1,5 @@
-fn main() {}
+//! The `tenantd` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    tenantd::cli::main(std::env::args_os())
+}

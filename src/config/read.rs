@@ -77,7 +77,7 @@ impl Config {
         })?;
         let parsed = yaml::parse(&source, Limits::CONFIG);
         mask::hide_secrets(&mut source, &parsed);
-        let mut reader = Reader { findings: parsed.findings };
+        let mut reader = Reader { findings: parsed.findings, discreet: true };
         let syntax = parsed.root.is_none() && !reader.findings.is_empty();
         let mut config = None;
         if !syntax

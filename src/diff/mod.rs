@@ -174,7 +174,9 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     if *name != wanted.domain.as_str() {
         drift(found, Field::Domain, Some(name.clone()), Some(wanted.domain.to_string()));
     }
-    if *description != wanted.name {
+    // A name that only repeats the domain needs no description: an imported domain without one is as it should be.
+    let nameless = description.is_empty() && wanted.name == wanted.domain.as_str();
+    if *description != wanted.name && !nameless {
         drift(found, Field::Name, Some(description.clone()), Some(wanted.name.clone()));
     }
     if *enabled != Some(wanted.enabled) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::connection::{Connection, Patience};
+use super::connection::Connection;
+use super::patience::Patience;
 use super::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite, check, reader, users, writer};
 use crate::config::InstanceConfig;
 use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName};

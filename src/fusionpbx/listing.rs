@@ -1,33 +1,32 @@
 //! Reading all domains whole, at the least cost.
 //!
 //! `domain_json.php` gives every enabled domain with exact values in one request. The rest stands only in the paged
-//! list, which is sorted so that it comes first: by `domain_enabled`, the disabled ones come before the enabled, and
-//! the ones whose column is NULL come last (PostgreSQL), so they are looked for from the other end. The number of
-//! rows that the list names says when nothing is missing.
+//! list. Sorted by `domain_enabled`, it begins with the disabled ones; those whose column is NULL come last, so they
+//! are looked for from the other end. The number of rows that the list names says when nothing is missing.
 //!
-//! Rows that compare equal have no fixed order, so pages sorted by that column may repeat some and leave out others
-//! when the disabled ones fill more than a page. Then, and only then, the list is read whole, by id.
+//! Rows that compare equal have no fixed order, and PostgreSQL gives another one to each of the first pages: where the
+//! disabled ones fill more than a page, going on from the front repeats some and leaves out others (seen: 40 of 143).
+//! From the middle on PostgreSQL sorts all rows, always alike, so there the list is read from its end, backwards. If
+//! even that leaves some out, the whole list is read by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt};
+use tracing::debug;
 
-use super::connection::{Connection, DOMAIN_JSON, DOMAINS, Query};
+use super::connection::{Connection, Query};
 use super::pages::{DomainPage, DomainRow, enabled_domains};
-use super::{PbxError, PbxErrorKind};
+use super::spec::{DOMAIN_JSON, DOMAINS};
+use super::{PbxError, PbxErrorKind, reader};
 use crate::model::{DomainId, PbxDomain};
 
 /// Readings of the whole list before it is given up; a domain made or deleted meanwhile costs one.
 const READINGS: usize = 3;
-/// Pages of disabled domains that are read in the hope that none is left out.
-const HOPEFUL_PAGES: usize = 3;
-/// Pages of the whole list that are read straight away when the disabled ones fill more than the hopeful pages.
-const CHEAP_PAGES: usize = 12;
-
 #[derive(Clone, Copy)]
 enum Order {
     DisabledFirst,
-    UnsetFirst,
+    /// And the ones without a value first.
+    DisabledLast,
     Fixed,
 }
 
@@ -64,32 +63,33 @@ impl Found {
         self.enabled.len() + self.others.len()
     }
 
-    /// Takes a page's rows; says whether the last one is a domain of the JSON list.
-    fn take(&mut self, rows: Vec<DomainRow>) -> bool {
-        let mut last_enabled = false;
+    /// Takes a page's rows; says whether the first and the last are domains of the JSON list.
+    fn take(&mut self, rows: Vec<DomainRow>) -> (bool, bool) {
+        let known = |row: Option<&DomainRow>| row.is_some_and(|row| self.enabled.contains_key(&row.id));
+        let ends = (known(rows.first()), known(rows.last()));
         for row in rows {
-            last_enabled = self.enabled.contains_key(&row.id);
-            if last_enabled {
+            if self.enabled.contains_key(&row.id) {
                 self.words.insert(row.enabled_word);
             } else {
                 self.others.insert(row.id, row);
             }
         }
-        last_enabled
+        ends
     }
 
-    fn into_domains(self) -> Vec<PbxDomain> {
+    fn into_domains(self, disabled_word: Option<&str>) -> Option<Vec<PbxDomain>> {
         let Self { mut enabled, others, words } = self;
-        enabled.extend(others.into_values().map(|row| {
-            let DomainRow { id, name, enabled_word, description } = row;
-            let enabled = match enabled_word.as_str() {
+        for DomainRow { id, name, enabled_word, description } in others.into_values() {
+            let enabled_now = match enabled_word.as_str() {
                 "" => None,
                 // Enabled since the JSON list was read.
-                word => Some(words.contains(word)),
+                word if words.contains(word) => Some(true),
+                word if Some(word) == disabled_word => Some(false),
+                _ => return None,
             };
-            (id, PbxDomain { id, name, enabled, description })
-        }));
-        enabled.into_values().collect()
+            enabled.insert(id, PbxDomain { id, name, enabled: enabled_now, description });
+        }
+        Some(enabled.into_values().collect())
     }
 }
 
@@ -108,38 +108,66 @@ impl Reading<'_> {
 
         let first = self.page(Order::DisabledFirst, 0).await?;
         let (total, size) = (first.total, first.rows.len());
-        let mut more = !self.found.take(first.rows);
+        let (_, all_disabled_seen) = self.found.take(first.rows);
         if self.found.len() == total {
-            return Ok(self.found.into_domains());
+            return self.finish(total).await;
         }
         if self.found.len() > total || size == 0 {
             return Err(self.incomplete(total));
         }
+        let pages = total.div_ceil(size);
         let missing = total.saturating_sub(self.found.enabled.len());
-        let (hopeful, all) = (missing.div_ceil(size), total.div_ceil(size));
-        if hopeful <= HOPEFUL_PAGES || all > CHEAP_PAGES {
-            let mut number = 1;
-            while more && number < all && self.found.len() < total {
-                let page = self.same(total, self.page(Order::DisabledFirst, number).await?)?;
-                more = !self.found.take(page.rows);
-                number += 1;
+        let mut all_unset_seen = false;
+        if all_disabled_seen || missing * 2 <= total {
+            let mut back = pages;
+            let mut more = !all_disabled_seen;
+            while more && back > 1 && self.found.len() < total {
+                back -= 1;
+                let page = self.same(total, self.page(Order::DisabledLast, back).await?)?;
+                more = !self.found.take(page.rows).0;
             }
             if self.found.len() < total {
-                let page = self.same(total, self.page(Order::UnsetFirst, 0).await?)?;
-                self.found.take(page.rows);
+                let page = self.same(total, self.page(Order::DisabledLast, 0).await?)?;
+                all_unset_seen = self.found.take(page.rows).1;
             }
         }
-        if self.found.len() < total && missing > size {
-            self.read_whole(total, all).await?;
+        // Where both ends were seen whole, what is missing came or went meanwhile.
+        if self.found.len() < total && !(all_disabled_seen && all_unset_seen) {
+            self.read_whole(total, pages).await?;
         }
         if self.found.len() != total {
             return Err(self.incomplete(total));
         }
-        Ok(self.found.into_domains())
+        self.finish(total).await
+    }
+
+    /// Tells what the words in the enabled column mean. That a domain is not in the JSON list is not believed alone:
+    /// the word for disabled is learned from the form of a domain that has it, once.
+    async fn finish(self, total: usize) -> Result<Vec<PbxDomain>, PbxError> {
+        let known = self.connection.disabled_word().filter(|word| !self.found.words.contains(word));
+        let new = self.found.others.values().find(|row| {
+            let word = &row.enabled_word;
+            !word.is_empty() && Some(word) != known.as_ref() && !self.found.words.contains(word)
+        });
+        let disabled_word = match new {
+            None => known,
+            Some(row) => {
+                let form = reader::domain_form(self.connection, self.operation, row.id).await?;
+                if form.enabled {
+                    // The JSON list leaves out an enabled domain, or it was enabled just now.
+                    return Err(self.incomplete(total));
+                }
+                self.connection.learn_disabled_word(row.enabled_word.clone());
+                Some(row.enabled_word.clone())
+            }
+        };
+        let incomplete = self.incomplete(total);
+        self.found.into_domains(disabled_word.as_deref()).ok_or(incomplete)
     }
 
     /// Reads every page in an order that does not change, several sessions at once.
     async fn read_whole(&mut self, total: usize, pages: usize) -> Result<(), PbxError> {
+        debug!(instance = %self.connection.instance, pages, "the list of domains is read whole");
         let at_once = self.connection.pool.size().min(4);
         let this = &*self;
         let numbers = futures_util::stream::iter(0..pages);
@@ -157,7 +185,7 @@ impl Reading<'_> {
     async fn page(&self, order: Order, number: usize) -> Result<DomainPage, PbxError> {
         let (column, direction) = match order {
             Order::DisabledFirst => ("domain_enabled", "asc"),
-            Order::UnsetFirst => ("domain_enabled", "desc"),
+            Order::DisabledLast => ("domain_enabled", "desc"),
             Order::Fixed => ("domain_uuid", "asc"),
         };
         let mut query: Query = vec![

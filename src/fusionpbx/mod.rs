@@ -11,16 +11,20 @@ mod cookies;
 mod error;
 mod listing;
 mod pages;
+mod patience;
 mod reader;
 mod session;
+mod sign_in;
+mod spec;
+mod submit;
 mod tls;
 mod transport;
 mod users;
 mod writer;
 
 pub use client::{PbxClient, PbxReader};
-pub use connection::Patience;
 pub use error::{PbxError, PbxErrorKind};
+pub use patience::Patience;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::connection::{Connection, DOMAIN_EDIT, DOMAIN_JSON, Query, SETTING_EDIT, SETTINGS};
+use super::connection::{Connection, Query};
 use super::pages::{DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
+use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS};
 use super::{DomainList, PbxError, PbxErrorKind, listing};
 use crate::model::{DomainId, PbxDomain, PbxSetting, SettingName};
 
@@ -58,7 +59,11 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-async fn domain_form(connection: &Connection, operation: &str, id: DomainId) -> Result<DomainForm, PbxError> {
+pub(super) async fn domain_form(
+    connection: &Connection,
+    operation: &str,
+    id: DomainId,
+) -> Result<DomainForm, PbxError> {
     connection
         .read(operation, DOMAIN_EDIT, &vec![("id", id.to_string())], |text| checked_form(text, id))
         .await

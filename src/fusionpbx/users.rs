@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::connection::{Connection, Query, USER_JSON, USERS};
+use super::connection::{Connection, Query};
 use super::pages::{UserPage, UserRow, json_users};
+use super::spec::{USER_JSON, USERS};
 use super::{PbxError, PbxErrorKind};
 use crate::model::{DomainId, PbxUser};
 

@@ -1,6 +1,8 @@
-use super::connection::{Connection, DOMAIN_EDIT, DOMAINS, Form, Landing, Query, SETTING_EDIT, SETTINGS};
+use super::connection::{Connection, Form, Query};
 use super::pages::{DomainPage, SettingForm, SettingList, Token};
 use super::reader::checked_form;
+use super::spec::{DOMAIN_EDIT, DOMAINS, SETTING_EDIT, SETTINGS};
+use super::submit::Landing;
 use super::{PbxError, PbxErrorKind};
 use crate::model::{DomainId, NewDomain, PbxSetting, SettingId};
 

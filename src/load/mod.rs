@@ -10,6 +10,7 @@ pub mod lint;
 mod names;
 mod scan;
 mod schema;
+mod settings;
 mod settle;
 mod snapshot;
 

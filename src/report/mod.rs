@@ -1,4 +1,19 @@
 //! Stage 6: what a person or a program reads of a plan and of its outcome.
+//!
+//! Work makes values; only this stage turns them into text or JSON.
+
+mod json;
+mod log;
+mod preview;
+mod text;
+
+pub use json::{
+    FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson, StatusJson,
+    TenantStatusJson,
+};
+pub use log::{outcome as log_outcome, plan as log_plan};
+pub use preview::{plan as preview, tenant_diff};
+pub use text::{Paint, outcome as outcome_text, status_table};
 
 /// An error with its sources, in one line: `cannot … : … : …`.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -88,7 +88,6 @@ pub(super) fn newest(
     key: Option<&TenantKey>,
     most: i64,
 ) -> Result<Vec<AuditEntry>, StoreError> {
-    let operation = "read the audit log";
     let rows: Vec<Row> = match key {
         Some(key) => audit_log::table
             .select(Row::as_select())
@@ -98,27 +97,55 @@ pub(super) fn newest(
             .load(conn),
         None => audit_log::table.select(Row::as_select()).order(audit_log::id.desc()).limit(most).load(conn),
     }
-    .map_err(StoreError::query(operation))?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(AuditEntry {
-                at: row.at.and_utc(),
-                actor: row.actor,
-                event: row.event,
-                tenant: row.tenant_id.and_then(|id| id.parse().ok()).map(TenantId),
-                key: TenantKey::parse(&row.tenant_key).map_err(|_| StoreError::Row {
-                    operation,
-                    object: "audit_log".to_owned(),
-                    found: row.tenant_key.clone(),
-                    expected: "a tenant key",
-                })?,
-                instance: row.instance.and_then(|key| InstanceKey::parse(&key).ok()),
-                plan_id: row.plan_id,
-                before: row.before_json,
-                after: row.after_json,
-                done: row.result == "done",
-                detail: row.detail,
-            })
+    .map_err(StoreError::query(READ))?;
+    rows.into_iter().map(Row::into_entry).collect()
+}
+
+/// The newest entry of each tenant, by key.
+pub(super) fn last_of_each(conn: &mut AnyConnection) -> Result<Vec<AuditEntry>, StoreError> {
+    let newest: Vec<Option<i64>> = audit_log::table
+        .group_by(audit_log::tenant_key)
+        .select(diesel::dsl::max(audit_log::id))
+        .load(conn)
+        .map_err(StoreError::query(READ))?;
+    let newest: Vec<i64> = newest.into_iter().flatten().collect();
+    let mut entries = Vec::with_capacity(newest.len());
+    for some in newest.chunks(500) {
+        let rows: Vec<Row> = audit_log::table
+            .select(Row::as_select())
+            .filter(audit_log::id.eq_any(some.to_vec()))
+            .order(audit_log::tenant_key)
+            .load(conn)
+            .map_err(StoreError::query(READ))?;
+        for row in rows {
+            entries.push(row.into_entry()?);
+        }
+    }
+    Ok(entries)
+}
+
+const READ: &str = "read the audit log";
+
+impl Row {
+    fn into_entry(self) -> Result<AuditEntry, StoreError> {
+        let key = TenantKey::parse(&self.tenant_key).map_err(|_| StoreError::Row {
+            operation: READ,
+            object: "audit_log".to_owned(),
+            found: self.tenant_key.clone(),
+            expected: "a tenant key",
+        })?;
+        Ok(AuditEntry {
+            at: self.at.and_utc(),
+            actor: self.actor,
+            event: self.event,
+            tenant: self.tenant_id.and_then(|id| id.parse().ok()).map(TenantId),
+            key,
+            instance: self.instance.and_then(|key| InstanceKey::parse(&key).ok()),
+            plan_id: self.plan_id,
+            before: self.before_json,
+            after: self.after_json,
+            done: self.result == "done",
+            detail: self.detail,
         })
-        .collect()
+    }
 }

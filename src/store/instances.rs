@@ -104,3 +104,17 @@ pub(super) fn note(
     .map(drop)
     .map_err(failed())
 }
+
+pub(super) fn forget_identity(
+    conn: &mut AnyConnection,
+    key: &InstanceKey,
+    url: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    note(conn, key, url, None, Some("to be enrolled anew"), now)?;
+    diesel::update(pbx_instances::table.find(key.as_str()))
+        .set(pbx_instances::identity.eq(None::<String>))
+        .execute(conn)
+        .map(drop)
+        .map_err(StoreError::query("forget who the PBX instance was"))
+}

@@ -7,9 +7,11 @@ mod audit;
 mod codec;
 mod connection;
 mod error;
+mod facts;
 mod handle;
 mod instances;
 mod journal;
+mod lease;
 mod migrate;
 mod placements;
 mod postgres;
@@ -22,7 +24,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions};
+pub use handle::{Database, DatabaseOptions, Lease};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 
@@ -76,6 +78,16 @@ impl Store<'_> {
 
     pub fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError> {
         tombstones::all(self.conn)
+    }
+
+    /// A value that processes tell each other, such as that a pass is asked for.
+    pub fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        facts::get(self.conn, name)
+    }
+
+    /// The newest line of the audit log of each tenant, by key.
+    pub fn last_events(&mut self) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::last_of_each(self.conn)
     }
 
     /// The newest lines of the audit log, newest first.
@@ -159,6 +171,10 @@ impl StoreWriter<'_> {
         journal::forget_closed_before(self.conn, before)
     }
 
+    pub fn put_fact(&mut self, name: &str, value: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        facts::put(self.conn, name, value, now)
+    }
+
     pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
         removals::add(self.conn, removal)
     }
@@ -181,6 +197,16 @@ impl StoreWriter<'_> {
         instance: Option<&InstanceKey>,
     ) -> Result<usize, StoreError> {
         words::resume(self.conn, key, instance)
+    }
+
+    /// Forgets who an instance proved to be; the next pass that sees it whole records it anew.
+    pub fn forget_identity(
+        &mut self,
+        key: &InstanceKey,
+        url: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        instances::forget_identity(self.conn, key, url, now)
     }
 
     pub fn note_instance(

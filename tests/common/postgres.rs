@@ -73,6 +73,7 @@ fn start() -> Option<Server> {
     Some(Server { socket_dir: root })
 }
 
+#[expect(clippy::zombie_processes, reason = "it outlives this process, which cannot wait for it")]
 /// A watcher outlives this process, however it ends, and then stops the server.
 fn stop_with_this_process(bin: &Path, data: &Path, root: &Path) {
     let script = format!(

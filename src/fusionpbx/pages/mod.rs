@@ -97,6 +97,8 @@ pub(super) fn describe(text: &str) -> String {
     let start = text.trim_start();
     let what = if start.is_empty() {
         "an empty answer"
+    } else if start.contains('\0') {
+        "text in another encoding"
     } else if start.contains("Fatal error") {
         "a PHP error page"
     } else if start.starts_with('<') {
@@ -141,7 +143,7 @@ fn token(document: &Html) -> Option<Token> {
             let (name, value) = (field.attr("name")?, field.attr("value")?);
             (digits(name) && digits(value)).then(|| Token { name: name.to_owned(), value: value.to_owned() })
         })
-        .last()
+        .next_back()
 }
 
 /// The value of the first input with this name.

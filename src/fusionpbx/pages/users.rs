@@ -11,7 +11,7 @@ selectors! {
     ROW = "tr.list-row";
     CELL = "td";
     ROW_ID = "input[type='hidden'][name$='[uuid]']";
-    DOMAIN_COLUMN = "tr.list-header a[href*='order_by=domain_name']";
+    ALL_DOMAINS = "form#form_search input[name='show'][value='all']";
     LINK = "a";
 }
 
@@ -89,7 +89,8 @@ impl UserPage {
             expected: EXPECTED,
             found: "a list that ends early".to_owned(),
         })?;
-        let all_domains = form.select(&DOMAIN_COLUMN).next().is_some();
+        // The page repeats `show` in its search only where the account may use it.
+        let all_domains = document.select(&ALL_DOMAINS).next().is_some();
         let mut rows = Vec::new();
         for row in form.select(&ROW) {
             // Without the checkbox column there is no id to go by.

@@ -103,7 +103,7 @@ pub enum Directory {
 }
 
 /// The directories of the switch that are named after domains.
-pub(super) const DIRECTORIES: [Directory; 3] = [Directory::Fax, Directory::Recordings, Directory::Voicemail];
+const DIRECTORIES: [Directory; 3] = [Directory::Fax, Directory::Recordings, Directory::Voicemail];
 
 /// The fields of a domain as posted: `None` is a field left out.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +124,8 @@ pub(super) struct Db {
     users_of: BTreeMap<Uuid, Vec<Uuid>>,
     pub dialplans: BTreeMap<Uuid, Dialplan>,
     pub rows: BTreeMap<Uuid, BTreeMap<&'static str, u64>>,
-    pub directories: BTreeSet<(Directory, String)>,
+    /// The switch's directories by domain name, with the number of files in each.
+    pub directories: BTreeMap<(Directory, String), u64>,
 }
 
 impl Db {
@@ -198,8 +199,9 @@ impl Db {
     }
 
     /// What a rename does outside `v_domains`: a substring replacement in every text that may hold the old name,
-    /// and the directories. Domain settings are not among those texts.
-    pub fn rename_dependents(&mut self, uuid: Uuid, old: &str, new: &str) {
+    /// and the directories. Domain settings are not among those texts. Recordings are moved only when the domain
+    /// of whoever asks has a directory of its own there.
+    pub fn rename_dependents(&mut self, uuid: Uuid, old: &str, new: &str, asker: &str) {
         if let Some(dialplan) = self.dialplans.get_mut(&uuid)
             && !old.is_empty()
         {
@@ -207,20 +209,31 @@ impl Db {
             dialplan.xml = dialplan.xml.replace(old, new);
         }
         for kind in DIRECTORIES {
-            let target = (kind, new.to_owned());
-            if !self.directories.contains(&target) && self.directories.remove(&(kind, old.to_owned())) {
-                self.directories.insert(target);
+            let asked = kind != Directory::Recordings || self.directory(kind, asker).is_some();
+            // An empty directory in the way gives way, as `rename` has it; one with files stays.
+            if asked
+                && self.directory(kind, new).unwrap_or(0) == 0
+                && let Some(files) = self.directories.remove(&(kind, old.to_owned()))
+            {
+                self.directories.insert((kind, new.to_owned()), files);
             }
         }
     }
 
     pub fn make_directories(&mut self, name: &str) {
-        self.directories.insert((Directory::Recordings, name.to_owned()));
-        self.directories.insert((Directory::Voicemail, name.to_owned()));
+        for kind in [Directory::Recordings, Directory::Voicemail] {
+            self.directories.entry((kind, name.to_owned())).or_default();
+        }
     }
 
-    /// Deletes a domain table by table, then its directories, then its row: no transaction. With `stop_after`
-    /// the work ends after that many tables, and `false` says so.
+    /// The number of files in a directory, if there is such a directory.
+    pub fn directory(&self, kind: Directory, name: &str) -> Option<u64> {
+        self.directories.get(&(kind, name.to_owned())).copied()
+    }
+
+    /// Deletes a domain table by table, then the files of its recordings and faxes (the empty directories stay, and
+    /// so does its voicemail, which is looked for in another place), then its row: no transaction. With
+    /// `stop_after` the work ends after that many tables, and `false` says so.
     pub fn delete_domain(&mut self, uuid: Uuid, stop_after: Option<usize>) -> bool {
         let name = self.domains.get(&uuid).map(|row| row.name.clone());
         for (done, table) in TABLES.iter().enumerate() {
@@ -233,8 +246,8 @@ impl Db {
             return false;
         }
         if let Some(name) = name {
-            for kind in DIRECTORIES {
-                self.directories.remove(&(kind, name.clone()));
+            for kind in [Directory::Fax, Directory::Recordings] {
+                self.directories.entry((kind, name.clone())).and_modify(|files| *files = 0);
             }
         }
         self.rows.remove(&uuid);
@@ -360,7 +373,7 @@ impl Db {
         hash.update(format!("{:?}\n{:?}\n", self.dialplans.get(&domain), self.rows.get(&domain)));
         if let Some(row) = self.domains.get(&domain) {
             for kind in DIRECTORIES {
-                hash.update(format!("{kind:?} {}\n", self.directories.contains(&(kind, row.name.clone()))));
+                hash.update(format!("{kind:?} {:?}\n", self.directory(kind, &row.name)));
             }
         }
         hex(&hash.finalize())

@@ -12,38 +12,9 @@ use super::data::{Db, Dialplan, Directory, DomainRow, SettingRow, TABLES, UserRo
 use super::fault::{Fault, FaultId};
 use super::journal::Request;
 use super::net::Identity;
+use super::seed::{NewSetting, NewUser};
 use super::words::Language;
 use super::world::{self, SignIn, World};
-
-/// A setting to add.
-#[derive(Debug, Clone)]
-pub struct NewSetting<'a> {
-    pub category: &'a str,
-    pub subcategory: &'a str,
-    /// The type: `text`, `array`, `numeric`, `boolean`, `name`, …
-    pub name: &'a str,
-    pub value: &'a str,
-    pub enabled: bool,
-    pub description: &'a str,
-}
-
-impl<'a> NewSetting<'a> {
-    /// An enabled setting without a description.
-    pub fn new(category: &'a str, subcategory: &'a str, name: &'a str, value: &'a str) -> NewSetting<'a> {
-        NewSetting { category, subcategory, name, value, enabled: true, description: "" }
-    }
-}
-
-/// A user to add.
-#[derive(Debug, Clone)]
-pub struct NewUser {
-    pub domain: Uuid,
-    pub username: String,
-    pub password: String,
-    pub enabled: Option<bool>,
-    /// Names of groups: `superadmin`, `admin`, `user`, …
-    pub groups: Vec<String>,
-}
 
 /// A copy of all tables and directories, as a backup is one.
 #[derive(Debug, Clone)]
@@ -161,9 +132,14 @@ impl Handle {
         self.lock().db.dialplans.get(&uuid).cloned()
     }
 
-    /// Whether the switch has this directory for a domain of this name.
-    pub fn has_directory(&self, kind: Directory, name: &str) -> bool {
-        self.lock().db.directories.contains(&(kind, name.to_owned()))
+    /// The number of files in the switch's directory for a domain of this name; `None` without such a directory.
+    pub fn directory(&self, kind: Directory, name: &str) -> Option<u64> {
+        self.lock().db.directory(kind, name)
+    }
+
+    /// Puts that many files into a directory, made where needed.
+    pub fn fill_directory(&self, kind: Directory, name: &str, files: u64) {
+        self.lock().db.directories.insert((kind, name.to_owned()), files);
     }
 
     /// Rows that a domain has in one of [`TABLES`], domain settings and users included.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::call::Call;
 
 /// The time that a page works, and how many pages work at once. Time is spent before the work, while the request
@@ -18,7 +20,7 @@ pub struct Latency {
     pub form: Duration,
     /// `domain_settings.php`.
     pub settings: Duration,
-    /// A POST that makes a domain.
+    /// A POST that makes a domain, also under a uuid of the client's.
     pub create: Duration,
     /// Any other POST.
     pub write: Duration,
@@ -61,14 +63,15 @@ impl Latency {
         }
     }
 
-    pub(super) fn of(&self, call: &Call) -> Duration {
+    /// The time that a request takes; `known` says whether there is a domain with a uuid.
+    pub(super) fn of(&self, call: &Call, known: impl Fn(Uuid) -> bool) -> Duration {
         let page = call.path.rsplit('/').next().unwrap_or_default();
         if call.is_sign_in() {
             return self.sign_in;
         }
         if call.is_post() {
             return match page {
-                "domain_edit.php" if call.request("id").is_none() => self.create,
+                "domain_edit.php" if !call.request_uuid("id").is_some_and(known) => self.create,
                 "domains.php" if call.post("action") == Some("delete") => self.delete,
                 _ => self.write,
             };

@@ -26,6 +26,7 @@ mod latency;
 mod net;
 mod pages;
 mod rules;
+mod seed;
 mod server;
 mod session;
 mod words;
@@ -44,9 +45,10 @@ use tokio::task::JoinHandle;
 
 pub use data::{DIALPLANS_OF_A_DOMAIN, Dialplan, Directory, DomainRow, SettingRow, TABLES, UserRow};
 pub use fault::{Fault, FaultId, FaultKind};
-pub use handle::{Handle, NewSetting, NewUser, Snapshot};
+pub use handle::{Handle, Snapshot};
 pub use journal::Request;
 pub use latency::Latency;
+pub use seed::{NewSetting, NewUser};
 pub use words::Language;
 pub use world::SignIn;
 

@@ -32,6 +32,14 @@ pub fn boolean(text: &str) -> Result<bool, NotTaken> {
     }
 }
 
+/// What PostgreSQL takes for a number. Decimals are dropped here, which it would keep.
+pub fn number(text: &str) -> Result<i64, NotTaken> {
+    let number: f64 = text.trim().parse().map_err(|_| NotTaken)?;
+    // In range by the check before it.
+    #[allow(clippy::cast_possible_truncation)]
+    if number.abs() < 1e15 { Ok(number as i64) } else { Err(NotTaken) }
+}
+
 /// A value that the database refuses. FusionPBX answers as on success and saves nothing of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotTaken;

@@ -174,7 +174,7 @@ async fn work_time(shared: &Shared, call: &Call, strike: &Strike) {
     if let Some(extra) = extra {
         tokio::time::sleep(extra).await;
     }
-    let time = shared.latency.of(call);
+    let time = shared.latency.of(call, |uuid| shared.world().db.domain(uuid).is_some());
     if time.is_zero() {
         return;
     }

@@ -105,6 +105,16 @@ impl World {
         found
     }
 
+    /// The language of the pages in a domain: its setting `domain`/`language`, else the server's.
+    pub fn language_of(&self, domain: Option<Uuid>) -> Language {
+        match domain.and_then(|domain| self.setting(domain, "domain", "language")) {
+            Some(Setting::One(code)) if code.starts_with("de-") => Language::German,
+            Some(Setting::One(code)) if code.starts_with("fr-") => Language::French,
+            Some(Setting::One(code)) if code.starts_with("en-") => Language::English,
+            _ => self.language,
+        }
+    }
+
     /// Whether a request may go on in a session of this domain. FusionPBX asks at every request.
     pub fn admits_request(&self, domain: Option<Uuid>, client: IpAddr) -> Result<bool, BadMask> {
         match domain.and_then(|domain| self.setting(domain, "domain", "cidr")) {

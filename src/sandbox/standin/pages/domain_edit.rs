@@ -55,17 +55,16 @@ fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
         return list();
     }
     let name = call.post("domain_name").unwrap_or_default().to_ascii_lowercase();
-    let mut complaints = String::new();
+    let mut complaints = Vec::new();
     if rules::is_empty(Some(&name)) {
-        complaints.push_str(page.language().say(Word::Required));
-        complaints.push_str("Name");
+        complaints.push(format!("{}Name", page.language.say(Word::Required)));
     }
     // The name is looked up as it was typed but stored trimmed: blanks at its ends get a second row past this.
     if target == Target::New && page.world.db.named(&name).next().is_some() {
-        complaints.push_str(page.language().say(Word::Duplicate));
+        complaints.push(page.language.say(Word::Duplicate).to_owned());
     }
     if !complaints.is_empty() {
-        return Answer::page(layout::complaint(page, "Domain", &complaints));
+        return Answer::page(layout::complaint(page, &complaints));
     }
     let fields = DomainFields {
         name: &name,
@@ -99,13 +98,15 @@ fn update(page: &mut Page<'_>, uuid: Uuid, fields: DomainFields<'_>) {
         page.world.db.import_dialplans(uuid, fields.name);
     }
     if let Some(old) = old.filter(|old| old != fields.name) {
-        page.world.db.rename_dependents(uuid, &old, fields.name);
+        let asker = page.session.domain.and_then(|uuid| page.world.db.domain(uuid));
+        let asker = asker.map(|row| row.name.clone()).unwrap_or_default();
+        page.world.db.rename_dependents(uuid, &old, fields.name, &asker);
     }
 }
 
 fn form(page: &mut Page<'_>, target: Target) -> Answer {
     let call = page.call;
-    let language = page.language();
+    let language = page.language;
     // A query without an `id` shows the session's own domain in a form that would add one.
     let shown = match target {
         Target::Existing(uuid) => Some(uuid),

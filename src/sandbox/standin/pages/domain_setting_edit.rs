@@ -53,7 +53,7 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
     let subcategory = lower("domain_setting_subcategory");
     let name = lower("domain_setting_name");
     let order = call.post("domain_setting_order");
-    let missing: Vec<&str> = [
+    let missing: Vec<String> = [
         ("Category", Some(category.as_str())),
         ("Subcategory", Some(subcategory.as_str())),
         ("Type", Some(name.as_str())),
@@ -61,11 +61,10 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
     ]
     .into_iter()
     .filter(|(_, value)| rules::is_empty(*value))
-    .map(|(label, _)| label)
+    .map(|(label, _)| format!("{}{label}", page.language.say(Word::Required)))
     .collect();
     if !missing.is_empty() {
-        let text = format!("{}{}", page.language().say(Word::Required), missing.join(", "));
-        return Answer::page(layout::complaint(page, "Domain Setting", &text));
+        return Answer::page(layout::complaint(page, &missing));
     }
     let value = call.post("domain_setting_value");
     if (category.as_str(), subcategory.as_str(), name.as_str()) == ("domain", "time_zone", "name")
@@ -103,7 +102,7 @@ struct Posted<'a> {
 fn save(page: &mut Page<'_>, posted: Posted<'_>) -> Result<(), NotTaken> {
     let call = page.call;
     let Posted { uuid, domain, category, subcategory, name, value, order } = posted;
-    let order = order.map(|order| order.trim().parse().map_err(|_| NotTaken)).transpose()?;
+    let order = order.map(rules::number).transpose()?;
     let enabled = call.post("domain_setting_enabled").filter(|text| !text.is_empty());
     let enabled = enabled.map(rules::boolean).transpose()?;
     let updated = page.world.db.setting(uuid).map(|_| page.world.now());
@@ -144,7 +143,7 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
     let enabled = row.as_ref().and_then(|row| row.enabled).unwrap_or(true);
     let token = page.session.new_token(page.php_self);
     let title = if setting.is_some() { "Domain Setting" } else { "Domain Setting Add" };
-    let language = page.language();
+    let language = page.language;
     let content = html! {
         form name="frm" id="frm" method="post" {
             div class="action_bar" id="action_bar" {
@@ -194,7 +193,7 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
 fn value_field(page: &Page<'_>, row: Option<&SettingRow>) -> Markup {
     let value = row.and_then(|row| row.value.as_deref()).unwrap_or_default();
     let key = row.map_or(("", "", ""), |row| (&row.category, &row.subcategory, &row.name));
-    let language = page.language();
+    let language = page.language;
     match key {
         ("domain", "time_zone", "name") => menu(value, &TIME_ZONES, value.contains('/')),
         ("domain", "language", "code") => menu(value, &LANGUAGES, value.len() == 5),

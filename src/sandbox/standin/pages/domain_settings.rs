@@ -97,13 +97,23 @@ fn select(page: &Page<'_>, domain: Uuid, all: bool) -> Vec<SettingRow> {
                 .any(|text| like(text, &pattern))
         });
     }
-    rows.sort_by(|a, b| {
-        let key = |row: &SettingRow| {
-            let order = (row.order.is_none(), row.order);
-            (row.category.clone(), row.subcategory.clone(), order, row.name.clone(), row.value.clone())
-        };
-        key(a).cmp(&key(b))
-    });
+    let order = |row: &SettingRow| (row.order.is_none(), row.order);
+    let value = |row: &SettingRow| (row.value.is_none(), row.value.clone());
+    match page.call.get("order_by").unwrap_or_default() {
+        "" => rows.sort_by_cached_key(|row| {
+            let (category, subcategory) = (row.category.clone(), row.subcategory.clone());
+            (category, subcategory, order(row), row.name.clone(), value(row))
+        }),
+        "domain_setting_category" => rows.sort_by(|a, b| a.category.cmp(&b.category)),
+        "domain_setting_subcategory" => rows.sort_by(|a, b| a.subcategory.cmp(&b.subcategory)),
+        "domain_setting_name" => rows.sort_by(|a, b| a.name.cmp(&b.name)),
+        "domain_setting_value" => rows.sort_by_cached_key(value),
+        "domain_setting_enabled" => rows.sort_by_key(|row| (row.enabled.is_none(), row.enabled)),
+        _ => rows.clear(),
+    }
+    if page.call.get("order") == Some("desc") && page.call.get("order_by").is_some() {
+        rows.reverse();
+    }
     rows
 }
 
@@ -140,7 +150,7 @@ fn shown_value(page: &Page<'_>, row: &SettingRow) -> Markup {
     let value = row.value.as_deref().unwrap_or_default();
     let key = (row.category.as_str(), row.subcategory.as_str(), row.name.as_str());
     match key {
-        ("domain", "time_format", "text") => html! { (if value == "12h" { "12 Hour" } else { "24 Hour" }) },
+        ("domain", "time_format", "text") => html! { (if value == "12h" { "12-Hour" } else { "24-Hour" }) },
         ("domain", "template", "name") => html! { (title_case(value)) },
         (_, subcategory, _) if is_secret(subcategory) || subcategory.contains("_key") => {
             html! { @if !value.is_empty() { "**********" } }
@@ -148,8 +158,8 @@ fn shown_value(page: &Page<'_>, row: &SettingRow) -> Markup {
         ("theme", subcategory, "text" | "array") if subcategory.contains("_color") => {
             html! { img src="/images/spacer.gif" style={ "background: " (value) ";" }; span { (value) } }
         }
-        _ if value == "true" => html! { (page.language().say(Word::True)) },
-        _ if value == "false" => html! { (page.language().say(Word::False)) },
+        _ if value == "true" => html! { (page.language.say(Word::True)) },
+        _ if value == "false" => html! { (page.language.say(Word::False)) },
         _ => html! {
             @for (index, line) in value.split('\n').enumerate() {
                 @if index > 0 { i class="fas fa-level-down-alt" {} }
@@ -223,13 +233,17 @@ fn act(page: &mut Page<'_>, action: &str) -> Answer {
             page.good_news(Word::Deleted);
         }
         "toggle" => {
+            let mut toggled = false;
             for setting in checked {
                 if let Some(row) = db.setting_mut(setting).filter(|row| row.domain_uuid == domain) {
                     row.enabled = Some(row.enabled != Some(true));
                     row.updated = Some(now);
+                    toggled = true;
                 }
             }
-            page.good_news(Word::Toggled);
+            if toggled {
+                page.good_news(Word::Toggled);
+            }
         }
         _ => {
             let Some(target) = call.post("domain_uuid_target").and_then(rules::uuid) else { return back };

@@ -74,6 +74,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     let token = page.session.new_token(page.php_self);
     let shown = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(page.strike.total_off_by());
     let query = page.call.list_query('&');
+    let all = page.call.get("show") == Some("all");
     let controls = html! {
         @if page.may("domain_add") { a href="domain_edit.php" { button type="button" id="btn_add" { "Add" } } }
         @if !rows.is_empty() {
@@ -90,12 +91,13 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
                 table class="list" {
                     tr class="list-header" {
                         th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
+                        @if all { th { "Domain" } }
                         th { a href="?order_by=domain_name&order=desc" { "Name" } }
                         th class="center" { "Tools" }
                         th class="center" { a href="?order_by=domain_enabled&order=asc" { "Enabled" } }
                         th class="hide-sm-dn" { "Description" }
                     }
-                    @for (index, row) in rows.iter().enumerate() { (list_row(page, index, row, &query)) }
+                    @for (index, row) in rows.iter().enumerate() { (list_row(page, all, index, row, &query)) }
                 }
             }
             div align="center" { (layout::paging(page, total)) }
@@ -105,23 +107,25 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     Answer::page(layout::shell(page, "Domains", content))
 }
 
-fn list_row(page: &Page<'_>, index: usize, row: &DomainRow, query: &str) -> Markup {
+fn list_row(page: &Page<'_>, all: bool, index: usize, row: &DomainRow, query: &str) -> Markup {
     let DomainRow { uuid, name, enabled, description, inserted: _, updated: _ } = row;
     let edit = format!("domain_edit.php?id={uuid}{query}");
     // The real page leaves this link open and with a stray quote.
-    let settings = format!("<a href='/core/domain_settings/domain_settings.php?id={uuid}'\">Settings");
+    let settings =
+        format!("&nbsp;&nbsp; <a href='/core/domain_settings/domain_settings.php?id={uuid}'\">Settings");
     html! {
         tr class="list-row" href=(edit) {
             td class="checkbox" {
                 input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=(name);
                 input type="hidden" name={ "domains[" (index) "][uuid]" } value=(uuid);
             }
+            @if all { td { (name) } }
             td { a href=(edit) title="Edit" { (name) } }
             td class="no-link center" {
                 a href={ "/core/domains/domains.php?domain_uuid=" (uuid) "&domain_change=true" } { "Manage" }
                 (PreEscaped(settings))
             }
-            td class="no-link center" { (layout::state_button(page, *enabled)) }
+            td class="no-link center" { (layout::asking_state_button(page, *enabled)) }
             td class="description overflow hide-sm-dn" { (description.as_deref().unwrap_or_default()) }
         }
     }

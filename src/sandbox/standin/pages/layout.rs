@@ -21,27 +21,31 @@ pub(super) fn shell(page: &mut Page<'_>, title: &str, content: Markup) -> String
          \txhttp.open(\"GET\", \"/core/domains/domain_json.php?{}={}\", true);\n}}",
         menu.name, menu.value
     );
-    let language = page.language().tag();
+    let language = page.language.tag();
+    let several = page.session.domains.as_ref().is_some_and(|domains| domains.len() > 1);
+    let menu_of_domains = several && page.may("domain_select");
     html! {
         (DOCTYPE)
         html xmlns="http://www.w3.org/1999/xhtml" xml:lang=(language) lang=(language) {
             head {
                 meta charset="utf-8";
-                title { (title) " - FusionPBX" }
+                title { (title) @if !title.is_empty() { " - " } "FusionPBX" }
                 script type="text/javascript" { (PreEscaped(script)) }
             }
             body {
                 div id="message_container" {}
-                div id="domains_container" {
-                    input type="hidden" id="domains_visible" value="0";
-                    div id="domains_block" {
-                        div id="domains_header" {
-                            a id="domains_title" href="/core/domains/domains.php" {
-                                "Domains" div class="count" id="domain_count" {}
+                @if menu_of_domains {
+                    div id="domains_container" {
+                        input type="hidden" id="domains_visible" value="0";
+                        div id="domains_block" {
+                            div id="domains_header" {
+                                a id="domains_title" href="/core/domains/domains.php" {
+                                    "Domains" div class="count" id="domain_count" {}
+                                }
+                                input type="text" id="domains_search" class="formfld" placeholder="Search...";
                             }
-                            input type="text" id="domains_search" class="formfld" placeholder="Search...";
+                            div id="domains_list" {}
                         }
-                        div id="domains_list" {}
                     }
                 }
                 div id="content_container" {
@@ -117,12 +121,13 @@ pub(super) fn domain_options(page: &Page<'_>, selected: Option<Uuid>) -> Markup 
     }
 }
 
-/// The page that says what is wrong with a form, and lets a person go back with what was typed.
-pub(super) fn complaint(page: &mut Page<'_>, title: &str, text: &str) -> String {
+/// The page that says what is wrong with a form, and lets a person go back with what was typed. It has no title
+/// of its own.
+pub(super) fn complaint(page: &mut Page<'_>, complaints: &[String]) -> String {
     let call = page.call;
     let content = html! {
         div align="center" {
-            table { tr { td { (text) br; br; } } }
+            table { tr { td { @for complaint in complaints { (complaint) br; } br; } } }
             form method="post" action="" target="_self" {
                 @for (name, value) in &call.form {
                     input type="hidden" name=(name) value=(value);
@@ -132,15 +137,39 @@ pub(super) fn complaint(page: &mut Page<'_>, title: &str, text: &str) -> String 
             }
         }
     };
-    shell(page, title, content)
+    shell(page, "", content)
 }
 
 /// The button that shows a row's state as a translated word.
 pub(super) fn state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
-    let word = page.language().state(state);
+    let word = page.language.state(state);
     html! {
-        button type="submit" alt=(if word.is_empty() { "Toggle" } else { word }) title="Toggle" class="btn btn-link" {
+        button type="submit" alt=(alternative(word)) title="Toggle" class="btn btn-link" {
             span class="button-label" { (word) }
         }
     }
+}
+
+/// The same for a list whose toggle asks first: the question, with more buttons and ids that every row repeats,
+/// stands in the row.
+pub(super) fn asking_state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
+    let word = page.language.state(state);
+    html! {
+        button type="button" name="btn_toggle_enabled" id="btn_toggle_enabled" alt=(alternative(word)) title="Toggle" class="btn btn-link" {
+            span class="button-label" { (word) }
+        }
+        div id="modal-toggle_enabled" class="modal-window" {
+            div {
+                span class="modal-title" { "Confirmation" }
+                span class="modal-actions" {
+                    button type="button" alt="Cancel" { span class="button-label never pad" { "Cancel" } }
+                    button type="button" id="btn_toggle_enabled" alt="Continue" { span class="button-label never pad" { "Continue" } }
+                }
+            }
+        }
+    }
+}
+
+fn alternative(word: &str) -> &str {
+    if word.is_empty() { "Toggle" } else { word }
 }

@@ -49,7 +49,9 @@ pub(super) fn answer(world: &mut World, call: &Call, strike: &Strike) -> Answer 
     let Some(php_self) = php_self(&call.path) else { return Answer::not_found() };
     let before = (call.is_post() && meddles(strike)).then(|| world.db.clone());
     let mut session = world.sessions.open(call.cookie.as_deref());
-    let mut page = Page { world, session: &mut session, call, strike, php_self, session_ends: false };
+    let language = world.language;
+    let mut page =
+        Page { world, session: &mut session, call, strike, php_self, language, session_ends: false };
     let mut answer = page.run();
     let ends = page.session_ends;
     if call.cookie.as_deref() != Some(session.id.as_str()) {
@@ -73,6 +75,7 @@ struct Page<'a> {
     call: &'a Call,
     strike: &'a Strike,
     php_self: &'static str,
+    language: Language,
     session_ends: bool,
 }
 
@@ -157,11 +160,8 @@ impl Page<'_> {
         if self.session.user_agent != self.call.user_agent {
             self.session_ends = true;
         }
+        self.language = self.world.language_of(self.session.domain);
         None
-    }
-
-    fn language(&self) -> Language {
-        self.world.language
     }
 
     fn may(&self, permission: &str) -> bool {
@@ -169,11 +169,11 @@ impl Page<'_> {
     }
 
     fn good_news(&mut self, word: Word) {
-        self.session.say(Mood::Positive, self.world.language.say(word));
+        self.session.say(Mood::Positive, self.language.say(word));
     }
 
     fn bad_news(&mut self, word: Word) {
-        self.session.say(Mood::Negative, self.world.language.say(word));
+        self.session.say(Mood::Negative, self.language.say(word));
     }
 
     /// Whether the request carries a token of this page; if not, the next page says so.

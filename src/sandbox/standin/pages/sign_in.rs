@@ -18,7 +18,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
         let token = page.session.new_token("login");
         let messages = page.session.take_messages();
         let known = page.session.username.clone();
-        return Answer::page(form(page.language(), &token, known.as_deref(), &messages).into_string());
+        return Answer::page(form(page.language, &token, known.as_deref(), &messages).into_string());
     };
     if !page.session.take_token("login", |name| call.request(name)) {
         page.bad_news(Word::InvalidToken);

@@ -16,11 +16,13 @@ use super::{Page, layout};
 const GROUPS: [&str; 6] = ["admin", "agent", "fax", "public", "superadmin", "user"];
 
 pub(super) fn page(page: &mut Page<'_>) -> Answer {
-    if !page.may("user_view") && !page.may("user_edit") {
+    // As the real page has it: who may not add users is let in.
+    if page.may("user_add") && !page.may("user_view") && !page.may("user_edit") {
         return Answer::access_denied();
     }
     let user = page.call.request_uuid("id");
     if user.is_none()
+        && page.may("user_add")
         && let Some(answer) = refuse_beyond_limit(page)
     {
         return answer;
@@ -44,7 +46,7 @@ fn refuse_beyond_limit(page: &mut Page<'_>) -> Option<Answer> {
     if users < allowed {
         return None;
     }
-    let text = format!("{} {limit}", page.language().say(Word::MaximumUsers));
+    let text = format!("{} {limit}", page.language.say(Word::MaximumUsers));
     page.session.say(Mood::Negative, text);
     Some(Answer::to(format!("users.php{}", page.call.list_query('?'))))
 }
@@ -71,14 +73,14 @@ fn post(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
             wrong.push(what);
         }
     }
-    if !wrong.is_empty() {
-        let text = format!("{}{}", page.language().say(Word::Required), wrong.join(", "));
-        page.session.say(Mood::Negative, text);
-    }
     let taken =
         page.world.db.users_of(domain).any(|other| other.username == username && Some(other.uuid) != user);
     if taken {
         page.bad_news(Word::UsernameExists);
+    }
+    if !wrong.is_empty() {
+        let text = format!("{}{}", page.language.say(Word::Required), wrong.join(", "));
+        page.session.say(Mood::Negative, text);
     }
     if page.session.has_messages() {
         let id = user.map(|uuid| format!("?id={uuid}")).unwrap_or_default();
@@ -134,7 +136,7 @@ fn form(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
     let email = row.as_ref().and_then(|row| row.email.as_deref()).unwrap_or_default();
     let domain = row.as_ref().map(|row| row.domain_uuid).or(page.session.domain);
     let enabled = row.as_ref().and_then(|row| row.enabled).unwrap_or(true);
-    let language = page.language();
+    let language = page.language;
     let content = html! {
         form name="frm" id="frm" method="post" {
             input type="text" class="formfld" name="username" id="username" autocomplete="new-password" value=(username) required;

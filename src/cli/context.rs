@@ -1,0 +1,208 @@
+//! What commands have in common: configuration, files, database, PBX clients, and where text goes.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{Colour, Global, LogFormat, Output};
+use super::exit::Exit;
+use crate::config::{Config, DatabaseConfig, process_environment};
+use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use crate::load::{self, Loaded};
+use crate::model::{InstanceKey, Secret};
+use crate::report::{Paint, chain};
+use crate::store::{Access, Database, DatabaseOptions};
+use crate::yaml::Problem;
+
+/// The error of a command: what to say, and how to end.
+#[derive(Debug)]
+pub struct Failure {
+    pub message: String,
+    pub exit: Exit,
+}
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Exit::Error }
+    }
+
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        Self::new(chain(error))
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// A command's surroundings.
+pub struct Context {
+    pub global: Global,
+}
+
+/// The clients of a configuration's instances. Instances that cannot be set up are left out and named.
+pub struct Clients {
+    pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
+    /// Empty unless they were asked for.
+    pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
+}
+
+impl Context {
+    pub fn paint(&self) -> Paint {
+        Paint(match self.global.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => {
+                self.global.output == Output::Text
+                    && std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        })
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.global.output == Output::Json
+    }
+
+    /// Text for people, to standard output.
+    pub fn say(&self, text: &str) {
+        // Whoever closed the pipe does not want to read on.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
+    /// A JSON document, alone on standard output.
+    pub fn json<T: serde::Serialize>(&self, value: &T) {
+        let text =
+            serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        self.say(&text);
+        self.say("\n");
+    }
+
+    /// Problems of files go to standard error, with their source lines.
+    pub fn show_problems(&self, problems: &[Problem]) {
+        let colour = std::io::stderr().is_terminal() && self.global.color != Colour::Never;
+        for problem in problems {
+            eprintln!("{}", problem.render(colour || self.global.color == Colour::Always));
+        }
+    }
+
+    /// The configuration; its problems are shown.
+    pub fn config(&self) -> Result<Config> {
+        match Config::load(&self.global.config) {
+            Ok((config, warnings)) => {
+                self.show_problems(&warnings);
+                Ok(config)
+            }
+            Err(errors) => {
+                self.show_problems(&errors.problems);
+                let count = errors.problems.iter().filter(|problem| problem.is_error()).count();
+                Err(Failure::new(format!(
+                    "the configuration {} has {count} {}",
+                    self.global.config.display(),
+                    if count == 1 { "error" } else { "errors" }
+                )))
+            }
+        }
+    }
+
+    /// The configuration, with every secret in its place.
+    pub fn config_with_secrets(&self) -> Result<Config> {
+        let config = self.config()?;
+        let problems = config.check_secrets(&process_environment);
+        self.show_problems(&problems);
+        if problems.iter().any(Problem::is_error) {
+            return Err(Failure::new("not everything that the configuration refers to is there"));
+        }
+        Ok(config)
+    }
+
+    /// The tenants directory, read until two readings agree.
+    pub async fn load(&self, config: &Config) -> Loaded {
+        read_directory(config).await
+    }
+
+    pub async fn database(&self, config: &Config, access: Access) -> Result<Database> {
+        let password = match &config.database {
+            DatabaseConfig::Postgres { password: Some(source), .. } => {
+                Some(source.resolve(&process_environment).map_err(|error| Failure::of(&error))?)
+            }
+            _ => None,
+        };
+        Database::open(DatabaseOptions { database: config.database.clone(), password, access })
+            .await
+            .map_err(|error| Failure::of(&error))
+    }
+
+    /// Clients that can only read: a preview is given nothing else.
+    pub fn readers(&self, config: &Config) -> Result<BTreeMap<InstanceKey, Arc<dyn PbxRead>>> {
+        let mut readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>> = BTreeMap::new();
+        for (key, client) in clients(config)? {
+            readers.insert(key, Arc::new(client.reader()));
+        }
+        Ok(readers)
+    }
+
+    pub fn clients(&self, config: &Config) -> Result<Clients> {
+        let mut found = Clients { readers: BTreeMap::new(), writers: BTreeMap::new() };
+        for (key, client) in clients(config)? {
+            found.readers.insert(key.clone(), Arc::new(client.reader()));
+            found.writers.insert(key, Arc::new(client));
+        }
+        Ok(found)
+    }
+}
+
+fn clients(config: &Config) -> Result<BTreeMap<InstanceKey, PbxClient>> {
+    config
+        .instances
+        .iter()
+        .map(|(key, instance)| {
+            let password: Secret =
+                instance.password.resolve(&process_environment).map_err(|error| Failure::of(&error))?;
+            let client = PbxClient::new(instance, password).map_err(|error| Failure::of(&error))?;
+            Ok((key.clone(), client))
+        })
+        .collect()
+}
+
+/// How far apart two readings of the directory are that must agree.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Reads the tenants directory on a blocking thread until two readings agree, and parses it there.
+pub async fn read_directory(config: &Config) -> Loaded {
+    let config = config.clone();
+    let dir = config.tenants_dir.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let snapshot =
+            load::stable_snapshot(&config.tenants_dir, SETTLE, &mut |time| std::thread::sleep(time));
+        load::parse(&snapshot, &config)
+    })
+    .await;
+    read.unwrap_or_else(|error| Loaded {
+        desired: crate::model::Desired::unreadable(format!(
+            "{} could not be read: reading it panicked ({error})",
+            dir.display()
+        )),
+        problems: Vec::new(),
+    })
+}
+
+/// Starts the log, to standard error.
+pub fn start_log(global: &Global, default: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = global
+        .log
+        .as_deref()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal() && global.color != Colour::Never);
+    // A second start, as in tests, keeps the first.
+    let _ = match global.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Journal => builder.without_time().with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,96 @@
+//! The commands.
+
+mod args;
+mod context;
+mod exit;
+mod import;
+mod pbx;
+mod plan;
+mod run;
+mod sandbox;
+mod show;
+mod status;
+mod validate;
+mod words;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+pub use args::Cli;
+pub use context::read_directory;
+pub use exit::Exit;
+
+use args::Command;
+use context::{Context, start_log};
+
+/// Runs one command line to its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // `--help` and `--version` are no usage errors.
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let Cli { global, command } = cli;
+    let default_log = match &command {
+        Command::Run => "info",
+        _ => "warn",
+    };
+    start_log(&global, default_log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return Exit::Error.into();
+        }
+    };
+    let context = Context { global };
+    let ended = runtime.block_on(dispatch(&context, &command));
+    // A blocking read that hangs (a dead mount) must not keep the program from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit> {
+    match command {
+        Command::Validate => validate::run(context),
+        Command::Plan(args) => plan::plan(context, args).await,
+        Command::Apply(args) => plan::apply(context, args).await,
+        Command::Run => run::run(context).await,
+        Command::Status => status::run(context).await,
+        Command::Show { key } => show::run(context, key).await,
+        Command::Import(args) => import::run(context, args).await,
+        Command::Pbx(command) => pbx::run(context, command).await,
+        Command::Approve(args) => words::approve(context, args).await,
+        Command::Suspend(args) => words::suspend(context, args).await,
+        Command::Resume(args) => words::resume(context, args).await,
+        Command::Sandbox(args) => sandbox::run(context, args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "tenantd", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Man => man(),
+    }
+}
+
+/// The man page, from the same definition as `--help`, with the tables that a man page should have.
+fn man() -> context::Result<Exit> {
+    let mut page = Vec::new();
+    let man = clap_mangen::Man::new(Cli::command());
+    let written = man
+        .render(&mut page)
+        .and_then(|()| page.write_all(include_bytes!("man-tail.roff")))
+        .and_then(|()| std::io::stdout().write_all(&page));
+    written.map(|()| Exit::Done).map_err(|error| context::Failure::of(&error))
+}

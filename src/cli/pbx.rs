@@ -1,0 +1,171 @@
+//! `tenantd pbx check` and `tenantd pbx enroll`
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::args::PbxCommand;
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use crate::config::process_environment;
+use crate::environment::{Environment as _, System};
+use crate::fusionpbx::{PbxCheck, PbxRead as _, PbxReader};
+use crate::model::InstanceKey;
+use crate::report::FORMAT_VERSION;
+use crate::store::Access;
+
+pub async fn run(context: &Context, command: &PbxCommand) -> Result<Exit> {
+    match command {
+        PbxCommand::Check { instance } => check(context, instance.as_ref()).await,
+        PbxCommand::Enroll { instance } => enroll(context, instance).await,
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct CheckJson {
+    instance: String,
+    url: String,
+    ok: bool,
+    error: Option<String>,
+    domains_enabled: Option<usize>,
+    domains_total: Option<usize>,
+    users: Option<usize>,
+    clock_skew_seconds: Option<i64>,
+    missing_permissions: Vec<MissingJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct MissingJson {
+    permission: &'static str,
+    needed_for: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ChecksJson {
+    format_version: u32,
+    instances: Vec<CheckJson>,
+}
+
+/// A clock this far off is worth a warning: it shifts what the logs of both machines say.
+const SKEW_SECONDS: i64 = 5;
+
+async fn check(context: &Context, only: Option<&InstanceKey>) -> Result<Exit> {
+    let config = context.config()?;
+    if let Some(only) = only
+        && !config.instances.contains_key(only)
+    {
+        return Err(Failure::new(format!("there is no instance {only} in the configuration")));
+    }
+    let mut checks = Vec::new();
+    for (key, instance) in config.instances.iter().filter(|(key, _)| only.is_none_or(|only| only == *key)) {
+        let result = match instance.password.resolve(&process_environment) {
+            Err(error) => Err(error.to_string()),
+            Ok(password) => match PbxReader::new(instance, password) {
+                Err(error) => Err(error.to_string()),
+                Ok(reader) => reader.check().await.map_err(|error| error.to_string()),
+            },
+        };
+        checks.push(to_json(key, instance.url.as_str(), result));
+    }
+    let ok = checks.iter().all(|check| check.ok);
+    if context.is_json() {
+        context.json(&ChecksJson { format_version: FORMAT_VERSION, instances: checks });
+    } else {
+        context.say(&text(context, &checks));
+    }
+    Ok(if ok { Exit::Done } else { Exit::Error })
+}
+
+fn to_json(key: &InstanceKey, url: &str, result: std::result::Result<PbxCheck, String>) -> CheckJson {
+    let base = CheckJson {
+        instance: key.to_string(),
+        url: url.to_owned(),
+        ok: false,
+        error: None,
+        domains_enabled: None,
+        domains_total: None,
+        users: None,
+        clock_skew_seconds: None,
+        missing_permissions: Vec::new(),
+    };
+    match result {
+        Err(error) => CheckJson { error: Some(error), ..base },
+        Ok(PbxCheck { domains_enabled, domains_total, users, clock_skew_seconds, missing_permissions }) => {
+            CheckJson {
+                // Deleting is the one thing that a deployment may well leave to people.
+                ok: missing_permissions.iter().all(|missing| missing.permission == "domain_delete"),
+                domains_enabled: Some(domains_enabled),
+                domains_total: Some(domains_total),
+                users,
+                clock_skew_seconds,
+                missing_permissions: missing_permissions
+                    .iter()
+                    .map(|missing| MissingJson {
+                        permission: missing.permission,
+                        needed_for: missing.needed_for,
+                    })
+                    .collect(),
+                ..base
+            }
+        }
+    }
+}
+
+fn text(context: &Context, checks: &[CheckJson]) -> String {
+    let paint = context.paint();
+    let mut text = String::new();
+    for check in checks {
+        let _ = writeln!(text, "{} {}", paint.strong(&check.instance), check.url);
+        if let Some(error) = &check.error {
+            let _ = writeln!(text, "  {} {error}", paint.removed("failed:"));
+            continue;
+        }
+        let _ = writeln!(text, "  {} signed in", paint.added("ok:"));
+        if let (Some(enabled), Some(total)) = (check.domains_enabled, check.domains_total) {
+            let _ = writeln!(text, "  {total} domains, {enabled} of them enabled");
+        }
+        if let Some(users) = check.users {
+            let _ = writeln!(text, "  {users} users");
+        }
+        match check.clock_skew_seconds {
+            Some(skew) if skew.abs() > SKEW_SECONDS => {
+                let _ = writeln!(
+                    text,
+                    "  {} its clock is {} s {} ours",
+                    paint.warning("warning:"),
+                    skew.abs(),
+                    if skew > 0 { "ahead of" } else { "behind" }
+                );
+            }
+            Some(_) => text.push_str("  its clock agrees with ours\n"),
+            None => {}
+        }
+        for missing in &check.missing_permissions {
+            let _ = writeln!(
+                text,
+                "  {} the permission `{}` is missing ({}): grant it to the account's group under Advanced, Group \
+                 Manager, Permissions, and sign in anew",
+                paint.warning("grant:"),
+                missing.permission,
+                missing.needed_for
+            );
+        }
+    }
+    text
+}
+
+/// Forgets who the server was, so that the next pass records who it is.
+async fn enroll(context: &Context, instance: &InstanceKey) -> Result<Exit> {
+    let config = context.config()?;
+    let Some(configured) = config.instances.get(instance) else {
+        return Err(Failure::new(format!("there is no instance {instance} in the configuration")));
+    };
+    let database = context.database(&config, Access::ReadWrite).await?;
+    let (key, url) = (instance.clone(), configured.url.to_string());
+    database
+        .write(move |store| store.forget_identity(&key, &url, System.now()))
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    context.say(&format!("the server that answers for {instance} next is taken for the right one\n"));
+    Ok(Exit::Done)
+}

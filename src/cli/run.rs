@@ -1,0 +1,37 @@
+//! `tenantd run`
+
+use async_trait::async_trait;
+
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use super::plan::stop_on_signal;
+use crate::daemon::{self, Equip, Equipment};
+use crate::environment::System;
+use crate::store::Access;
+
+/// Equips the daemon from the configuration file, each time anew.
+struct FromFile<'a>(&'a Context);
+
+#[async_trait]
+impl Equip for FromFile<'_> {
+    async fn equip(&self) -> std::result::Result<Equipment, String> {
+        let made = async {
+            let config = self.0.config_with_secrets()?;
+            let database = self.0.database(&config, Access::ReadWrite).await?;
+            let clients = self.0.clients(&config)?;
+            Ok::<_, Failure>(Equipment {
+                config,
+                database,
+                readers: clients.readers,
+                writers: clients.writers,
+            })
+        };
+        made.await.map_err(|failure| failure.message)
+    }
+}
+
+pub async fn run(context: &Context) -> Result<Exit> {
+    let stop = stop_on_signal();
+    daemon::run(&FromFile(context), &System, &daemon::Log, stop).await.map_err(Failure::new)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,252 @@
+//! `tenantd sandbox`: everything that is needed to try tenantd, in one process and one temporary directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use super::args::SandboxArgs;
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use super::plan::{actor, stop_on_signal};
+use super::status;
+use crate::apply::Outcome;
+use crate::config::Config;
+use crate::daemon::{self, Equip, Equipment, Witness};
+use crate::environment::System;
+use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use crate::model::{Completeness, InstanceKey, Secret};
+use crate::observe::Rotation;
+use crate::plan::{Plan, Policy};
+use crate::reconcile::{self, Reader, Writer};
+use crate::report::{self, Paint};
+use crate::sandbox::standin::{StandIn, StandInOptions};
+use crate::store::{Access, Database, DatabaseOptions};
+
+/// The instances that the examples name.
+const INSTANCES: [&str; 2] = ["hq", "branch"];
+/// Not a secret: the stand-ins listen on this machine only and end with the command.
+const PASSWORD: &str = "sandbox-only";
+
+const EXAMPLES: [(&str, &str); 6] = [
+    ("acme.yaml", include_str!("../../tenants.d/acme.yaml")),
+    ("buecher.yaml", include_str!("../../tenants.d/buecher.yaml")),
+    ("globex.yaml", include_str!("../../tenants.d/globex.yaml")),
+    ("hooli.yaml", include_str!("../../tenants.d/hooli.yaml")),
+    ("initech.yaml", include_str!("../../tenants.d/initech.yaml")),
+    ("umbrella.yaml", include_str!("../../tenants.d/umbrella.yaml")),
+];
+
+struct Sandbox {
+    config: Config,
+    database: Database,
+    clients: BTreeMap<InstanceKey, PbxClient>,
+    _servers: Vec<StandIn>,
+    /// Removed with everything in it at the end.
+    _dir: tempfile::TempDir,
+}
+
+pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
+    let stop = stop_on_signal();
+    let sandbox = Sandbox::start(args).await?;
+    context.say(&format!(
+        "Two stand-in FusionPBX servers and an SQLite database run in this process. Nothing outside it is touched.\n\
+         tenants directory: {}\nconfiguration:     {}\n\n",
+        sandbox.config.tenants_dir.display(),
+        sandbox.config.path.display()
+    ));
+    let exit = sandbox.first_pass(context).await?;
+    if args.once {
+        return Ok(exit);
+    }
+    context.say(&format!(
+        "\nWatching. Edit a file in {} and see the plan; Ctrl-C ends.\n\
+         In another terminal every command works on this sandbox, for example:\n  tenantd --config {} plan\n",
+        sandbox.config.tenants_dir.display(),
+        sandbox.config.path.display()
+    ));
+    let terminal = Terminal { paint: context.paint() };
+    daemon::run(&sandbox, &System, &terminal, stop).await.map_err(Failure::new)?;
+    Ok(Exit::Done)
+}
+
+impl Sandbox {
+    async fn start(args: &SandboxArgs) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("tenantd-sandbox-")
+            .tempdir()
+            .map_err(|error| Failure::new(format!("cannot make a temporary directory: {error}")))?;
+        let tenants = tenants_dir(args, dir.path())?;
+        let mut servers = Vec::new();
+        let mut text = format!(
+            "database_url: sqlite://{}\ntenants_dir: {}\npbx_instances:\n",
+            dir.path().join("tenantd.db").display(),
+            tenants.display()
+        );
+        for name in INSTANCES {
+            let server = StandIn::start(StandInOptions {
+                username: format!("tenantd@{name}.pbx.example.com"),
+                password: PASSWORD.into(),
+                grant_delete: true,
+                ..StandInOptions::default()
+            })
+            .await
+            .map_err(|error| Failure::new(format!("cannot start the stand-in PBX {name}: {error}")))?;
+            let fingerprint = server.certificate_fingerprint().unwrap_or_default().to_owned();
+            let secret = dir.path().join(format!("{name}.password"));
+            write_private(&secret, PASSWORD)?;
+            text.push_str(&format!(
+                "  {name}:\n    url: {}\n    username: tenantd@{name}.pbx.example.com\n    password: {{ file: {} }}\n    \
+                 tls: {{ fingerprint: \"{fingerprint}\" }}\n    sessions: 2\n",
+                server.url(),
+                secret.display()
+            ));
+            servers.push(server);
+        }
+        text.push_str(
+            "defaults: { session_timeout: 60, max_users: unlimited }\n\
+             tier: { name: sandbox, max_users_per_tenant: 500, max_pbx_instances: 10 }\n\
+             deletion: { mode: approve, retention_days: 1 }\n",
+        );
+        let path = dir.path().join("tenantd.yaml");
+        write_private(&path, &text)?;
+        let (config, _warnings) = Config::load(&path).map_err(|errors| {
+            Failure::new(errors.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        let database = Database::open(DatabaseOptions {
+            database: config.database.clone(),
+            password: None,
+            access: Access::ReadWrite,
+        })
+        .await
+        .map_err(|error| Failure::of(&error))?;
+        let clients = config
+            .instances
+            .iter()
+            .map(|(key, instance)| {
+                let client =
+                    PbxClient::new(instance, Secret::new(PASSWORD)).map_err(|error| Failure::of(&error))?;
+                Ok((key.clone(), client))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { config, database, clients, _servers: servers, _dir: dir })
+    }
+
+    fn readers(&self) -> BTreeMap<InstanceKey, std::sync::Arc<dyn PbxRead>> {
+        let reader = |client: &PbxClient| std::sync::Arc::new(client.reader()) as std::sync::Arc<dyn PbxRead>;
+        self.clients.iter().map(|(key, client)| (key.clone(), reader(client))).collect()
+    }
+
+    fn writers(&self) -> BTreeMap<InstanceKey, std::sync::Arc<dyn PbxWrite>> {
+        let writer = |client: &PbxClient| std::sync::Arc::new(client.clone()) as std::sync::Arc<dyn PbxWrite>;
+        self.clients.iter().map(|(key, client)| (key.clone(), writer(client))).collect()
+    }
+
+    /// Plans, shows, applies, and shows the tenants.
+    async fn first_pass(&self, context: &Context) -> Result<Exit> {
+        let loaded = context.load(&self.config).await;
+        context.show_problems(&loaded.problems);
+        if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
+            return Err(Failure::new(format!(
+                "the tenants directory {} {reason}",
+                self.config.tenants_dir.display()
+            )));
+        }
+        let failed = |error: crate::store::StoreError| Failure::of(&error);
+        let (readers, writers) = (self.readers(), self.writers());
+        let reader = Reader {
+            config: &self.config,
+            database: &self.database,
+            pbxs: &readers,
+            environment: &System,
+            rotation: Rotation::All,
+        };
+        let look = reconcile::look(&reader, loaded.desired.clone(), Policy::new(&self.config))
+            .await
+            .map_err(failed)?;
+        let plan = look.plan();
+        context.say(&report::preview(&plan, context.paint()));
+        let writer = Writer {
+            database: &self.database,
+            pbxs: &writers,
+            environment: &System,
+            actor: actor("sandbox", loaded.desired.revision.as_deref()),
+            stop: stop_on_signal(),
+        };
+        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        context.say(&report::outcome_text(&outcome, context.paint()));
+        context.say("\n");
+        let now = chrono::Utc::now();
+        let (recorded, instances, last) = self
+            .database
+            .read(move |store| Ok((store.recorded(now)?, store.instances()?, store.last_events()?)))
+            .await
+            .map_err(failed)?;
+        let status = status::build(&self.config, &loaded, &recorded, &instances, &last);
+        context.say(&status::text(context, &status));
+        Ok(if outcome.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
+    }
+}
+
+#[async_trait]
+impl Equip for Sandbox {
+    async fn equip(&self) -> std::result::Result<Equipment, String> {
+        Ok(Equipment {
+            config: self.config.clone(),
+            database: self.database.clone(),
+            readers: self.readers(),
+            writers: self.writers(),
+        })
+    }
+}
+
+/// Shows each pass that has something to show on the terminal.
+struct Terminal {
+    paint: Paint,
+}
+
+impl Witness for Terminal {
+    fn planned(&self, plan: &Plan) {
+        if !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty() {
+            println!("\n{}", report::preview(plan, self.paint));
+        }
+    }
+
+    fn unchanged(&self, _plan: &Plan) {}
+
+    fn applied(&self, _plan: &Plan, outcome: &Outcome) {
+        println!("{}", report::outcome_text(outcome, self.paint));
+    }
+}
+
+/// The directory to watch: as named, the current directory's, or the examples in the sandbox's own directory.
+fn tenants_dir(args: &SandboxArgs, own: &Path) -> Result<PathBuf> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    };
+    if let Some(dir) = &args.tenants {
+        return absolute(dir);
+    }
+    let here = Path::new("tenants.d");
+    if here.is_dir() {
+        return absolute(here);
+    }
+    let dir = own.join("tenants.d");
+    std::fs::create_dir(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    for (name, text) in EXAMPLES {
+        std::fs::write(dir.join(name), text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    }
+    Ok(dir)
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+}

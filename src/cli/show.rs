@@ -1,0 +1,333 @@
+//! `tenantd show KEY`
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use crate::environment::System;
+use crate::model::{DomainState, InstanceView, TenantDocument, TenantKey};
+use crate::observe::Rotation;
+use crate::plan::Policy;
+use crate::reconcile::{self, Look, Reader};
+use crate::report::{FORMAT_VERSION, PlanJson};
+use crate::store::{Access, AuditEntry};
+use crate::yaml::to_yaml;
+
+/// `show --output json`.
+#[derive(Debug, Serialize)]
+struct ShowJson {
+    format_version: u32,
+    key: String,
+    file: Option<TenantDocument>,
+    broken: Vec<String>,
+    recorded: Option<RecordedJson>,
+    pbx: Option<PbxJson>,
+    /// Why the next step does or does not happen.
+    why: Vec<String>,
+    plan: Option<PlanJson>,
+    history: Vec<HistoryJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordedJson {
+    #[serde(flatten)]
+    document: TenantDocument,
+    id: String,
+    domain_id: String,
+    created_at: String,
+    updated_at: String,
+    disabled_at: Option<String>,
+    disable_confirmed_at: Option<String>,
+    removed_at: Option<String>,
+    former_placements: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PbxJson {
+    instance: String,
+    state: String,
+    name: Option<String>,
+    enabled: Option<bool>,
+    description: Option<String>,
+    settings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct HistoryJson {
+    at: String,
+    actor: String,
+    event: String,
+    done: bool,
+    detail: Option<String>,
+}
+
+pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
+    match collect(context, key).await {
+        Ok(shown) => {
+            if context.is_json() {
+                context.json(&shown);
+            } else {
+                context.say(&text(context, &shown));
+            }
+            Ok(Exit::Done)
+        }
+        Err(failure) => {
+            if context.is_json() {
+                context.json(&ShowJson {
+                    format_version: FORMAT_VERSION,
+                    key: key.to_string(),
+                    file: None,
+                    broken: Vec::new(),
+                    recorded: None,
+                    pbx: None,
+                    why: Vec::new(),
+                    plan: None,
+                    history: Vec::new(),
+                    error: Some(failure.message.clone()),
+                });
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
+    let config = context.config_with_secrets()?;
+    let loaded = context.load(&config).await;
+    let database = context.database(&config, Access::ReadOnly).await?;
+    let readers = context.readers(&config)?;
+    let reader = Reader {
+        config: &config,
+        database: &database,
+        pbxs: &readers,
+        environment: &System,
+        rotation: Rotation::None,
+    };
+    let mut look = reconcile::look(&reader, loaded.desired, Policy::new(&config))
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    // This tenant's settings are read now, whoever's turn it is.
+    if let Some(record) = look.recorded.tenants.get(key)
+        && let Some(InstanceView::Seen { domains, settings }) =
+            look.observed.instances.get_mut(&record.instance)
+        && domains.contains_key(&record.domain_id)
+        && let Some(pbx) = readers.get(&record.instance)
+    {
+        let rows = pbx.settings(record.domain_id).await.map_err(|error| Failure::of(&error))?;
+        settings.insert(record.domain_id, rows);
+    }
+    let of_key = key.clone();
+    let history = database
+        .read(move |store| store.audit(Some(&of_key), 20))
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let known = look.desired.tenants.contains_key(key)
+        || look.recorded.tenants.contains_key(key)
+        || look.desired.is_broken(key);
+    if !known && history.is_empty() {
+        return Err(Failure::new(format!(
+            "there is no tenant {key}: no file, no record, and the audit log does not know it"
+        )));
+    }
+    Ok(build(&look, key, &history))
+}
+
+fn build(look: &Look, key: &TenantKey, history: &[AuditEntry]) -> ShowJson {
+    let file = look.desired.tenants.get(key);
+    let record = look.recorded.tenants.get(key);
+    let mut one = look.clone();
+    one.policy.only = [key.clone()].into();
+    let plan = one.plan();
+    let pbx = record.map(|record| {
+        let view = look.observed.instance(&record.instance);
+        let base = |state: String| PbxJson {
+            instance: record.instance.to_string(),
+            state,
+            name: None,
+            enabled: None,
+            description: None,
+            settings: Vec::new(),
+        };
+        match (view, view.domain(record.domain_id)) {
+            (InstanceView::Unknown { reason }, _) => base(format!("unknown: {reason}")),
+            (_, DomainState::Present(domain)) => PbxJson {
+                name: Some(domain.name.clone()),
+                enabled: domain.enabled,
+                description: Some(domain.description.clone()),
+                settings: view
+                    .settings(record.domain_id)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|row| {
+                        let value = if row.name.is_secret() { "(secret)" } else { row.value.as_str() };
+                        let off = if row.enabled { "" } else { " (off)" };
+                        format!("{}: {value}{off}", row.name)
+                    })
+                    .collect(),
+                ..base("present".to_owned())
+            },
+            _ => base("absent".to_owned()),
+        }
+    });
+    let mut why = Vec::new();
+    for step in &plan.steps {
+        why.push(format!("the next pass will {} it: {}", step.action, step.reason));
+    }
+    for held in &plan.held {
+        let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
+        why.push(format!("{} is held: {}{lift}", held.action, held.reason));
+    }
+    for waiting in &plan.waiting {
+        why.push(format!(
+            "{} not before {}: {}",
+            waiting.action,
+            waiting.until.format("%Y-%m-%d %H:%M UTC"),
+            waiting.reason
+        ));
+    }
+    for drifted in &plan.drifted {
+        why.push(format!("`{}` drifted and is only reported (drift: report)", drifted.change.field));
+    }
+    if why.is_empty() {
+        why.push(match record {
+            Some(record) if record.removed_at.is_some() => {
+                "its file is gone and it is disabled; deletion.mode is `never`, so it is kept".to_owned()
+            }
+            Some(_) => "nothing to do: file, record and PBX agree".to_owned(),
+            None if look.desired.is_broken(key) => {
+                "its file is broken and it has no record: nothing is done until it can be read".to_owned()
+            }
+            None => "it was deleted; only its history remains".to_owned(),
+        });
+    }
+    ShowJson {
+        format_version: FORMAT_VERSION,
+        key: key.to_string(),
+        file: file.map(redacted),
+        broken: look
+            .desired
+            .broken
+            .iter()
+            .filter(|broken| broken.key.as_ref() == Some(key))
+            .flat_map(|broken| broken.problems.clone())
+            .collect(),
+        recorded: record.map(|record| RecordedJson {
+            document: hide_secrets(TenantDocument::from(record)),
+            id: record.id.to_string(),
+            domain_id: record.domain_id.to_string(),
+            created_at: record.created_at.to_rfc3339(),
+            updated_at: record.updated_at.to_rfc3339(),
+            disabled_at: record.disabled_at.map(|at| at.to_rfc3339()),
+            disable_confirmed_at: record.disable_confirmed_at.map(|at| at.to_rfc3339()),
+            removed_at: record.removed_at.map(|at| at.to_rfc3339()),
+            former_placements: look
+                .recorded
+                .former
+                .iter()
+                .filter(|former| former.tenant == record.id)
+                .map(|former| {
+                    format!("{} on {} since {}", former.domain, former.instance, former.left_at.to_rfc3339())
+                })
+                .collect(),
+        }),
+        pbx,
+        why,
+        plan: Some(PlanJson::from(&plan)),
+        history: history
+            .iter()
+            .map(|entry| HistoryJson {
+                at: entry.at.to_rfc3339(),
+                actor: entry.actor.clone(),
+                event: entry.event.clone(),
+                done: entry.done,
+                detail: entry.detail.clone(),
+            })
+            .collect(),
+        error: None,
+    }
+}
+
+fn redacted(tenant: &crate::model::Tenant) -> TenantDocument {
+    hide_secrets(TenantDocument::from(tenant))
+}
+
+fn hide_secrets(mut document: TenantDocument) -> TenantDocument {
+    for (name, value) in &mut document.pbx_settings {
+        if crate::model::SettingName::parse(name).is_ok_and(|name| name.is_secret()) {
+            "(secret)".clone_into(value);
+        }
+    }
+    document
+}
+
+fn text(context: &Context, shown: &ShowJson) -> String {
+    let paint = context.paint();
+    let mut text = String::new();
+    let indent = |yaml: &str| {
+        yaml.lines().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "  {line}");
+            text
+        })
+    };
+    let _ = writeln!(text, "{}", paint.strong(&shown.key));
+    let _ = writeln!(text, "\n{}", paint.strong("file"));
+    match (&shown.file, shown.broken.is_empty()) {
+        (Some(file), _) => text.push_str(&indent(&to_yaml(file))),
+        (None, true) => text.push_str("  none\n"),
+        (None, false) => shown.broken.iter().for_each(|problem| {
+            let _ = writeln!(text, "  {}", paint.removed(problem));
+        }),
+    }
+    let _ = writeln!(text, "\n{}", paint.strong("recorded"));
+    match &shown.recorded {
+        None => text.push_str("  nothing\n"),
+        Some(recorded) => {
+            text.push_str(&indent(&to_yaml(&recorded.document)));
+            let _ = writeln!(text, "  # identity {}, domain {}", recorded.id, recorded.domain_id);
+            for (what, at) in [
+                ("disabled", &recorded.disabled_at),
+                ("seen disabled on the PBX", &recorded.disable_confirmed_at),
+                ("its file has been gone", &recorded.removed_at),
+            ] {
+                if let Some(at) = at {
+                    let _ = writeln!(text, "  # {what} since {at}");
+                }
+            }
+            for former in &recorded.former_placements {
+                let _ = writeln!(text, "  # left behind: {former}");
+            }
+        }
+    }
+    let _ = writeln!(text, "\n{}", paint.strong("on the PBX"));
+    match &shown.pbx {
+        None => text.push_str("  nothing of ours\n"),
+        Some(pbx) => {
+            let _ = writeln!(text, "  {} on {}", pbx.state, pbx.instance);
+            if let Some(name) = &pbx.name {
+                let enabled = pbx.enabled.map_or("neither (NULL)".to_owned(), |enabled| enabled.to_string());
+                let _ = writeln!(text, "  domain: {name}\n  enabled: {enabled}");
+                let _ = writeln!(text, "  description: {}", pbx.description.as_deref().unwrap_or(""));
+            }
+            for setting in &pbx.settings {
+                let _ = writeln!(text, "  {setting}");
+            }
+        }
+    }
+    let _ = writeln!(text, "\n{}", paint.strong("next"));
+    for why in &shown.why {
+        let _ = writeln!(text, "  {why}");
+    }
+    if !shown.history.is_empty() {
+        let _ = writeln!(text, "\n{}", paint.strong("history"));
+        for entry in &shown.history {
+            let result = if entry.done { "" } else { " FAILED" };
+            let detail = entry.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
+            let _ = writeln!(text, "  {} {}{result} — {}{detail}", entry.at, entry.event, entry.actor);
+        }
+    }
+    text
+}

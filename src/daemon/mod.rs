@@ -1,0 +1,318 @@
+//! The daemon: a pass at start, when the directory changes, on SIGHUP, and at an interval.
+//!
+//! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
+
+pub mod asked;
+mod service;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::apply::Outcome;
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::fusionpbx::{PbxRead, PbxWrite};
+use crate::model::{Completeness, InstanceKey};
+use crate::observe::Rotation;
+use crate::plan::{Plan, Policy};
+use crate::reconcile::{self, Reader, Writer};
+use crate::report::{self, chain};
+use crate::store::{Database, Lease, StoreError};
+
+/// What the daemon works with; made anew when the configuration is read anew.
+pub struct Equipment {
+    pub config: Config,
+    pub database: Database,
+    pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
+    pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
+}
+
+/// Makes the equipment: at start, on SIGHUP, and after the database was lost.
+#[async_trait::async_trait]
+pub trait Equip: Send + Sync {
+    async fn equip(&self) -> Result<Equipment, String>;
+}
+
+/// After a pass that failed as a whole, the next comes after a tenth of the interval at most.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// Told of each pass, for a program that shows them otherwise than in the log.
+pub trait Witness: Send + Sync {
+    fn planned(&self, plan: &Plan);
+    /// The plan is the last one again, and there is still nothing to do: what is held was told already.
+    fn unchanged(&self, plan: &Plan);
+    fn applied(&self, plan: &Plan, outcome: &Outcome);
+}
+
+/// The journal is the daemon's witness.
+pub struct Log;
+
+impl Witness for Log {
+    fn planned(&self, plan: &Plan) {
+        report::log_plan(plan);
+    }
+
+    fn unchanged(&self, plan: &Plan) {
+        info!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
+    }
+
+    fn applied(&self, plan: &Plan, outcome: &Outcome) {
+        report::log_outcome(plan, outcome);
+    }
+}
+
+/// How often a stand-by asks whether the lease is free.
+const STAND_BY: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to stop. The step in hand is finished then.
+pub async fn run(
+    equip: &dyn Equip,
+    environment: &dyn Environment,
+    witness: &dyn Witness,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let equipment = equip.equip().await?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for SIGHUP: {error}"))?;
+    service::ready();
+    info!(
+        tenants_dir = %equipment.config.tenants_dir.display(),
+        instances = equipment.config.instances.len(),
+        database = %equipment.config.database,
+        "tenantd {} runs", env!("CARGO_PKG_VERSION")
+    );
+    let watch = watch::Watch::new(&equipment.config.tenants_dir);
+    let mut daemon = Daemon {
+        equip,
+        environment,
+        witness,
+        stop,
+        equipment,
+        hangup,
+        watch,
+        lease: None,
+        requests: asked::Requests::default(),
+        told: Told::default(),
+    };
+    tokio::select! {
+        // Fed as long as the runtime turns; it never ends by itself.
+        () = service::feed_watchdog() => {}
+        () = daemon.turn() => {}
+    }
+    service::stopping();
+    if let Some(lease) = daemon.lease.take() {
+        lease.release().await;
+    }
+    info!("tenantd stops");
+    Ok(())
+}
+
+struct Daemon<'a> {
+    equip: &'a dyn Equip,
+    environment: &'a dyn Environment,
+    witness: &'a dyn Witness,
+    stop: CancellationToken,
+    equipment: Equipment,
+    hangup: tokio::signal::unix::Signal,
+    watch: watch::Watch,
+    lease: Option<Lease>,
+    requests: asked::Requests,
+    told: Told,
+}
+
+/// What was told already, so that a pass that finds nothing new does not tell it again.
+#[derive(Debug, Default)]
+struct Told {
+    /// The directory whose problems were told.
+    digest: Option<String>,
+    /// The plan whose holds were told.
+    plan: Option<String>,
+}
+
+impl Daemon<'_> {
+    async fn turn(&mut self) {
+        while !self.stop.is_cancelled() {
+            if !self.take_lease().await {
+                return;
+            }
+            let asked = self.requests.waiting(&self.equipment.database).await;
+            let passed = self.pass().await;
+            if let Some(asked) = asked {
+                let answer = match &passed {
+                    Ok((plan, outcome)) => Ok((plan, outcome)),
+                    Err(error) => Err(chain(error)),
+                };
+                let database = self.equipment.database.clone();
+                self.requests.answer(&database, self.environment, asked, answer).await;
+            }
+            let mut wait = next_wait(self.equipment.config.daemon.interval);
+            match passed {
+                Ok(_) => {}
+                Err(StoreError::LeaseLost) => {
+                    self.lease = None;
+                    continue;
+                }
+                Err(error) => {
+                    error!(error = %chain(&error), "the pass came to nothing");
+                    wait = wait.min(RETRY);
+                    // A connection that broke is not mended by using it again.
+                    self.equip_again().await;
+                }
+            }
+            if self.stop.is_cancelled() || !self.wait(wait).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the lease if another tenantd has it. False when asked to stop meanwhile.
+    async fn take_lease(&mut self) -> bool {
+        if self.lease.as_ref().is_some_and(Lease::is_live) {
+            return true;
+        }
+        self.lease = None;
+        let mut told = false;
+        loop {
+            match self.equipment.database.lease(&holder()).await {
+                Ok(Ok(lease)) => {
+                    if told {
+                        info!("took over the writer's lease");
+                    }
+                    self.lease = Some(lease);
+                    return true;
+                }
+                Ok(Err(by)) if !told => {
+                    info!(holder = %by, "standing by: {by} holds the writer's lease");
+                    service::status(&format!("standing by for {by}"));
+                    told = true;
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    error!(error = %chain(&error), "cannot ask for the writer's lease");
+                    self.equip_again().await;
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(STAND_BY) => {}
+            }
+        }
+    }
+
+    /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
+    async fn equip_again(&mut self) {
+        match self.equip.equip().await {
+            Ok(fresh) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.release().await;
+                }
+                if fresh.config.tenants_dir != self.equipment.config.tenants_dir {
+                    self.watch = watch::Watch::new(&fresh.config.tenants_dir);
+                }
+                self.equipment = fresh;
+            }
+            Err(error) => error!(error, "cannot set up again; what was there stays in use"),
+        }
+    }
+
+    /// Waits for whatever brings the next pass. False when asked to stop.
+    async fn wait(&mut self, interval: Duration) -> bool {
+        self.watch.renew();
+        let config = self.equipment.config.daemon.clone();
+        let database = self.equipment.database.clone();
+        tokio::select! {
+            () = self.stop.cancelled() => return false,
+            () = tokio::time::sleep(interval) => {}
+            () = self.watch.changed(config.quiet, config.quiet_max) => info!("the tenants directory changed"),
+            () = self.requests.asked(&database) => info!("a pass was asked for"),
+            _ = self.hangup.recv() => {
+                info!("SIGHUP: reading the configuration again");
+                self.equip_again().await;
+            }
+        }
+        true
+    }
+
+    async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
+        let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
+        let database = lease.database();
+        pass(&self.equipment, &database, self.environment, self.witness, &self.stop, &mut self.told).await
+    }
+}
+
+/// Who holds a lease, for whoever waits for it.
+pub fn holder() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("tenantd on {machine}, process {}", std::process::id())
+}
+
+/// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.
+fn next_wait(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(0.9..=1.1))
+}
+
+async fn pass(
+    equipment: &Equipment,
+    database: &Database,
+    environment: &dyn Environment,
+    witness: &dyn Witness,
+    stop: &CancellationToken,
+    told: &mut Told,
+) -> Result<(Plan, Outcome), StoreError> {
+    let Equipment { config, database: _, readers, writers } = equipment;
+    let loaded = crate::cli::read_directory(config).await;
+    // A problem is told once, when the directory changed, and not in every pass.
+    if told.digest.as_ref() != Some(&loaded.desired.digest) {
+        for problem in &loaded.problems {
+            if problem.is_error() {
+                error!("{problem}");
+            } else {
+                warn!("{problem}");
+            }
+        }
+        told.digest = Some(loaded.desired.digest.clone());
+    }
+    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
+        warn!(reason, "the tenants directory {reason}: nothing is changed until it can be read");
+        service::status(&format!("the tenants directory {reason}"));
+    }
+    let reader = Reader {
+        config,
+        database,
+        pbxs: readers,
+        environment,
+        rotation: Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle },
+    };
+    let actor = match &loaded.desired.revision {
+        Some(revision) => format!("daemon (commit {})", &revision[..revision.len().min(12)]),
+        None => "daemon".to_owned(),
+    };
+    let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
+    let plan = look.plan();
+    if plan.steps.is_empty() && told.plan.as_ref() == Some(&plan.id) {
+        witness.unchanged(&plan);
+    } else {
+        witness.planned(&plan);
+    }
+    told.plan = Some(plan.id.clone());
+    let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
+    let outcome = reconcile::act(&writer, config, &look, &plan).await?;
+    if !plan.steps.is_empty() {
+        witness.applied(&plan, &outcome);
+    }
+    service::status(&format!(
+        "{} tenants; last plan {}: {} done, {} failed, {} held",
+        look.desired.tenants.len(),
+        plan.id,
+        outcome.done(),
+        outcome.failed(),
+        plan.held.len()
+    ));
+    Ok((plan, outcome))
+}

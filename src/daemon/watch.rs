@@ -1,0 +1,177 @@
+//! What wakes the daemon: changes of the tenants directory, as hints. Every pass reads everything anyway.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{Config, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+/// How often a directory is looked at that sends no events.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A watcher of the tenants directory and of what leads to it.
+pub struct Watch {
+    dir: PathBuf,
+    hints: mpsc::Receiver<()>,
+    sender: mpsc::Sender<()>,
+    watcher: Option<Box<dyn Watcher + Send>>,
+    /// The real path that was watched last; another one means that the directory was replaced.
+    watched: Option<PathBuf>,
+    polling: bool,
+}
+
+impl Watch {
+    pub fn new(dir: &Path) -> Self {
+        // One hint that waits is as good as many.
+        let (sender, hints) = mpsc::channel(1);
+        let mut watch =
+            Self { dir: dir.to_owned(), hints, sender, watcher: None, watched: None, polling: false };
+        watch.renew();
+        watch
+    }
+
+    /// Watches anew if the directory is another one than before, or none was watched.
+    pub fn renew(&mut self) {
+        let real = self.dir.canonicalize().ok();
+        if self.watcher.is_some() && real == self.watched {
+            return;
+        }
+        self.watched = real;
+        self.watcher = self.start();
+    }
+
+    fn start(&mut self) -> Option<Box<dyn Watcher + Send>> {
+        if !self.polling && self.sends_no_events() {
+            info!(
+                dir = %self.dir.display(),
+                interval_s = POLL_INTERVAL.as_secs(),
+                "the tenants directory is on a file system that sends no events: it is polled"
+            );
+            self.polling = true;
+        }
+        if !self.polling {
+            let sender = self.sender.clone();
+            let places: Vec<PathBuf> =
+                [Some(self.dir.clone()), self.watched.clone()].into_iter().flatten().collect();
+            let made =
+                RecommendedWatcher::new(move |event| hint(&sender, &event, &places), Config::default());
+            match made.and_then(|mut watcher| self.watch_all(&mut watcher).map(|()| watcher)) {
+                Ok(watcher) => return Some(Box::new(watcher)),
+                Err(error) => {
+                    warn!(
+                        dir = %self.dir.display(),
+                        %error,
+                        "the tenants directory cannot be watched, so it is polled; if a limit was reached, raise \
+                         fs.inotify.max_user_watches"
+                    );
+                    self.polling = true;
+                }
+            }
+        }
+        let sender = self.sender.clone();
+        let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);
+        let made = PollWatcher::new(move |event| hint(&sender, &event, &[]), config);
+        match made
+            .and_then(|mut watcher| watcher.watch(&self.dir, RecursiveMode::NonRecursive).map(|()| watcher))
+        {
+            Ok(watcher) => Some(Box::new(watcher)),
+            // Not there at all: the interval brings the next look.
+            Err(_) => None,
+        }
+    }
+
+    /// The directory itself, its parent (it may be replaced), and what a symbolic link leads to.
+    fn watch_all(&self, watcher: &mut RecommendedWatcher) -> notify::Result<()> {
+        watcher.watch(&self.dir, RecursiveMode::NonRecursive)?;
+        if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // Seeing it replaced at once is a comfort; the interval sees it too.
+            let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
+        }
+        if let Some(real) = self.watched.as_ref().filter(|real| **real != self.dir) {
+            let _ = watcher.watch(real, RecursiveMode::NonRecursive);
+            if let Some(parent) = real.parent() {
+                let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
+            }
+        }
+        Ok(())
+    }
+
+    /// Network and FUSE file systems do not tell of changes that others make.
+    fn sends_no_events(&self) -> bool {
+        // Magic numbers of statfs(2): NFS, SMB2, CIFS, FUSE, 9P, Ceph.
+        const SILENT: [i64; 6] = [0x6969, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400];
+        rustix::fs::statfs(&self.dir).is_ok_and(|stat| SILENT.contains(&(stat.f_type & 0xffff_ffff)))
+    }
+
+    /// Waits for a change, then until the directory was quiet for `quiet`, but no longer than `most` in all.
+    ///
+    /// The bound is measured from the first event: a directory that never rests is looked at all the same.
+    pub async fn changed(&mut self, quiet: Duration, most: Duration) {
+        if self.hints.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        let latest = Instant::now() + most;
+        loop {
+            let until = (Instant::now() + quiet).min(latest);
+            tokio::select! {
+                hint = self.hints.recv() => {
+                    if hint.is_none() || Instant::now() >= latest {
+                        return;
+                    }
+                }
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+}
+
+/// Passes on what concerns the directory or something in it; no places means that everything does.
+fn hint(sender: &mpsc::Sender<()>, event: &notify::Result<Event>, places: &[PathBuf]) {
+    // Reading the directory is no change of it, and its parent has other children. An overflow or an error may hide
+    // a change.
+    let matters = event.as_ref().map_or(true, |event| {
+        let here = |path: &PathBuf| places.iter().any(|place| path.starts_with(place));
+        !event.kind.is_access()
+            && (places.is_empty() || event.paths.is_empty() || event.paths.iter().any(here))
+    });
+    if matters {
+        let _ = sender.try_send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quiet_watch() -> Watch {
+        let (sender, hints) = mpsc::channel(1);
+        Watch { dir: PathBuf::new(), hints, sender, watcher: None, watched: None, polling: true }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restless_directory_is_not_waited_for_longer_than_the_bound() {
+        let mut watch = quiet_watch();
+        let sender = watch.sender.clone();
+        tokio::spawn(async move {
+            loop {
+                let _ = sender.try_send(());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let start = Instant::now();
+        watch.changed(Duration::from_millis(500), Duration::from_secs(10)).await;
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_change_is_believed_after_the_quiet_time() {
+        let mut watch = quiet_watch();
+        watch.sender.try_send(()).unwrap();
+        let start = Instant::now();
+        watch.changed(Duration::from_millis(500), Duration::from_secs(10)).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(500));
+    }
+}

@@ -1,0 +1,296 @@
+//! What programs read. Every document has `format_version`; a field is only ever added within a version.
+
+use serde::Serialize;
+
+use super::chain;
+use crate::apply::{Outcome, StepResult, redact};
+use crate::plan::{Action, Counts, FieldChange, Plan};
+use crate::yaml::Problem;
+
+/// The version of the documents below.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// `plan --output json`.
+#[derive(Debug, Serialize)]
+pub struct PlanJson {
+    pub format_version: u32,
+    pub plan_id: Option<String>,
+    /// What `tenantd approve` takes to lift the holds on this plan's removals.
+    pub removals_id: Option<String>,
+    pub steps: Vec<StepJson>,
+    pub held: Vec<HeldJson>,
+    pub waiting: Vec<WaitingJson>,
+    pub drifted: Vec<DriftedJson>,
+    pub warnings: Vec<String>,
+    pub summary: SummaryJson,
+    /// Why there is no plan, where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StepJson {
+    pub tenant: String,
+    pub instance: String,
+    pub action: Action,
+    pub reason: String,
+    pub changes: Vec<ChangeJson>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ChangeJson {
+    pub field: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct HeldJson {
+    pub tenant: String,
+    pub instance: String,
+    pub action: Action,
+    pub reason: String,
+    /// The command that lifts the hold, where one does.
+    pub lift: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct WaitingJson {
+    pub tenant: String,
+    pub instance: String,
+    pub action: Action,
+    /// RFC 3339.
+    pub until: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DriftedJson {
+    pub tenant: String,
+    pub instance: String,
+    #[serde(flatten)]
+    pub change: ChangeJson,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct SummaryJson {
+    pub steps: usize,
+    pub held: usize,
+    pub waiting: usize,
+    pub create: usize,
+    pub adopt: usize,
+    pub rename: usize,
+    #[serde(rename = "move")]
+    pub moved: usize,
+    pub update: usize,
+    pub enable: usize,
+    pub disable: usize,
+    pub delete: usize,
+    pub forget: usize,
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl From<&FieldChange> for ChangeJson {
+    fn from(change: &FieldChange) -> Self {
+        let FieldChange { field, before, after } = change;
+        let shown = |value: &Option<String>| value.clone().map(|value| redact(field, value));
+        Self { field: field.to_string(), before: shown(before), after: shown(after) }
+    }
+}
+
+impl From<&Plan> for PlanJson {
+    fn from(plan: &Plan) -> Self {
+        let Plan {
+            id,
+            removals_id,
+            steps,
+            held,
+            waiting,
+            drifted,
+            warnings,
+            previews: _,
+            counts,
+            settled: _,
+        } = plan;
+        Self {
+            format_version: FORMAT_VERSION,
+            plan_id: Some(id.clone()),
+            removals_id: removals_id.clone(),
+            steps: steps
+                .iter()
+                .map(|step| StepJson {
+                    tenant: step.tenant.to_string(),
+                    instance: step.instance.to_string(),
+                    action: step.action,
+                    reason: step.reason.clone(),
+                    changes: step.changes.iter().map(Into::into).collect(),
+                })
+                .collect(),
+            held: held
+                .iter()
+                .map(|held| HeldJson {
+                    tenant: held.tenant.to_string(),
+                    instance: held.instance.to_string(),
+                    action: held.action,
+                    reason: held.reason.clone(),
+                    lift: held.lift.clone(),
+                })
+                .collect(),
+            waiting: waiting
+                .iter()
+                .map(|waiting| WaitingJson {
+                    tenant: waiting.tenant.to_string(),
+                    instance: waiting.instance.to_string(),
+                    action: waiting.action,
+                    until: waiting.until.to_rfc3339(),
+                    reason: waiting.reason.clone(),
+                })
+                .collect(),
+            drifted: drifted
+                .iter()
+                .map(|drifted| DriftedJson {
+                    tenant: drifted.tenant.to_string(),
+                    instance: drifted.instance.to_string(),
+                    change: (&drifted.change).into(),
+                })
+                .collect(),
+            warnings: warnings.clone(),
+            summary: SummaryJson {
+                steps: steps.len(),
+                held: held.len(),
+                waiting: waiting.len(),
+                create: plan.count(Action::Create),
+                adopt: plan.count(Action::Adopt),
+                rename: plan.count(Action::Rename),
+                moved: plan.count(Action::Move),
+                update: plan.count(Action::Update),
+                enable: plan.count(Action::Enable),
+                disable: plan.count(Action::Disable),
+                delete: plan.count(Action::Delete),
+                forget: plan.count(Action::Forget),
+                counts: *counts,
+            },
+            error: None,
+        }
+    }
+}
+
+impl PlanJson {
+    /// The document of a plan that could not be made.
+    pub fn failed(error: String) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            plan_id: None,
+            removals_id: None,
+            steps: Vec::new(),
+            held: Vec::new(),
+            waiting: Vec::new(),
+            drifted: Vec::new(),
+            warnings: Vec::new(),
+            summary: SummaryJson::default(),
+            error: Some(error),
+        }
+    }
+}
+
+/// `apply --output json`: the plan, and what became of each of its steps.
+#[derive(Debug, Serialize)]
+pub struct OutcomeJson {
+    #[serde(flatten)]
+    pub plan: PlanJson,
+    pub results: Vec<ResultJson>,
+    pub done: usize,
+    pub failed: usize,
+    pub skipped: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ResultJson {
+    pub tenant: String,
+    pub instance: String,
+    pub action: Action,
+    /// `done`, `failed` or `skipped`.
+    pub result: &'static str,
+    pub detail: Option<String>,
+}
+
+impl OutcomeJson {
+    pub fn new(plan: PlanJson, outcome: &Outcome) -> Self {
+        Self {
+            plan,
+            results: outcome
+                .steps
+                .iter()
+                .map(|step| {
+                    let (result, detail) = match &step.result {
+                        StepResult::Done => ("done", None),
+                        StepResult::Failed(error) => ("failed", Some(chain(error))),
+                        StepResult::Skipped(why) => ("skipped", Some(why.clone())),
+                    };
+                    ResultJson {
+                        tenant: step.tenant.to_string(),
+                        instance: step.instance.to_string(),
+                        action: step.action,
+                        result,
+                        detail,
+                    }
+                })
+                .collect(),
+            done: outcome.done(),
+            failed: outcome.failed(),
+            skipped: outcome.skipped(),
+        }
+    }
+}
+
+/// `validate --output json`.
+#[derive(Debug, Serialize)]
+pub struct ProblemsJson<'a> {
+    pub format_version: u32,
+    pub valid: bool,
+    pub tenants: usize,
+    pub problems: &'a [Problem],
+}
+
+/// `status --output json`.
+#[derive(Debug, Default, Serialize)]
+pub struct StatusJson {
+    pub format_version: u32,
+    pub tenants: Vec<TenantStatusJson>,
+    pub instances: Vec<InstanceStatusJson>,
+    pub ignored_files: Vec<IgnoredJson>,
+    pub suspensions: Vec<String>,
+    pub open_intents: usize,
+    /// Why there is no status, where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TenantStatusJson {
+    pub key: String,
+    pub name: String,
+    pub domain: String,
+    pub domain_unicode: Option<String>,
+    pub instance: String,
+    /// `enabled`, `disabled`, `removed` (disabled because its file is gone), `new` (no record yet), `unfinished`,
+    /// `broken file`.
+    pub state: String,
+    pub last_change: Option<String>,
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct InstanceStatusJson {
+    pub key: String,
+    pub url: String,
+    pub last_seen: Option<String>,
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct IgnoredJson {
+    pub file: String,
+    pub reason: &'static str,
+}

@@ -1,0 +1,112 @@
+//! The plan and its outcome in the log: one event for each step, a sentence and fields.
+
+use tracing::{error, info, warn};
+
+use super::text::Paint;
+use super::{chain, preview};
+use crate::apply::{Outcome, StepResult};
+use crate::plan::Plan;
+
+/// Logs the preview of a plan, before anything of it is done.
+pub fn plan(plan: &Plan) {
+    for step in &plan.steps {
+        let changes: Vec<String> = step.changes.iter().map(preview::change_text).collect();
+        info!(
+            plan = %plan.id,
+            tenant = %step.tenant,
+            instance = %step.instance,
+            action = %step.action,
+            reason = %step.reason,
+            "planned: {} {} on {}, because {}: {}",
+            step.action,
+            step.tenant,
+            step.instance,
+            step.reason,
+            changes.join("; ")
+        );
+    }
+    for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
+        if let Some(step) = steps.first() {
+            let diff = preview::tenant_diff(&step.tenant, plan, Paint(false));
+            for line in diff.lines() {
+                info!(plan = %plan.id, tenant = %step.tenant, "preview: {line}");
+            }
+        }
+    }
+    for held in &plan.held {
+        warn!(
+            plan = %plan.id,
+            tenant = %held.tenant,
+            instance = %held.instance,
+            action = %held.action,
+            reason = %held.reason,
+            lift = held.lift.as_deref(),
+            "held: {} {} on {}: {}",
+            held.action,
+            held.tenant,
+            held.instance,
+            held.reason
+        );
+    }
+    for drifted in &plan.drifted {
+        warn!(
+            tenant = %drifted.tenant,
+            instance = %drifted.instance,
+            field = %drifted.change.field,
+            "drifted and left alone: {} on {}: {}",
+            drifted.tenant,
+            drifted.instance,
+            preview::change_text(&drifted.change)
+        );
+    }
+    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
+        warn!(plan = %plan.id, "{warning}");
+    }
+    info!(
+        plan = %plan.id,
+        steps = plan.steps.len(),
+        held = plan.held.len(),
+        waiting = plan.waiting.len(),
+        unchanged = plan.counts.unchanged,
+        foreign_domains = plan.counts.foreign_domains,
+        "plan {}: {} steps, {} held, {} waiting, {} tenants unchanged",
+        plan.id,
+        plan.steps.len(),
+        plan.held.len(),
+        plan.waiting.len(),
+        plan.counts.unchanged
+    );
+}
+
+/// Logs what became of each step; a failure is logged here and nowhere else.
+pub fn outcome(plan: &Plan, outcome: &Outcome) {
+    for step in &outcome.steps {
+        match &step.result {
+            StepResult::Done => info!(
+                plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,
+                "done: {} {} on {}", step.action, step.tenant, step.instance
+            ),
+            StepResult::Failed(failure) => error!(
+                plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,
+                error = %chain(failure),
+                "failed: {} {} on {}", step.action, step.tenant, step.instance
+            ),
+            StepResult::Skipped(why) => warn!(
+                plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,
+                reason = %why,
+                "skipped: {} {} on {}: {why}", step.action, step.tenant, step.instance
+            ),
+        }
+    }
+    info!(
+        plan = %plan.id,
+        done = outcome.done(),
+        failed = outcome.failed(),
+        skipped = outcome.skipped(),
+        "applied {}: {} done, {} failed, {} skipped",
+        plan.id,
+        outcome.done(),
+        outcome.failed(),
+        outcome.skipped()
+    );
+}

@@ -1,0 +1,180 @@
+//! The plan as a person reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
+//! count.
+
+use std::fmt::Write as _;
+
+use similar::TextDiff;
+
+use super::text::Paint;
+use crate::model::{SettingName, TenantDocument, TenantKey};
+use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
+use crate::yaml::to_yaml;
+
+/// The whole plan.
+pub fn plan(plan: &Plan, paint: Paint) -> String {
+    let mut text = String::new();
+    for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
+        for step in steps {
+            let _ = writeln!(text, "{}", heading(step, paint));
+        }
+        if let Some(first) = steps.first() {
+            text.push_str(&tenant_diff(&first.tenant, plan, paint));
+        }
+        text.push('\n');
+    }
+    for held in plan.held.chunk_by(|a, b| (a.action, &a.reason, &a.lift) == (b.action, &b.reason, &b.lift)) {
+        if let Some(first) = held.first() {
+            let _ = writeln!(
+                text,
+                "{} {} {} — {}",
+                paint.warning("held"),
+                first.action,
+                paint.strong(&tenants_of(held)),
+                first.reason
+            );
+            if let Some(lift) = &first.lift {
+                let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
+            }
+        }
+    }
+    for drifted in &plan.drifted {
+        let _ = writeln!(
+            text,
+            "{} {} on {}: {} (drift: report)",
+            paint.warning("drift"),
+            drifted.tenant,
+            drifted.instance,
+            change_text(&drifted.change)
+        );
+    }
+    for waiting in &plan.waiting {
+        let _ = writeln!(
+            text,
+            "{} {} on {}: {} not before {} — {}",
+            paint.dim("waiting"),
+            waiting.tenant,
+            waiting.instance,
+            waiting.action,
+            waiting.until.format("%Y-%m-%d %H:%M UTC"),
+            waiting.reason
+        );
+    }
+    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
+        let _ = writeln!(text, "{} {warning}", paint.warning("warning:"));
+    }
+    let _ = writeln!(text, "{}", closing(plan, paint));
+    text
+}
+
+/// `acme on hq, globex on hq`
+fn tenants_of(held: &[Held]) -> String {
+    held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
+}
+
+fn heading(step: &Step, paint: Paint) -> String {
+    format!(
+        "{} {} on {} — {}",
+        paint.action(step.action),
+        paint.strong(step.tenant.as_str()),
+        step.instance,
+        step.reason
+    )
+}
+
+/// One field's change as a short phrase: `max_users: 50 → 60`.
+pub(super) fn change_text(change: &FieldChange) -> String {
+    let shown = |value: &Option<String>| match value {
+        None => "nothing".to_owned(),
+        Some(value) => crate::apply::redact(&change.field, value.clone()),
+    };
+    format!("{}: {} → {}", change.field, shown(&change.before), shown(&change.after))
+}
+
+/// The unified diff of one tenant's definition.
+pub fn tenant_diff(key: &TenantKey, plan: &Plan, paint: Paint) -> String {
+    let Some(Preview { before, after }) = plan.previews.get(key) else { return String::new() };
+    let (before, after) = without_secrets(before.as_ref(), after.as_ref());
+    let text = |document: Option<&TenantDocument>| document.map(to_yaml).unwrap_or_default();
+    let (old, new) = (text(before.as_ref()), text(after.as_ref()));
+    if old == new {
+        return fields_only(key, plan);
+    }
+    let diff = TextDiff::from_lines(&old, &new);
+    let name = |there: bool| if there { format!("{key}.yaml") } else { "/dev/null".to_owned() };
+    let unified = diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&name(before.is_some()), &name(after.is_some()))
+        .to_string();
+    let mut out = String::new();
+    for line in unified.lines() {
+        let painted = match line.as_bytes().first() {
+            Some(b'+') => paint.added(line),
+            Some(b'-') => paint.removed(line),
+            Some(b'@') => paint.dim(line),
+            _ => line.to_owned(),
+        };
+        let _ = writeln!(out, "  {painted}");
+    }
+    out
+}
+
+/// Changes that do not stand in the definition: another key, the login lock, a domain that is made again.
+fn fields_only(key: &TenantKey, plan: &Plan) -> String {
+    let mut out = String::new();
+    for change in plan.steps.iter().filter(|step| step.tenant == *key).flat_map(|step| &step.changes) {
+        let _ = writeln!(out, "  {}", change_text(change));
+    }
+    out
+}
+
+/// Settings that are secrets by their name show only whether they change.
+fn without_secrets(
+    before: Option<&TenantDocument>,
+    after: Option<&TenantDocument>,
+) -> (Option<TenantDocument>, Option<TenantDocument>) {
+    let (mut before, mut after) = (before.cloned(), after.cloned());
+    let names: std::collections::BTreeSet<String> = [&before, &after]
+        .into_iter()
+        .flatten()
+        .flat_map(|document| document.pbx_settings.keys().cloned())
+        .filter(|name| SettingName::parse(name).is_ok_and(|name| name.is_secret()))
+        .collect();
+    for name in names {
+        let value = |document: &Option<TenantDocument>| {
+            document.as_ref().and_then(|document| document.pbx_settings.get(&name).cloned())
+        };
+        let same = value(&before) == value(&after);
+        for (document, word) in [(&mut before, "(secret)"), (&mut after, "(another secret)")] {
+            if let Some(shown) = document.as_mut().and_then(|document| document.pbx_settings.get_mut(&name)) {
+                *shown = if same { "(secret)" } else { word }.to_owned();
+            }
+        }
+    }
+    (before, after)
+}
+
+/// `Plan p-…: 1 to create, 2 to update; 1 held; 12 unchanged; 3 domains are not ours.`
+fn closing(plan: &Plan, paint: Paint) -> String {
+    let counted: Vec<String> = Action::ALL
+        .into_iter()
+        .filter_map(|action| {
+            let count = plan.count(action);
+            (count > 0).then(|| format!("{count} to {action}"))
+        })
+        .collect();
+    let mut parts = vec![if counted.is_empty() { "nothing to do".to_owned() } else { counted.join(", ") }];
+    let mut also = |count: usize, what: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    };
+    also(plan.held.len(), "held");
+    also(plan.drifted.len(), "drifted");
+    also(plan.waiting.len(), "waiting");
+    also(plan.counts.unchanged, "unchanged");
+    also(plan.counts.foreign_domains, "domains not ours");
+    also(plan.counts.broken_files, "broken files");
+    also(plan.counts.unknown_instances, "unknown instances");
+    format!("{} {}.", paint.strong(&format!("Plan {}:", plan.id)), parts.join("; "))
+}

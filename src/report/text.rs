@@ -1,0 +1,105 @@
+//! Colours, tables and outcomes for people.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Color, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::chain;
+use super::json::StatusJson;
+use crate::apply::{Outcome, StepResult};
+use crate::plan::Action;
+
+/// Whether text is painted. A terminal gets colours, a file and the journal do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    fn with(self, style: Style, text: &str) -> String {
+        if self.0 { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn colour(self, colour: AnsiColor, text: &str) -> String {
+        self.with(Style::new().fg_color(Some(Color::Ansi(colour))), text)
+    }
+
+    pub fn strong(self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.with(Style::new().dimmed(), text)
+    }
+
+    pub fn added(self, text: &str) -> String {
+        self.colour(AnsiColor::Green, text)
+    }
+
+    pub fn removed(self, text: &str) -> String {
+        self.colour(AnsiColor::Red, text)
+    }
+
+    pub fn warning(self, text: &str) -> String {
+        self.colour(AnsiColor::Yellow, text)
+    }
+
+    pub fn action(self, action: Action) -> String {
+        match action {
+            Action::Create | Action::Adopt | Action::Enable => self.added(action.as_str()),
+            Action::Update | Action::Rename | Action::Move => self.warning(action.as_str()),
+            Action::Disable | Action::Delete | Action::Forget => self.removed(action.as_str()),
+        }
+    }
+}
+
+/// What became of a plan's steps, one line each where it was not simply done, and a closing count.
+pub fn outcome(outcome: &Outcome, paint: Paint) -> String {
+    let mut text = String::new();
+    for step in &outcome.steps {
+        let what = format!("{} {} on {}", step.action, step.tenant, step.instance);
+        let _ = match &step.result {
+            StepResult::Done => writeln!(text, "{} {what}", paint.added("done")),
+            StepResult::Failed(error) => {
+                writeln!(text, "{} {what}: {}", paint.removed("failed"), chain(error))
+            }
+            StepResult::Skipped(why) => writeln!(text, "{} {what}: {why}", paint.warning("skipped")),
+        };
+    }
+    let _ = writeln!(
+        text,
+        "{} {} done, {} failed, {} skipped.",
+        paint.strong("Applied:"),
+        outcome.done(),
+        outcome.failed(),
+        outcome.skipped()
+    );
+    text
+}
+
+/// A table without lines between rows, as wide as the terminal allows.
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    table
+}
+
+/// The tenants, one line each.
+pub fn status_table(status: &StatusJson) -> String {
+    let mut table = table(["KEY", "NAME", "DOMAIN", "INSTANCE", "STATE", "LAST CHANGE", "PROBLEM"]);
+    for tenant in &status.tenants {
+        table.add_row([
+            tenant.key.clone(),
+            tenant.name.clone(),
+            match &tenant.domain_unicode {
+                Some(unicode) => format!("{} ({unicode})", tenant.domain),
+                None => tenant.domain.clone(),
+            },
+            tenant.instance.clone(),
+            tenant.state.clone(),
+            tenant.last_change.clone().unwrap_or_default(),
+            tenant.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,10 @@
+//! The stand-in FusionPBX does what was measured on a real one. Every test name is a fact.
+
+mod browser;
+mod disabling;
+mod faults;
+mod reading;
+mod session;
+mod settings;
+mod state;
+mod writing;
