@@ -18,7 +18,7 @@ pub fn check(scene: &Scene, plan: &Plan) {
         assert!(plan.is_empty(), "an unreadable directory leads to steps: {}", context());
     }
     assert!(plan.steps.is_sorted_by_key(|step| &step.tenant), "{}", context());
-    assert!(plan.held.is_sorted_by_key(|held| &held.tenant), "{}", context());
+    assert!(plan.held.is_sorted_by_key(|held| (&held.reason, held.action, &held.tenant)), "{}", context());
     for step in &plan.steps {
         only_ours(scene, step);
         nothing_on_the_unknown(scene, step);
