@@ -56,7 +56,7 @@ fn one_open_cidr_entry_breaks_the_lock() {
     let row = |id, enabled| PbxSetting {
         id,
         name: SettingName::cidr(),
-        value: "10.0.0.0/8".into(),
+        value: if id == lock { NOBODY.into() } else { "10.0.0.0/8".into() },
         order: Some(10),
         enabled,
         description: String::new(),
@@ -65,6 +65,9 @@ fn one_open_cidr_entry_breaks_the_lock() {
     assert!(lock_is_in_force(&[row(lock, true), row(other, false)], lock));
     assert!(!lock_is_in_force(&[row(lock, true), row(other, true)], lock));
     assert!(!lock_is_in_force(&[row(lock, false)], lock));
+    assert!(!lock_is_in_force(&[row(other, true)], lock));
+    let widened = PbxSetting { value: "0.0.0.0/0".into(), ..row(lock, true) };
+    assert!(!lock_is_in_force(&[widened], lock), "somebody let everybody in through our own entry");
 }
 
 #[test]
