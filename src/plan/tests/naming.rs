@@ -273,3 +273,34 @@ fn an_unknown_instance_makes_nobody() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(why(&plan, "acme", Action::Create).contains("it does not answer"));
 }
+
+/// `acme` becomes `umbrella` with a new domain, and a new tenant takes its old domain: the data stays with the file
+/// that says so.
+#[test]
+fn previously_comes_before_a_domain_that_stayed_the_same() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    let id = scene.pbx("acme").id;
+    scene.git_mv("acme", "umbrella");
+    rename(&mut scene, "umbrella", "umbrella.example.com");
+    scene.edit("umbrella", |tenant| tenant.previously = Some(key("acme")));
+    let mut next = testing::wanted("another");
+    next.domain = domain("acme.example.com");
+    scene.want(next);
+    let plan = scene.pass();
+    assert_eq!(steps(&plan), "rename umbrella, rename umbrella");
+    assert_eq!(held(&plan), "create another");
+    assert_eq!(scene.record("umbrella").domain_id, id);
+    assert_eq!(steps(&scene.converge()), "create another");
+}
+
+#[test]
+fn one_record_is_taken_over_once() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.git_mv("acme", "umbrella");
+    for of in ["umbrella", "another"] {
+        let mut tenant = testing::wanted(of);
+        tenant.previously = Some(key("acme"));
+        scene.want(tenant);
+    }
+    assert_eq!(steps(&scene.converge()), "rename another, rename another, create umbrella");
+}
