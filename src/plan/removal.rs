@@ -1,5 +1,7 @@
 //! A record without a file: disable now, delete much later and only when everything allows it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{reference, seen};
@@ -210,21 +212,41 @@ fn delete(
 }
 
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
-pub(super) fn former_placements(world: World<'_>, draft: &mut Draft) {
+///
+/// `taken_over` has the new keys of records whose files were renamed.
+pub(super) fn former_placements(
+    world: World<'_>,
+    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
+    draft: &mut Draft,
+) {
     for placement in &world.recorded.former {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
-        former(world, record, placement, draft);
+        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
+        former(world, key, record, placement, draft);
     }
 }
 
-fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, draft: &mut Draft) {
+fn former(
+    world: World<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    draft: &mut Draft,
+) {
     let step = |action, reason: String, changes, work| Step {
-        tenant: placement.key.clone(),
+        tenant: key.clone(),
         instance: placement.instance.clone(),
         action,
         reason,
         changes,
         work,
+    };
+    let hold = |reason: &str| Held {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Delete,
+        reason: reason.to_owned(),
+        lift: None,
     };
     let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
         field,
@@ -232,12 +254,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
         after: after.map(str::to_owned),
     };
     // A tenant that is on its way back uses this domain again.
-    let returns = world
-        .desired
-        .tenants
-        .values()
-        .any(|tenant| tenant.key == placement.key && tenant.instance == placement.instance);
-    if returns {
+    if world.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
         return;
     }
     let domain = match world.observed.instance(&placement.instance).domain(placement.domain_id) {
@@ -276,7 +293,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
     if world.now < until {
         draft.waiting.push(Waiting {
-            tenant: placement.key.clone(),
+            tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             until,
@@ -288,23 +305,11 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
         return;
     }
     if record.protected {
-        draft.held.push(Held {
-            tenant: placement.key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            reason: "what it left behind is kept, because the tenant is protected".into(),
-            lift: None,
-        });
+        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
         return;
     }
     if !matches!(world.desired.completeness, Completeness::Complete) {
-        draft.held.push(Held {
-            tenant: placement.key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            reason: "nothing is removed until every file can be read".into(),
-            lift: None,
-        });
+        draft.held.push(hold("nothing is removed until every file can be read"));
         return;
     }
     draft.steps.push(step(

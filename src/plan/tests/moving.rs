@@ -204,3 +204,26 @@ fn a_moved_tenant_with_another_domain_gets_it_there() {
     assert_eq!(steps(&scene.converge()), "move acme");
     assert_eq!(scene.pbx("acme").name, "new.example.com");
 }
+
+#[test]
+fn a_tenant_that_comes_back_under_another_key_is_not_deleted_on_its_way() {
+    let mut scene = moved(31);
+    let left = scene.recorded.former[0].domain_id;
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene.git_mv("acme", "acme2");
+    scene.edit("acme2", |acme| acme.instance = instance("branch"));
+    assert_eq!(steps(&scene.converge()), "rename acme2, move acme2");
+    assert_eq!(scene.pbx("acme2").id, left);
+}
+
+#[test]
+fn what_was_left_behind_follows_the_tenants_key() {
+    let mut scene = moved(31);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene.git_mv("acme", "zebra");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "rename zebra, delete zebra", "one tenant's steps, in their order");
+    let mut scene = moved(1);
+    scene.git_mv("acme", "zebra");
+    assert_eq!(scene.plan().waiting[0].tenant, key("zebra"));
+}
