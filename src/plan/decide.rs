@@ -196,6 +196,10 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
                     ),
                     None,
                 ));
+            } else if let Some(reason) = update::our_own_account(world, &tenant.instance, &found.name)
+                .filter(|_| tenant.adopt && !tenant.enabled)
+            {
+                draft.held.push(hold(Action::Adopt, reason, None));
             } else if tenant.adopt {
                 draft.steps.push(Step {
                     tenant: tenant.key.clone(),

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{reference, seen};
 use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
-use super::update::locks_us_out;
+use super::update::{locks_us_out, our_own_account};
 use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, lock_is_in_force};
@@ -273,6 +273,10 @@ fn former(
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
     let unlocked =
         rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    // Since the tenant left, tenantd's account came to live there.
+    if our_own_account(world, &placement.instance, &domain.name).is_some() {
+        return;
+    }
     if domain.enabled != Some(false) || placement.disable_confirmed_at.is_none() || unlocked {
         draft.steps.push(step(
             Action::Disable,

@@ -2,6 +2,7 @@
 
 use super::scene::{Scene, domain, held, instance, steps, why};
 use crate::config::DeletionMode;
+use crate::model::testing;
 use crate::plan::Action;
 
 fn own() -> Scene {
@@ -58,4 +59,59 @@ fn the_same_name_on_another_instance_is_another_domain() {
     scene.policy.own_domains = [(instance("branch"), "acme.example.com".to_owned())].into();
     scene.edit("acme", |acme| acme.enabled = false);
     assert_eq!(steps(&scene.plan()), "disable acme");
+}
+
+/// Somebody renamed it on the PBX, and the account signs in with the name that is there.
+#[test]
+fn it_is_known_by_the_name_that_the_pbx_shows() {
+    let mut scene = own();
+    scene.policy.own_domains = [(instance("hq"), "admin.example.com".to_owned())].into();
+    scene.pbx("acme").name = "Admin.example.com".into();
+    assert_eq!(held(&scene.plan()), "rename acme");
+    scene.remove_file("acme");
+    assert_eq!(held(&scene.plan()), "disable acme");
+}
+
+#[test]
+fn it_is_not_disabled_by_being_adopted() {
+    let mut scene = Scene::of(["globex"]);
+    scene.policy.own_domains = [(instance("hq"), "acme.example.com".to_owned())].into();
+    scene.foreign("hq", 1, "acme.example.com");
+    let mut acme = testing::wanted("acme");
+    acme.adopt = true;
+    scene.want(acme);
+    assert_eq!(steps(&scene.plan()), "adopt acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
+    assert!(why(&plan, "acme", Action::Adopt).contains("would lock tenantd out"));
+    scene.edit("acme", |acme| acme.adopt = false);
+    assert!(why(&scene.plan(), "acme", Action::Adopt).contains("`adopt: true`"));
+}
+
+#[test]
+fn it_is_not_disabled_or_renamed_by_finishing_what_was_cut_short() {
+    let mut scene = own();
+    scene.record("acme").provisioned = false;
+    assert_eq!(steps(&scene.plan()), "create acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    assert_eq!(held(&scene.plan()), "create acme");
+    scene.edit("acme", |acme| {
+        acme.enabled = true;
+        acme.domain = domain("new.example.com");
+    });
+    assert_eq!(held(&scene.plan()), "create acme");
+}
+
+#[test]
+fn it_is_left_alone_where_a_tenant_left_it_behind() {
+    for (enabled, days_ago) in [(Some(true), 1), (Some(false), 31)] {
+        let mut scene = Scene::of(["acme", "globex"]);
+        scene.policy.deletion.mode = DeletionMode::Automatic;
+        let id = scene.former("acme", "branch", days_ago);
+        scene.domains("branch").get_mut(&id).unwrap().enabled = enabled;
+        assert_eq!(scene.plan().steps.len(), 1);
+        scene.policy.own_domains = [(instance("branch"), "acme.example.com".to_owned())].into();
+        assert!(scene.plan().is_empty());
+    }
 }
