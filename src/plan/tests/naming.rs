@@ -302,5 +302,5 @@ fn one_record_is_taken_over_once() {
         tenant.previously = Some(key("acme"));
         scene.want(tenant);
     }
-    assert_eq!(steps(&scene.converge()), "rename another, rename another, create umbrella");
+    assert_eq!(steps(&scene.converge()), "rename another, rename another, update another, create umbrella");
 }
