@@ -1,10 +1,11 @@
 //! What is not done although it could be: suspensions, the brake, approvals and limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, identity, limits};
 use crate::config::DeletionMode;
+use crate::model::{TenantId, TenantRecord};
 
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
@@ -97,13 +98,25 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
     }
 }
 
+/// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
 fn suspended(world: World<'_>, draft: &mut Draft) {
+    let records: BTreeMap<TenantId, &TenantRecord> =
+        world.recorded.tenants.values().map(|record| (record.id, record)).collect();
+    let recorded = |step: &Step| records.get(&identity::record(&step.work)?.id).copied();
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(
             draft,
             |step| {
-                suspension.key.as_ref().is_none_or(|key| *key == step.tenant)
-                    && suspension.instance.as_ref().is_none_or(|instance| *instance == step.instance)
+                let record = recorded(step);
+                suspension
+                    .key
+                    .as_ref()
+                    .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key))
+                    && suspension.instance.as_ref().is_none_or(|instance| {
+                        let leaves = matches!(step.work, Work::Move { .. })
+                            && record.is_some_and(|record| *instance == record.instance);
+                        *instance == step.instance || leaves
+                    })
             },
             |step| {
                 hold_step(

@@ -9,7 +9,8 @@ fn short(prefix: &str, hasher: Sha256) -> String {
     format!("{prefix}-{hex}")
 }
 
-fn record(work: &Work) -> Option<RecordRef> {
+/// The record that a step works on; there is none yet where it makes one.
+pub(super) fn record(work: &Work) -> Option<RecordRef> {
     match work {
         Work::Create { .. } | Work::Adopt { .. } => None,
         Work::Recreate { record, .. }

@@ -145,6 +145,27 @@ fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
 }
 
 #[test]
+fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.suspend(Some("acme"), None, 2);
+    scene.git_mv("acme", "umbrella");
+    scene.edit("umbrella", |tenant| tenant.enabled = false);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename umbrella, disable umbrella"));
+}
+
+#[test]
+fn nobody_moves_from_or_to_a_suspended_instance() {
+    for on in ["hq", "branch"] {
+        let mut scene = Scene::of(["acme", "globex"]);
+        scene.edit("acme", |acme| acme.instance = instance("branch"));
+        scene.suspend(None, Some(on), 2);
+        let plan = scene.plan();
+        assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
+    }
+}
+
+#[test]
 fn everything_can_be_suspended() {
     let mut scene = past_the_limit();
     scene.want(testing::wanted("new"));
