@@ -25,6 +25,35 @@ pub(super) fn is_removal(step: &Step) -> bool {
     }
 }
 
+/// Records by the identity that steps name them by.
+pub(super) struct Records<'a>(BTreeMap<TenantId, &'a TenantRecord>);
+
+impl<'a> Records<'a> {
+    pub(super) fn of(world: World<'a>) -> Self {
+        Self(world.recorded.tenants.values().map(|record| (record.id, record)).collect())
+    }
+
+    pub(super) fn of_step(&self, step: &Step) -> Option<&'a TenantRecord> {
+        self.0.get(&identity::record(&step.work)?.id).copied()
+    }
+
+    /// Whether the step makes a domain, or takes one over, whose tenant could sign in until now and then cannot.
+    pub(super) fn closes_by_making(&self, step: &Step) -> bool {
+        match &step.work {
+            Work::Recreate { tenant, .. } => {
+                !tenant.enabled && self.of_step(step).is_some_and(|record| record.enabled)
+            }
+            Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+            _ => false,
+        }
+    }
+}
+
+/// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
+fn takes_away(step: &Step, records: &Records<'_>) -> bool {
+    matches!(step.action, Action::Disable | Action::Delete | Action::Forget) || records.closes_by_making(step)
+}
+
 fn hold_step(step: &Step, reason: String, lift: Option<String>) -> Held {
     Held { tenant: step.tenant.clone(), instance: step.instance.clone(), action: step.action, reason, lift }
 }
@@ -40,11 +69,14 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     }
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-    suspended(world, draft);
+    let records = Records::of(world);
+    suspended(world, &records, draft);
     if world.policy.no_removals {
-        move_steps(draft, is_removal, |step| {
-            hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
-        });
+        move_steps(
+            draft,
+            |step| takes_away(step, &records),
+            |step| hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None),
+        );
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
     let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
@@ -99,15 +131,12 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
 }
 
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
-fn suspended(world: World<'_>, draft: &mut Draft) {
-    let records: BTreeMap<TenantId, &TenantRecord> =
-        world.recorded.tenants.values().map(|record| (record.id, record)).collect();
-    let recorded = |step: &Step| records.get(&identity::record(&step.work)?.id).copied();
+fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(
             draft,
             |step| {
-                let record = recorded(step);
+                let record = records.of_step(step);
                 suspension
                     .key
                     .as_ref()

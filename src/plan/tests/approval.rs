@@ -261,3 +261,57 @@ fn the_id_of_a_plans_removals_tells_where_from_and_how() {
     assert_eq!(scene.plan().removals_id.unwrap(), id);
     assert_eq!(Scene::of_size(10).plan().removals_id, None);
 }
+
+/// Also what counts against no limit: the brake is for somebody who does not trust what tenantd sees.
+#[test]
+fn the_brake_stops_everything_that_closes() {
+    let braked = |mut scene: Scene| {
+        assert_eq!(scene.plan().steps.len(), 1);
+        scene.policy.no_removals = true;
+        let plan = scene.plan();
+        assert_eq!((plan.steps.len(), plan.held.len()), (0, 1), "{plan:#?}");
+    };
+    let mut opened = Scene::of(["acme", "globex"]);
+    opened.removed("acme", 1);
+    opened.pbx("acme").enabled = Some(true);
+    braked(opened);
+    let mut left_open = Scene::of(["acme", "globex"]);
+    let id = left_open.former("acme", "branch", 1);
+    left_open.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    braked(left_open);
+    let mut left_and_gone = Scene::of(["acme", "globex"]);
+    left_and_gone.former("acme", "branch", 1);
+    left_and_gone.domains("branch").clear();
+    braked(left_and_gone);
+    let mut made_again = Scene::of(["acme", "globex"]);
+    made_again.vanish("acme");
+    made_again.edit("acme", |acme| acme.enabled = false);
+    braked(made_again);
+    for enabled in [Some(true), None] {
+        let mut adopted = Scene::of(["globex"]);
+        let mut acme = testing::wanted("acme");
+        (acme.adopt, acme.enabled) = (true, false);
+        adopted.want(acme);
+        let id = adopted.foreign("hq", 1, "acme.example.com");
+        adopted.domains("hq").get_mut(&id).unwrap().enabled = enabled;
+        braked(adopted);
+    }
+}
+
+#[test]
+fn the_brake_does_not_stop_what_takes_nothing_away() {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    scene.policy.no_removals = true;
+    scene.vanish("acme");
+    let mut adopted = testing::wanted("adopted");
+    (adopted.adopt, adopted.enabled) = (true, false);
+    scene.want(adopted);
+    let id = scene.foreign("hq", 1, "adopted.example.com");
+    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
+    scene.edit("globex", |globex| globex.instance = instance("branch"));
+    assert_eq!(steps(&scene.converge()), "create acme, adopt adopted, move globex");
+    scene.vanish("acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    scene.record("acme").enabled = false;
+    assert_eq!(steps(&scene.converge()), "create acme");
+}
