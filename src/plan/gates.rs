@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, identity, limits};
 use crate::config::DeletionMode;
-use crate::model::{TenantId, TenantRecord};
+use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
@@ -80,7 +80,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
     let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
-    let would_exceed = limits::exceeded(world, &draft.steps);
+    let would_exceed = limits::exceeded(world, &records, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
         world
@@ -91,7 +91,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     });
     if !approved {
         unapproved_deletions(world, draft);
-        let over = limits::exceeded(world, &draft.steps);
+        let over = limits::exceeded(world, &records, &draft.steps);
         let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
             draft.warnings.push(over.message(lift.as_deref()));
@@ -106,10 +106,31 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             },
         );
     }
+    moves_wait_for_their_disabling(&records, draft);
     draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
+}
+
+/// A move makes its tenant as the file says, so it would carry out a disabling that is held.
+fn moves_wait_for_their_disabling(records: &Records<'_>, draft: &mut Draft) {
+    let disabling: BTreeMap<(TenantKey, InstanceKey), Option<String>> = draft
+        .held
+        .iter()
+        .filter(|held| held.action == Action::Disable)
+        .map(|held| ((held.tenant.clone(), held.instance.clone()), held.lift.clone()))
+        .collect();
+    let waits_for = |step: &Step| {
+        let Work::Move { tenant, .. } = &step.work else { return None };
+        let record = records.of_step(step).filter(|_| !tenant.enabled)?;
+        disabling.get(&(step.tenant.clone(), record.instance.clone())).cloned()
+    };
+    move_steps(
+        draft,
+        |step| waits_for(step).is_some(),
+        |step| hold_step(step, "it waits for its disabling, which is held".into(), waits_for(step).flatten()),
+    );
 }
 
 /// The id that an approval names: of every removal, and of what a surge limit holds.

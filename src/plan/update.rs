@@ -296,12 +296,34 @@ fn moving<'a>(
         tenant.key, record.instance, tenant.instance, tenant.instance
     ));
     rekey_first(tenant, record, &differences, draft);
+    // Disabled first and where it is, so that this counts like any other disabling.
+    let closes = record.enabled && !tenant.enabled;
+    let (switched, differences): (Vec<&Difference>, Vec<&Difference>) =
+        differences.iter().partition(|difference| closes && difference.field == Field::Enabled);
+    if closes {
+        draft.steps.push(Step {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Disable,
+            reason: "the file changed".into(),
+            changes: switched.into_iter().map(FieldChange::from).collect(),
+            work: Work::Disable {
+                record: reference(record),
+                expect: match seen(world.observed, record) {
+                    DomainState::Present(domain) => Some(domain.clone()),
+                    DomainState::Absent | DomainState::Unknown => None,
+                },
+                removed: false,
+                counts: true,
+            },
+        });
+    }
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
         instance: tenant.instance.clone(),
         action: Action::Move,
         reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
-        changes: differences.iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
+        changes: differences.into_iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
         work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
     });
 }
