@@ -200,7 +200,8 @@ fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) ->
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
-        Work::Disable { record, counts: true, .. } => Some(record.id),
+        // Extensions do not move along, so whoever moves has no phones here any more.
+        Work::Disable { record, counts: true, .. } | Work::Move { record, .. } => Some(record.id),
         Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
         _ => None,
     };
@@ -211,7 +212,7 @@ fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) ->
             let closed: BTreeSet<TenantId> =
                 steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
-                key: "all tenants of an instance are never closed at once without approval",
+                key: "all tenants of an instance are never closed or moved away at once without approval",
                 what: "disabled",
                 count: closed.len(),
                 earlier: 0,

@@ -376,3 +376,23 @@ fn making_again_or_taking_over_what_the_file_disables_counts_like_a_disable() {
     scene.vanish("t00");
     assert_eq!(held(&scene.plan()), "create t00, disable t01", "all of an instance");
 }
+
+#[test]
+fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
+    let mut scene = Scene::of_size(3);
+    ["t00", "t01"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.instance = instance("branch")));
+    assert_eq!(steps(&scene.plan()), "move t00, move t01");
+    let mut closed = scene.clone();
+    closed.edit("t02", |tenant| tenant.enabled = false);
+    assert_eq!(held(&closed.plan()), "move t00, move t01, disable t02");
+    scene.edit("t02", |tenant| tenant.instance = instance("branch"));
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move t00, move t01, move t02"));
+    assert!(why(&plan, "t00", Action::Move).contains("it would leave hq without an enabled tenant (3 of 3"));
+    let id = plan.removals_id.unwrap();
+    scene.edit("t02", |tenant| tenant.name = "Another".into());
+    let other = scene.plan().removals_id.unwrap();
+    assert_ne!(other, id, "exactly this plan");
+    scene.approve(&other, 1);
+    assert_eq!(steps(&scene.converge()), "move t00, move t01, move t02");
+}
