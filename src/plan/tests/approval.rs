@@ -315,3 +315,100 @@ fn the_brake_does_not_stop_what_takes_nothing_away() {
     scene.record("acme").enabled = false;
     assert_eq!(steps(&scene.converge()), "create acme");
 }
+
+#[test]
+fn an_approved_disable_is_no_approved_removal() {
+    let mut scene = Scene::of_size(9);
+    let four = ["t00", "t01", "t02", "t03"];
+    four.into_iter().for_each(|of| scene.edit(of, |tenant| tenant.enabled = false));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(scene.plan().steps.len(), 4);
+    four.into_iter().for_each(|of| scene.remove_file(of));
+    assert_eq!(scene.plan().held.len(), 4);
+}
+
+#[test]
+fn an_approved_surge_is_no_approval_of_another_one() {
+    let mut scene = Scene::of(["acme"]);
+    scene.policy.limits.creates = Some(crate::config::Limit { count: 1, percent: 0 });
+    scene.policy.limits.updates = scene.policy.limits.creates;
+    ["n1", "n2"].into_iter().for_each(|of| scene.want(testing::wanted(of)));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(steps(&scene.plan()), "create n1, create n2");
+    let mut other = scene.clone();
+    other.remove_file("n2");
+    other.want(testing::wanted("n3"));
+    assert_eq!(held(&other.plan()), "create n1, create n3");
+    scene.converge();
+    ["n1", "n2"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.session_timeout = 30));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(steps(&scene.plan()), "update n1, update n2");
+    ["n1", "n2"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.session_timeout = 40));
+    assert_eq!(held(&scene.plan()), "update n1, update n2");
+}
+
+/// `apply --plan ID` refuses when something changed that the steps' fields do not show.
+#[test]
+fn a_plans_id_covers_all_that_a_step_applies() {
+    let differs = |scene: &Scene, change: &dyn Fn(&mut Scene)| {
+        let mut other = scene.clone();
+        change(&mut other);
+        let (plan, other) = (scene.plan(), other.plan());
+        assert_eq!((steps(&plan), held(&plan)), (steps(&other), held(&other)));
+        assert_ne!(plan.id, other.id);
+    };
+    let mut made = Scene::of(["globex"]);
+    made.want(testing::wanted("acme"));
+    differs(&made, &|scene| scene.edit("acme", |acme| acme.cross_tenant.chat = [key("globex")].into()));
+    let mut again = Scene::of(["acme"]);
+    again.vanish("acme");
+    differs(&again, &|scene| scene.edit("acme", |acme| acme.session_timeout = 30));
+    let mut adopted = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.adopt = true;
+    adopted.want(acme);
+    let mut other = adopted.clone();
+    adopted.foreign("hq", 1, "acme.example.com");
+    other.foreign("hq", 2, "acme.example.com");
+    assert_ne!(adopted.plan().id, other.plan().id);
+    let mut moved = Scene::of(["acme", "globex"]);
+    moved.edit("acme", |acme| acme.instance = instance("branch"));
+    differs(&moved, &|scene| {
+        scene.former("acme", "branch", 1);
+    });
+    let mut left = Scene::of(["acme", "globex"]);
+    left.former("acme", "branch", 31);
+    left.policy.deletion.mode = crate::config::DeletionMode::Automatic;
+    differs(&left, &|scene| {
+        let mut domain = scene.domains("branch").pop_first().unwrap().1;
+        domain.id = crate::model::DomainId(uuid::Uuid::from_u128(9));
+        scene.recorded.former[0].domain_id = domain.id;
+        scene.put(&instance("branch"), domain);
+    });
+    left.domains("branch").values_mut().for_each(|domain| domain.enabled = Some(true));
+    differs(&left, &|scene| {
+        let mut domain = scene.domains("branch").pop_first().unwrap().1;
+        domain.id = crate::model::DomainId(uuid::Uuid::from_u128(9));
+        scene.recorded.former[0].domain_id = domain.id;
+        scene.put(&instance("branch"), domain);
+    });
+}
+
+#[test]
+fn a_plans_id_does_not_depend_on_how_its_reasons_are_worded() {
+    let mut scene = Scene::of_size(30);
+    for (of, days) in [("t00", 31), ("t01", 31)] {
+        scene.removed(of, days);
+        let id = scene.record(of).id;
+        scene.recorded.open_sessions.insert(id, 3);
+    }
+    let id = scene.plan().id;
+    let t01 = scene.record("t01").id;
+    scene.recorded.open_sessions.insert(t01, 2);
+    let plan = scene.plan();
+    assert_eq!(plan.held[0].tenant, key("t01"), "sorted by reason");
+    assert_eq!(plan.id, id);
+}
