@@ -236,7 +236,10 @@ fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
     scene.foreign("hq", 1, "acme.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
-    assert!(why(&plan, "acme", Action::Create).contains("another one has its name acme.example.com"));
+    assert!(
+        why(&plan, "acme", Action::Create)
+            .contains("the domain acme.example.com exists on hq and is not ours")
+    );
 }
 
 #[test]

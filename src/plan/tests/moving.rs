@@ -63,14 +63,25 @@ fn a_name_that_is_taken_there_holds_a_move() {
     scene.foreign("branch", 1, "acme.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"));
-    assert!(why(&plan, "acme", Action::Move).contains("on branch is not ours"));
+    assert!(why(&plan, "acme", Action::Move).contains("exists on branch and is not ours"));
     let mut scene = moving();
     let mut other = testing::wanted("other");
     other.instance = instance("branch");
     scene.agree(other);
     scene.pbx("other").name = "acme.example.com".into();
     let plan = scene.plan();
-    assert!(why(&plan, "acme", Action::Move).contains("belongs to the tenant other"));
+    assert!(why(&plan, "acme", Action::Move).contains("is kept for the tenant other"));
+}
+
+#[test]
+fn a_domain_that_another_tenant_still_has_holds_a_move() {
+    let mut scene = moving();
+    scene.edit("acme", |acme| acme.domain = domain("globex.example.com"));
+    scene.edit("globex", |globex| globex.domain = domain("new.example.com"));
+    let plan = scene.pass();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "move acme"));
+    assert!(why(&plan, "acme", Action::Move).contains("still belongs to the tenant globex"));
+    assert_eq!(steps(&scene.converge()), "move acme");
 }
 
 #[test]

@@ -307,10 +307,12 @@ pub fn steps(plan: &Plan) -> String {
     plan.steps.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// What a plan holds, in short: `disable acme`.
+/// What a plan holds, in short and by tenant: `disable acme`.
 pub fn held(plan: &Plan) -> String {
-    let word = |held: &Held| format!("{} {}", held.action, held.tenant);
-    plan.held.iter().map(word).collect::<Vec<_>>().join(", ")
+    let mut held: Vec<&Held> = plan.held.iter().collect();
+    held.sort_by_key(|held| (&held.tenant, held.action));
+    let word = |held: &&Held| format!("{} {}", held.action, held.tenant);
+    held.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 /// The reason why an action is held.
