@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tenantd::apply::{Outcome, StepResult};
+use tenantd::config::DatabaseConfig;
 use tenantd::fusionpbx::{Patience, PbxClient};
 use tenantd::model::{InstanceKey, Secret, TenantRecord};
 use tenantd::plan::Plan;
@@ -13,7 +14,7 @@ use tenantd::reconcile::{self, Look, Writer};
 use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
 use uuid::Uuid;
 
-use super::rig::{PASSWORD, Rig, instance, key};
+use super::rig::{Backend, PASSWORD, Rig, instance, key};
 
 /// The digests of all domains that were there before the first tenant.
 pub struct Strangers(BTreeMap<(InstanceKey, Uuid), String>);
@@ -131,6 +132,13 @@ impl Rig {
             let client = PbxClient::with_patience(&config, Secret::new(PASSWORD), patience).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
+        }
+    }
+
+    pub fn backend(&self) -> Backend {
+        match self.config.database {
+            DatabaseConfig::Sqlite { .. } => Backend::Sqlite,
+            DatabaseConfig::Postgres { .. } => Backend::Postgres,
         }
     }
 
