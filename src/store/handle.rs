@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
+
 use super::connection::{self, Access, AnyConnection};
 use super::migrate::{self, Schema};
 use super::{Store, StoreError, StoreWriter, in_transaction};
@@ -22,8 +24,26 @@ pub struct Database {
     /// `None` while a read-only database does not exist yet: it reads as empty.
     shared: Arc<Mutex<Option<AnyConnection>>>,
     access: Access,
-    /// Run the work on the caller's thread, which keeps a simulation in one thread.
-    inline: bool,
+    mode: Mode,
+}
+
+/// Where the work is done.
+#[derive(Clone)]
+enum Mode {
+    /// Where blocking is allowed.
+    Pool,
+    /// On the caller's thread, which keeps a simulation in one thread.
+    Inline(Arc<dyn Weather>),
+}
+
+/// What a simulation lets happen around each piece of work on a database.
+#[async_trait]
+pub trait Weather: Send + Sync {
+    /// Before the work; an error keeps it from being done.
+    async fn before(&self) -> Result<(), StoreError>;
+
+    /// After the work is committed; an error takes its answer away.
+    async fn after(&self) -> Result<(), StoreError>;
 }
 
 impl Database {
@@ -36,13 +56,14 @@ impl Database {
         let conn = tokio::task::spawn_blocking(move || open_blocking(&options))
             .await
             .map_err(|_| StoreError::Interrupted)??;
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access, inline: false })
+        Ok(Self { shared: Arc::new(Mutex::new(conn)), access, mode: Mode::Pool })
     }
 
     /// Opens an SQLite database for work on the caller's thread.
-    pub fn open_inline(options: &DatabaseOptions) -> Result<Self, StoreError> {
+    pub fn open_inline(options: &DatabaseOptions, weather: Arc<dyn Weather>) -> Result<Self, StoreError> {
         let conn = open_blocking(options)?;
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, inline: true })
+        let shared = Arc::new(Mutex::new(conn));
+        Ok(Self { shared, access: options.access, mode: Mode::Inline(weather) })
     }
 
     pub fn access(&self) -> Access {
@@ -86,10 +107,15 @@ impl Database {
             let mut conn = shared.lock().unwrap_or_else(PoisonError::into_inner);
             work(conn.as_mut())
         };
-        if self.inline {
-            return run();
+        match &self.mode {
+            Mode::Pool => tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?,
+            Mode::Inline(weather) => {
+                weather.before().await?;
+                let done = run()?;
+                weather.after().await?;
+                Ok(done)
+            }
         }
-        tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?
     }
 }
 

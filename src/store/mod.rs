@@ -22,7 +22,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions};
+pub use handle::{Database, DatabaseOptions, Weather};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 
