@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
+use super::gates::Records;
 use super::types::{Action, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
@@ -56,7 +57,7 @@ pub(super) fn allowed(limit: Limit, managed: usize) -> usize {
 }
 
 /// The limits that these steps would exceed.
-pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let limits = &world.policy.limits;
     let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
     let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
@@ -88,6 +89,9 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     };
     let disabled = |step: &Step| match &step.work {
         Work::Disable { record, removed: false, counts: true, .. } => Some(record.id),
+        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
+        // There is no record yet, so the domain's identity stands for the tenant's.
+        Work::Adopt { found, .. } if records.closes_by_making(step) => Some(TenantId(found.id.0)),
         _ => None,
     };
     let mut found = Vec::new();
@@ -116,7 +120,7 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |action| {
         matches!(action, Action::Update | Action::Rename | Action::Move)
     }));
-    found.extend(emptied_instances(world, steps));
+    found.extend(emptied_instances(world, records, steps));
     found
 }
 
@@ -190,13 +194,15 @@ fn surge(
 }
 
 /// An instance that had several enabled tenants and would have none after this plan.
-fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
     for record in world.recorded.tenants.values().filter(|record| record.enabled) {
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
-        Work::Disable { record, counts: true, .. } => Some(record.id),
+        // Extensions do not move along, so whoever moves has no phones here any more.
+        Work::Disable { record, counts: true, .. } | Work::Move { record, .. } => Some(record.id),
+        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
         _ => None,
     };
     enabled
@@ -206,7 +212,7 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
             let closed: BTreeSet<TenantId> =
                 steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
-                key: "all tenants of an instance are never closed at once without approval",
+                key: "all tenants of an instance are never closed or moved away at once without approval",
                 what: "disabled",
                 count: closed.len(),
                 earlier: 0,

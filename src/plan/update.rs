@@ -7,8 +7,8 @@ use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::model::{
-    DomainName, DomainState, DriftPolicy, InstanceView, PbxDomain, SettingName, Tenant, TenantDocument,
-    TenantRecord,
+    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, PbxDomain, SettingName,
+    Tenant, TenantDocument, TenantRecord,
 };
 
 /// A field that came back changed this often in a row is left alone.
@@ -36,8 +36,8 @@ pub(super) fn tenant<'a>(
     match seen(world.observed, record) {
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
-        DomainState::Present(_) if !record.provisioned => {
-            draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"));
+        DomainState::Present(domain) if !record.provisioned => {
+            unfinished_creation(world, index, tenant, record, domain, draft);
         }
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
@@ -171,11 +171,8 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         reason,
         lift: None,
     };
-    if !index.named(&record.instance, tenant.domain.as_str()).is_empty() {
-        draft.held.push(hold(format!(
-            "the recorded domain is gone from {} and another one has its name {}",
-            record.instance, tenant.domain
-        )));
+    if let Some(taken) = taken(index, tenant, record, None) {
+        draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.instance)));
         return;
     }
     if record.provisioned {
@@ -212,6 +209,33 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
             "an earlier pass did not finish making it"
         },
     ));
+}
+
+/// Recorded and there, but perhaps only half as its file says: brought to that.
+fn unfinished_creation<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    domain: &PbxDomain,
+    draft: &mut Draft,
+) {
+    let renamed = domain.name != tenant.domain.as_str() || record.domain != tenant.domain;
+    let refused = if renamed {
+        may_rename(world, index, tenant, record).err()
+    } else {
+        locks_us_out(world, record).filter(|_| !tenant.enabled)
+    };
+    match refused {
+        Some(reason) => draft.held.push(Held {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Create,
+            reason,
+            lift: None,
+        }),
+        None => draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it")),
+    }
 }
 
 /// The domain under its recorded identity, made or finished.
@@ -261,15 +285,8 @@ fn moving<'a>(
         .iter()
         .find(|former| former.tenant == record.id && former.instance == tenant.instance)
         .map(|former| former.domain_id);
-    if let Some(found) = index
-        .named(&tenant.instance, tenant.domain.as_str())
-        .iter()
-        .find(|found| Some(found.id) != returns_to)
-    {
-        let whose = index
-            .owner(&tenant.instance, found.id)
-            .map_or_else(|| "is not ours".to_owned(), |owner| format!("belongs to the tenant {owner}"));
-        draft.held.push(hold(format!("the domain {} on {} {whose}", tenant.domain, tenant.instance)));
+    if let Some(taken) = taken(index, tenant, record, returns_to) {
+        draft.held.push(hold(taken));
         return;
     }
     let differences = diff::tenant(tenant, record, None);
@@ -279,24 +296,59 @@ fn moving<'a>(
         tenant.key, record.instance, tenant.instance, tenant.instance
     ));
     rekey_first(tenant, record, &differences, draft);
+    // Disabled first and where it is, so that this counts like any other disabling.
+    let closes = record.enabled && !tenant.enabled;
+    let (switched, differences): (Vec<&Difference>, Vec<&Difference>) =
+        differences.iter().partition(|difference| closes && difference.field == Field::Enabled);
+    if closes {
+        draft.steps.push(Step {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Disable,
+            reason: "the file changed".into(),
+            changes: switched.into_iter().map(FieldChange::from).collect(),
+            work: Work::Disable {
+                record: reference(record),
+                expect: match seen(world.observed, record) {
+                    DomainState::Present(domain) => Some(domain.clone()),
+                    DomainState::Absent | DomainState::Unknown => None,
+                },
+                removed: false,
+                counts: true,
+            },
+        });
+    }
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
         instance: tenant.instance.clone(),
         action: Action::Move,
         reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
-        changes: differences.iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
+        changes: differences.into_iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
         work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
     });
 }
 
-/// Closing the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+/// Closing or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+///
+/// The name that the PBX shows is the one to sign in with, so it counts like the recorded one.
 pub(super) fn locks_us_out(world: World<'_>, record: &TenantRecord) -> Option<String> {
-    let own = world.policy.own_domains.get(&record.instance)?;
-    (own == record.domain.as_str()).then(|| {
+    let shown = match seen(world.observed, record) {
+        DomainState::Present(domain) => Some(domain.name.as_str()),
+        DomainState::Absent | DomainState::Unknown => None,
+    };
+    [Some(record.domain.as_str()), shown]
+        .into_iter()
+        .flatten()
+        .find_map(|name| our_own_account(world, &record.instance, name))
+}
+
+/// Why nothing is closed or renamed that has this name on this instance.
+pub(super) fn our_own_account(world: World<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
+    let own = world.policy.own_domains.get(instance)?;
+    own.eq_ignore_ascii_case(name).then(|| {
         format!(
-            "{own} is the domain of tenantd's own account on {}: closing or renaming it would lock tenantd out; give \
-             the account a domain of its own",
-            record.instance
+            "{own} is the domain of tenantd's own account on {instance}: closing or renaming it would lock tenantd \
+             out; give the account a domain of its own"
         )
     })
 }
@@ -429,28 +481,38 @@ fn steps<'a>(
     }
 }
 
-/// FusionPBX takes a rename onto a name in use and has then two domains of one name: so look first.
 fn may_rename<'a>(
     world: World<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    if let Some(reason) = locks_us_out(world, record) {
-        return Err(reason);
+    match locks_us_out(world, record).or_else(|| taken(index, tenant, record, Some(record.domain_id))) {
+        Some(reason) => Err(reason),
+        None => Ok(()),
     }
+}
+
+/// Why the tenant cannot have the domain that its file wants: a record has it, or another domain of its instance.
+///
+/// FusionPBX takes a name in use and has then two domains of one name: so look first. `own` is the domain that is
+/// to have the name, where it is there already.
+fn taken<'a>(
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    own: Option<DomainId>,
+) -> Option<String> {
     let to: &DomainName = &tenant.domain;
     if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
-        return Err(format!(
+        return Some(format!(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
     let named = index.named(&tenant.instance, to.as_str());
-    if let Some(found) = named.iter().find(|found| found.id != record.domain_id) {
-        return Err(match index.owner(&tenant.instance, found.id) {
-            Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
-            None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
-        });
-    }
-    Ok(())
+    let found = named.iter().find(|found| Some(found.id) != own)?;
+    Some(match index.owner(&tenant.instance, found.id) {
+        Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
+        None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
+    })
 }

@@ -1,13 +1,14 @@
 //! The plan as a person reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
 //! count.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use similar::TextDiff;
 
 use super::text::Paint;
 use crate::model::{SettingName, TenantDocument, TenantKey};
-use crate::plan::{Action, FieldChange, Plan, Preview, Step};
+use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
 use crate::yaml::to_yaml;
 
 /// The whole plan.
@@ -22,17 +23,19 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         }
         text.push('\n');
     }
-    for held in &plan.held {
+    // Many tenants that are held for one reason are one line.
+    let mut held: BTreeMap<(Action, &str, Option<&str>), Vec<&Held>> = BTreeMap::new();
+    for one in &plan.held {
+        held.entry((one.action, &one.reason, one.lift.as_deref())).or_default().push(one);
+    }
+    for ((action, reason, lift), tenants) in held {
         let _ = writeln!(
             text,
-            "{} {} on {}: {} — {}",
+            "{} {action} {} — {reason}",
             paint.warning("held"),
-            paint.strong(held.tenant.as_str()),
-            held.instance,
-            held.action,
-            held.reason
+            paint.strong(&tenants_of(&tenants))
         );
-        if let Some(lift) = &held.lift {
+        if let Some(lift) = lift {
             let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
         }
     }
@@ -58,11 +61,16 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
             waiting.reason
         );
     }
-    for warning in &plan.warnings {
+    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
         let _ = writeln!(text, "{} {warning}", paint.warning("warning:"));
     }
     let _ = writeln!(text, "{}", closing(plan, paint));
     text
+}
+
+/// `acme on hq, globex on hq`
+fn tenants_of(held: &[&Held]) -> String {
+    held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
 }
 
 fn heading(step: &Step, paint: Paint) -> String {
