@@ -396,3 +396,15 @@ fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
     scene.approve(&other, 1);
     assert_eq!(steps(&scene.converge()), "move t00, move t01, move t02");
 }
+
+#[test]
+fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
+    let mut scene = Scene::of_size(3);
+    scene.policy.max_tenants = Some(4);
+    scene.want(testing::wanted("new-one"));
+    assert_eq!(steps(&scene.plan()), "create new-one");
+    scene.want(testing::wanted("new-two"));
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "");
+    assert!(why(&plan, "new-two", Action::Create).contains("tier.max_tenants"));
+}
