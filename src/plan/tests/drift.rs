@@ -294,3 +294,17 @@ fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
     );
     assert_eq!(plan.counts.unchanged, 1);
 }
+
+/// The PBX refuses phones already; whether its web sign-in is locked shows only when its settings are read.
+#[test]
+fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
+    let mut scene = Scene::of(["globex"]);
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    scene.agree(acme);
+    scene.record("acme").disable_confirmed_at = None;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
+    assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, removed: false, .. }));
+}
