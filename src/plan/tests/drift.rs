@@ -308,3 +308,33 @@ fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
     assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
     assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, removed: false, .. }));
 }
+
+#[test]
+fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.pbx("acme").description = "theirs".into();
+    scene.pbx("acme").name = "theirs.example.com".into();
+    scene.pbx("acme").enabled = Some(false);
+    scene.edit("acme", |acme| acme.max_users = MaxUsers::Limited(50));
+    scene.record("acme").max_users = MaxUsers::Limited(50);
+    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "70", true)]);
+    let plan = scene.plan();
+    let preview = &plan.previews[&key("acme")];
+    let (before, after) = (preview.before.as_ref().unwrap(), preview.after.as_ref().unwrap());
+    assert_eq!((before.name.as_str(), after.name.as_str()), ("theirs", "acme Ltd"));
+    assert_eq!((before.domain.as_str(), after.domain.as_str()), ("theirs.example.com", "acme.example.com"));
+    assert_eq!((before.enabled, after.enabled), (false, true));
+    let json = |document| serde_json::to_value(document).unwrap()["max_users"].clone();
+    assert_eq!((json(before), json(after)), (70.into(), 50.into()));
+    scene.read_settings("acme", Vec::new());
+    assert_eq!(json(scene.plan().previews[&key("acme")].before.as_ref().unwrap()), "unlimited");
+    // Only shown, beside a change that is carried out.
+    scene.edit("acme", |acme| {
+        acme.drift = DriftPolicy::Report;
+        acme.session_timeout = 30;
+    });
+    let plan = scene.plan();
+    let before = plan.previews[&key("acme")].before.as_ref().unwrap();
+    assert_eq!((before.name.as_str(), before.enabled, before.session_timeout), ("acme Ltd", true, 60));
+    assert_eq!(plan.drifted.len(), 4);
+}
