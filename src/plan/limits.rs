@@ -70,14 +70,15 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
             .collect()
     };
     let removed_lately = in_window(&gone);
-    // What the percentage is taken of: the tenants there were before the window's removals.
+    // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
+    // removed long before and is none of them.
     let managed: BTreeSet<TenantId> = world
         .recorded
         .tenants
         .values()
         .filter(|record| record.removed_at.is_none())
         .map(|record| record.id)
-        .chain(removed_lately.iter().copied())
+        .chain(in_window(&|kind| kind == RemovalKind::FileGone))
         .collect();
     let managed = managed.len();
 

@@ -396,3 +396,18 @@ fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
     scene.approve(&other, 1);
     assert_eq!(steps(&scene.converge()), "move t00, move t01, move t02");
 }
+
+#[test]
+fn what_was_deleted_today_does_not_raise_the_limit() {
+    let mut scene = Scene::of_size(21);
+    scene.removed("t00", 31);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene.converge();
+    ["t01", "t02"].into_iter().for_each(|of| scene.remove_file(of));
+    assert_eq!(held(&scene.plan()), "disable t01, disable t02", "a tenth of 20");
+    let mut scene = Scene::of_size(20);
+    scene.remove_file("t00");
+    scene.converge();
+    scene.remove_file("t01");
+    assert_eq!(steps(&scene.plan()), "disable t01", "a tenth of the 20 there were");
+}
