@@ -191,6 +191,10 @@ fn delete(
         )));
         return;
     }
+    if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
+        draft.held.push(hold(renamed_since(name)));
+        return;
+    }
     draft.steps.push(Step {
         tenant: key.clone(),
         instance: record.instance.clone(),
@@ -209,6 +213,13 @@ fn delete(
             None => Work::Forget { record: reference(record) },
         },
     });
+}
+
+/// Under another name it may have another use by now.
+fn renamed_since(name: &str) -> String {
+    format!(
+        "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
+    )
 }
 
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
@@ -314,6 +325,10 @@ fn former(
     }
     if !matches!(world.desired.completeness, Completeness::Complete) {
         draft.held.push(hold("nothing is removed until every file can be read"));
+        return;
+    }
+    if domain.name != placement.domain.as_str() {
+        draft.held.push(hold(&renamed_since(&domain.name)));
         return;
     }
     draft.steps.push(step(

@@ -319,3 +319,21 @@ fn what_nobody_recorded_is_counted_and_never_touched() {
     scene.lose("branch");
     assert_eq!(scene.plan().counts.foreign_domains, 1);
 }
+
+/// An identity is not enough to delete by: somebody may have found another use for what was closed.
+#[test]
+fn a_domain_that_somebody_renamed_is_not_deleted() {
+    let mut scene = deletable();
+    scene.pbx("acme").name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    let id = scene.former("acme", "branch", 31);
+    assert_eq!(steps(&scene.plan()), "delete acme");
+    scene.domains("branch").get_mut(&id).unwrap().name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
+}
