@@ -110,7 +110,7 @@ fn without_reported(
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
-            .is_some_and(|times| *times >= FIGHTING_AFTER);
+            .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
         if drifted && tenant.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
@@ -134,6 +134,25 @@ fn without_reported(
         }
     }
     kept
+}
+
+/// What only the database holds, nobody else sets.
+fn is_on_the_pbx(field: &Field) -> bool {
+    match field {
+        Field::Name
+        | Field::Domain
+        | Field::Enabled
+        | Field::MaxUsers
+        | Field::Setting(_)
+        | Field::WebSignIn => true,
+        Field::Key
+        | Field::Instance
+        | Field::SessionTimeout
+        | Field::Protected
+        | Field::CrossTenant(_)
+        | Field::Drift
+        | Field::File => false,
+    }
 }
 
 /// Whether the difference is work of ours that was cut short, and not a foreign change.

@@ -338,3 +338,49 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
     assert_eq!((before.name.as_str(), before.enabled, before.session_timeout), ("acme Ltd", true, 60));
     assert_eq!(plan.drifted.len(), 4);
 }
+
+/// A file that went and came back three times in a row must not stay on the way to deletion.
+#[test]
+fn what_only_the_database_holds_is_never_fought_over() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    scene.agree(acme.clone());
+    scene.removed("acme", 10);
+    acme.session_timeout = 30;
+    acme.protected = true;
+    acme.cross_tenant.chat = [key("globex")].into();
+    acme.drift = DriftPolicy::Report;
+    scene.want(acme);
+    let wanted = scene.plan().steps[0].changes.clone();
+    assert_eq!(wanted.len(), 5);
+    scene.record("acme").reapplied =
+        wanted.iter().map(|change| (fight_key(&change.field, change.after.as_deref()), 9)).collect();
+    let plan = scene.converge();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
+    assert_eq!(scene.record("acme").removed_at, None);
+}
+
+#[test]
+fn everything_on_the_pbx_may_be_fought_over() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.pbx_settings.insert(extensions(), "100".into());
+    acme.max_users = MaxUsers::Limited(5);
+    scene.agree(acme);
+    let id = scene.pbx("acme").id;
+    scene.read_settings("acme", vec![lock_row(id)]);
+    let domain = scene.pbx("acme");
+    (domain.name, domain.description, domain.enabled) = ("a.example.com".into(), "b".into(), None);
+    let plan = scene.plan();
+    let fought: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.changes)
+        .map(|change| fight_key(&change.field, change.after.as_deref()))
+        .collect();
+    assert_eq!(fought.len(), 6);
+    scene.record("acme").reapplied = fought.into_iter().map(|key| (key, FIGHTING_AFTER)).collect();
+    let plan = scene.plan();
+    assert_eq!((plan.steps.len(), plan.held.len()), (0, 6));
+}
