@@ -138,7 +138,8 @@ pub fn retention_end(
     disable_confirmed_at: DateTime<Utc>,
     retention_days: u32,
 ) -> DateTime<Utc> {
-    removed_at.max(disable_confirmed_at) + TimeDelta::days(i64::from(retention_days))
+    let from = removed_at.max(disable_confirmed_at);
+    from.checked_add_signed(TimeDelta::days(i64::from(retention_days))).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn delete(

@@ -213,6 +213,7 @@ fn retention_counts_from_the_later_of_the_files_going_and_the_pbxs_no() {
     assert_eq!(retention_end(day(5), day(3), 30), day(35));
     assert_eq!(retention_end(day(3), day(5), 30), day(35));
     assert_eq!(retention_end(day(3), day(3), 0), day(3));
+    assert!(retention_end(day(3), day(3), u32::MAX) > day(36_500), "and never wraps");
 }
 
 #[test]
