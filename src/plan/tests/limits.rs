@@ -411,3 +411,13 @@ fn what_was_deleted_today_does_not_raise_the_limit() {
     scene.remove_file("t01");
     assert_eq!(steps(&scene.plan()), "disable t01", "a tenth of the 20 there were");
 }
+
+#[test]
+fn a_limit_does_not_hold_what_stays_closed_elsewhere() {
+    let mut scene = disabling(9, 4);
+    let id = scene.former("t00", "branch", 1);
+    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    let plan = scene.plan();
+    assert_eq!((plan.steps.len(), plan.held.len()), (1, 4));
+    assert_eq!(plan.steps[0].instance, instance("branch"));
+}
