@@ -231,7 +231,9 @@ pub(super) fn former_placements(
     taken_over: &BTreeMap<&TenantKey, &TenantKey>,
     draft: &mut Draft,
 ) {
-    for placement in &world.recorded.former {
+    let mut placements: Vec<&FormerPlacement> = world.recorded.former.iter().collect();
+    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
+    for placement in placements {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
         let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
         former(world, key, record, placement, draft);
