@@ -29,10 +29,7 @@ impl Run<'_> {
         let instance = record.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
-        let others = |found: Vec<PbxDomain>| found.into_iter().any(|domain| domain.id != record.domain_id);
-        if others(pbx.domains_named(to.as_str()).await?) {
-            return Err(StepError::Stale(format!("a domain {to} appeared on {instance}")));
-        }
+        self.nobody_else_has(&instance, to, Some(record.domain_id)).await?;
         if found.name != to.as_str() {
             let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
             self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await?;

@@ -46,6 +46,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn create(&mut self, tenant: &Tenant) -> Result<(), StepError> {
+        self.nobody_else_has(&tenant.instance, &tenant.domain, None).await?;
         let record = self.new_record(tenant, DomainId(self.apply.environment.new_id()));
         let inserted = record.clone();
         self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
@@ -55,6 +56,7 @@ impl Run<'_> {
 
     pub(super) async fn recreate(&mut self, reference: RecordRef, tenant: &Tenant) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
+        self.nobody_else_has(&record.instance, &tenant.domain, Some(record.domain_id)).await?;
         record.provisioned = false;
         take_definition(&mut record, tenant);
         record.enabled = tenant.enabled;

@@ -1,5 +1,7 @@
 //! Which parts of `tenantd.yaml` no message may show.
 
+use std::collections::BTreeSet;
+
 use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
@@ -45,10 +47,25 @@ pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
         }
         None => by_lines(source, Span { start: 0, end: source.text().len() }, &mut masks),
     }
-    for span in parsed.findings.iter().filter_map(|finding| finding.span) {
-        by_lines(source, span, &mut masks);
+    // What was refused may go on for lines. Each line is masked once: it may be the whole file.
+    let mut lines = BTreeSet::new();
+    let findings = parsed.findings.iter().filter_map(|finding| finding.span);
+    let mut refused = Vec::new();
+    if let Some(root) = &parsed.root {
+        leaves(root, &mut |span, value| {
+            if value == Some(&Value::Refused) {
+                refused.push(span);
+            }
+        });
     }
-    masks.into_iter().for_each(|span| source.mask(span));
+    for span in findings.chain(refused) {
+        let mut line = source.line_span(span.start);
+        while lines.insert(line) && line.end < span.end {
+            line = source.line_span(line.end + 1);
+        }
+    }
+    lines.into_iter().for_each(|line| by_lines(source, line, &mut masks));
+    source.mask(masks);
 }
 
 fn is_harmless(key: &str) -> bool {
@@ -158,22 +175,24 @@ fn in_address(text: &str, start: usize) -> Vec<Span> {
     spans
 }
 
-/// Comments: what was commented out may be a secret.
-fn comments(root: &Node, source: &Source, masks: &mut Vec<Span>) {
-    fn scalars(node: &Node, spans: &mut Vec<Span>) {
-        match &node.value {
-            Value::Scalar { .. } | Value::Refused => spans.push(node.span),
-            Value::Sequence(items) => items.iter().for_each(|item| scalars(item, spans)),
-            Value::Mapping(entries) => {
-                for entry in entries {
-                    spans.push(entry.key_span);
-                    scalars(&entry.value, spans);
-                }
+/// Visits keys (without a value) and scalars in the order of the text.
+fn leaves(node: &Node, visit: &mut impl FnMut(Span, Option<&Value>)) {
+    match &node.value {
+        Value::Scalar { .. } | Value::Refused => visit(node.span, Some(&node.value)),
+        Value::Sequence(items) => items.iter().for_each(|item| leaves(item, visit)),
+        Value::Mapping(entries) => {
+            for entry in entries {
+                visit(entry.key_span, None);
+                leaves(&entry.value, visit);
             }
         }
     }
+}
+
+/// Comments: what was commented out may be a secret.
+fn comments(root: &Node, source: &Source, masks: &mut Vec<Span>) {
     let mut spans = Vec::new();
-    scalars(root, &mut spans);
+    leaves(root, &mut |span, _| spans.push(span));
     let text = source.text();
     for (at, _) in text.match_indices('#') {
         let begins = text[..at].chars().next_back().is_none_or(char::is_whitespace);

@@ -90,9 +90,7 @@ impl Config {
         {
             config = read(&mut reader, &fields, path);
         }
-        let mut problems =
-            reader.findings.into_iter().map(|finding| source.locate(finding)).collect::<Vec<_>>();
-        problems.sort();
+        let problems = source.locate_all(reader.findings);
         match config {
             Some(config) if !problems.iter().any(Problem::is_error) => Ok((config, problems)),
             _ => Err(ConfigErrors { problems }),

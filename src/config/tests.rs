@@ -186,6 +186,20 @@ fn no_message_repeats_a_secret() {
     }
 }
 
+/// A hostile configuration costs no more than a good one of its size.
+#[test]
+fn one_line_of_a_hundred_thousand_mistakes_is_bounded() {
+    let keys = (0..90_000).map(|n| format!("k{n}: &a *b, ")).collect::<String>();
+    let started = std::time::Instant::now();
+    let problems = parse(&format!("{{{keys}}}")).unwrap_err().problems;
+    assert!(problems.len() <= 51);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let keys = (0..90_000).map(|n| format!("k{n}: v, ")).collect::<String>();
+    let problems = parse(&format!("{{{keys}}}")).unwrap_err().problems;
+    assert!(problems.len() == 51 && problems[50].what.contains("more problems"));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
 fn environment(values: &[(&str, &str)]) -> impl Fn(&str) -> Option<std::ffi::OsString> + use<> {
     let values: BTreeMap<String, String> =
         values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

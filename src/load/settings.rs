@@ -18,7 +18,7 @@ pub(super) fn read(
         let Some(value) = setting_value(reader, &field) else { continue };
         let Some(name) = name else { continue };
         if looks_secret(&name) {
-            source.mask(field.node.span);
+            source.mask([field.node.span]);
             reader.report(
                 lint::SECRET_IN_SETTINGS
                     .warn(field.key_span, format!("the value of `{name}` looks like a secret"))

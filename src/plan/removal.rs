@@ -132,6 +132,21 @@ fn why_disable(
     })
 }
 
+const JUMPED: &str = "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until passes \
+                      have come evenly for a while";
+
+/// How long the clock must have run evenly before a retention is believed to be over.
+const STEADY_CLOCK: TimeDelta = TimeDelta::hours(24);
+
+/// Until when a deletion waits because the clock jumped, or tenantd was away: a day, or the retention if that is
+/// shorter.
+fn clock_suspect(world: World<'_>) -> Option<DateTime<Utc>> {
+    let since = world.recorded.clock_steady_since?;
+    let retention = TimeDelta::days(i64::from(world.policy.deletion.retention_days));
+    let until = since + STEADY_CLOCK.min(retention);
+    (world.now < until).then_some(until)
+}
+
 /// When a removed tenant's retention is over: so many days after the later of the file's going and the PBX's no.
 pub fn retention_end(
     removed_at: DateTime<Utc>,
@@ -171,6 +186,16 @@ fn delete(
             action,
             until,
             reason: format!("kept for {} days after it was disabled", world.policy.deletion.retention_days),
+        });
+        return;
+    }
+    if let Some(until) = clock_suspect(world) {
+        draft.waiting.push(Waiting {
+            tenant: key.clone(),
+            instance: record.instance.clone(),
+            action,
+            until,
+            reason: JUMPED.into(),
         });
         return;
     }
@@ -319,6 +344,19 @@ fn former(
                 "left behind by its move; kept for {} days",
                 world.policy.deletion.retention_days
             ),
+        });
+        return;
+    }
+    if let Some(until) = clock_suspect(world) {
+        draft.waiting.push(Waiting {
+            tenant: placement.key.clone(),
+            instance: placement.instance.clone(),
+            action: Action::Delete,
+            until,
+            reason:
+                "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until \
+                     passes have come evenly for a while"
+                    .into(),
         });
         return;
     }

@@ -4,6 +4,7 @@
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
 mod audit;
+mod clock;
 mod codec;
 mod connection;
 mod error;
@@ -24,7 +25,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions, Lease};
+pub use handle::{Database, DatabaseOptions, Lease, Weather};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 
@@ -63,6 +64,7 @@ impl Store<'_> {
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
             approvals: words::approvals(self.conn, now)?,
             suspensions: words::suspensions(self.conn, now)?,
+            clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: BTreeMap::new(),
             archived: BTreeSet::new(),
         })
@@ -207,6 +209,11 @@ impl StoreWriter<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         instances::forget_identity(self.conn, key, url, now)
+    }
+
+    /// Notes that a pass came at this time, so that a jump of the clock shows at the next.
+    pub fn note_clock(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        clock::note(self.conn, now)
     }
 
     pub fn note_instance(

@@ -166,7 +166,10 @@ impl Reader {
             };
             let finding = Finding::error(entry.key_span, what)
                 .expected(format!("one of the keys {}", known.join(", ")));
-            let help = match nearest(&entry.key, known.iter().copied()) {
+            // Nobody reads the hundredth suggestion.
+            let near =
+                if self.findings.len() < 100 { nearest(&entry.key, known.iter().copied()) } else { None };
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "delete it, or see the README for what it should be".to_owned(),
             };
