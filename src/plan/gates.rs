@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, identity, limits};
 use crate::config::DeletionMode;
@@ -22,6 +23,16 @@ pub(super) fn is_removal(step: &Step) -> bool {
         | Work::Update { .. }
         | Work::Enable { .. }
         | Work::DisableFormer { .. } => false,
+    }
+}
+
+/// Whether the step finishes a deletion that was begun: it was approved and counted then.
+fn resumes(world: World<'_>, step: &Step) -> bool {
+    match &step.work {
+        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } => {
+            deletion_begun(world, record.id, &step.instance)
+        }
+        _ => false,
     }
 }
 
@@ -80,7 +91,8 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
         );
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
-    let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
+    let removals: Vec<Step> =
+        draft.steps.iter().filter(|step| is_removal(step) && !resumes(world, step)).cloned().collect();
     let would_exceed = limits::exceeded(world, &records, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
@@ -228,7 +240,7 @@ fn unapproved_deletions(world: World<'_>, draft: &mut Draft) {
         |step| {
             let deletes = matches!(step.work, Work::Delete { .. } | Work::Forget { .. })
                 || matches!(&step.work, Work::DeleteFormer { expect: Some(_), .. });
-            deletes && !approved.contains(&step.tenant)
+            deletes && !approved.contains(&step.tenant) && !resumes(world, step)
         },
         |step| {
             let what = if step.action == Action::Forget { "forgetting it" } else { "deleting it" };

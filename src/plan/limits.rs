@@ -76,7 +76,14 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
             .map(|removal| removal.tenant)
             .collect()
     };
-    let removed_lately = in_window(&gone);
+    // A deletion that was begun and not finished yet is one of the window's.
+    let begun = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| super::removal::deletion_begun(world, record.id, &record.instance));
+    let removed_lately: BTreeSet<TenantId> =
+        in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
     // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
     // removed long before and is none of them.
     let managed: BTreeSet<TenantId> = world

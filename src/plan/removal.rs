@@ -11,8 +11,8 @@ use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, lock_is_in_force};
 use crate::model::{
-    Completeness, DomainState, FormerPlacement, InstanceView, PbxDomain, SettingId, TenantDocument,
-    TenantKey, TenantRecord,
+    Completeness, DomainState, FormerPlacement, InstanceKey, InstanceView, PbxDomain, SettingId,
+    TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 
 pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
@@ -121,6 +121,9 @@ fn why_disable(
             false,
         ));
     }
+    if deletion_begun(world, record.id, &record.instance) {
+        return None;
+    }
     let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
     let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
     (!locked && !record.lock_left_open).then(|| {
@@ -129,6 +132,15 @@ fn why_disable(
             vec![change(Field::WebSignIn, "open", "locked")],
             false,
         )
+    })
+}
+
+/// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
+/// the middle of it. What has gone until then, the login lock perhaps, is no drift, and to finish needs no other
+/// approval than to begin.
+pub(super) fn deletion_begun(world: World<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
+    world.recorded.open_intents.iter().any(|intent| {
+        intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
     })
 }
 
@@ -226,6 +238,9 @@ fn delete(
         instance: record.instance.clone(),
         action,
         reason: match domain {
+            Some(_) if deletion_begun(world, record.id, &record.instance) => {
+                "an earlier pass did not finish deleting it".into()
+            }
             Some(_) => "its file is gone, it is disabled, and its retention is over".into(),
             None => "its file and its domain are gone, and its retention is over".into(),
         },
@@ -310,8 +325,9 @@ fn former(
         DomainState::Present(domain) => domain,
     };
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
-    let unlocked =
-        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    let begun = deletion_begun(world, record.id, &placement.instance);
+    let unlocked = !begun
+        && rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(world, &placement.instance, &domain.name).is_some() {
         return;
@@ -374,7 +390,11 @@ fn former(
     }
     draft.steps.push(step(
         Action::Delete,
-        "left behind by its move, disabled, and its retention is over".into(),
+        if begun {
+            "an earlier pass did not finish deleting what its move left behind".into()
+        } else {
+            "left behind by its move, disabled, and its retention is over".into()
+        },
         vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
         Work::DeleteFormer {
             record: reference(record),

@@ -4,6 +4,8 @@
 mod adoption;
 #[path = "../common/mod.rs"]
 mod common;
+mod deletion;
 mod drift;
+mod identity;
 mod lost_replies;
 mod unreachable;
