@@ -46,6 +46,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn create(&mut self, tenant: &Tenant) -> Result<(), StepError> {
+        self.nobody_made(&tenant.instance, tenant.domain.as_str(), None).await?;
         let record = self.new_record(tenant, DomainId(self.apply.environment.new_id()));
         let inserted = record.clone();
         self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
@@ -55,6 +56,7 @@ impl Run<'_> {
 
     pub(super) async fn recreate(&mut self, reference: RecordRef, tenant: &Tenant) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
+        self.nobody_made(&record.instance, tenant.domain.as_str(), Some(record.domain_id)).await?;
         record.provisioned = false;
         take_definition(&mut record, tenant);
         record.enabled = tenant.enabled;
@@ -89,12 +91,6 @@ impl Run<'_> {
             enabled: tenant.enabled,
             description: tenant.name.clone(),
         };
-        // FusionPBX does not look whether the name is in use when the id is ours.
-        let named = self.pbx(&tenant.instance)?.enabled_domains_named(&domain.name).await?;
-        if named.iter().any(|other| other.id != domain.id) {
-            let name = &domain.name;
-            return Err(StepError::Stale(format!("a domain {name} appeared on {}", tenant.instance)));
-        }
         let mut requests = vec![Request::CreateDomain(domain.clone())];
         let wanted: BTreeMap<SettingName, Option<String>> =
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
@@ -165,7 +161,8 @@ impl Run<'_> {
     /// right by later passes, each time counted, and not made again for ever.
     async fn made_otherwise(&mut self, record: &TenantRecord, error: StepError) -> StepError {
         let there = match self.pbx(&record.instance) {
-            Ok(pbx) if error.was_in_vain() => {
+            // What was switched off before is put back by the same work only.
+            Ok(pbx) if error.was_in_vain() && !(record.enabled && record.login_lock.is_some()) => {
                 matches!(pbx.domain(record.domain_id).await, Ok(Some(_)))
             }
             _ => false,

@@ -84,18 +84,27 @@ impl<'a> Run<'a> {
             .ok_or_else(|| StepError::Stale(format!("the domain of {} is gone", self.key())))
     }
 
-    /// Fails where another domain has this name, too: FusionPBX keeps the directories of domains by their names.
-    pub(super) async fn alone_with_its_name(
+    /// FusionPBX takes a name in use and has then two domains of one name, so it is looked for right before.
+    pub(super) async fn nobody_else_has(
         &self,
-        pbx: &dyn PbxWrite,
         instance: &InstanceKey,
-        domain: &PbxDomain,
+        name: &str,
+        ours: Option<DomainId>,
     ) -> Result<(), StepError> {
-        let named = pbx.domains_named(&domain.name).await?;
-        if named.iter().any(|other| other.id != domain.id) {
-            return Err(StepError::Stale(format!("another domain {} appeared on {instance}", domain.name)));
-        }
-        Ok(())
+        let found = self.pbx(instance)?.domains_named(name).await?;
+        nobody_else(found, instance, name, ours)
+    }
+
+    /// The same look at less cost, before a domain is made: all domains were just read, so only what somebody made
+    /// since is looked for, and that is enabled.
+    pub(super) async fn nobody_made(
+        &self,
+        instance: &InstanceKey,
+        name: &str,
+        ours: Option<DomainId>,
+    ) -> Result<(), StepError> {
+        let found = self.pbx(instance)?.enabled_domains_named(name).await?;
+        nobody_else(found, instance, name, ours)
     }
 
     /// Sends requests one after the other, each under an intent that is committed first, and reads back what they
@@ -226,4 +235,16 @@ impl<'a> Run<'a> {
             detail: None,
         }
     }
+}
+
+fn nobody_else(
+    found: Vec<PbxDomain>,
+    instance: &InstanceKey,
+    name: &str,
+    ours: Option<DomainId>,
+) -> Result<(), StepError> {
+    if found.into_iter().any(|domain| Some(domain.id) != ours) {
+        return Err(StepError::Stale(format!("a domain {name} appeared on {instance}")));
+    }
+    Ok(())
 }

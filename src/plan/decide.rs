@@ -6,8 +6,8 @@ use super::types::{Action, Held, Preview, RecordRef, Step, Work};
 use super::{Draft, World, removal, update};
 use crate::diff::{Field, wanted_settings};
 use crate::model::{
-    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, MaxUsers, Observed,
-    PbxDomain, Tenant, TenantDocument, TenantKey, TenantRecord,
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
+    SettingName, Tenant, TenantDocument, TenantKey, TenantRecord,
 };
 use crate::plan::FieldChange;
 
@@ -175,7 +175,7 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
     if let InstanceView::Unknown { reason } = world.observed.instance(&tenant.instance) {
         draft.held.push(hold(
             Action::Create,
-            format!("the instance {} is unknown ({reason}); assumed absent there", tenant.instance),
+            format!("the instance {} is unknown, so it may be there already: {reason}", tenant.instance),
             None,
         ));
         return;
@@ -262,13 +262,13 @@ fn adoption(tenant: &Tenant, found: &PbxDomain) -> Vec<FieldChange> {
     change(Field::Name, Some(found.description.clone()), tenant.name.clone());
     change(Field::Enabled, found.enabled.map(|enabled| enabled.to_string()), tenant.enabled.to_string());
     for (name, value) in wanted_settings(tenant) {
-        if let Some(value) = value {
+        if name != SettingName::user_limit()
+            && let Some(value) = value
+        {
             change(Field::Setting(name), None, value);
         }
     }
-    if tenant.max_users == MaxUsers::Unlimited {
-        change(Field::MaxUsers, None, tenant.max_users.to_string());
-    }
+    change(Field::MaxUsers, None, tenant.max_users.to_string());
     changes
 }
 

@@ -83,6 +83,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     let records = Records::of(world);
     another_server(world, &records, draft);
     suspended(world, &records, draft);
+    beyond_the_tier(world, draft);
     if world.policy.no_removals {
         move_steps(
             draft,
@@ -162,6 +163,26 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
             draft.steps.push(step);
         }
     }
+}
+
+/// New tenants beyond what the tier allows are held; those that are there stay.
+fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
+    let Some(allowed) = world.policy.max_tenants else { return };
+    let managed = world.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    let is_new = |step: &Step| matches!(step.work, Work::Create { .. } | Work::Adopt { .. });
+    let new = draft.steps.iter().filter(|step| is_new(step)).count();
+    if new == 0 || managed + new <= usize::try_from(allowed).unwrap_or(usize::MAX) {
+        return;
+    }
+    move_steps(draft, is_new, |step| {
+        hold_step(
+            step,
+            format!(
+                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} are new"
+            ),
+            None,
+        )
+    });
 }
 
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.

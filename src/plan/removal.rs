@@ -165,7 +165,8 @@ pub fn retention_end(
     disable_confirmed_at: DateTime<Utc>,
     retention_days: u32,
 ) -> DateTime<Utc> {
-    removed_at.max(disable_confirmed_at) + TimeDelta::days(i64::from(retention_days))
+    let from = removed_at.max(disable_confirmed_at);
+    from.checked_add_signed(TimeDelta::days(i64::from(retention_days))).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn delete(
@@ -232,6 +233,10 @@ fn delete(
         draft.held.push(hold(reason));
         return;
     }
+    if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
+        draft.held.push(hold(renamed_since(name)));
+        return;
+    }
     draft.steps.push(Step {
         tenant: key.clone(),
         instance: record.instance.clone(),
@@ -255,6 +260,13 @@ fn delete(
     });
 }
 
+/// Under another name it may have another use by now.
+fn renamed_since(name: &str) -> String {
+    format!(
+        "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
+    )
+}
+
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
 ///
 /// `taken_over` has the new keys of records whose files were renamed.
@@ -263,7 +275,9 @@ pub(super) fn former_placements(
     taken_over: &BTreeMap<&TenantKey, &TenantKey>,
     draft: &mut Draft,
 ) {
-    for placement in &world.recorded.former {
+    let mut placements: Vec<&FormerPlacement> = world.recorded.former.iter().collect();
+    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
+    for placement in placements {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
         let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
         former(world, key, record, placement, draft);
@@ -376,6 +390,10 @@ fn former(
     }
     if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
         draft.held.push(hold(&reason));
+        return;
+    }
+    if domain.name != placement.domain.as_str() {
+        draft.held.push(hold(&renamed_since(&domain.name)));
         return;
     }
     draft.steps.push(step(

@@ -7,8 +7,8 @@ use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::model::{
-    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, PbxDomain, SettingName,
-    Tenant, TenantDocument, TenantRecord,
+    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
+    SettingName, Tenant, TenantDocument, TenantRecord,
 };
 
 /// A field that came back changed this often in a row is left alone.
@@ -43,8 +43,8 @@ pub(super) fn tenant<'a>(
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
             let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
             note_settled(record, &differences, settings.is_some(), draft);
-            show_what_was_seen(&differences, tenant, draft);
             let differences = without_reported(tenant, record, differences, draft);
+            show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
                 return;
@@ -73,7 +73,7 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
     }
 }
 
-/// In the preview, the lines before are what the PBX shows where it drifted.
+/// In the preview, the lines before are what the PBX shows where it drifted and is put right.
 fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
     let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
     for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
@@ -82,6 +82,10 @@ fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut D
             Field::Name => before.name = value.unwrap_or_default(),
             Field::Domain => before.domain = value.unwrap_or_default(),
             Field::Enabled => before.enabled = value.as_deref() == Some("true"),
+            Field::MaxUsers => {
+                let number = value.as_deref().and_then(|value| value.parse().ok());
+                before.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
+            }
             Field::Setting(name) => {
                 match value {
                     Some(value) => before.pbx_settings.insert(name.to_string(), value),
@@ -106,7 +110,7 @@ fn without_reported(
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
-            .is_some_and(|times| *times >= FIGHTING_AFTER);
+            .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
         if drifted && tenant.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
@@ -130,6 +134,25 @@ fn without_reported(
         }
     }
     kept
+}
+
+/// What only the database holds, nobody else sets.
+fn is_on_the_pbx(field: &Field) -> bool {
+    match field {
+        Field::Name
+        | Field::Domain
+        | Field::Enabled
+        | Field::MaxUsers
+        | Field::Setting(_)
+        | Field::WebSignIn => true,
+        Field::Key
+        | Field::Instance
+        | Field::SessionTimeout
+        | Field::Protected
+        | Field::CrossTenant(_)
+        | Field::Drift
+        | Field::File => false,
+    }
 }
 
 /// Whether the difference is work of ours that was cut short, and not a foreign change.

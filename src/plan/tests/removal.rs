@@ -213,6 +213,7 @@ fn retention_counts_from_the_later_of_the_files_going_and_the_pbxs_no() {
     assert_eq!(retention_end(day(5), day(3), 30), day(35));
     assert_eq!(retention_end(day(3), day(5), 30), day(35));
     assert_eq!(retention_end(day(3), day(3), 0), day(3));
+    assert!(retention_end(day(3), day(3), u32::MAX) > day(36_500), "and never wraps");
 }
 
 #[test]
@@ -318,4 +319,22 @@ fn what_nobody_recorded_is_counted_and_never_touched() {
     assert_eq!((plan.counts.foreign_domains, plan.counts.unchanged), (2, 2));
     scene.lose("branch");
     assert_eq!(scene.plan().counts.foreign_domains, 1);
+}
+
+/// An identity is not enough to delete by: somebody may have found another use for what was closed.
+#[test]
+fn a_domain_that_somebody_renamed_is_not_deleted() {
+    let mut scene = deletable();
+    scene.pbx("acme").name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    let id = scene.former("acme", "branch", 31);
+    assert_eq!(steps(&scene.plan()), "delete acme");
+    scene.domains("branch").get_mut(&id).unwrap().name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
 }

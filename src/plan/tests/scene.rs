@@ -47,6 +47,7 @@ impl Scene {
             policy: Policy {
                 deletion: Deletion::default(),
                 limits: Limits::default(),
+                max_tenants: None,
                 allow_delete: BTreeSet::new(),
                 no_removals: false,
                 only: BTreeSet::new(),
