@@ -25,6 +25,7 @@ impl Run<'_> {
         let mut intents = self.begun(&instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
+            self.alone_with_its_name(pbx, &instance, found).await?;
             // Of a deletion that was begun the lock may have gone with the first tables.
             if !record.lock_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
@@ -154,6 +155,7 @@ impl Run<'_> {
         let mut intents = self.begun(&placement.instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
+            self.alone_with_its_name(pbx, &placement.instance, found).await?;
             if record.protected || record.domain_id == placement.domain_id {
                 return Err(StepError::Refused(format!("{} still needs this domain", self.key())));
             }

@@ -66,6 +66,11 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Whether the PBX took the request and did not keep what it was given.
+    pub(super) fn was_in_vain(&self) -> bool {
+        matches!(self, Self::NotApplied { .. })
+    }
+
     /// Whether the error proves that the PBX did nothing of the request, if it saw it at all.
     pub(super) fn nothing_was_done(&self) -> bool {
         use crate::fusionpbx::PbxErrorKind as Kind;

@@ -188,6 +188,10 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     if !wanted.enabled && unconfirmed {
         drift(found, Field::WebSignIn, None, Some("locked".into()));
     }
+    if wanted.enabled && record.enabled && record.login_lock.is_some() {
+        // What the lock switched off is still to be given back.
+        drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
+    }
     let Some(rows) = settings else { return };
     for (name, value) in wanted_settings(wanted) {
         if setting_differs(rows, &name, value.as_deref()) {

@@ -118,3 +118,15 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
     record.lock_left_open = true;
     assert!(!differs(&wanted, &record, None), "it was disabled when it was imported");
 }
+
+#[test]
+fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
+    let (wanted, mut record, domain) = testing::in_agreement("acme");
+    record.login_lock = Some(crate::model::LoginLock {
+        entry: SettingId::for_login_lock(domain.id),
+        switched_off: [SettingId(uuid::Uuid::from_u128(7))].into(),
+    });
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].field, Field::WebSignIn);
+}

@@ -60,9 +60,12 @@ impl<'a> Index<'a> {
 }
 
 /// Instances that lost more recorded domains than the removal limit allows: not the server we knew.
-fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
+///
+/// What is to be deleted anyway does not count.
+pub(super) fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
     let mut known: BTreeMap<&InstanceKey, (usize, usize)> = BTreeMap::new();
-    for record in world.recorded.tenants.values().filter(|record| record.provisioned) {
+    let expected = |record: &&TenantRecord| record.provisioned && record.removed_at.is_none();
+    for record in world.recorded.tenants.values().filter(expected) {
         let (all, missing) = known.entry(&record.instance).or_default();
         *all += 1;
         *missing += usize::from(seen(world.observed, record) == DomainState::Absent);
@@ -272,6 +275,23 @@ fn adoption(tenant: &Tenant, found: &PbxDomain) -> Vec<FieldChange> {
 /// A reference to the record as it was read.
 pub(super) fn reference(record: &TenantRecord) -> RecordRef {
     RecordRef { id: record.id, revision: record.revision }
+}
+
+/// Why a domain is neither renamed nor deleted while another one has its name: FusionPBX moves and deletes
+/// directories by name, so it would take those of the other one along.
+pub(super) fn name_is_shared(
+    observed: &Observed,
+    instance: &InstanceKey,
+    domain: &PbxDomain,
+) -> Option<String> {
+    let InstanceView::Seen { domains, .. } = observed.instance(instance) else { return None };
+    domains.values().any(|other| other.name == domain.name && other.id != domain.id).then(|| {
+        format!(
+            "another domain on {instance} has the name {} too, and FusionPBX keeps their recordings and voicemail \
+             together; give that one another name first",
+            domain.name
+        )
+    })
 }
 
 /// What an instance shows of a record's domain.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, World, identity, limits};
+use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 
@@ -81,6 +81,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     let records = Records::of(world);
+    another_server(world, &records, draft);
     suspended(world, &records, draft);
     beyond_the_tier(world, draft);
     if world.policy.no_removals {
@@ -185,6 +186,40 @@ fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
 }
 
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
+/// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
+/// to it, lest a restored backup be given a day's changes one by one.
+fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let vanished = decide::vanished(world);
+    if vanished.is_empty() {
+        return;
+    }
+    let writes_to = |step: &Step| -> Option<(InstanceKey, usize)> {
+        let recorded = records.of_step(step).map(|record| &record.instance);
+        let touched = match &step.work {
+            Work::Rekey { .. }
+            | Work::Forget { .. }
+            | Work::Disable { expect: None, .. }
+            | Work::DeleteFormer { expect: None, .. } => vec![],
+            Work::Move { .. } => vec![Some(&step.instance), recorded],
+            _ => vec![Some(&step.instance)],
+        };
+        touched.into_iter().flatten().find_map(|instance| Some((instance.clone(), *vanished.get(instance)?)))
+    };
+    move_steps(
+        draft,
+        |step| writes_to(step).is_some(),
+        |step| {
+            let reason = writes_to(step).map_or_else(String::new, |(instance, missing)| {
+                format!(
+                    "{missing} recorded domains are missing on {instance} at once: it may be another server or a \
+                     restored backup, so nothing is changed there"
+                )
+            });
+            hold_step(step, reason, None)
+        },
+    );
+}
+
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::decide::{reference, seen};
+use super::decide::{name_is_shared, reference, seen};
 use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
 use super::update::{locks_us_out, our_own_account};
 use super::{Draft, World};
@@ -233,6 +233,10 @@ fn delete(
         draft.held.push(hold(renamed_since(name)));
         return;
     }
+    if let Some(reason) = domain.and_then(|domain| name_is_shared(world.observed, &record.instance, domain)) {
+        draft.held.push(hold(reason));
+        return;
+    }
     draft.steps.push(Step {
         tenant: key.clone(),
         instance: record.instance.clone(),
@@ -386,6 +390,10 @@ fn former(
     }
     if domain.name != placement.domain.as_str() {
         draft.held.push(hold(&renamed_since(&domain.name)));
+        return;
+    }
+    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
+        draft.held.push(hold(&reason));
         return;
     }
     draft.steps.push(step(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Index, reference, seen};
+use super::decide::{Index, name_is_shared, reference, seen};
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
@@ -158,8 +158,9 @@ fn is_on_the_pbx(field: &Field) -> bool {
 /// Whether the difference is work of ours that was cut short, and not a foreign change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
-        Field::Enabled | Field::WebSignIn => !record.enabled && record.disable_confirmed_at.is_none(),
-        _ => !record.provisioned,
+        Field::Enabled | Field::WebSignIn if record.enabled => record.login_lock.is_some(),
+        Field::Enabled | Field::WebSignIn => record.disable_confirmed_at.is_none(),
+        _ => !record.provisioned || record.applied_hash.is_none(),
     }
 }
 
@@ -510,7 +511,16 @@ fn may_rename<'a>(
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    match locks_us_out(world, record).or_else(|| taken(index, tenant, record, Some(record.domain_id))) {
+    let shared = || match seen(world.observed, record) {
+        DomainState::Present(domain) if domain.name != tenant.domain.as_str() => {
+            name_is_shared(world.observed, &record.instance, domain)
+        }
+        _ => None,
+    };
+    match locks_us_out(world, record)
+        .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
+        .or_else(shared)
+    {
         Some(reason) => Err(reason),
         None => Ok(()),
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::fusionpbx::{Patience, PbxClient};
 use tenantd::model::{InstanceKey, Secret, TenantRecord};
@@ -83,6 +84,13 @@ impl Rig {
             seen.push(format!("{:?} {:?} {:#?}", steps(&plan), plan.held, outcome.steps));
         }
         panic!("not at rest after {most} passes: {seen:#?}");
+    }
+
+    /// So many days pass, with a daemon that was away at first: a clock that jumped ends no retention.
+    pub async fn wait_days(&self, days: i64) {
+        self.clock.advance(TimeDelta::days(days));
+        self.pass().await;
+        self.clock.advance(TimeDelta::hours(25));
     }
 
     /// Carries out a plan that was made from an earlier look.

@@ -32,17 +32,59 @@ on_both_databases! { async fn of_two_domains_with_one_name_only_our_own_is_touch
     assert_eq!(rig.pbx("hq").domain(ours).unwrap().enabled, Some(false));
     rig.edit("acme", |t| t.enabled = true);
     rig.converge().await;
-    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
-    rig.converge().await;
-    assert_eq!(rig.pbx("hq").domain(ours).unwrap().name, "acme.example.org");
     assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
-    // Back again is onto a name in use now.
-    rig.edit("acme", |t| t.domain = domain("acme.example.com"));
+
+    // What FusionPBX does by name would take theirs along: neither renamed nor deleted.
+    let before = rig.mutations();
+    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
     let (plan, _) = rig.pass().await;
     assert!(plan.steps.is_empty());
-    assert_eq!(held_because(&plan, "acme"), "the domain acme.example.com exists on hq and is not ours");
-    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
+    let why = held_because(&plan, "acme");
+    assert!(why.starts_with("another domain on hq has the name acme.example.com too"), "{why}");
+    assert_eq!(rig.mutations(), before);
+    rig.remove_file("acme");
+    rig.settle(1).await;
+    rig.wait_days(31).await;
+    let plan = rig.plan().await;
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert!(held_because(&plan, "acme").starts_with("another domain on hq has the name acme.example.com too"));
     assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
+    // Theirs gets another name from a person.
+    rig.pbx("hq").edit_domain(theirs, |row| row.name = "theirs.example.com".into());
+    let digest = rig.pbx("hq").digest_of_domain(theirs);
+    rig.converge().await;
+    assert!(rig.pbx("hq").domain(ours).is_none());
+    assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_renamed_nor_deleted(mut rig) {
+    let strangers = rig.strangers();
+    rig.want([tenant("acme"), tenant("gone"), tenant("calm")]);
+    rig.converge().await;
+    rig.remove_file("gone");
+    rig.settle(1).await;
+    rig.wait_days(31).await;
+    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
+    let look = rig.look().await;
+    let plan = look.plan();
+    assert_eq!(steps(&plan), ["rename acme", "delete gone"]);
+    let theirs = ["acme", "gone"].map(|name| {
+        rig.pbx("hq").add_domain(&format!("{name}.example.com"), Some(false), Some("theirs"))
+    });
+    let digests = theirs.map(|uuid| rig.pbx("hq").digest_of_domain(uuid));
+    let outcome = rig.carry_out(&look, &plan).await;
+    for name in ["acme", "gone"] {
+        assert_eq!(
+            failure_of(&outcome, name),
+            format!("skipped: another domain {name}.example.com appeared on hq since the plan was made")
+        );
+    }
+    assert_eq!(theirs.map(|uuid| rig.pbx("hq").digest_of_domain(uuid)), digests);
+    for uuid in theirs {
+        rig.pbx("hq").edit_domain(uuid, |row| row.name = format!("theirs-{}", row.name));
+    }
+    rig.converge().await;
     rig.assert_at_rest(&strangers).await;
 } }
 
@@ -217,6 +259,8 @@ on_both_databases! { async fn a_restored_backup_is_not_written_to(mut rig) {
         assert!(plan.steps.is_empty(), "{:#?}", plan.steps);
         let why = held_because(&plan, "new0");
         assert!(why.starts_with("5 recorded domains are missing on hq at once"), "{why}");
+        assert!(held_because(&plan, "old0").ends_with("so nothing is changed there"));
+        assert_eq!(plan.held.len(), 8);
     }
     assert_eq!(rig.mutations(), before);
     assert_eq!(rig.pbx("hq").digests(), digests);

@@ -6,6 +6,8 @@ mod adoption;
 mod common;
 mod deletion;
 mod drift;
+mod fights;
 mod identity;
 mod lost_replies;
+mod panics;
 mod unreachable;
