@@ -237,6 +237,9 @@ fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
         }
     };
     assert!(scene.now - since >= retention && scene.now - confirmed >= retention, "{step:#?}");
+    if let Some(steady) = scene.recorded.clock_steady_since {
+        assert!(scene.now - steady >= retention.min(TimeDelta::hours(24)), "{step:#?}");
+    }
     for (on, id, _) in touched(scene, step) {
         let InstanceView::Seen { domains, .. } = scene.observed.instance(&on) else { unreachable!() };
         match domains.get(&id) {
@@ -332,6 +335,11 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
             .map(|step| &step.tenant)
             .collect();
         assert!(tenants.len() <= allowed(limit, managed.len()), "{plan:#?}");
+    }
+    if let Some(most) = scene.policy.max_tenants {
+        let there = scene.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+        let new = plan.steps.iter().filter(|step| reference(step).is_none()).count();
+        assert!(new == 0 || there + new <= most as usize, "beyond the tier: {plan:#?}");
     }
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
     for record in scene.recorded.tenants.values().filter(|record| record.enabled) {

@@ -157,6 +157,8 @@ struct World {
     approved: Vec<usize>,
     suspended: Vec<(Option<usize>, Option<usize>, i64)>,
     own: Option<(usize, usize)>,
+    max_tenants: Option<u32>,
+    steady_hours: Option<i64>,
     no_removals: bool,
     only: Vec<usize>,
 }
@@ -176,13 +178,15 @@ prop_compose! {
             (prop::option::of(0..6_usize), prop::option::of(0..2_usize), -1..2_i64), 0..2,
         ),
         own in prop::option::weighted(0.3, (0..2_usize, 0..8_usize)),
+        max_tenants in prop::option::weighted(0.2, 0..6_u32),
+        steady_hours in prop::option::weighted(0.2, prop::sample::select(vec![0, 1, 24, 25])),
         no_removals in seldom(),
         only in prop::collection::vec(0..6_usize, 0..2),
     ) -> World {
         World {
             subjects, foreign, unknown, directory, deletion: Deletion { mode, retention_days },
             limits: Limits { removals, disables, creates, updates },
-            approved, suspended, own, no_removals, only,
+            approved, suspended, own, max_tenants, steady_hours, no_removals, only,
         }
     }
 }
@@ -202,6 +206,9 @@ impl World {
         scene.policy.deletion = self.deletion.clone();
         scene.policy.limits = self.limits.clone();
         scene.policy.no_removals = self.no_removals;
+        scene.policy.max_tenants = self.max_tenants;
+        scene.recorded.clock_steady_since =
+            self.steady_hours.map(|hours| scene.now - TimeDelta::hours(hours));
         scene.policy.only = self.only.iter().map(|n| key(KEYS[*n])).collect();
         if let Some((on, named)) = self.own {
             scene.policy.own_domains = [(instance(INSTANCES[on]), name(named))].into();
