@@ -221,6 +221,12 @@ pub fn deletes(step: &Step) -> bool {
     }
 }
 
+/// Whether deleting it there was begun and not finished.
+fn begun(scene: &Scene, tenant: TenantId, on: &InstanceKey) -> bool {
+    let mut intents = scene.recorded.open_intents.iter();
+    intents.any(|intent| intent.tenant == tenant && intent.instance == *on && intent.action == "delete")
+}
+
 fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
     let record = record(scene, step).unwrap();
     let retention = TimeDelta::days(i64::from(scene.policy.deletion.retention_days));
@@ -257,6 +263,7 @@ fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
     };
     match scene.policy.deletion.mode {
         DeletionMode::Automatic => {}
+        DeletionMode::Approve if begun(scene, record.id, &step.instance) => {}
         DeletionMode::Approve => assert!(
             scene.policy.allow_delete.contains(&step.tenant) || scene.recorded.approvals.iter().any(word),
             "nobody approved {step:#?}"
@@ -296,7 +303,10 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
         let removals = scene.recorded.removals.iter().filter(|removal| kinds.contains(&removal.kind));
         removals.map(|removal| removal.tenant).collect()
     };
-    let gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
+    let records = scene.recorded.tenants.values();
+    let unfinished = records.filter(|record| begun(scene, record.id, &record.instance));
+    let mut gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
+    gone.extend(unfinished.map(|record| record.id));
     let managed: BTreeSet<TenantId> = scene
         .recorded
         .tenants

@@ -65,6 +65,7 @@ struct Subject {
     former: Option<(i64, Option<bool>)>,
     removed_lately: Option<RemovalKind>,
     sessions: i64,
+    begun: Option<(usize, Action)>,
 }
 
 fn files() -> impl Strategy<Value = File> {
@@ -117,10 +118,11 @@ prop_compose! {
             prop::sample::select(vec![RemovalKind::FileGone, RemovalKind::Deleted, RemovalKind::Disabled]),
         ),
         sessions in prop::sample::select(vec![0, 0, 0, 2]),
+        begun in prop::option::weighted(0.2, (0..2_usize, prop::sample::select(vec![Action::Delete, Action::Disable]))),
     ) -> Subject {
         Subject {
             file, pbx, on, disabled, recorded, removed_days_ago, confirmed, protected, provisioned,
-            reports_drift, adopt, settings, former, removed_lately, sessions,
+            reports_drift, adopt, settings, former, removed_lately, sessions, begun,
         }
     }
 }
@@ -274,6 +276,9 @@ fn three_sides(scene: &mut Scene, subject: &Subject, of: &str) {
     }
     if let Some(kind) = subject.removed_lately {
         scene.removed_lately(of, kind, 3);
+    }
+    if let Some((on, action)) = subject.begun {
+        scene.begun(of, INSTANCES[on], action);
     }
     if !subject.recorded {
         let record = scene.recorded.tenants.remove(&key(of)).unwrap();
