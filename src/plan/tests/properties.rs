@@ -112,7 +112,7 @@ prop_compose! {
         (protected, provisioned, reports_drift, adopt) in (seldom(), often(), seldom(), any::<bool>()),
         removed_days_ago in prop::option::of(days()),
         settings in prop::option::weighted(0.3, any::<bool>()),
-        former in prop::option::weighted(0.2, (days(), prop::option::of(any::<bool>()))),
+        former in prop::option::weighted(0.3, (days(), prop::option::weighted(0.9, seldom()))),
         removed_lately in prop::option::weighted(
             0.1,
             prop::sample::select(vec![RemovalKind::FileGone, RemovalKind::Deleted, RemovalKind::Disabled]),
