@@ -29,7 +29,7 @@ pub(super) fn is_removal(step: &Step) -> bool {
 /// Whether the step finishes a deletion that was begun: it was approved and counted then.
 fn resumes(world: World<'_>, step: &Step) -> bool {
     match &step.work {
-        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } => {
+        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } | Work::Forget { record } => {
             deletion_begun(world, record.id, &step.instance)
         }
         _ => false,
