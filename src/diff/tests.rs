@@ -66,3 +66,16 @@ fn one_open_cidr_entry_breaks_the_lock() {
     assert!(!lock_is_in_force(&[row(lock, true), row(other, true)], lock));
     assert!(!lock_is_in_force(&[row(lock, false)], lock));
 }
+
+#[test]
+fn a_disable_without_its_end_recorded_is_looked_at_again() {
+    let (mut wanted, _, _) = testing::in_agreement("acme");
+    wanted.enabled = false;
+    let mut record = testing::record_of(&wanted);
+    record.lock_left_open = true;
+    let domain = testing::domain_of(&record);
+    let seen = Seen { domain: &domain, settings: Some(&[]) };
+    assert_eq!(tenant(&wanted, &record, Some(seen)), []);
+    record.disable_confirmed_at = None;
+    assert_eq!(tenant(&wanted, &record, Some(seen))[0].field, Field::Enabled);
+}
