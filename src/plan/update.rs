@@ -36,9 +36,16 @@ pub(super) fn tenant<'a>(
     match seen(world.observed, record) {
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
-        DomainState::Present(_) if !record.provisioned => {
-            draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"));
-        }
+        DomainState::Present(_) if !record.provisioned => match belongs_to_another(index, tenant, record) {
+            Some(reason) => draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                action: Action::Create,
+                reason,
+                lift: None,
+            }),
+            None => draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it")),
+        },
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
             let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
@@ -171,6 +178,10 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         reason,
         lift: None,
     };
+    if let Some(reason) = belongs_to_another(index, tenant, record) {
+        draft.held.push(hold(reason));
+        return;
+    }
     if !index.named(&record.instance, tenant.domain.as_str()).is_empty() {
         draft.held.push(hold(format!(
             "the recorded domain is gone from {} and another one has its name {}",
@@ -252,6 +263,10 @@ fn moving<'a>(
         }
     }
     if let Some(reason) = locks_us_out(world, record) {
+        draft.held.push(hold(reason));
+        return;
+    }
+    if let Some(reason) = belongs_to_another(index, tenant, record) {
         draft.held.push(hold(reason));
         return;
     }
@@ -429,6 +444,15 @@ fn steps<'a>(
     }
 }
 
+/// A domain stands for one tenant, on whichever instance.
+fn belongs_to_another(index: &Index<'_>, tenant: &Tenant, record: &TenantRecord) -> Option<String> {
+    let owner = index.recorded_with(&tenant.domain).filter(|owner| **owner != record.key)?;
+    Some(format!(
+        "the domain {} still belongs to the tenant {owner}; it must have another one first",
+        tenant.domain
+    ))
+}
+
 /// FusionPBX takes a rename onto a name in use and has then two domains of one name: so look first.
 fn may_rename<'a>(
     world: World<'a>,
@@ -439,12 +463,10 @@ fn may_rename<'a>(
     if let Some(reason) = locks_us_out(world, record) {
         return Err(reason);
     }
-    let to: &DomainName = &tenant.domain;
-    if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
-        return Err(format!(
-            "the domain {to} still belongs to the tenant {owner}; it must have another one first"
-        ));
+    if let Some(reason) = belongs_to_another(index, tenant, record) {
+        return Err(reason);
     }
+    let to: &DomainName = &tenant.domain;
     let named = index.named(&tenant.instance, to.as_str());
     if let Some(found) = named.iter().find(|found| found.id != record.domain_id) {
         return Err(match index.owner(&tenant.instance, found.id) {
