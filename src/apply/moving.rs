@@ -3,7 +3,7 @@
 use super::StepError;
 use super::create::take_definition;
 use super::run::Run;
-use crate::model::{DomainId, FormerPlacement, LoginLock, Tenant};
+use crate::model::{DomainId, FormerPlacement, LoginLock, RemovalKind, RemovalRecord, Tenant};
 use crate::plan::RecordRef;
 
 impl Run<'_> {
@@ -12,6 +12,7 @@ impl Run<'_> {
         reference: RecordRef,
         tenant: &Tenant,
         returns_to: Option<DomainId>,
+        counts: bool,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
         self.nobody_else_has(&tenant.instance, &tenant.domain, returns_to).await?;
@@ -43,10 +44,17 @@ impl Run<'_> {
                 switched_off: [].into(),
             })
         });
+        let removal = counts.then(|| RemovalRecord {
+            tenant: record.id,
+            kind: RemovalKind::Disabled,
+            instance: left.instance.clone(),
+            at: now,
+        });
         let (behind, back) = (left.clone(), record.instance.clone());
         let record = self
             .update_record(&record, move |store, _| {
                 store.put_former_placement(&behind)?;
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))?;
                 returns_to.map_or(Ok(()), |id| store.remove_former_placement(&back, id))
             })
             .await?;

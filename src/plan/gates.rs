@@ -9,15 +9,13 @@ use crate::config::DeletionMode;
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
     match &step.work {
-        Work::Disable { counts, .. } => *counts,
+        Work::Disable { counts, .. } | Work::Move { counts, .. } | Work::Recreate { counts, .. } => *counts,
         Work::Delete { .. } | Work::Forget { .. } => true,
         Work::DeleteFormer { expect, .. } => expect.is_some(),
         Work::Create { .. }
-        | Work::Recreate { .. }
         | Work::Adopt { .. }
         | Work::Rekey { .. }
         | Work::Rename { .. }
-        | Work::Move { .. }
         | Work::Update { .. }
         | Work::Enable { .. }
         | Work::DisableFormer { .. } => false,

@@ -87,7 +87,9 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
         _ => None,
     };
     let disabled = |step: &Step| match &step.work {
-        Work::Disable { record, removed: false, counts: true, .. } => Some(record.id),
+        Work::Disable { record, removed: false, counts: true, .. }
+        | Work::Move { record, counts: true, .. }
+        | Work::Recreate { record, counts: true, .. } => Some(record.id),
         _ => None,
     };
     let mut found = Vec::new();
@@ -196,7 +198,9 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
-        Work::Disable { record, counts: true, .. } => Some(record.id),
+        Work::Disable { record, counts: true, .. }
+        | Work::Move { record, counts: true, .. }
+        | Work::Recreate { record, counts: true, .. } => Some(record.id),
         _ => None,
     };
     enabled

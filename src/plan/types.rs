@@ -96,6 +96,8 @@ pub enum Work {
     Recreate {
         record: RecordRef,
         tenant: Tenant,
+        /// Counts against the limits, because the file disables it at the same time.
+        counts: bool,
     },
     Adopt {
         tenant: Tenant,
@@ -116,6 +118,8 @@ pub enum Work {
         tenant: Tenant,
         /// The domain that the tenant left behind on the new instance when it was there before.
         returns_to: Option<DomainId>,
+        /// Counts against the limits, because the file disables it at the same time.
+        counts: bool,
     },
     Update {
         record: RecordRef,

@@ -237,7 +237,11 @@ fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
             before: None,
             after: Some(tenant.domain.to_string()),
         }],
-        work: Work::Recreate { record: reference(record), tenant: tenant.clone() },
+        work: Work::Recreate {
+            record: reference(record),
+            tenant: tenant.clone(),
+            counts: record.enabled && !tenant.enabled,
+        },
     }
 }
 
@@ -300,7 +304,12 @@ fn moving<'a>(
         action: Action::Move,
         reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
         changes: differences.iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
-        work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
+        work: Work::Move {
+            record: reference(record),
+            tenant: tenant.clone(),
+            returns_to,
+            counts: record.enabled && !tenant.enabled,
+        },
     });
 }
 
