@@ -53,6 +53,7 @@ pub async fn note_pass(
         .collect();
     database
         .write(move |store| {
+            store.note_clock(now)?;
             store.settings_checked(&checked, now)?;
             for id in settled {
                 store.close_intent(id, "settled by looking", now)?;

@@ -103,6 +103,9 @@ impl<'a> Run<'a> {
                 let intent = self.open_intent(instance, tenant, request).await?;
                 intents.push(intent);
                 sent.push(request);
+                if !self.apply.database.may_still_write() {
+                    return Err(StoreError::LeaseLost.into());
+                }
                 if let Err(error) = request.send(pbx).await {
                     failure = Some(error);
                     break;

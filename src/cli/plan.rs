@@ -1,6 +1,7 @@
 //! `tenantd plan` and `tenantd apply`
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,13 +9,15 @@ use super::args::{ApplyArgs, PlanArgs, Selection};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use crate::config::Config;
+use crate::daemon::{asked, holder};
 use crate::environment::System;
+use crate::load::Loaded;
 use crate::model::{Completeness, Desired};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
-use crate::store::Access;
+use crate::store::{Access, Database};
 
 /// Shows the plan. It is given readers only.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
@@ -99,16 +102,66 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
         return Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")));
     }
     let database = context.database(&config, Access::ReadWrite).await?;
-    let clients = context.clients(&config)?;
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &clients.readers,
-        environment: &System,
-        rotation: rotation(&config),
+    let lease = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
+        Ok(lease) => lease,
+        Err(by) => return ask_the_daemon(context, args, &database, &by).await,
     };
+    let applied = carry_out_alone(context, args, &config, loaded, &lease.database()).await;
+    lease.release().await;
+    applied
+}
+
+/// How long the daemon may take to answer: a pass over many new tenants takes minutes.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// There is one writer. Beside a running daemon, it is the daemon that does the pass.
+async fn ask_the_daemon(context: &Context, args: &ApplyArgs, database: &Database, by: &str) -> Result<Exit> {
+    let ApplyArgs { selection, allow_delete, plan_id } = args;
+    let Selection { tenants, no_removals } = selection;
+    if !tenants.is_empty() || *no_removals || !allow_delete.is_empty() || plan_id.is_some() {
+        return Err(Failure::new(format!(
+            "{by} holds the writer's lock and makes its own plans, so --tenant, --no-removals, --allow-delete and \
+             --plan cannot be had beside it; use `tenantd approve` or `tenantd suspend`, or stop it first"
+        )));
+    }
+    eprintln!("{by} holds the writer's lock; it is asked to do the pass");
+    let asked = asked::ask(database, &System).await.map_err(|error| Failure::of(&error))?;
+    let answer = asked::answer(database, asked, PATIENCE).await.map_err(|error| Failure::of(&error))?;
+    let Some(answer) = answer else {
+        return Err(Failure::new(format!("{by} did not answer; look at its log")));
+    };
+    if let Some(error) = answer.error {
+        return Err(Failure::new(format!("its pass came to nothing: {error}")));
+    }
+    if context.is_json() {
+        context.json(&answer);
+    } else {
+        context.say(&format!(
+            "Plan {}: {} done, {} failed, {} skipped, {} held.\n",
+            answer.plan_id, answer.done, answer.failed, answer.skipped, answer.held
+        ));
+    }
+    Ok(if answer.failed > 0 || answer.skipped > 0 {
+        Exit::SomeFailed
+    } else if answer.held > 0 {
+        Exit::Held
+    } else {
+        Exit::Done
+    })
+}
+
+async fn carry_out_alone(
+    context: &Context,
+    args: &ApplyArgs,
+    config: &Config,
+    loaded: Loaded,
+    database: &Database,
+) -> Result<Exit> {
+    let clients = context.clients(config)?;
+    let reader =
+        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
     let actor = actor("apply", loaded.desired.revision.as_deref());
-    let policy = policy(&config, &args.selection, &args.allow_delete);
+    let policy = policy(config, &args.selection, &args.allow_delete);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
     let plan = look.plan();
     if !context.is_json() {
@@ -126,15 +179,9 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
         }
         return Err(Failure { message, exit: Exit::StalePlan });
     }
-    let writer = Writer {
-        database: &database,
-        pbxs: &clients.writers,
-        environment: &System,
-        actor,
-        stop: stop_on_signal(),
-    };
-    let outcome =
-        reconcile::act(&writer, &config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    let writer =
+        Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
+    let outcome = reconcile::act(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
     if context.is_json() {
         context.json(&OutcomeJson::new(PlanJson::from(&plan), &outcome));
     } else if !plan.steps.is_empty() {
@@ -163,7 +210,7 @@ pub fn user() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// A token that SIGINT and SIGTERM cancel: the steps in hand are finished, no other is begun.

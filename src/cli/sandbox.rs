@@ -212,6 +212,8 @@ impl Witness for Terminal {
         }
     }
 
+    fn unchanged(&self, _plan: &Plan) {}
+
     fn applied(&self, _plan: &Plan, outcome: &Outcome) {
         println!("{}", report::outcome_text(outcome, self.paint));
     }

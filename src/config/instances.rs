@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::read::file_path;
 use super::{InstanceConfig, Tier, TlsTrust, secrets};
 use crate::model::InstanceKey;
-use crate::yaml::{Field, Finding, Reader, Reading, Style, quoted};
+use crate::yaml::{Field, Finding, Reader, Reading, Style, Value, quoted};
 
 /// The keys of an instance, in the order of the manual.
 pub(super) const KEYS: [&str; 7] =
@@ -31,8 +31,8 @@ pub(super) fn read(
     let mut urls: BTreeMap<String, String> = BTreeMap::new();
     let count = entries.len();
     for (index, (name, style, field)) in entries.into_iter().enumerate() {
-        let key = instance_key(reader, name, style, &field);
-        let instance = instance(reader, &field, base, key.clone());
+        let Some(key) = instance_key(reader, name, style, &field) else { continue };
+        let instance = instance(reader, &field, base, key);
         if let Some(most) = tier.max_pbx_instances.filter(|most| index == *most as usize) {
             reader.report(
                 Finding::error(field.key_span, format!("there are {count} PBX instances"))
@@ -51,7 +51,7 @@ pub(super) fn read(
         }
         instances.insert(instance.key.clone(), instance);
     }
-    if count == 0 && matches!(&field.node.value, crate::yaml::Value::Mapping(_)) {
+    if count == 0 && matches!(&field.node.value, Value::Mapping(_)) {
         reader.report(
             Finding::error(field.key_span, "there is no PBX instance")
                 .expected("at least one")
@@ -76,8 +76,8 @@ fn instance_key(reader: &mut Reader, name: &str, style: Style, field: &Field<'_>
         Ok(key) => Some(key),
         Err(error) => {
             reader.report(
-                Finding::error(field.key_span, format!("{} is no instance key", quoted(name)))
-                    .expected("a short name such as `hq`")
+                Finding::error(field.key_span, "this is no instance key")
+                    .expected("a short name such as `hq`, and `: ` behind it")
                     .help(error.to_string()),
             );
             None
@@ -89,8 +89,17 @@ fn instance(
     reader: &mut Reader,
     field: &Field<'_>,
     base: &Path,
-    key: Option<InstanceKey>,
+    key: InstanceKey,
 ) -> Option<(InstanceConfig, crate::yaml::Span)> {
+    if matches!(field.node.value, Value::Scalar { .. } | Value::Sequence(_)) {
+        // What stands here is not shown: it may be a password one level too far out.
+        reader.report(
+            Finding::error(field.key_span, format!("`{}` has no keys of its own", field.path))
+                .expected(format!("a PBX instance with the keys {}", KEYS.join(", ")))
+                .help("write them on lines of their own below it, indented deeper"),
+        );
+        return None;
+    }
     let fields = reader.mapping(field, "a PBX instance", &KEYS)?;
     let allow_plaintext = fields.get("allow_plaintext");
     let allow_plaintext = allow_plaintext.and_then(|field| reader.flag(&field)).unwrap_or(false);
@@ -128,7 +137,7 @@ fn instance(
     };
     let (url, span) = url?;
     let instance = InstanceConfig {
-        key: key?,
+        key,
         url,
         username: username?,
         password: password?,

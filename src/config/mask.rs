@@ -1,5 +1,7 @@
 //! Which parts of `tenantd.yaml` no message may show.
 
+use std::collections::BTreeSet;
+
 use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
@@ -33,16 +35,42 @@ const PLACE_KEYS: [&str; 3] = ["credential", "file", "env"];
 /// Masks every value that is, or may be meant as, a secret: below `password`, below any key that tenantd does not
 /// know, and between `:` and `@` of an address.
 ///
-/// Where the text could not be read whole, lines that speak of a password are masked by their looks.
+/// Where the text is no tree, or something was left out of it, a line shows its value only when it is a single
+/// `key: value` with a key that is known to hold no secret.
 pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
     let mut masks = Vec::new();
+    match &parsed.root {
+        Some(root) => {
+            let place = if matches!(root.value, Value::Mapping(_)) { Place::Known } else { Place::Masked };
+            walk(root, place, source, &mut masks);
+            comments(root, source, &mut masks);
+        }
+        None => by_lines(source, Span { start: 0, end: source.text().len() }, &mut masks),
+    }
+    // What was refused may go on for lines. Each line is masked once: it may be the whole file.
+    let mut lines = BTreeSet::new();
+    let findings = parsed.findings.iter().filter_map(|finding| finding.span);
+    let mut refused = Vec::new();
     if let Some(root) = &parsed.root {
-        walk(root, Place::Known, source, &mut masks);
+        leaves(root, &mut |span, value| {
+            if value == Some(&Value::Refused) {
+                refused.push(span);
+            }
+        });
     }
-    if !parsed.findings.is_empty() {
-        by_looks(source, &mut masks);
+    for span in findings.chain(refused) {
+        let mut line = source.line_span(span.start);
+        while lines.insert(line) && line.end < span.end {
+            line = source.line_span(line.end + 1);
+        }
     }
-    masks.into_iter().for_each(|span| source.mask(span));
+    lines.into_iter().for_each(|line| by_lines(source, line, &mut masks));
+    source.mask(masks);
+}
+
+fn is_harmless(key: &str) -> bool {
+    !SECRET_KEYS.contains(&key)
+        && (read::KEYS.contains(&key) || instances::KEYS.contains(&key) || INNER_KEYS.contains(&key))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -70,8 +98,21 @@ fn walk(node: &Node, place: Place, source: &Source, masks: &mut Vec<Span>) {
                 let key = entry.key.as_str();
                 let below = match place {
                     Place::Masked => Place::Masked,
-                    Place::Instances => Place::Known,
-                    Place::Secret if PLACE_KEYS.contains(&key) && is_name_or_path(key, &entry.value) => {
+                    Place::Instances => {
+                        if !entry.is_plainly_a_key() {
+                            masks.push(entry.key_span);
+                        }
+                        if matches!(entry.value.value, Value::Mapping(_)) {
+                            Place::Known
+                        } else {
+                            Place::Masked
+                        }
+                    }
+                    Place::Secret
+                        if entries.len() == 1
+                            && PLACE_KEYS.contains(&key)
+                            && is_name_or_path(key, &entry.value) =>
+                    {
                         continue;
                     }
                     Place::Secret => {
@@ -82,14 +123,13 @@ fn walk(node: &Node, place: Place, source: &Source, masks: &mut Vec<Span>) {
                     }
                     Place::Known if SECRET_KEYS.contains(&key) => Place::Secret,
                     Place::Known if key == "pbx_instances" => Place::Instances,
-                    Place::Known
-                        if read::KEYS.contains(&key)
-                            || instances::KEYS.contains(&key)
-                            || INNER_KEYS.contains(&key) =>
-                    {
-                        Place::Known
+                    Place::Known if is_harmless(key) => Place::Known,
+                    Place::Known => {
+                        if !entry.is_plainly_a_key() {
+                            masks.push(entry.key_span);
+                        }
+                        Place::Masked
                     }
-                    Place::Known => Place::Masked,
                 };
                 walk(&entry.value, below, source, masks);
             }
@@ -135,28 +175,56 @@ fn in_address(text: &str, start: usize) -> Vec<Span> {
     spans
 }
 
-fn by_looks(source: &Source, masks: &mut Vec<Span>) {
-    const WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "database_url"];
-    let mut at = 0;
-    // Lines indented deeper than one that speaks of a password belong to it.
-    let mut deeper_than = None;
-    for line in source.text().split_inclusive('\n') {
+/// Visits keys (without a value) and scalars in the order of the text.
+fn leaves(node: &Node, visit: &mut impl FnMut(Span, Option<&Value>)) {
+    match &node.value {
+        Value::Scalar { .. } | Value::Refused => visit(node.span, Some(&node.value)),
+        Value::Sequence(items) => items.iter().for_each(|item| leaves(item, visit)),
+        Value::Mapping(entries) => {
+            for entry in entries {
+                visit(entry.key_span, None);
+                leaves(&entry.value, visit);
+            }
+        }
+    }
+}
+
+/// Comments: what was commented out may be a secret.
+fn comments(root: &Node, source: &Source, masks: &mut Vec<Span>) {
+    let mut spans = Vec::new();
+    leaves(root, &mut |span, _| spans.push(span));
+    let text = source.text();
+    for (at, _) in text.match_indices('#') {
+        let begins = text[..at].chars().next_back().is_none_or(char::is_whitespace);
+        // In the order of the text, so the last one that begins before is the only one that can hold it.
+        let before = spans.partition_point(|span| span.start <= at);
+        let inside = before.checked_sub(1).is_some_and(|last| at < spans[last].end);
+        if begins && !inside {
+            masks.push(Span { start: at + 1, end: source.line_span(at).end });
+        }
+    }
+}
+
+/// Masks the values of all lines that a span touches, unless they are known to be harmless.
+fn by_lines(source: &Source, span: Span, masks: &mut Vec<Span>) {
+    let mut at = source.line_span(span.start.min(source.text().len())).start;
+    let end = span.end.max(span.start + 1);
+    for line in source.text()[at..].split_inclusive('\n') {
+        if at >= end {
+            break;
+        }
         let bare = line.trim_end();
-        let indent = bare.len() - bare.trim_start().len();
-        let end = at + bare.len();
-        if deeper_than.is_some_and(|outer| indent > outer || bare.trim().is_empty()) {
-            masks.push(Span { start: at + indent, end });
-        } else {
-            deeper_than = None;
-            let lower = bare.to_ascii_lowercase();
-            let word = WORDS.iter().filter_map(|word| lower.find(word)).min();
-            let value = word.map(|word| bare[word..].find(':').map_or(word, |colon| word + colon + 1));
-            if word.is_some() {
-                deeper_than = Some(indent);
+        let value = match bare.split_once(':') {
+            Some((key, value)) if is_harmless(key.trim()) && !value.contains([':', '{']) => None,
+            // An address shows its scheme.
+            Some((key, value)) if is_harmless(key.trim()) && !value.contains('{') => {
+                bare.find("://").map(|scheme| scheme + 3).or(Some(key.len() + 1))
             }
-            if let Some(start) = value.into_iter().chain(bare.find("://")).min() {
-                masks.push(Span { start: at + start, end });
-            }
+            Some((key, _)) if SECRET_KEYS.contains(&key.trim()) => Some(key.len() + 1),
+            _ => Some(bare.len() - bare.trim_start().len()),
+        };
+        if let Some(value) = value {
+            masks.push(Span { start: at + value, end: at + bare.len() });
         }
         at += line.len();
     }

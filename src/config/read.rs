@@ -77,7 +77,7 @@ impl Config {
         })?;
         let parsed = yaml::parse(&source, Limits::CONFIG);
         mask::hide_secrets(&mut source, &parsed);
-        let mut reader = Reader { findings: parsed.findings };
+        let mut reader = Reader { findings: parsed.findings, discreet: true };
         let syntax = parsed.root.is_none() && !reader.findings.is_empty();
         let mut config = None;
         if !syntax
@@ -90,9 +90,7 @@ impl Config {
         {
             config = read(&mut reader, &fields, path);
         }
-        let mut problems =
-            reader.findings.into_iter().map(|finding| source.locate(finding)).collect::<Vec<_>>();
-        problems.sort();
+        let problems = source.locate_all(reader.findings);
         match config {
             Some(config) if !problems.iter().any(Problem::is_error) => Ok((config, problems)),
             _ => Err(ConfigErrors { problems }),

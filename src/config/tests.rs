@@ -152,6 +152,13 @@ fn no_message_repeats_a_secret() {
         with("password: 'hunter2' x"),
         with("password: \"hunter2"),
         with("password:\n    hunter2: a: b"),
+        with("password: # hunter2"),
+        with("password: {credential: hunter2,x!}"),
+        SMALL.replace("hq: {", "hq: # hunter2 {"),
+        SMALL.replace("  hq: {", "  pw: hunter2\n  hq: {"),
+        with("password:hunter2"),
+        with("password, hunter2"),
+        with("password: !hunter2"),
         with("password: |\n    hunter2\n"),
         with("password: hunter2}}\n? ["),
         SMALL.replace("sqlite:t.db", "postgres://u:hunter2@db/x"),
@@ -177,6 +184,20 @@ fn no_message_repeats_a_secret() {
             assert!(!shown.contains("hunter2"), "{text}\n{shown}");
         }
     }
+}
+
+/// A hostile configuration costs no more than a good one of its size.
+#[test]
+fn one_line_of_a_hundred_thousand_mistakes_is_bounded() {
+    let keys = (0..90_000).map(|n| format!("k{n}: &a *b, ")).collect::<String>();
+    let started = std::time::Instant::now();
+    let problems = parse(&format!("{{{keys}}}")).unwrap_err().problems;
+    assert!(problems.len() <= 51);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let keys = (0..90_000).map(|n| format!("k{n}: v, ")).collect::<String>();
+    let problems = parse(&format!("{{{keys}}}")).unwrap_err().problems;
+    assert!(problems.len() == 51 && problems[50].what.contains("more problems"));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 fn environment(values: &[(&str, &str)]) -> impl Fn(&str) -> Option<std::ffi::OsString> + use<> {
@@ -229,4 +250,50 @@ fn missing_secrets_are_located_at_their_keys() {
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Path::new("/does/not/exist.yaml")).unwrap_err();
     assert!(error.to_string().starts_with("/does/not/exist.yaml: error: the configuration cannot be read"));
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Config::parse(Path::new("/t.yaml"), "t.yaml", &bytes);
+        }
+
+        /// However a file with a secret in it is mangled, no message shows the secret.
+        #[test]
+        fn a_mangled_file_shows_no_secret(
+            line in prop::sample::select(vec![
+                "password: hunter2", "password: \"hunter2\"", "password: {value: hunter2}", "pw: hunter2",
+                "password: {env: hunter2!}", "password: [a, hunter2]",
+            ]),
+            flow: bool,
+            place in any::<prop::sample::Index>(),
+            piece in "[ \n:{}\\[\\],'\"&*!#|a-z\t-]{1,4}",
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let text = if flow {
+                SMALL.replace("password: {env: HQ}", line)
+            } else {
+                format!("{SMALL}  b:\n    url: https://b.example\n    {line}\n    sessions: 2\n")
+            };
+            let secret = text.find("hunter2").unwrap();
+            let mut at = place.index(text.len());
+            if (secret..secret + 7).contains(&at) {
+                at = secret;
+            }
+            let mut mangled = format!("{}{piece}{}", &text[..at], &text[at..]);
+            if let Some(cut) = cut {
+                mangled.truncate(cut.index(mangled.len()));
+            }
+            let shown = match parse(&mangled) {
+                Ok((config, warnings)) => format!("{config:?} {warnings:?}"),
+                Err(errors) => format!("{errors} {errors:?}"),
+            };
+            prop_assert!(!shown.contains("hunter2"), "{}\n{}", mangled, shown);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
 
+pub mod asked;
 mod service;
 mod watch;
 
@@ -14,15 +15,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::apply::Outcome;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{Completeness, InstanceKey};
 use crate::observe::Rotation;
-use crate::plan::Policy;
+use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, chain};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Lease, StoreError};
 
 /// What the daemon works with; made anew when the configuration is read anew.
 pub struct Equipment {
@@ -43,22 +45,31 @@ const RETRY: Duration = Duration::from_secs(15);
 
 /// Told of each pass, for a program that shows them otherwise than in the log.
 pub trait Witness: Send + Sync {
-    fn planned(&self, plan: &crate::plan::Plan);
-    fn applied(&self, plan: &crate::plan::Plan, outcome: &crate::apply::Outcome);
+    fn planned(&self, plan: &Plan);
+    /// The plan is the last one again, and there is still nothing to do: what is held was told already.
+    fn unchanged(&self, plan: &Plan);
+    fn applied(&self, plan: &Plan, outcome: &Outcome);
 }
 
 /// The journal is the daemon's witness.
 pub struct Log;
 
 impl Witness for Log {
-    fn planned(&self, plan: &crate::plan::Plan) {
+    fn planned(&self, plan: &Plan) {
         report::log_plan(plan);
     }
 
-    fn applied(&self, plan: &crate::plan::Plan, outcome: &crate::apply::Outcome) {
+    fn unchanged(&self, plan: &Plan) {
+        info!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
+    }
+
+    fn applied(&self, plan: &Plan, outcome: &Outcome) {
         report::log_outcome(plan, outcome);
     }
 }
+
+/// How often a stand-by asks whether the lease is free.
+const STAND_BY: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop. The step in hand is finished then.
 pub async fn run(
@@ -67,10 +78,8 @@ pub async fn run(
     witness: &dyn Witness,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut equipment = equip.equip().await?;
-    let mut hangup =
-        signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for SIGHUP: {error}"))?;
-    let mut watch = watch::Watch::new(&equipment.config.tenants_dir);
+    let equipment = equip.equip().await?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for SIGHUP: {error}"))?;
     service::ready();
     info!(
         tenants_dir = %equipment.config.tenants_dir.display(),
@@ -78,50 +87,169 @@ pub async fn run(
         database = %equipment.config.database,
         "tenantd {} runs", env!("CARGO_PKG_VERSION")
     );
-    let watchdog = service::feed_watchdog();
-    tokio::pin!(watchdog);
-    let mut last_digest = None;
-    loop {
-        let passed = tokio::select! {
-            // Fed meanwhile; it never ends by itself.
-            () = &mut watchdog => continue,
-            passed = pass(&equipment, environment, witness, &stop, &mut last_digest) => passed,
-        };
-        let mut wait = next_wait(equipment.config.daemon.interval);
-        if let Err(error) = passed {
-            error!(error = %chain(&error), "the pass came to nothing");
-            wait = wait.min(RETRY);
-            // A connection that broke is not mended by using it again.
-            match equip.equip().await {
-                Ok(fresh) => equipment = fresh,
-                Err(error) => error!(error, "cannot set up again; the old connections are kept"),
+    let watch = watch::Watch::new(&equipment.config.tenants_dir);
+    let mut daemon = Daemon {
+        equip,
+        environment,
+        witness,
+        stop,
+        equipment,
+        hangup,
+        watch,
+        lease: None,
+        requests: asked::Requests::default(),
+        told: Told::default(),
+    };
+    tokio::select! {
+        // Fed as long as the runtime turns; it never ends by itself.
+        () = service::feed_watchdog() => {}
+        () = daemon.turn() => {}
+    }
+    service::stopping();
+    if let Some(lease) = daemon.lease.take() {
+        lease.release().await;
+    }
+    info!("tenantd stops");
+    Ok(())
+}
+
+struct Daemon<'a> {
+    equip: &'a dyn Equip,
+    environment: &'a dyn Environment,
+    witness: &'a dyn Witness,
+    stop: CancellationToken,
+    equipment: Equipment,
+    hangup: tokio::signal::unix::Signal,
+    watch: watch::Watch,
+    lease: Option<Lease>,
+    requests: asked::Requests,
+    told: Told,
+}
+
+/// What was told already, so that a pass that finds nothing new does not tell it again.
+#[derive(Debug, Default)]
+struct Told {
+    /// The directory whose problems were told.
+    digest: Option<String>,
+    /// The plan whose holds were told.
+    plan: Option<String>,
+}
+
+impl Daemon<'_> {
+    async fn turn(&mut self) {
+        while !self.stop.is_cancelled() {
+            if !self.take_lease().await {
+                return;
             }
-        }
-        if stop.is_cancelled() {
-            break;
-        }
-        watch.renew();
-        let daemon = equipment.config.daemon.clone();
-        tokio::select! {
-            () = &mut watchdog => {}
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(wait) => {}
-            () = watch.changed(daemon.quiet, daemon.quiet_max) => info!("the tenants directory changed"),
-            _ = hangup.recv() => {
-                info!("SIGHUP: reading the configuration again");
-                match equip.equip().await {
-                    Ok(fresh) => {
-                        equipment = fresh;
-                        watch = watch::Watch::new(&equipment.config.tenants_dir);
-                    }
-                    Err(error) => error!(error, "the new configuration is not used; the old one stays"),
+            let asked = self.requests.waiting(&self.equipment.database).await;
+            let passed = self.pass().await;
+            if let Some(asked) = asked {
+                let answer = match &passed {
+                    Ok((plan, outcome)) => Ok((plan, outcome)),
+                    Err(error) => Err(chain(error)),
+                };
+                let database = self.equipment.database.clone();
+                self.requests.answer(&database, self.environment, asked, answer).await;
+            }
+            let mut wait = next_wait(self.equipment.config.daemon.interval);
+            match passed {
+                Ok(_) => {}
+                Err(StoreError::LeaseLost) => {
+                    self.lease = None;
+                    continue;
                 }
+                Err(error) => {
+                    error!(error = %chain(&error), "the pass came to nothing");
+                    wait = wait.min(RETRY);
+                    // A connection that broke is not mended by using it again.
+                    self.equip_again().await;
+                }
+            }
+            if self.stop.is_cancelled() || !self.wait(wait).await {
+                return;
             }
         }
     }
-    service::stopping();
-    info!("tenantd stops");
-    Ok(())
+
+    /// Waits for the lease if another tenantd has it. False when asked to stop meanwhile.
+    async fn take_lease(&mut self) -> bool {
+        if self.lease.as_ref().is_some_and(Lease::is_live) {
+            return true;
+        }
+        self.lease = None;
+        let mut told = false;
+        loop {
+            match self.equipment.database.lease(&holder()).await {
+                Ok(Ok(lease)) => {
+                    if told {
+                        info!("took over the writer's lease");
+                    }
+                    self.lease = Some(lease);
+                    return true;
+                }
+                Ok(Err(by)) if !told => {
+                    info!(holder = %by, "standing by: {by} holds the writer's lease");
+                    service::status(&format!("standing by for {by}"));
+                    told = true;
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    error!(error = %chain(&error), "cannot ask for the writer's lease");
+                    self.equip_again().await;
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(STAND_BY) => {}
+            }
+        }
+    }
+
+    /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
+    async fn equip_again(&mut self) {
+        match self.equip.equip().await {
+            Ok(fresh) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.release().await;
+                }
+                if fresh.config.tenants_dir != self.equipment.config.tenants_dir {
+                    self.watch = watch::Watch::new(&fresh.config.tenants_dir);
+                }
+                self.equipment = fresh;
+            }
+            Err(error) => error!(error, "cannot set up again; what was there stays in use"),
+        }
+    }
+
+    /// Waits for whatever brings the next pass. False when asked to stop.
+    async fn wait(&mut self, interval: Duration) -> bool {
+        self.watch.renew();
+        let config = self.equipment.config.daemon.clone();
+        let database = self.equipment.database.clone();
+        tokio::select! {
+            () = self.stop.cancelled() => return false,
+            () = tokio::time::sleep(interval) => {}
+            () = self.watch.changed(config.quiet, config.quiet_max) => info!("the tenants directory changed"),
+            () = self.requests.asked(&database) => info!("a pass was asked for"),
+            _ = self.hangup.recv() => {
+                info!("SIGHUP: reading the configuration again");
+                self.equip_again().await;
+            }
+        }
+        true
+    }
+
+    async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
+        let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
+        let database = lease.database();
+        pass(&self.equipment, &database, self.environment, self.witness, &self.stop, &mut self.told).await
+    }
+}
+
+/// Who holds a lease, for whoever waits for it.
+pub fn holder() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("tenantd on {machine}, process {}", std::process::id())
 }
 
 /// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.
@@ -131,15 +259,16 @@ fn next_wait(interval: Duration) -> Duration {
 
 async fn pass(
     equipment: &Equipment,
+    database: &Database,
     environment: &dyn Environment,
     witness: &dyn Witness,
     stop: &CancellationToken,
-    last_digest: &mut Option<String>,
-) -> Result<(), StoreError> {
-    let Equipment { config, database, readers, writers } = equipment;
+    told: &mut Told,
+) -> Result<(Plan, Outcome), StoreError> {
+    let Equipment { config, database: _, readers, writers } = equipment;
     let loaded = crate::cli::read_directory(config).await;
     // A problem is told once, when the directory changed, and not in every pass.
-    if last_digest.as_ref() != Some(&loaded.desired.digest) {
+    if told.digest.as_ref() != Some(&loaded.desired.digest) {
         for problem in &loaded.problems {
             if problem.is_error() {
                 error!("{problem}");
@@ -147,7 +276,7 @@ async fn pass(
                 warn!("{problem}");
             }
         }
-        *last_digest = Some(loaded.desired.digest.clone());
+        told.digest = Some(loaded.desired.digest.clone());
     }
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
         warn!(reason, "the tenants directory {reason}: nothing is changed until it can be read");
@@ -166,7 +295,12 @@ async fn pass(
     };
     let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
     let plan = look.plan();
-    witness.planned(&plan);
+    if plan.steps.is_empty() && told.plan.as_ref() == Some(&plan.id) {
+        witness.unchanged(&plan);
+    } else {
+        witness.planned(&plan);
+    }
+    told.plan = Some(plan.id.clone());
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
     let outcome = reconcile::act(&writer, config, &look, &plan).await?;
     if !plan.steps.is_empty() {
@@ -180,5 +314,5 @@ async fn pass(
         outcome.failed(),
         plan.held.len()
     ));
-    Ok(())
+    Ok((plan, outcome))
 }

@@ -53,7 +53,10 @@ impl Watch {
         }
         if !self.polling {
             let sender = self.sender.clone();
-            let made = RecommendedWatcher::new(move |event| hint(&sender, &event), Config::default());
+            let places: Vec<PathBuf> =
+                [Some(self.dir.clone()), self.watched.clone()].into_iter().flatten().collect();
+            let made =
+                RecommendedWatcher::new(move |event| hint(&sender, &event, &places), Config::default());
             match made.and_then(|mut watcher| self.watch_all(&mut watcher).map(|()| watcher)) {
                 Ok(watcher) => return Some(Box::new(watcher)),
                 Err(error) => {
@@ -69,7 +72,7 @@ impl Watch {
         }
         let sender = self.sender.clone();
         let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);
-        let made = PollWatcher::new(move |event| hint(&sender, &event), config);
+        let made = PollWatcher::new(move |event| hint(&sender, &event, &[]), config);
         match made
             .and_then(|mut watcher| watcher.watch(&self.dir, RecursiveMode::NonRecursive).map(|()| watcher))
         {
@@ -124,9 +127,15 @@ impl Watch {
     }
 }
 
-fn hint(sender: &mpsc::Sender<()>, event: &notify::Result<Event>) {
-    // Reading the directory is no change of it. An overflow or an error may hide one.
-    let matters = event.as_ref().map_or(true, |event| !event.kind.is_access());
+/// Passes on what concerns the directory or something in it; no places means that everything does.
+fn hint(sender: &mpsc::Sender<()>, event: &notify::Result<Event>, places: &[PathBuf]) {
+    // Reading the directory is no change of it, and its parent has other children. An overflow or an error may hide
+    // a change.
+    let matters = event.as_ref().map_or(true, |event| {
+        let here = |path: &PathBuf| places.iter().any(|place| path.starts_with(place));
+        !event.kind.is_access()
+            && (places.is_empty() || event.paths.is_empty() || event.paths.iter().any(here))
+    });
     if matters {
         let _ = sender.try_send(());
     }

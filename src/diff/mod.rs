@@ -5,11 +5,11 @@
 
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantRecord};
 
-pub use settings::{enabled_values, lock_is_in_force, setting_differs};
+pub use settings::{NOBODY, enabled_values, lock_is_in_force, setting_differs};
 
 /// A field of a tenant that tenantd manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +144,8 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
     compare(Field::MaxUsers, Some(record.max_users.to_string()), Some(max_users.to_string()));
     compare(Field::Protected, Some(record.protected.to_string()), Some(protected.to_string()));
     compare(Field::Drift, Some(record.drift.as_str().into()), Some(drift.as_str().into()));
-    for name in record.pbx_settings.keys().chain(pbx_settings.keys()) {
+    let names: BTreeSet<&SettingName> = record.pbx_settings.keys().chain(pbx_settings.keys()).collect();
+    for name in names {
         compare(
             Field::Setting(name.clone()),
             record.pbx_settings.get(name).cloned(),
@@ -152,12 +153,11 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
         );
     }
     for ((kind, before), (_, after)) in record.cross_tenant.kinds().into_iter().zip(cross_tenant.kinds()) {
-        let list = |with: &std::collections::BTreeSet<crate::model::TenantKey>| {
+        let list = |with: &BTreeSet<crate::model::TenantKey>| {
             (!with.is_empty()).then(|| with.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", "))
         };
         compare(Field::CrossTenant(kind), list(before), list(after));
     }
-    found.dedup();
     found
 }
 

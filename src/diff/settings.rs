@@ -21,11 +21,16 @@ pub fn setting_differs(rows: &[PbxSetting], name: &SettingName, wanted: Option<&
     }
 }
 
-/// Whether nobody can sign in on the web: the lock's row is enabled and no other `cidr` row is.
+/// A `cidr` value that matches nobody. `0.0.0.0/32` would let every IPv6 client in, because FusionPBX compares
+/// their addresses as 0.
+pub const NOBODY: &str = "255.255.255.255/32";
+
+/// Whether nobody can sign in on the web: the lock's row is enabled and matches nobody, and no other `cidr` row is
+/// enabled.
 ///
 /// Any one matching row lets a client in, so every other one has to be off.
 pub fn lock_is_in_force(rows: &[PbxSetting], lock: SettingId) -> bool {
     let cidr = SettingName::cidr();
-    rows.iter().any(|row| row.id == lock && row.enabled)
+    rows.iter().any(|row| row.id == lock && row.enabled && row.value == NOBODY)
         && !rows.iter().any(|row| row.name == cidr && row.enabled && row.id != lock)
 }

@@ -56,7 +56,7 @@ fn one_open_cidr_entry_breaks_the_lock() {
     let row = |id, enabled| PbxSetting {
         id,
         name: SettingName::cidr(),
-        value: "10.0.0.0/8".into(),
+        value: if id == lock { NOBODY.into() } else { "10.0.0.0/8".into() },
         order: Some(10),
         enabled,
         description: String::new(),
@@ -65,4 +65,31 @@ fn one_open_cidr_entry_breaks_the_lock() {
     assert!(lock_is_in_force(&[row(lock, true), row(other, false)], lock));
     assert!(!lock_is_in_force(&[row(lock, true), row(other, true)], lock));
     assert!(!lock_is_in_force(&[row(lock, false)], lock));
+    assert!(!lock_is_in_force(&[row(other, true)], lock));
+    let widened = PbxSetting { value: "0.0.0.0/0".into(), ..row(lock, true) };
+    assert!(!lock_is_in_force(&[widened], lock), "somebody let everybody in through our own entry");
+}
+
+#[test]
+fn each_setting_that_differs_is_told_once() {
+    let (mut wanted, mut record, domain) = testing::in_agreement("acme");
+    let name = |n: &str| SettingName::new("limit", n, "numeric");
+    record.pbx_settings = [(name("a"), "1".into()), (name("b"), "1".into()), (name("c"), "1".into())].into();
+    wanted.pbx_settings = [(name("a"), "2".into()), (name("b"), "2".into()), (name("d"), "2".into())].into();
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
+    let told: Vec<_> = found
+        .iter()
+        .map(|difference| {
+            (difference.field.clone(), difference.before.as_deref(), difference.after.as_deref())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Field::Setting(name("a")), Some("1"), Some("2")),
+            (Field::Setting(name("b")), Some("1"), Some("2")),
+            (Field::Setting(name("c")), Some("1"), None),
+            (Field::Setting(name("d")), None, Some("2")),
+        ]
+    );
 }

@@ -22,6 +22,9 @@ use crate::model::{DomainId, PbxDomain};
 
 /// Readings of the whole list before it is given up; a domain made or deleted meanwhile costs one.
 const READINGS: usize = 3;
+/// What the JSON list must be; an error with it is worth another reading.
+const EVERY_ENABLED: &str = "every enabled domain in the JSON list";
+
 #[derive(Clone, Copy)]
 enum Order {
     DisabledFirst,
@@ -40,11 +43,18 @@ pub(super) async fn list(
     loop {
         let reading = Reading { connection, operation, search, found: Found::default() };
         match reading.run().await {
-            Err(error) if matches!(error.kind, PbxErrorKind::Incomplete { .. }) && readings < READINGS => {
-                readings += 1;
-            }
+            Err(error) if is_half_read(&error.kind) && readings < READINGS => readings += 1,
             result => return result,
         }
+    }
+}
+
+/// Whether the two lists did not fit each other, as when a domain came or went meanwhile.
+fn is_half_read(kind: &PbxErrorKind) -> bool {
+    match kind {
+        PbxErrorKind::Incomplete { .. } => true,
+        PbxErrorKind::UnexpectedPage { expected, .. } => *expected == EVERY_ENABLED,
+        _ => false,
     }
 }
 
@@ -154,8 +164,10 @@ impl Reading<'_> {
             Some(row) => {
                 let form = reader::domain_form(self.connection, self.operation, row.id).await?;
                 if form.enabled {
-                    // The JSON list leaves out an enabled domain, or it was enabled just now.
-                    return Err(self.incomplete(total));
+                    // Or it was enabled just now.
+                    let found = format!("a list without {}, which its form shows as enabled", row.name);
+                    let kind = PbxErrorKind::UnexpectedPage { expected: EVERY_ENABLED, found };
+                    return Err(PbxError::new(self.operation, kind).on_page(DOMAIN_JSON.path));
                 }
                 self.connection.learn_disabled_word(row.enabled_word.clone());
                 Some(row.enabled_word.clone())

@@ -254,6 +254,10 @@ fn innermost(error: &reqwest::Error) -> String {
     let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     match text.as_str() {
         "end of file before message length reached" => "the answer broke off".to_owned(),
+        // What rustls says points to its manual.
+        _ if text.starts_with("peer closed connection without sending TLS") => {
+            "the connection broke off".to_owned()
+        }
         _ => text,
     }
 }

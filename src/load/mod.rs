@@ -10,6 +10,7 @@ pub mod lint;
 mod names;
 mod scan;
 mod schema;
+mod settings;
 mod settle;
 mod snapshot;
 
@@ -38,9 +39,6 @@ impl Loaded {
         self.problems.iter().any(Problem::is_error)
     }
 }
-
-/// The most problems of one file that are reported; beyond it is one line with their number.
-const MAX_PROBLEMS: usize = 50;
 
 /// Reads a tenants directory as it is at this moment.
 ///
@@ -84,9 +82,10 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
             finding.severity == Severity::Warning && finding.lint.is_some_and(|lint| accept.contains(lint))
         };
         if let Some(source) = &source {
-            own.extend(findings.into_iter().filter(|finding| !accepted(finding)).map(|f| source.locate(f)));
+            own.extend(
+                source.locate_all(findings.into_iter().filter(|finding| !accepted(finding)).collect()),
+            );
         }
-        own.sort();
         match tenant {
             Some(tenant) if !broken => {
                 desired.warnings.extend(own.iter().map(Problem::to_string));
@@ -97,7 +96,6 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
                 desired.broken.push(BrokenFile { file, key, problems: lines });
             }
         }
-        limit(&mut own);
         problems.append(&mut own);
     }
     desired.tenants = tenants;
@@ -110,18 +108,6 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         }
     };
     Loaded { desired, problems }
-}
-
-/// Cuts the problems of one file to a number that can be read.
-fn limit(problems: &mut Vec<Problem>) {
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
-    if more > 0 {
-        problems.truncate(MAX_PROBLEMS);
-        let file = problems[0].file.clone();
-        let finding =
-            Finding::error(None, format!("{more} more problems")).help("mend the first ones and look again");
-        problems.push(Problem::of_file(file, finding));
-    }
 }
 
 /// More tenants than the tier allows: nobody's file is wrong, so none is broken by it.

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lint;
 use super::snapshot::Content;
+use super::{lint, settings};
 use crate::config::Config;
 use crate::model::{
     CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
-    SettingName, Tenant, TenantKey,
+    Tenant, TenantKey,
 };
 use crate::yaml::{
-    self, Field, Fields, Finding, Limits, Problem, Reader, Reading, Severity, Source, Span, Style, Text,
-    Value, nearest, quoted,
+    self, Field, Fields, Finding, Limits, Problem, Reader, Severity, Source, Span, Text, Value, nearest,
+    quoted,
 };
 
 /// The keys of a tenant's file, in the order of the manual.
@@ -159,7 +159,7 @@ impl Draft {
             None => config.defaults.max_users,
         };
         let pbx_settings = match fields.get("pbx_settings") {
-            Some(field) => settings(reader, &field, source),
+            Some(field) => settings::read(reader, &field, source),
             None => BTreeMap::new(),
         };
         let cross_tenant = match fields.get("cross_tenant") {
@@ -257,7 +257,10 @@ fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)
     }
     let trimmed = text.text.trim();
     let length = text.text.chars().count();
-    let finding = if trimmed.len() != text.text.len() {
+    let finding = if trimmed.is_empty() {
+        Finding::error(text.span, "`name` has only blanks")
+            .help("write the organisation's or department's name")
+    } else if trimmed.len() != text.text.len() {
         Finding::error(text.span, "`name` begins or ends with a blank")
             .help(format!("write `name: \"{trimmed}\"`"))
     } else if length > MAX_NAME_CHARS {
@@ -374,65 +377,4 @@ fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
         reader.report(Finding::error(text.span, what).expected(expected.clone()).help(help));
     }
     accepted
-}
-
-fn settings(reader: &mut Reader, field: &Field<'_>, source: &mut Source) -> BTreeMap<SettingName, String> {
-    let mut settings = BTreeMap::new();
-    for (key, _, field) in reader.each(field, "FusionPBX settings, `category.subcategory.type: value`") {
-        let name = setting_name(reader, key, &field);
-        let Some(value) = setting_value(reader, &field) else { continue };
-        let Some(name) = name else { continue };
-        if looks_secret(&name) {
-            source.mask(field.node.span);
-            reader.report(
-                lint::SECRET_IN_SETTINGS
-                    .warn(field.key_span, format!("the value of `{name}` looks like a secret"))
-                    .expected("no secret in a file under version control")
-                    .help("set it on the PBX by hand, and delete the line"),
-            );
-        }
-        settings.insert(name, value);
-    }
-    settings
-}
-
-fn setting_name(reader: &mut Reader, key: &str, field: &Field<'_>) -> Option<SettingName> {
-    let finding = match SettingName::parse(key) {
-        Ok(name) => {
-            let instead = match (name.category.as_str(), name.subcategory.as_str()) {
-                ("domain", "cidr") => "use `enabled: false` to keep the tenant's users out",
-                ("limit", "users") => "use `max_users`",
-                _ => return Some(name),
-            };
-            Finding::error(field.key_span, format!("tenantd itself looks after the setting {}", quoted(key)))
-                .expected("other settings only")
-                .help(format!("delete the line and {instead}"))
-        }
-        Err(error) => Finding::error(field.key_span, format!("{} is no name of a setting", quoted(key)))
-            .expected("`category.subcategory.type`, such as `domain.time_zone.name`")
-            .help(error.to_string()),
-    };
-    reader.report(finding);
-    None
-}
-
-/// A setting's value as FusionPBX stores it: the very text of the file.
-fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
-    const EXPECTED: &str = "a text, a number, `true` or `false`";
-    if let Value::Scalar { text, style: Style::Plain } = &field.node.value
-        && Reading::of(text).is_some_and(Reading::is_unambiguous)
-    {
-        return Some(text.clone());
-    }
-    let text = reader.text(field, EXPECTED)?;
-    reader.visible(text, "pbx_settings", &['\n', '\t']).then(|| text.text.to_owned())
-}
-
-fn looks_secret(name: &SettingName) -> bool {
-    let sub = name.subcategory.as_str();
-    // `password_length` and its like speak about passwords and are none.
-    !matches!(name.kind.as_str(), "numeric" | "boolean")
-        && ["password", "passwd", "secret", "token", "api_key", "apikey", "private_key"]
-            .iter()
-            .any(|word| sub == *word || sub.ends_with(&format!("_{word}")))
 }

@@ -178,6 +178,8 @@ pub struct Recorded {
     pub removals: Vec<RemovalRecord>,
     pub approvals: Vec<Approval>,
     pub suspensions: Vec<Suspension>,
+    /// Since when passes have come without a gap that a clock's jump could hide in; `None` where that is not judged.
+    pub clock_steady_since: Option<DateTime<Utc>>,
     /// Tenants with user sessions that are open now, and how many.
     pub open_sessions: BTreeMap<TenantId, i64>,
     /// Tenants whose data is archived and checked since they were disabled.

@@ -1,6 +1,6 @@
 //! The decision table: file × record × PBX → steps, tenant by tenant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Action, Held, Preview, RecordRef, Step, Work};
 use super::{Draft, World, removal, update};
@@ -94,28 +94,32 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
             removal::without_file(world, key, record, draft);
         }
     }
-    removal::former_placements(world, draft);
+    removal::former_placements(world, &taken_over, draft);
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).
+///
+/// What a file says comes before what can be guessed from its domain.
 fn rekeyed<'a>(world: World<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey, &'a TenantKey> {
+    let said = |tenant: &'a Tenant| world.recorded.tenants.get_key_value(tenant.previously.as_ref()?);
     let mut found = BTreeMap::new();
-    for (key, tenant) in &world.desired.tenants {
-        if world.recorded.tenants.contains_key(key) {
-            continue;
-        }
-        let old = tenant
-            .previously
-            .as_ref()
-            .and_then(|old| world.recorded.tenants.get_key_value(old))
-            .map(|(old, _)| old)
-            .or_else(|| index.recorded_with(&tenant.domain));
+    let mut taken = BTreeSet::new();
+    let mut take = |key: &'a TenantKey, old: Option<&'a TenantKey>| {
         if let Some(old) = old
+            && !world.recorded.tenants.contains_key(key)
             && !world.desired.tenants.contains_key(old)
             && !world.desired.is_broken(old)
-            && !found.values().any(|taken| *taken == old)
+            && taken.insert(old)
         {
             found.insert(key, old);
+        }
+    };
+    for (key, tenant) in &world.desired.tenants {
+        take(key, said(tenant).map(|(old, _)| old));
+    }
+    for (key, tenant) in &world.desired.tenants {
+        if said(tenant).is_none() {
+            take(key, index.recorded_with(&tenant.domain));
         }
     }
     found
@@ -192,6 +196,10 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
                     ),
                     None,
                 ));
+            } else if let Some(reason) = update::our_own_account(world, &tenant.instance, &found.name)
+                .filter(|_| tenant.adopt && !tenant.enabled)
+            {
+                draft.held.push(hold(Action::Adopt, reason, None));
             } else if tenant.adopt {
                 draft.steps.push(Step {
                     tenant: tenant.key.clone(),

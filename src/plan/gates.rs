@@ -73,7 +73,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             },
         );
     }
-    draft.held.sort_by(|a, b| (&a.tenant, a.action, &a.reason).cmp(&(&b.tenant, b.action, &b.reason)));
+    draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id

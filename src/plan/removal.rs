@@ -1,10 +1,12 @@
 //! A record without a file: disable now, delete much later and only when everything allows it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{reference, seen};
 use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
-use super::update::locks_us_out;
+use super::update::{locks_us_out, our_own_account};
 use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, lock_is_in_force};
@@ -130,6 +132,21 @@ fn why_disable(
     })
 }
 
+const JUMPED: &str = "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until passes \
+                      have come evenly for a while";
+
+/// How long the clock must have run evenly before a retention is believed to be over.
+const STEADY_CLOCK: TimeDelta = TimeDelta::hours(24);
+
+/// Until when a deletion waits because the clock jumped, or tenantd was away: a day, or the retention if that is
+/// shorter.
+fn clock_suspect(world: World<'_>) -> Option<DateTime<Utc>> {
+    let since = world.recorded.clock_steady_since?;
+    let retention = TimeDelta::days(i64::from(world.policy.deletion.retention_days));
+    let until = since + STEADY_CLOCK.min(retention);
+    (world.now < until).then_some(until)
+}
+
 /// When a removed tenant's retention is over: so many days after the later of the file's going and the PBX's no.
 pub fn retention_end(
     removed_at: DateTime<Utc>,
@@ -168,6 +185,16 @@ fn delete(
             action,
             until,
             reason: format!("kept for {} days after it was disabled", world.policy.deletion.retention_days),
+        });
+        return;
+    }
+    if let Some(until) = clock_suspect(world) {
+        draft.waiting.push(Waiting {
+            tenant: key.clone(),
+            instance: record.instance.clone(),
+            action,
+            until,
+            reason: JUMPED.into(),
         });
         return;
     }
@@ -210,21 +237,41 @@ fn delete(
 }
 
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
-pub(super) fn former_placements(world: World<'_>, draft: &mut Draft) {
+///
+/// `taken_over` has the new keys of records whose files were renamed.
+pub(super) fn former_placements(
+    world: World<'_>,
+    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
+    draft: &mut Draft,
+) {
     for placement in &world.recorded.former {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
-        former(world, record, placement, draft);
+        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
+        former(world, key, record, placement, draft);
     }
 }
 
-fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, draft: &mut Draft) {
+fn former(
+    world: World<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    draft: &mut Draft,
+) {
     let step = |action, reason: String, changes, work| Step {
-        tenant: placement.key.clone(),
+        tenant: key.clone(),
         instance: placement.instance.clone(),
         action,
         reason,
         changes,
         work,
+    };
+    let hold = |reason: &str| Held {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Delete,
+        reason: reason.to_owned(),
+        lift: None,
     };
     let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
         field,
@@ -232,12 +279,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
         after: after.map(str::to_owned),
     };
     // A tenant that is on its way back uses this domain again.
-    let returns = world
-        .desired
-        .tenants
-        .values()
-        .any(|tenant| tenant.key == placement.key && tenant.instance == placement.instance);
-    if returns {
+    if world.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
         return;
     }
     let domain = match world.observed.instance(&placement.instance).domain(placement.domain_id) {
@@ -256,6 +298,10 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
     let unlocked =
         rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    // Since the tenant left, tenantd's account came to live there.
+    if our_own_account(world, &placement.instance, &domain.name).is_some() {
+        return;
+    }
     if domain.enabled != Some(false) || placement.disable_confirmed_at.is_none() || unlocked {
         draft.steps.push(step(
             Action::Disable,
@@ -276,7 +322,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
     if world.now < until {
         draft.waiting.push(Waiting {
-            tenant: placement.key.clone(),
+            tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             until,
@@ -287,24 +333,25 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
         });
         return;
     }
-    if record.protected {
-        draft.held.push(Held {
+    if let Some(until) = clock_suspect(world) {
+        draft.waiting.push(Waiting {
             tenant: placement.key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
-            reason: "what it left behind is kept, because the tenant is protected".into(),
-            lift: None,
+            until,
+            reason:
+                "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until \
+                     passes have come evenly for a while"
+                    .into(),
         });
         return;
     }
+    if record.protected {
+        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
+        return;
+    }
     if !matches!(world.desired.completeness, Completeness::Complete) {
-        draft.held.push(Held {
-            tenant: placement.key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            reason: "nothing is removed until every file can be read".into(),
-            lift: None,
-        });
+        draft.held.push(hold("nothing is removed until every file can be read"));
         return;
     }
     draft.steps.push(step(

@@ -7,8 +7,8 @@ use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::model::{
-    DomainName, DomainState, DriftPolicy, InstanceView, PbxDomain, SettingName, Tenant, TenantDocument,
-    TenantRecord,
+    DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, PbxDomain, SettingName, Tenant,
+    TenantDocument, TenantRecord,
 };
 
 /// A field that came back changed this often in a row is left alone.
@@ -36,8 +36,8 @@ pub(super) fn tenant<'a>(
     match seen(world.observed, record) {
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
-        DomainState::Present(_) if !record.provisioned => {
-            draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"));
+        DomainState::Present(domain) if !record.provisioned => {
+            unfinished_creation(world, tenant, record, domain, draft);
         }
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
@@ -214,6 +214,27 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
     ));
 }
 
+/// Recorded and there, but perhaps only half as its file says: brought to that.
+fn unfinished_creation(
+    world: World<'_>,
+    tenant: &Tenant,
+    record: &TenantRecord,
+    domain: &PbxDomain,
+    draft: &mut Draft,
+) {
+    let renamed = domain.name != tenant.domain.as_str();
+    match locks_us_out(world, record).filter(|_| renamed || !tenant.enabled) {
+        Some(reason) => draft.held.push(Held {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Create,
+            reason,
+            lift: None,
+        }),
+        None => draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it")),
+    }
+}
+
 /// The domain under its recorded identity, made or finished.
 fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
     Step {
@@ -289,14 +310,27 @@ fn moving<'a>(
     });
 }
 
-/// Closing the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+/// Closing or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+///
+/// The name that the PBX shows is the one to sign in with, so it counts like the recorded one.
 pub(super) fn locks_us_out(world: World<'_>, record: &TenantRecord) -> Option<String> {
-    let own = world.policy.own_domains.get(&record.instance)?;
-    (own == record.domain.as_str()).then(|| {
+    let shown = match seen(world.observed, record) {
+        DomainState::Present(domain) => Some(domain.name.as_str()),
+        DomainState::Absent | DomainState::Unknown => None,
+    };
+    [Some(record.domain.as_str()), shown]
+        .into_iter()
+        .flatten()
+        .find_map(|name| our_own_account(world, &record.instance, name))
+}
+
+/// Why nothing is closed or renamed that has this name on this instance.
+pub(super) fn our_own_account(world: World<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
+    let own = world.policy.own_domains.get(instance)?;
+    own.eq_ignore_ascii_case(name).then(|| {
         format!(
-            "{own} is the domain of tenantd's own account on {}: closing or renaming it would lock tenantd out; give \
-             the account a domain of its own",
-            record.instance
+            "{own} is the domain of tenantd's own account on {instance}: closing or renaming it would lock tenantd \
+             out; give the account a domain of its own"
         )
     })
 }

@@ -59,7 +59,7 @@ pub fn plan(plan: &Plan) {
             preview::change_text(&drifted.change)
         );
     }
-    for warning in &plan.warnings {
+    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
         warn!(plan = %plan.id, "{warning}");
     }
     info!(

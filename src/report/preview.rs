@@ -7,7 +7,7 @@ use similar::TextDiff;
 
 use super::text::Paint;
 use crate::model::{SettingName, TenantDocument, TenantKey};
-use crate::plan::{Action, FieldChange, Plan, Preview, Step};
+use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
 use crate::yaml::to_yaml;
 
 /// The whole plan.
@@ -22,18 +22,19 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         }
         text.push('\n');
     }
-    for held in &plan.held {
-        let _ = writeln!(
-            text,
-            "{} {} on {}: {} — {}",
-            paint.warning("held"),
-            paint.strong(held.tenant.as_str()),
-            held.instance,
-            held.action,
-            held.reason
-        );
-        if let Some(lift) = &held.lift {
-            let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
+    for held in plan.held.chunk_by(|a, b| (a.action, &a.reason, &a.lift) == (b.action, &b.reason, &b.lift)) {
+        if let Some(first) = held.first() {
+            let _ = writeln!(
+                text,
+                "{} {} {} — {}",
+                paint.warning("held"),
+                first.action,
+                paint.strong(&tenants_of(held)),
+                first.reason
+            );
+            if let Some(lift) = &first.lift {
+                let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
+            }
         }
     }
     for drifted in &plan.drifted {
@@ -58,11 +59,16 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
             waiting.reason
         );
     }
-    for warning in &plan.warnings {
+    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
         let _ = writeln!(text, "{} {warning}", paint.warning("warning:"));
     }
     let _ = writeln!(text, "{}", closing(plan, paint));
     text
+}
+
+/// `acme on hq, globex on hq`
+fn tenants_of(held: &[Held]) -> String {
+    held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
 }
 
 fn heading(step: &Step, paint: Paint) -> String {

@@ -1,8 +1,10 @@
 //! The handle that async code holds.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::{self, Access, AnyConnection};
+use super::lease::{self, Asked, Held};
 use super::migrate::{self, Schema};
 use super::{Store, StoreError, StoreWriter, in_transaction};
 use crate::config::DatabaseConfig;
@@ -22,8 +24,52 @@ pub struct Database {
     /// `None` while a read-only database does not exist yet: it reads as empty.
     shared: Arc<Mutex<Option<AnyConnection>>>,
     access: Access,
+    sqlite: Option<PathBuf>,
     /// Run the work on the caller's thread, which keeps a simulation in one thread.
     inline: bool,
+    /// The writer's lease that every writing transaction checks.
+    lease: Option<Arc<Held>>,
+}
+
+/// The right to carry out plans: one tenantd at a time has it. It is renewed while this is held and given back when
+/// it is dropped.
+pub struct Lease {
+    database: Database,
+    held: Arc<Held>,
+    renewal: tokio::task::JoinHandle<()>,
+}
+
+impl Lease {
+    /// The database as the holder writes it: every transaction checks the lease.
+    pub fn database(&self) -> Database {
+        Database { lease: Some(Arc::clone(&self.held)), ..self.database.clone() }
+    }
+
+    /// Whether it is still ours, by our own clock.
+    pub fn is_live(&self) -> bool {
+        self.held.is_live()
+    }
+
+    /// Gives it back now.
+    pub async fn release(self) {
+        let held = Arc::clone(&self.held);
+        self.renewal.abort();
+        let _ = self
+            .database
+            .run(move |conn| {
+                if let Some(conn) = conn {
+                    held.release(conn);
+                }
+                Ok(())
+            })
+            .await;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
 }
 
 impl Database {
@@ -32,24 +78,54 @@ impl Database {
     /// Read-only, a database that does not exist or holds nothing yet reads as empty, and one of an older schema is
     /// refused.
     pub async fn open(options: DatabaseOptions) -> Result<Self, StoreError> {
-        let access = options.access;
-        let conn = tokio::task::spawn_blocking(move || open_blocking(&options))
+        tokio::task::spawn_blocking(move || Self::open_here(&options, false))
             .await
-            .map_err(|_| StoreError::Interrupted)??;
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access, inline: false })
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Opens an SQLite database for work on the caller's thread.
     pub fn open_inline(options: &DatabaseOptions) -> Result<Self, StoreError> {
+        Self::open_here(options, true)
+    }
+
+    fn open_here(options: &DatabaseOptions, inline: bool) -> Result<Self, StoreError> {
         let conn = open_blocking(options)?;
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, inline: true })
+        let sqlite = match &options.database {
+            DatabaseConfig::Sqlite { path } => Some(path.clone()),
+            DatabaseConfig::Postgres { .. } => None,
+        };
+        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, sqlite, inline, lease: None })
     }
 
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// Runs `work` with the database for reading. `empty` is the answer where there is no database yet.
+    /// Asks for the writer's lease; `Err` in the inner result names who has it.
+    ///
+    /// `holder` is what others are told: program, machine, process.
+    pub async fn lease(&self, holder: &str) -> Result<Result<Lease, String>, StoreError> {
+        let (sqlite, holder) = (self.sqlite.clone(), holder.to_owned());
+        let asked = self
+            .run(move |conn| match conn {
+                Some(conn) => lease::ask(conn, sqlite.as_deref(), &holder),
+                None => Err(StoreError::Interrupted),
+            })
+            .await?;
+        let held = match asked {
+            Asked::Taken(by) => return Ok(Err(by)),
+            Asked::Got(held) => Arc::new(held),
+        };
+        let renewal = tokio::spawn(keep_renewed(self.clone(), Arc::clone(&held)));
+        Ok(Ok(Lease { database: self.clone(), held, renewal }))
+    }
+
+    /// Whether requests may still be sent: with a lease, that it is still ours by our own clock.
+    pub fn may_still_write(&self) -> bool {
+        self.lease.as_ref().is_none_or(|held| held.is_live())
+    }
+
+    /// Runs `work` with the database for reading. The default is the answer where there is no database yet.
     pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Default + Send + 'static,
@@ -62,14 +138,20 @@ impl Database {
         .await
     }
 
-    /// Runs `work` in one transaction for writing.
+    /// Runs `work` in one transaction for writing. Under a lease, the transaction checks it first.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        let lease = self.lease.clone();
         self.run(move |conn| match conn {
-            Some(conn) => in_transaction(conn, |conn| work(&mut StoreWriter { conn })),
+            Some(conn) => in_transaction(conn, |conn| {
+                if let Some(held) = lease {
+                    held.check(conn)?;
+                }
+                work(&mut StoreWriter { conn })
+            }),
             None => Err(StoreError::Interrupted),
         })
         .await
@@ -90,6 +172,31 @@ impl Database {
             return run();
         }
         tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?
+    }
+}
+
+/// Renews a lease until it is lost or given back.
+async fn keep_renewed(database: Database, held: Arc<Held>) {
+    loop {
+        tokio::time::sleep(lease::RENEW_EVERY).await;
+        let renewing = Arc::clone(&held);
+        let renewed = database
+            .run(move |conn| match conn {
+                Some(conn) => renewing.renew(conn),
+                None => Err(StoreError::Interrupted),
+            })
+            .await;
+        match renewed {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!("the writer's lease was lost: another tenantd took over");
+                return;
+            }
+            // The next try may succeed before it expires.
+            Err(error) => {
+                tracing::warn!(error = %crate::report::chain(&error), "the writer's lease was not renewed");
+            }
+        }
     }
 }
 

@@ -119,7 +119,16 @@ pub(crate) fn migrate(
             conn.run_pending_migrations(SQLITE).map_err(|source| StoreError::Migrate { source })?;
         }
         AnyConnection::Postgres(conn) => {
-            conn.run_pending_migrations(POSTGRES).map_err(|source| StoreError::Migrate { source })?;
+            // Two that start at once migrate one after the other; the second finds nothing to do.
+            conn.batch_execute("SELECT pg_advisory_lock(7305146)")
+                .map_err(StoreError::query("wait for another one's migration"))?;
+            let migrated = conn
+                .run_pending_migrations(POSTGRES)
+                .map(drop)
+                .map_err(|source| StoreError::Migrate { source });
+            conn.batch_execute("SELECT pg_advisory_unlock(7305146)")
+                .map_err(StoreError::query("let others migrate"))?;
+            migrated?;
         }
     }
     Ok(())

@@ -4,12 +4,15 @@
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
 mod audit;
+mod clock;
 mod codec;
 mod connection;
 mod error;
+mod facts;
 mod handle;
 mod instances;
 mod journal;
+mod lease;
 mod migrate;
 mod placements;
 mod postgres;
@@ -22,7 +25,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions};
+pub use handle::{Database, DatabaseOptions, Lease};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 
@@ -61,6 +64,7 @@ impl Store<'_> {
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
             approvals: words::approvals(self.conn, now)?,
             suspensions: words::suspensions(self.conn, now)?,
+            clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: BTreeMap::new(),
             archived: BTreeSet::new(),
         })
@@ -76,6 +80,11 @@ impl Store<'_> {
 
     pub fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError> {
         tombstones::all(self.conn)
+    }
+
+    /// A value that processes tell each other, such as that a pass is asked for.
+    pub fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        facts::get(self.conn, name)
     }
 
     /// The newest line of the audit log of each tenant, by key.
@@ -164,6 +173,10 @@ impl StoreWriter<'_> {
         journal::forget_closed_before(self.conn, before)
     }
 
+    pub fn put_fact(&mut self, name: &str, value: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        facts::put(self.conn, name, value, now)
+    }
+
     pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
         removals::add(self.conn, removal)
     }
@@ -196,6 +209,11 @@ impl StoreWriter<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         instances::forget_identity(self.conn, key, url, now)
+    }
+
+    /// Notes that a pass came at this time, so that a jump of the clock shows at the next.
+    pub fn note_clock(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        clock::note(self.conn, now)
     }
 
     pub fn note_instance(

@@ -9,20 +9,23 @@
 
 mod explain;
 mod nearest;
+mod node;
 mod problem;
 mod reader;
 mod scalar;
 mod source;
 mod tree;
+mod values;
 mod visible;
 mod write;
 
 pub use nearest::nearest;
+pub use node::{Entry, Node, Span, Style, Value};
 pub use problem::{Finding, Position, Problem, Severity};
 pub use reader::{Field, Fields, Reader, Text};
 pub use scalar::Reading;
 pub use source::{Excerpt, Source};
-pub use tree::{Entry, Node, Parsed, Span, Style, Value, parse};
+pub use tree::{Parsed, parse};
 pub use visible::quoted;
 pub use write::{to_yaml, write_tenant_file};
 

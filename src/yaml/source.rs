@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::visible::{is_hidden, push_visible, quoted};
-use super::{Finding, Position, Problem, Span};
+use super::{Finding, Position, Problem, Severity, Span};
 
 /// The longest part of a source line that is shown, in characters.
 const MAX_LINE: usize = 110;
@@ -9,6 +9,8 @@ const MAX_LINE: usize = 110;
 const LEAD: usize = 40;
 /// What stands in place of a secret; its length says nothing about the secret's.
 const MASK: &str = "********";
+/// The most problems of one file that are shown; beyond is one line with their number.
+const MAX_PROBLEMS: usize = 50;
 
 /// The text of a file that is known to be UTF-8 without hidden characters, with its name and line starts.
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Source {
     name: String,
     text: String,
     line_starts: Vec<usize>,
-    masks: Vec<Range<usize>>,
+    masks: Vec<Span>,
 }
 
 /// A source line as it may be shown, and the part of it that is meant.
@@ -89,9 +91,23 @@ impl Source {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// Never shows this part of the text from now on: it stands for a secret.
-    pub fn mask(&mut self, span: Span) {
-        self.masks.push(span.start..span.end);
+    /// Never shows these parts of the text from now on: they stand for secrets.
+    pub fn mask(&mut self, spans: impl IntoIterator<Item = Span>) {
+        self.masks.extend(spans.into_iter().filter(|span| span.start < span.end));
+        self.masks.sort();
+        // Sorted and without overlaps, so that the mask at a place is found by halving.
+        self.masks.dedup_by(|next, kept| {
+            let overlaps = next.start <= kept.end;
+            if overlaps {
+                kept.end = kept.end.max(next.end);
+            }
+            overlaps
+        });
+    }
+
+    fn mask_at(&self, at: usize) -> Option<Span> {
+        let before = self.masks.partition_point(|mask| mask.start <= at);
+        before.checked_sub(1).map(|last| self.masks[last]).filter(|mask| at < mask.end)
     }
 
     /// The whole line at this place, without its line break.
@@ -133,6 +149,25 @@ impl Source {
         problem
     }
 
+    /// Locates the findings of one file in the order of its text: the first 50, errors before warnings where there are
+    /// more, and a line that counts the rest.
+    pub fn locate_all(&self, mut findings: Vec<Finding>) -> Vec<Problem> {
+        let more = findings.len().saturating_sub(MAX_PROBLEMS);
+        if more > 0 {
+            findings.sort_by_key(|finding| (finding.severity, finding.span));
+            findings.truncate(MAX_PROBLEMS);
+        }
+        let mut problems = findings.into_iter().map(|finding| self.locate(finding)).collect::<Vec<_>>();
+        problems.sort();
+        if more > 0 {
+            let severity = problems.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
+            let finding = Finding::error(None, format!("{more} more problems"));
+            let finding = Finding { severity, ..finding }.help("mend the first ones and look again");
+            problems.push(Problem::of_file(self.name.clone(), finding));
+        }
+        problems
+    }
+
     /// The line of a span's beginning, cut around the span, with what is hidden shown and what is secret masked.
     fn excerpt(&self, span: Span) -> Excerpt {
         let start = self.floor(span.start);
@@ -148,31 +183,32 @@ impl Source {
             text.push('…');
         }
         let mut highlight = None..None;
-        let mut in_mask = false;
+        let mut at = from;
         let mut shown = 0;
-        for (offset, c) in self.text[from..line.end].char_indices() {
-            let at = from + offset;
-            if at >= start && highlight.start.is_none() {
+        while let Some(c) = self.text[at..line.end].chars().next() {
+            let mask = self.mask_at(at);
+            let next = mask.map_or(at + c.len_utf8(), |mask| self.floor(mask.end).min(line.end));
+            if highlight.start.is_none() && start < next {
                 highlight.start = Some(text.len());
             }
-            if at >= end && highlight.end.is_none() && at > start {
-                highlight.end = Some(text.len());
-            }
-            if shown == MAX_LINE {
+            if shown >= MAX_LINE {
                 text.push('…');
                 break;
             }
-            if self.masks.iter().any(|mask| mask.contains(&at)) {
-                if !in_mask {
+            match mask {
+                Some(_) => {
                     text.push_str(MASK);
                     shown += MASK.len();
                 }
-                in_mask = true;
-                continue;
+                None => {
+                    push_visible(&mut text, c);
+                    shown += 1;
+                }
             }
-            in_mask = false;
-            shown += 1;
-            push_visible(&mut text, c);
+            if highlight.end.is_none() && end <= next && start < next {
+                highlight.end = Some(text.len());
+            }
+            at = next;
         }
         let start = highlight.start.unwrap_or(text.len());
         let end = highlight.end.unwrap_or(text.len()).max(start);
@@ -261,7 +297,7 @@ mod tests {
     #[test]
     fn a_masked_part_is_never_shown() {
         let mut source = Source::trusted("x", "a: {password: hunter2, b: 1}\n".into());
-        source.mask(Span { start: 14, end: 21 });
+        source.mask([Span { start: 14, end: 21 }]);
         for start in 0..28 {
             for end in start..28 {
                 let excerpt = source.excerpt(Span { start, end });

@@ -3,53 +3,9 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::explain::explain;
+use super::node::is_word;
 use super::visible::quoted;
-use super::{Finding, Limits, Source};
-
-/// A part of a source, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-/// How a scalar was written. Only a plain one can be mistaken for something that is not text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    Plain,
-    /// `'…'` or `"…"`
-    Quoted,
-    /// `|` or `>`
-    Block,
-}
-
-/// A value and where it stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    pub span: Span,
-    pub value: Value,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Scalar {
-        text: String,
-        style: Style,
-    },
-    Sequence(Vec<Node>),
-    Mapping(Vec<Entry>),
-    /// Reported already (an alias, a tagged or anchored value): a reader passes over it in silence.
-    Refused,
-}
-
-/// A key and its value. Within a mapping no key stands twice.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    pub key: String,
-    pub key_style: Style,
-    pub key_span: Span,
-    pub value: Node,
-}
+use super::{Entry, Finding, Limits, Node, Source, Span, Style, Value};
 
 /// A source as a tree, as far as it could be read.
 #[derive(Clone, Debug, Default)]
@@ -233,18 +189,18 @@ impl Builder<'_> {
     }
 
     fn refuse_marks(&mut self, span: Span, anchor: usize, tagged: bool) -> bool {
-        // The span begins at the mark itself.
+        // The span begins at the mark itself. It is not repeated: a password may begin with `&` or `!`.
         let mark = self.source.slice(span).split_whitespace().next().unwrap_or_default();
         let place = Span { start: span.start, end: span.start + mark.len() };
         if anchor != 0 {
-            let finding = Finding::error(place, format!("the anchor {}", quoted(mark)))
+            let finding = Finding::error(place, "an anchor")
                 .expected("values written out, without anchors and aliases")
-                .help("delete the anchor and write the value at each place that uses it");
+                .help("delete the `&` word and write the value at each place that uses it; put a text beginning with `&` in quotes");
             self.findings.push(finding);
         } else if tagged {
-            let finding = Finding::error(place, format!("the tag {}", quoted(mark)))
-                .expected("values without tags")
-                .help("delete the tag; to make a text of a number, put it in quotes");
+            let finding = Finding::error(place, "a tag").expected("values without tags").help(
+                "delete the `!` word; put a text beginning with `!`, or a number meant as text, in quotes",
+            );
             self.findings.push(finding);
         }
         anchor != 0 || tagged
@@ -292,13 +248,12 @@ impl Builder<'_> {
                 Some(Key::Word { text, style, span }) => {
                     if let Some(first) = seen.get(&text) {
                         let first = self.source.position(first.start);
+                        let key = if is_word(&text) { quoted(&text) } else { "here".to_owned() };
                         let finding = Finding::error(
                             span,
                             format!(
-                                "the key {} stands a second time; the first is at {}:{}",
-                                quoted(&text),
-                                first.line,
-                                first.column
+                                "the key {key} stands a second time; the first is at {}:{}",
+                                first.line, first.column
                             ),
                         )
                         .expected("each key once")
@@ -381,11 +336,11 @@ mod tests {
     fn anchors_aliases_merge_keys_and_tags_are_all_reported() {
         let found = lines("a: &x b\nc: *x\n<<: {d: e}\nf: !!str 1\ng: &y {h: i}\n");
         let starts = [
-            "x.yaml:1:4: error: the anchor `&x`",
+            "x.yaml:1:4: error: an anchor;",
             "x.yaml:2:4: error: an alias",
             "x.yaml:3:1: error: the merge key",
-            "x.yaml:4:4: error: the tag `!!str`",
-            "x.yaml:5:4: error: the anchor `&y`",
+            "x.yaml:4:4: error: a tag;",
+            "x.yaml:5:4: error: an anchor;",
         ];
         assert_eq!(found.len(), starts.len(), "{found:#?}");
         for (line, start) in found.iter().zip(starts) {

@@ -94,7 +94,7 @@ fn is_plain(text: &str) -> bool {
     };
     text.starts_with(|c: char| c.is_alphanumeric())
         && !text.ends_with(' ')
-        && text.chars().all(inside)
+        && text.chars().all(|c| inside(c) && !is_hidden(c))
         && Reading::of(text).is_none()
 }
 
@@ -143,9 +143,46 @@ mod tests {
     #[test]
     fn words_with_another_reading_are_quoted() {
         for word in [
-            "no", "on", "y", "0123", "1e3", "1_000", "12:30", "null", "~", "- x", "a: b", "a #b", "", " a",
-            "a ", "#", "*a", "&a", "!a", "%a", "@a", "`a`", "'a'", "\"", "\\", "a\nb", "a\r\nb\t",
-            "\u{202e}", "\u{feff}", "\u{85}", "{", "[a]", "<<", "=", "?", "Q0.", "QQ1.", "--- a", "...",
+            "no",
+            "on",
+            "y",
+            "0123",
+            "1e3",
+            "1_000",
+            "12:30",
+            "null",
+            "~",
+            "- x",
+            "a: b",
+            "a #b",
+            "",
+            " a",
+            "a ",
+            "#",
+            "*a",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "`a`",
+            "'a'",
+            "\"",
+            "\\",
+            "a\nb",
+            "a\r\nb\t",
+            "\u{202e}",
+            "\u{feff}",
+            "\u{85}",
+            "a\u{ffa0}",
+            "{",
+            "[a]",
+            "<<",
+            "=",
+            "?",
+            "Q0.",
+            "QQ1.",
+            "--- a",
+            "...",
         ] {
             let document = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
             assert_eq!(read(&to_yaml(&document)), document, "{word:?}");

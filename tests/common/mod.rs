@@ -3,3 +3,4 @@
 
 pub mod postgres;
 pub mod rig;
+pub mod scenario;

@@ -1,0 +1,114 @@
+//! A pass on request: `tenantd apply` beside a running daemon asks it, because there is one writer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::apply::Outcome;
+use crate::environment::Environment;
+use crate::plan::Plan;
+use crate::store::{Database, StoreError};
+
+const ASKED: &str = "pass.asked";
+const DONE: &str = "pass.done";
+/// How often the daemon looks whether somebody asks, and the one who asks for the answer.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The daemon's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    asked: Uuid,
+    pub plan_id: String,
+    pub done: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub held: usize,
+    /// Why the pass came to nothing, if it did.
+    pub error: Option<String>,
+}
+
+/// Asks the daemon for a pass; returns what to wait for.
+pub async fn ask(database: &Database, environment: &dyn Environment) -> Result<Uuid, StoreError> {
+    let (id, now) = (environment.new_id(), environment.now());
+    database.write(move |store| store.put_fact(ASKED, &id.to_string(), now)).await?;
+    Ok(id)
+}
+
+/// Waits for the answer, at most so long.
+pub async fn answer(
+    database: &Database,
+    asked: Uuid,
+    patience: Duration,
+) -> Result<Option<Answer>, StoreError> {
+    let until = tokio::time::Instant::now() + patience;
+    while tokio::time::Instant::now() < until {
+        let found = database.read(|store| store.fact(DONE)).await?;
+        let answer = found.and_then(|text| serde_json::from_str::<Answer>(&text).ok());
+        if let Some(answer) = answer.filter(|answer| answer.asked == asked) {
+            return Ok(Some(answer));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(None)
+}
+
+/// What the daemon remembers of requests: each is answered once.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    answered: Option<Uuid>,
+}
+
+impl Requests {
+    /// The request that waits, if one does.
+    pub(super) async fn waiting(&self, database: &Database) -> Option<Uuid> {
+        let text = database.read(|store| store.fact(ASKED)).await.ok()??;
+        let asked: Uuid = text.parse().ok()?;
+        (self.answered != Some(asked)).then_some(asked)
+    }
+
+    /// Returns when somebody asks.
+    pub(super) async fn asked(&self, database: &Database) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.waiting(database).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    pub(super) async fn answer(
+        &mut self,
+        database: &Database,
+        environment: &dyn Environment,
+        asked: Uuid,
+        passed: Result<(&Plan, &Outcome), String>,
+    ) {
+        self.answered = Some(asked);
+        let answer = match passed {
+            Ok((plan, outcome)) => Answer {
+                asked,
+                plan_id: plan.id.clone(),
+                done: outcome.done(),
+                failed: outcome.failed(),
+                skipped: outcome.skipped(),
+                held: plan.held.len(),
+                error: None,
+            },
+            Err(error) => Answer {
+                asked,
+                plan_id: String::new(),
+                done: 0,
+                failed: 0,
+                skipped: 0,
+                held: 0,
+                error: Some(error),
+            },
+        };
+        let now = environment.now();
+        let Ok(text) = serde_json::to_string(&answer) else { return };
+        if let Err(error) = database.write(move |store| store.put_fact(DONE, &text, now)).await {
+            tracing::warn!(error = %crate::report::chain(&error), "the request for a pass is not answered");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Foreign changes on the PBX: put right, shown, or left alone after three times.
+
+use super::scene::{Scene, held, key, lock_row, row, steps, why};
+use crate::config::Limit;
+use crate::diff::Field;
+use crate::model::{DriftPolicy, MaxUsers, SettingName, testing};
+use crate::plan::{Action, FIGHTING_AFTER, Work, fight_key};
+
+fn extensions() -> SettingName {
+    SettingName::new("limit", "extensions", "numeric")
+}
+
+#[test]
+fn drift_is_put_right_and_named_so() {
+    let mut scene = Scene::of(["acme"]);
+    scene.pbx("acme").description = "theirs".into();
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "update acme");
+    assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
+    assert_eq!(scene.pbx("acme").description, "acme Ltd");
+    assert_eq!(plan.previews[&key("acme")].before.as_ref().unwrap().name, "theirs");
+}
+
+#[test]
+fn a_change_of_the_file_is_named_so() {
+    let mut scene = Scene::of(["acme"]);
+    scene.edit("acme", |acme| acme.name = "Acme".into());
+    scene.pbx("acme").name = "other.example.com".into();
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "rename acme, update acme");
+    assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
+    assert_eq!(plan.steps[1].reason, "the file changed");
+    assert!(matches!(plan.steps[1].work, Work::Update { describe: true, .. }));
+}
+
+#[test]
+fn the_description_is_sent_only_when_the_name_differs() {
+    let mut scene = Scene::of(["acme"]);
+    scene.edit("acme", |acme| acme.session_timeout = 30);
+    let plan = scene.converge();
+    assert!(
+        matches!(&plan.steps[0].work, Work::Update { describe: false, settings, .. } if settings.is_empty())
+    );
+}
+
+#[test]
+fn null_enabled_is_put_right() {
+    let mut scene = Scene::of(["acme"]);
+    scene.pbx("acme").enabled = None;
+    assert_eq!(steps(&scene.converge()), "enable acme");
+    assert_eq!(scene.pbx("acme").enabled, Some(true));
+}
+
+#[test]
+fn settings_are_compared_when_they_were_read() {
+    let mut scene = Scene::of(["acme"]);
+    scene.edit("acme", |tenant| {
+        tenant.pbx_settings.insert(extensions(), "100".into());
+        tenant.max_users = MaxUsers::Limited(50);
+    });
+    let acme = scene.desired.tenants[&key("acme")].clone();
+    scene.agree(acme);
+    assert!(scene.plan().is_empty(), "it was not its turn");
+    scene.read_settings(
+        "acme",
+        vec![row(1, &extensions(), "500", true), row(2, &SettingName::user_limit(), "50", true)],
+    );
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "update acme");
+    let Work::Update { settings, describe: false, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
+    assert_eq!(*settings, [(extensions(), Some("100".to_owned()))].into());
+    let before = plan.previews[&key("acme")].before.as_ref().unwrap();
+    assert_eq!(before.pbx_settings[&extensions().to_string()], "500");
+    scene.converge();
+    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
+    let plan = scene.plan();
+    let before = plan.previews[&key("acme")].before.as_ref().unwrap();
+    assert!(before.pbx_settings.is_empty(), "it is gone from the PBX");
+    scene.converge();
+    scene.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
+    let plan = scene.converge();
+    let Work::Update { settings, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
+    assert_eq!(*settings, [(SettingName::user_limit(), Some("50".to_owned()))].into());
+}
+
+#[test]
+fn unlimited_users_switch_the_limit_off() {
+    let mut scene = Scene::of(["acme"]);
+    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
+    let plan = scene.converge();
+    let Work::Update { settings, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
+    assert_eq!(*settings, [(SettingName::user_limit(), None)].into());
+}
+
+#[test]
+fn a_setting_that_leaves_the_file_keeps_its_value_on_the_pbx() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.pbx_settings.insert(extensions(), "100".into());
+    scene.agree(acme);
+    scene.edit("acme", |acme| acme.pbx_settings.clear());
+    scene.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "update acme");
+    assert!(matches!(&plan.steps[0].work, Work::Update { settings, .. } if settings.is_empty()));
+}
+
+#[test]
+fn a_lock_on_an_enabled_tenant_is_taken_away() {
+    let mut scene = Scene::of(["acme"]);
+    let id = scene.pbx("acme").id;
+    scene.read_settings("acme", vec![lock_row(id)]);
+    assert_eq!(steps(&scene.converge()), "enable acme");
+}
+
+#[test]
+fn a_disabled_tenant_that_somebody_enabled_is_closed_again_and_uses_up_no_limit() {
+    let mut scene = Scene::of_size(9);
+    for n in 0..8 {
+        let of = format!("t{n:02}");
+        scene.edit(&of, |tenant| tenant.enabled = false);
+        let tenant = scene.desired.tenants[&key(&of)].clone();
+        scene.agree(tenant);
+        scene.pbx(&of).enabled = Some(true);
+    }
+    let plan = scene.converge();
+    assert_eq!(plan.count(Action::Disable), 8);
+    assert_eq!(plan.removals_id, None);
+}
+
+#[test]
+fn drift_report_shows_and_changes_nothing() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.drift = DriftPolicy::Report;
+    scene.agree(acme);
+    scene.pbx("acme").enabled = Some(false);
+    scene.pbx("acme").name = "other.example.com".into();
+    let plan = scene.converge();
+    assert!(plan.is_empty());
+    let fields: Vec<_> = plan.drifted.iter().map(|drifted| &drifted.change.field).collect();
+    assert_eq!(fields, [&Field::Domain, &Field::Enabled]);
+    // What the file changes is still carried out.
+    scene.edit("acme", |acme| acme.name = "Acme".into());
+    assert_eq!(steps(&scene.converge()), "update acme");
+}
+
+#[test]
+fn drift_report_makes_no_vanished_domain_again() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.drift = DriftPolicy::Report;
+    scene.agree(acme);
+    scene.vanish("acme");
+    let plan = scene.converge();
+    assert!(plan.is_empty());
+    assert_eq!(plan.drifted[0].change.field, Field::Domain);
+    assert_eq!(plan.drifted[0].change.before, None);
+    scene.record("acme").provisioned = false;
+    assert_eq!(steps(&scene.converge()), "create acme", "an unfinished creation is no drift");
+}
+
+#[test]
+fn a_disable_that_was_cut_short_is_no_drift() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.drift = DriftPolicy::Report;
+    acme.enabled = false;
+    scene.agree(acme);
+    scene.pbx("acme").enabled = Some(true);
+    assert!(scene.plan().is_empty(), "somebody enabled it, and that is only reported");
+    scene.record("acme").disable_confirmed_at = None;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
+}
+
+#[test]
+fn a_field_that_came_back_three_times_is_left_alone() {
+    let mut scene = Scene::of(["acme"]);
+    scene.pbx("acme").description = "theirs".into();
+    let wanted = fight_key(&Field::Name, Some("acme Ltd"));
+    for times in 0..FIGHTING_AFTER {
+        scene.record("acme").reapplied = [(wanted.clone(), times)].into();
+        assert_eq!(steps(&scene.plan()), "update acme", "after {times} times");
+    }
+    scene.record("acme").reapplied = [(wanted, FIGHTING_AFTER)].into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
+    assert!(why(&plan, "acme", Action::Update).starts_with("fighting: `name` was set 3 times"));
+    assert!(plan.settled.is_empty());
+    // Other fields go on, and another wanted value starts anew.
+    scene.edit("acme", |acme| acme.session_timeout = 30);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme"));
+    assert!(matches!(plan.steps[0].work, Work::Update { describe: false, .. }));
+    scene.edit("acme", |acme| acme.name = "Acme".into());
+    let plan = scene.plan();
+    assert!(matches!(plan.steps[0].work, Work::Update { describe: true, .. }));
+    assert_eq!(held(&plan), "");
+}
+
+#[test]
+fn a_correction_that_lasted_is_forgotten_once_it_was_looked_at() {
+    let mut scene = Scene::of(["acme"]);
+    let setting = fight_key(&Field::Setting(extensions()), Some("100"));
+    let users = fight_key(&Field::MaxUsers, Some("unlimited"));
+    let sign_in = fight_key(&Field::WebSignIn, Some("open"));
+    let name = fight_key(&Field::Name, Some("acme Ltd"));
+    let all = [&setting, &users, &sign_in, &name];
+    scene.record("acme").reapplied = all.into_iter().map(|key| (key.clone(), 2)).collect();
+    assert_eq!(scene.plan().settled, [(key("acme"), [name.clone()].into())].into());
+    scene.read_settings("acme", Vec::new());
+    let settled = scene.plan().settled;
+    assert_eq!(settled[&key("acme")], all.into_iter().cloned().collect());
+    scene.pbx("acme").description = "theirs".into();
+    assert!(!scene.plan().settled[&key("acme")].contains(&name));
+}
+
+#[test]
+fn a_domain_that_is_gone_is_made_again_under_its_identity() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    let id = scene.pbx("acme").id;
+    scene.vanish("acme");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "create acme");
+    assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
+    assert_eq!(plan.previews[&key("acme")].before, None);
+    assert_eq!(scene.pbx("acme").id, id);
+}
+
+#[test]
+fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
+    let mut scene = Scene::of(["acme"]);
+    scene.vanish("acme");
+    scene.foreign("hq", 1, "acme.example.com");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
+    assert!(why(&plan, "acme", Action::Create).contains("another one has its name acme.example.com"));
+}
+
+#[test]
+fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
+    let gone = |count: usize, of: usize| {
+        let mut scene = Scene::of_size(of);
+        (0..count).for_each(|n| scene.vanish(&format!("t{n:02}")));
+        scene
+    };
+    assert_eq!(gone(1, 5).plan().count(Action::Create), 1);
+    let plan = gone(2, 19).plan();
+    assert_eq!((plan.steps.len(), plan.held.len()), (0, 2));
+    assert!(why(&plan, "t00", Action::Create).contains("2 recorded domains are missing on hq at once"));
+    assert_eq!(gone(2, 20).plan().count(Action::Create), 2);
+    assert_eq!(gone(3, 20).plan().count(Action::Create), 0);
+    let mut scene = gone(2, 5);
+    scene.policy.limits.removals = Limit { count: 2, percent: 0 };
+    assert_eq!(scene.plan().count(Action::Create), 2);
+    // Unfinished creations were never there.
+    let mut scene = gone(3, 5);
+    ["t00", "t01"].into_iter().for_each(|of| scene.record(of).provisioned = false);
+    assert_eq!(scene.plan().count(Action::Create), 3);
+    assert_eq!(scene.plan().steps[0].reason, "an earlier pass did not finish making it");
+}
+
+#[test]
+fn another_instance_that_lost_domains_holds_nothing_here() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    for of in ["b1", "b2", "b3"] {
+        let mut tenant = testing::wanted(of);
+        tenant.instance = super::scene::instance("branch");
+        scene.agree(tenant);
+        scene.vanish(of);
+    }
+    scene.vanish("acme");
+    assert_eq!(steps(&scene.plan()), "create acme");
+}
+
+#[test]
+fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.edit("acme", |acme| {
+        acme.name = "Acme".into();
+        acme.session_timeout = 30;
+    });
+    scene.lose("hq");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
+    assert_eq!(
+        why(&plan, "acme", Action::Update),
+        "name, session_timeout changed, but the instance hq is unknown: it does not answer"
+    );
+    assert_eq!(plan.counts.unchanged, 1);
+}

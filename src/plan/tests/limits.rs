@@ -1,0 +1,309 @@
+//! How many tenants a rolling day may lose, and what one plan may change.
+
+use chrono::TimeDelta;
+
+use super::scene::{Scene, held, instance, key, steps, why};
+use crate::config::{DeletionMode, Limit};
+use crate::model::{RemovalKind, testing};
+use crate::plan::{Action, Plan};
+
+fn removing(of: usize, count: usize) -> Scene {
+    let mut scene = Scene::of_size(of);
+    (0..count).for_each(|n| scene.remove_file(&format!("t{n:02}")));
+    scene
+}
+
+fn disabling(of: usize, count: usize) -> Scene {
+    let mut scene = Scene::of_size(of);
+    (0..count).for_each(|n| scene.edit(&format!("t{n:02}"), |tenant| tenant.enabled = false));
+    scene
+}
+
+fn counts(plan: &Plan) -> (usize, usize) {
+    (plan.steps.len(), plan.held.len())
+}
+
+#[test]
+fn removals_are_limited_to_one_or_a_tenth() {
+    assert_eq!(counts(&removing(3, 1).plan()), (1, 0));
+    assert_eq!(counts(&removing(19, 1).plan()), (1, 0));
+    assert_eq!(counts(&removing(19, 2).plan()), (0, 2), "a tenth of 19 is rounded down");
+    assert_eq!(counts(&removing(20, 2).plan()), (2, 0));
+    assert_eq!(counts(&removing(20, 3).plan()), (0, 3));
+    assert_eq!(counts(&removing(9, 9).plan()), (0, 9), "9 of 9");
+    assert_eq!(counts(&removing(10, 3).plan()), (0, 3), "3 of 10");
+}
+
+#[test]
+fn explicit_disables_are_limited_to_three_or_a_fifth() {
+    assert_eq!(counts(&disabling(9, 3).plan()), (3, 0));
+    assert_eq!(counts(&disabling(9, 4).plan()), (0, 4));
+    assert_eq!(counts(&disabling(19, 4).plan()), (0, 4), "a fifth of 19 is rounded down");
+    assert_eq!(counts(&disabling(20, 4).plan()), (4, 0));
+    assert_eq!(counts(&disabling(20, 5).plan()), (0, 5));
+}
+
+#[test]
+fn removals_and_explicit_disables_have_limits_of_their_own() {
+    let mut scene = disabling(10, 3);
+    scene.remove_file("t09");
+    assert_eq!(counts(&scene.converge()), (4, 0));
+    let mut scene = disabling(10, 3);
+    scene.remove_file("t08");
+    scene.remove_file("t09");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable t00, disable t01, disable t02");
+    assert_eq!(held(&plan), "disable t08, disable t09");
+}
+
+#[test]
+fn past_a_limit_the_removals_are_held_and_the_rest_goes_on() {
+    let mut scene = removing(10, 2);
+    scene.edit("t05", |tenant| tenant.session_timeout = 30);
+    scene.want(testing::wanted("new"));
+    let plan = scene.converge();
+    assert_eq!(
+        (steps(&plan).as_str(), held(&plan).as_str()),
+        ("create new, update t05", "disable t00, disable t01")
+    );
+}
+
+#[test]
+fn the_message_has_the_count_the_limit_its_key_and_the_command() {
+    let mut scene = removing(10, 2);
+    scene.removed_lately("t09", RemovalKind::FileGone, 3);
+    let plan = scene.plan();
+    let id = plan.removals_id.clone().unwrap();
+    let reason = "3 tenants (1 of them in the last 24 h) would be removed; the limit is 1; limits.removals is \
+                  max(1, 10 % of 10)";
+    assert_eq!(why(&plan, "t00", Action::Disable), reason);
+    assert_eq!(plan.held[0].lift, Some(format!("tenantd approve {id}")));
+    assert_eq!(plan.warnings, [format!("held: {reason}; to go ahead: tenantd approve {id}")]);
+    let plan = disabling(9, 4).plan();
+    assert_eq!(
+        why(&plan, "t00", Action::Disable),
+        "4 tenants would be disabled; the limit is 3; limits.disables is max(3, 20 % of 9)"
+    );
+}
+
+#[test]
+fn one_a_minute_is_limited_like_all_at_once() {
+    let mut scene = Scene::of_size(20);
+    let mut gone = 0;
+    for n in 0..20 {
+        scene.remove_file(&format!("t{n:02}"));
+        gone += scene.pass().count(Action::Disable);
+        scene.later(TimeDelta::minutes(1));
+    }
+    assert_eq!(gone, 2, "a tenth of 20");
+    assert_eq!(scene.plan().held.len(), 18);
+}
+
+/// The window is in the database, so that a restart forgets nothing.
+#[test]
+fn a_restart_between_slices_opens_no_new_window() {
+    let mut scene = removing(10, 1);
+    scene.converge();
+    let mut after_a_restart = Scene { recorded: scene.recorded.clone(), ..Scene::of_size(10) };
+    after_a_restart.observed = scene.observed.clone();
+    after_a_restart.now = scene.now + TimeDelta::hours(1);
+    after_a_restart.remove_file("t00");
+    after_a_restart.remove_file("t01");
+    assert_eq!(held(&after_a_restart.plan()), "disable t01");
+}
+
+#[test]
+fn a_day_later_the_next_may_go() {
+    let mut scene = removing(10, 1);
+    scene.converge();
+    scene.remove_file("t01");
+    scene.later(TimeDelta::hours(24) - TimeDelta::seconds(1));
+    assert_eq!(steps(&scene.plan()), "");
+    scene.later(TimeDelta::seconds(1));
+    assert_eq!(steps(&scene.plan()), "disable t01");
+}
+
+#[test]
+fn a_tenant_counts_once_however_many_steps_and_times() {
+    // Disabled because its file is gone, and deleted within the same day.
+    let mut scene = removing(10, 1);
+    scene.policy.deletion = crate::config::Deletion { mode: DeletionMode::Automatic, retention_days: 0 };
+    scene.pass();
+    assert_eq!(steps(&scene.pass()), "delete t00");
+    // Gone, back, and gone again.
+    let mut scene = removing(10, 1);
+    let t00 = testing::wanted("t00");
+    for _ in 0..3 {
+        assert_eq!(steps(&scene.converge()), "disable t00");
+        scene.want(t00.clone());
+        scene.converge();
+        scene.remove_file("t00");
+    }
+}
+
+#[test]
+fn a_limit_that_is_used_up_holds_only_those_who_come_on_top() {
+    let mut scene = removing(10, 2);
+    scene.removed_lately("t00", RemovalKind::FileGone, 3);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("disable t00", "disable t01"));
+}
+
+#[test]
+fn each_window_counts_its_own_kinds() {
+    for (kind, removal, disable) in [
+        (RemovalKind::FileGone, false, true),
+        (RemovalKind::Deleted, false, true),
+        (RemovalKind::Disabled, true, false),
+    ] {
+        let mut scene = Scene::of_size(9);
+        ["t06", "t07", "t08"].into_iter().for_each(|of| scene.removed_lately(of, kind, 1));
+        scene.edit("t00", |tenant| tenant.enabled = false);
+        scene.remove_file("t01");
+        let plan = scene.plan();
+        let planned = |of| plan.steps.iter().any(|step| step.tenant == key(of));
+        assert_eq!((planned("t01"), planned("t00")), (removal, disable), "{kind:?}");
+    }
+}
+
+#[test]
+fn deletions_are_limited_like_files_that_go() {
+    let mut scene = Scene::of_size(12);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene.removed("t00", 31);
+    scene.removed("t01", 31);
+    assert_eq!(held(&scene.plan()), "delete t00, delete t01");
+    scene.removed("t01", 29);
+    assert_eq!(steps(&scene.converge()), "delete t00");
+    scene.remove_file("t02");
+    assert_eq!(held(&scene.converge()), "disable t02", "one was deleted today");
+}
+
+#[test]
+fn what_was_forgotten_counts_like_what_was_deleted() {
+    let mut scene = Scene::of_size(12);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    ["t00", "t01"].into_iter().for_each(|of| {
+        scene.removed(of, 31);
+        scene.vanish(of);
+    });
+    assert_eq!(held(&scene.plan()), "forget t00, forget t01");
+}
+
+#[test]
+fn a_deletion_that_waits_for_approval_uses_up_no_limit() {
+    let mut scene = Scene::of_size(12);
+    scene.removed("t00", 31);
+    scene.remove_file("t01");
+    let plan = scene.converge();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("disable t01", "delete t00"));
+}
+
+#[test]
+fn a_limit_of_nothing_holds_everything() {
+    let none = Limit { count: 0, percent: 0 };
+    let mut scene = removing(100, 1);
+    scene.policy.limits.removals = none;
+    assert_eq!(counts(&scene.plan()), (0, 1));
+    let mut scene = disabling(100, 1);
+    scene.policy.limits.disables = none;
+    assert_eq!(counts(&scene.plan()), (0, 1));
+    let mut scene = Scene::of_size(3);
+    scene.policy.limits.creates = Some(none);
+    scene.want(testing::wanted("new"));
+    assert_eq!(held(&scene.plan()), "create new");
+    scene.policy.limits.removals = none;
+    assert_eq!(scene.plan().steps.len(), 0, "and no limit is exceeded where nothing is to be done");
+}
+
+#[test]
+fn a_count_of_nothing_leaves_the_percentage() {
+    let mut scene = removing(10, 1);
+    scene.policy.limits.removals = Limit { count: 0, percent: 10 };
+    assert_eq!(counts(&scene.plan()), (1, 0));
+    let mut scene = removing(9, 1);
+    scene.policy.limits.removals = Limit { count: 0, percent: 10 };
+    assert_eq!(counts(&scene.plan()), (0, 1));
+}
+
+#[test]
+fn absurd_limits_do_not_overflow() {
+    let mut scene = removing(9, 8);
+    scene.policy.limits.removals = Limit { count: u32::MAX, percent: u32::MAX };
+    assert_eq!(counts(&scene.plan()), (8, 0));
+}
+
+#[test]
+fn all_tenants_of_an_instance_are_never_closed_at_once() {
+    let mut scene = Scene::of_size(20);
+    for of in ["b1", "b2"] {
+        let mut tenant = testing::wanted(of);
+        tenant.instance = instance("branch");
+        scene.agree(tenant);
+    }
+    scene.edit("b1", |tenant| tenant.enabled = false);
+    assert_eq!(steps(&scene.plan()), "disable b1");
+    scene.remove_file("b2");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable b1, disable b2"));
+    assert!(
+        why(&plan, "b1", Action::Disable).contains("it would leave branch without an enabled tenant (2 of 2")
+    );
+    scene.approve(&plan.removals_id.unwrap(), 1);
+    assert_eq!(steps(&scene.converge()), "disable b1, disable b2");
+}
+
+#[test]
+fn the_only_tenant_of_an_instance_may_be_disabled() {
+    assert_eq!(steps(&removing(1, 1).plan()), "disable t00");
+    let mut scene = disabling(4, 1);
+    for of in ["t01", "t02", "t03"] {
+        scene.record(of).enabled = false;
+        scene.record(of).disable_confirmed_at = Some(scene.now);
+        scene.edit(of, |tenant| tenant.enabled = false);
+        scene.pbx(of).enabled = Some(false);
+    }
+    assert_eq!(steps(&scene.plan()), "disable t00", "the others were disabled before");
+}
+
+#[test]
+fn a_surge_of_creates_is_held_where_the_deployment_says_so() {
+    let mut scene = Scene::of_size(10);
+    (0..3).for_each(|n| scene.want(testing::wanted(&format!("n{n}"))));
+    assert_eq!(counts(&scene.plan()), (3, 0));
+    scene.policy.limits.creates = Some(Limit { count: 2, percent: 30 });
+    assert_eq!(counts(&scene.plan()), (3, 0), "30 % of 10");
+    scene.policy.limits.creates = Some(Limit { count: 2, percent: 20 });
+    scene.foreign("hq", 1, "n2.example.com");
+    scene.edit("n2", |tenant| tenant.adopt = true);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create n0, create n1, adopt n2"));
+    assert!(
+        why(&plan, "n0", Action::Create)
+            .contains("3 tenants would be created; the limit is 2; limits.creates")
+    );
+    scene.approve(&plan.removals_id.unwrap(), 1);
+    assert_eq!(counts(&scene.converge()), (3, 0));
+}
+
+#[test]
+fn a_surge_of_updates_counts_tenants_and_not_steps() {
+    let mut scene = Scene::of_size(10);
+    scene.policy.limits.updates = Some(Limit { count: 2, percent: 0 });
+    for of in ["t00", "t01"] {
+        scene.edit(of, |tenant| {
+            tenant.session_timeout = 30;
+            tenant.domain = super::scene::domain(&format!("new-{of}.example.com"));
+        });
+    }
+    assert_eq!(scene.plan().steps.len(), 4);
+    scene.edit("t02", |tenant| tenant.instance = instance("branch"));
+    scene.edit("t03", |tenant| tenant.enabled = false);
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "disable t03");
+    assert_eq!(held(&plan), "rename t00, update t00, rename t01, update t01, move t02");
+    assert!(
+        why(&plan, "t00", Action::Update)
+            .contains("3 tenants would be changed; the limit is 2; limits.updates")
+    );
+}

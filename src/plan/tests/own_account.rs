@@ -1,0 +1,117 @@
+//! The domain that tenantd's own account lives in is never closed, renamed or deleted.
+
+use super::scene::{Scene, domain, held, instance, steps, why};
+use crate::config::DeletionMode;
+use crate::model::testing;
+use crate::plan::Action;
+
+fn own() -> Scene {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    scene.policy.own_domains = [(instance("hq"), "acme.example.com".to_owned())].into();
+    scene
+}
+
+#[test]
+fn it_may_be_managed_otherwise() {
+    let mut scene = own();
+    scene.edit("acme", |acme| acme.name = "Acme".into());
+    assert_eq!(steps(&scene.converge()), "update acme");
+}
+
+#[test]
+fn it_is_not_disabled_when_its_file_says_so() {
+    let mut scene = own();
+    scene.edit("acme", |acme| acme.enabled = false);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable acme"));
+    assert!(why(&plan, "acme", Action::Disable).contains("would lock tenantd out"));
+}
+
+#[test]
+fn it_is_not_disabled_or_deleted_when_its_file_goes() {
+    let mut scene = own();
+    scene.remove_file("acme");
+    assert_eq!(held(&scene.plan()), "disable acme");
+    scene.removed("acme", 31);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+}
+
+#[test]
+fn it_is_not_renamed() {
+    let mut scene = own();
+    scene.edit("acme", |acme| acme.domain = domain("new.example.com"));
+    assert_eq!(held(&scene.plan()), "rename acme");
+}
+
+#[test]
+fn it_is_not_moved_away() {
+    let mut scene = own();
+    scene.edit("acme", |acme| acme.instance = instance("branch"));
+    let plan = scene.plan();
+    assert!(why(&plan, "acme", Action::Move).contains("would lock tenantd out"));
+}
+
+#[test]
+fn the_same_name_on_another_instance_is_another_domain() {
+    let mut scene = own();
+    scene.policy.own_domains = [(instance("branch"), "acme.example.com".to_owned())].into();
+    scene.edit("acme", |acme| acme.enabled = false);
+    assert_eq!(steps(&scene.plan()), "disable acme");
+}
+
+/// Somebody renamed it on the PBX, and the account signs in with the name that is there.
+#[test]
+fn it_is_known_by_the_name_that_the_pbx_shows() {
+    let mut scene = own();
+    scene.policy.own_domains = [(instance("hq"), "admin.example.com".to_owned())].into();
+    scene.pbx("acme").name = "Admin.example.com".into();
+    assert_eq!(held(&scene.plan()), "rename acme");
+    scene.remove_file("acme");
+    assert_eq!(held(&scene.plan()), "disable acme");
+}
+
+#[test]
+fn it_is_not_disabled_by_being_adopted() {
+    let mut scene = Scene::of(["globex"]);
+    scene.policy.own_domains = [(instance("hq"), "acme.example.com".to_owned())].into();
+    scene.foreign("hq", 1, "acme.example.com");
+    let mut acme = testing::wanted("acme");
+    acme.adopt = true;
+    scene.want(acme);
+    assert_eq!(steps(&scene.plan()), "adopt acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
+    assert!(why(&plan, "acme", Action::Adopt).contains("would lock tenantd out"));
+    scene.edit("acme", |acme| acme.adopt = false);
+    assert!(why(&scene.plan(), "acme", Action::Adopt).contains("`adopt: true`"));
+}
+
+#[test]
+fn it_is_not_disabled_or_renamed_by_finishing_what_was_cut_short() {
+    let mut scene = own();
+    scene.record("acme").provisioned = false;
+    assert_eq!(steps(&scene.plan()), "create acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    assert_eq!(held(&scene.plan()), "create acme");
+    scene.edit("acme", |acme| {
+        acme.enabled = true;
+        acme.domain = domain("new.example.com");
+    });
+    assert_eq!(held(&scene.plan()), "create acme");
+}
+
+#[test]
+fn it_is_left_alone_where_a_tenant_left_it_behind() {
+    for (enabled, days_ago) in [(Some(true), 1), (Some(false), 31)] {
+        let mut scene = Scene::of(["acme", "globex"]);
+        scene.policy.deletion.mode = DeletionMode::Automatic;
+        let id = scene.former("acme", "branch", days_ago);
+        scene.domains("branch").get_mut(&id).unwrap().enabled = enabled;
+        assert_eq!(scene.plan().steps.len(), 1);
+        scene.policy.own_domains = [(instance("branch"), "acme.example.com".to_owned())].into();
+        assert!(scene.plan().is_empty());
+    }
+}

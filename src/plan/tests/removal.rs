@@ -1,0 +1,321 @@
+//! A file that is gone: what is disabled, what is deleted, and what has to be true before.
+
+use chrono::TimeDelta;
+
+use super::scene::{Scene, held, instance, key, lock_row, row, steps, why};
+use crate::config::DeletionMode;
+use crate::model::{BrokenFile, Completeness, Desired, LoginLock, SettingName};
+use crate::plan::{Action, Work, retention_end};
+
+/// A tenant whose deletion needs nothing more.
+fn deletable() -> Scene {
+    let mut scene = Scene::of(["acme", "one", "two", "three"]);
+    scene.removed("acme", 30);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene
+}
+
+#[test]
+fn an_empty_directory_removes_nothing() {
+    let mut scene = Scene::of_size(9);
+    scene.desired = Desired::unreadable("has no tenant files");
+    let plan = scene.plan();
+    assert!(plan.is_empty());
+    assert_eq!(plan.removals_id, None);
+    assert_eq!(
+        plan.warnings,
+        ["the tenants directory has no tenant files: nothing is changed until it can be read"]
+    );
+}
+
+/// The loader never says so; should it ever, the limits are the second guard.
+#[test]
+fn an_empty_directory_that_is_called_complete_removes_nothing() {
+    let mut scene = Scene::of_size(9);
+    scene.desired.tenants.clear();
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "");
+    assert_eq!(plan.held.len(), 9);
+}
+
+#[test]
+fn a_file_that_is_gone_disables_and_nothing_more_in_this_pass() {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    scene.policy.deletion = crate::config::Deletion { mode: DeletionMode::Automatic, retention_days: 0 };
+    scene.remove_file("acme");
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].reason, "its file is gone");
+    assert!(matches!(plan.steps[0].work, Work::Disable { removed: true, counts: true, .. }));
+    let preview = &plan.previews[&key("acme")];
+    assert!(preview.before.as_ref().unwrap().enabled && !preview.after.as_ref().unwrap().enabled);
+}
+
+#[test]
+fn from_a_file_that_went_to_a_deleted_tenant() {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    scene.remove_file("acme");
+    assert_eq!(steps(&scene.converge()), "disable acme");
+    scene.later(TimeDelta::days(30) - TimeDelta::seconds(1));
+    let plan = scene.converge();
+    assert!(plan.is_empty());
+    assert_eq!(plan.waiting.len(), 1);
+    assert_eq!(plan.waiting[0].until, scene.now + TimeDelta::seconds(1));
+    scene.later(TimeDelta::seconds(1));
+    assert_eq!(held(&scene.converge()), "delete acme");
+    scene.approve_deletion("acme", 1);
+    assert_eq!(steps(&scene.converge()), "delete acme");
+    assert!(scene.plan().is_empty());
+    assert!(!scene.recorded.tenants.contains_key(&key("acme")));
+}
+
+#[test]
+fn a_file_that_comes_back_brings_everything_back() {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    let acme = scene.desired.tenants[&key("acme")].clone();
+    let domain = scene.pbx("acme").clone();
+    scene.remove_file("acme");
+    scene.converge();
+    scene.later(TimeDelta::days(29));
+    scene.want(acme);
+    assert_eq!(steps(&scene.converge()), "update acme, enable acme");
+    assert_eq!(*scene.pbx("acme"), domain);
+    let record = scene.record("acme");
+    assert!(record.enabled && record.removed_at.is_none() && record.disable_confirmed_at.is_none());
+}
+
+#[test]
+fn a_tenant_that_was_disabled_already_starts_its_retention_when_its_file_goes() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.removed("acme", 200);
+    scene.record("acme").removed_at = None;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert!(plan.steps[0].reason.contains("its retention starts"));
+    let now = scene.now;
+    assert_eq!(scene.record("acme").removed_at, Some(now));
+    assert_eq!(scene.plan().waiting[0].until, scene.now + TimeDelta::days(30));
+}
+
+#[test]
+fn broken_file_holds_removals() {
+    let mut scene = deletable();
+    scene.remove_file("one");
+    scene.break_file("two");
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "");
+    assert_eq!(held(&plan), "delete acme, disable one, update two");
+    assert!(why(&plan, "one", Action::Disable).contains("nothing is removed until every file can be read"));
+    assert!(why(&plan, "two", Action::Update).contains("its file is broken"));
+    assert!(plan.warnings[0].contains("two.yaml is broken: nothing is removed"));
+    assert_eq!(plan.counts.broken_files, 1);
+}
+
+#[test]
+fn broken_file_does_not_hold_the_others_changes() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.break_file("globex");
+    scene.edit("acme", |acme| acme.session_timeout = 30);
+    scene.want(crate::model::testing::wanted("new"));
+    assert_eq!(steps(&scene.converge()), "update acme, create new");
+}
+
+#[test]
+fn a_broken_file_that_names_nobody_holds_every_removal() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.remove_file("acme");
+    let file = BrokenFile { file: "a..yaml".into(), key: None, problems: Vec::new() };
+    scene.desired.broken.push(file);
+    scene.desired.completeness = Completeness::Partial { reason: "a..yaml is broken".into() };
+    let plan = scene.plan();
+    assert_eq!((steps(&plan), held(&plan)), (String::new(), "disable acme".into()));
+}
+
+#[test]
+fn an_unknown_instance_holds_removals_on_it_and_nowhere_else() {
+    let mut scene = Scene::of(["acme"]);
+    for key in ["b1", "b2", "b3"] {
+        let mut tenant = crate::model::testing::wanted(key);
+        tenant.instance = instance("branch");
+        scene.agree(tenant);
+    }
+    scene.policy.limits.removals.count = 9;
+    scene.remove_file("acme");
+    scene.remove_file("b1");
+    scene.lose("hq");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("disable b1", "disable acme"));
+    assert!(why(&plan, "acme", Action::Disable).contains("hq is unknown: it does not answer"));
+    assert!(plan.warnings[0].contains("instance hq is unknown"));
+    assert_eq!(plan.counts.unknown_instances, 1);
+}
+
+#[test]
+fn an_instance_that_left_the_configuration_is_unknown() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.remove_file("acme");
+    scene.observed.instances.remove(&instance("hq"));
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable acme, update globex"));
+    assert!(why(&plan, "globex", Action::Update).contains("hq, which is not in the configuration"));
+}
+
+#[test]
+fn deletion_needs_all_of_its_conditions() {
+    assert_eq!(steps(&deletable().plan()), "delete acme");
+    let refused = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = deletable();
+        change(&mut scene);
+        let plan = scene.plan();
+        assert_eq!(plan.count(Action::Delete), 0, "{plan:#?}");
+        plan
+    };
+    refused(&|scene| scene.want(crate::model::testing::wanted("acme")));
+    refused(&|scene| scene.policy.deletion.mode = DeletionMode::Approve);
+    refused(&|scene| scene.policy.deletion.mode = DeletionMode::Never);
+    refused(&|scene| scene.policy.no_removals = true);
+    let plan = refused(&|scene| scene.now -= TimeDelta::seconds(1));
+    assert_eq!((plan.held.len(), plan.waiting.len()), (0, 1));
+    let plan = refused(&|scene| scene.record("acme").protected = true);
+    assert!(why(&plan, "acme", Action::Delete).contains("it is protected"));
+    let plan = refused(&|scene| {
+        let id = scene.record("acme").id;
+        scene.recorded.open_sessions.insert(id, 2);
+    });
+    assert_eq!(why(&plan, "acme", Action::Delete), "2 user sessions are open");
+    let plan = refused(&|scene| {
+        scene.former("acme", "branch", 1);
+    });
+    assert!(why(&plan, "acme", Action::Delete).contains("branch is still kept and has to go first"));
+    for enabled in [Some(true), None] {
+        let plan = refused(&|scene| scene.pbx("acme").enabled = enabled);
+        assert_eq!(steps(&plan), "disable acme");
+    }
+    let plan = refused(&|scene| scene.record("acme").disable_confirmed_at = None);
+    assert_eq!(steps(&plan), "disable acme");
+    let plan = refused(&|scene| scene.record("acme").removed_at = None);
+    assert_eq!(steps(&plan), "disable acme");
+    let plan = refused(&|scene| scene.record("acme").enabled = true);
+    assert_eq!(steps(&plan), "disable acme");
+}
+
+#[test]
+fn sessions_that_ended_hold_nothing() {
+    let mut scene = deletable();
+    let id = scene.record("acme").id;
+    scene.recorded.open_sessions.insert(id, 0);
+    assert_eq!(steps(&scene.converge()), "delete acme");
+}
+
+#[test]
+fn retention_counts_from_the_later_of_the_files_going_and_the_pbxs_no() {
+    let day = |n: i64| chrono::DateTime::from_timestamp(86_400 * n, 0).unwrap();
+    assert_eq!(retention_end(day(5), day(3), 30), day(35));
+    assert_eq!(retention_end(day(3), day(5), 30), day(35));
+    assert_eq!(retention_end(day(3), day(3), 0), day(3));
+}
+
+#[test]
+fn a_clock_that_went_back_deletes_nothing() {
+    let mut scene = deletable();
+    scene.now -= TimeDelta::days(400);
+    let plan = scene.plan();
+    assert_eq!((plan.steps.len(), plan.waiting.len()), (0, 1));
+}
+
+#[test]
+fn never_neither_deletes_nor_waits() {
+    let mut scene = deletable();
+    scene.policy.deletion.mode = DeletionMode::Never;
+    let plan = scene.plan();
+    assert!(plan.is_empty() && plan.waiting.is_empty());
+    scene.approve_deletion("acme", 1);
+    scene.policy.allow_delete.insert(key("acme"));
+    assert!(scene.plan().is_empty());
+}
+
+#[test]
+fn protection_outlives_the_file() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.edit("acme", |acme| acme.protected = true);
+    assert_eq!(steps(&scene.converge()), "update acme");
+    scene.remove_file("acme");
+    assert_eq!(steps(&scene.converge()), "disable acme");
+    scene.later(TimeDelta::days(400));
+    scene.approve_deletion("acme", 1);
+    let plan = scene.converge();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+}
+
+#[test]
+fn a_domain_that_is_gone_already_is_only_forgotten() {
+    let mut scene = deletable();
+    scene.vanish("acme");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "forget acme");
+    assert!(plan.steps[0].reason.contains("its domain are gone"));
+    let mut scene = deletable();
+    scene.vanish("acme");
+    scene.policy.deletion.mode = DeletionMode::Approve;
+    let plan = scene.plan();
+    assert!(why(&plan, "acme", Action::Forget).starts_with("forgetting it needs approval"));
+}
+
+#[test]
+fn a_web_sign_in_that_somebody_opened_is_closed_before_anything_is_deleted() {
+    let mut scene = deletable();
+    let id = scene.pbx("acme").id;
+    let theirs = row(7, &SettingName::cidr(), "0.0.0.0/0", true);
+    scene.read_settings("acme", vec![lock_row(id), theirs]);
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert!(plan.steps[0].reason.contains("opened its web sign-in"));
+    assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, .. }));
+    scene.later(TimeDelta::days(31));
+    assert_eq!(steps(&scene.plan()), "delete acme");
+}
+
+#[test]
+fn a_web_sign_in_that_was_left_as_it_was_found_does_not_stop_a_deletion() {
+    let mut scene = deletable();
+    scene.record("acme").lock_left_open = true;
+    scene.record("acme").login_lock = None::<LoginLock>;
+    scene.read_settings("acme", Vec::new());
+    assert_eq!(steps(&scene.plan()), "delete acme");
+}
+
+#[test]
+fn closing_again_what_somebody_opened_uses_up_no_limit() {
+    let mut scene = Scene::of_size(9);
+    for n in 0..5 {
+        scene.removed(&format!("t{n:02}"), 1);
+        scene.pbx(&format!("t{n:02}")).enabled = Some(true);
+    }
+    let plan = scene.converge();
+    assert_eq!(plan.count(Action::Disable), 5);
+    assert_eq!(plan.removals_id, None);
+    assert!(plan.steps.iter().all(|step| step.reason == "drift: somebody enabled it on the PBX"));
+}
+
+#[test]
+fn a_disable_that_was_cut_short_is_finished_and_its_retention_starts_then() {
+    let mut scene = deletable();
+    scene.record("acme").disable_confirmed_at = None;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish disabling it");
+    assert_eq!(scene.plan().waiting[0].until, scene.now + TimeDelta::days(30));
+}
+
+#[test]
+fn what_nobody_recorded_is_counted_and_never_touched() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.foreign("hq", 1, "a.example.net");
+    scene.foreign("branch", 2, "acme.example.com");
+    scene.former("acme", "branch", 1);
+    let plan = scene.plan();
+    assert!(plan.is_empty());
+    assert_eq!((plan.counts.foreign_domains, plan.counts.unchanged), (2, 2));
+    scene.lose("branch");
+    assert_eq!(scene.plan().counts.foreign_domains, 1);
+}

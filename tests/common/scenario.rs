@@ -1,0 +1,154 @@
+//! What scenarios ask of a rig besides: strangers that must stay as they are, and passes until nothing is left to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenantd::apply::{Outcome, StepResult};
+use tenantd::fusionpbx::{Patience, PbxClient};
+use tenantd::model::{InstanceKey, Secret, TenantRecord};
+use tenantd::plan::Plan;
+use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
+use uuid::Uuid;
+
+use super::rig::{PASSWORD, Rig, instance, key};
+
+/// The digests of all domains that were there before the first tenant.
+pub struct Strangers(BTreeMap<(InstanceKey, Uuid), String>);
+
+impl Rig {
+    /// Fills both servers with domains that are nobody's business, tenantd's own among them.
+    pub fn strangers(&self) -> Strangers {
+        for (name, server) in &self.servers {
+            let pbx = server.pbx();
+            let busy = pbx.add_domain(&format!("busy.{name}.example.net"), Some(true), Some("A & B <c>"));
+            pbx.add_setting(busy, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
+            pbx.add_setting(busy, NewSetting::new("limit", "users", "numeric", "7"));
+            pbx.set_rows(busy, "v_extensions", 12);
+            pbx.add_user(NewUser {
+                domain: busy,
+                username: "olga".into(),
+                password: "pw".into(),
+                enabled: Some(true),
+                groups: vec!["user".into()],
+            });
+            let closed = pbx.add_domain("closed.example.net", Some(false), None);
+            pbx.add_setting(closed, NewSetting::new("domain", "cidr", "array", "255.255.255.255/32"));
+            pbx.add_domain("neither.example.net", None, Some("enabled is NULL"));
+            // Names that hold a tenant's, or are held by one: FusionPBX renames by substring.
+            pbx.add_domain("not-acme.example.com", Some(true), Some("acme.example.com"));
+            pbx.add_domain("me.example.com", Some(true), None);
+            pbx.add_domain("twice.example.net", Some(true), Some("one"));
+            pbx.add_domain("twice.example.net", Some(false), Some("two"));
+            pbx.add_domain("a b'c;drop<", Some(true), None);
+        }
+        Strangers(self.digests())
+    }
+
+    fn digests(&self) -> BTreeMap<(InstanceKey, Uuid), String> {
+        self.servers
+            .iter()
+            .flat_map(|(name, server)| {
+                server.pbx().digests().into_iter().map(|(uuid, digest)| ((name.clone(), uuid), digest))
+            })
+            .collect()
+    }
+
+    /// Fails unless every stranger is byte for byte as it was.
+    #[track_caller]
+    pub fn assert_untouched(&self, strangers: &Strangers) {
+        let now = self.digests();
+        for (whose, digest) in &strangers.0 {
+            assert_eq!(now.get(whose), Some(digest), "a domain that is not ours was touched: {whose:?}");
+        }
+    }
+
+    /// The end of every scenario: nothing is left to do, and what is not ours is as it was.
+    pub async fn assert_at_rest(&self, strangers: &Strangers) {
+        let plan = self.plan().await;
+        assert!(plan.is_empty(), "the second plan is not empty: {plan:#?}");
+        assert!(self.recorded().await.open_intents.is_empty());
+        self.assert_untouched(strangers);
+    }
+
+    /// Passes until a plan is empty; fails after `most`. Says how many passes did something.
+    pub async fn settle(&self, most: usize) -> usize {
+        let mut seen = Vec::new();
+        for done in 0..=most {
+            let (plan, outcome) = self.pass().await;
+            if plan.is_empty() {
+                return done;
+            }
+            seen.push(format!("{:?} {:?} {:#?}", steps(&plan), plan.held, outcome.steps));
+        }
+        panic!("not at rest after {most} passes: {seen:#?}");
+    }
+
+    pub async fn recorded(&self) -> tenantd::model::Recorded {
+        use tenantd::environment::Environment as _;
+        let now = self.clock.now();
+        self.database.read(move |store| store.recorded(now)).await.unwrap()
+    }
+
+    pub async fn record(&self, name: &str) -> TenantRecord {
+        self.recorded().await.tenants.remove(&key(name)).unwrap_or_else(|| panic!("no record of {name}"))
+    }
+
+    /// The one domain of this name.
+    #[track_caller]
+    pub fn only(&self, instance: &str, domain: &str) -> DomainRow {
+        let mut found = self.pbx(instance).domains_named(domain);
+        assert_eq!(found.len(), 1, "domains named {domain} on {instance}");
+        found.remove(0)
+    }
+
+    /// New clients that wait for an answer only so long, and retry soon.
+    pub fn connect_hurried(&mut self, timeout: Duration) {
+        let patience = Patience { pause: Duration::from_millis(5), ..Patience::default() };
+        for (key, config) in &self.config.instances {
+            let config = tenantd::config::InstanceConfig { timeout, ..config.clone() };
+            let client = PbxClient::with_patience(&config, Secret::new(PASSWORD), patience).unwrap();
+            self.readers.insert(key.clone(), Arc::new(client.reader()));
+            self.writers.insert(key.clone(), Arc::new(client));
+        }
+    }
+
+    /// Changing requests that one server saw.
+    pub fn mutations_of(&self, name: &str) -> usize {
+        self.servers[&instance(name)].pbx().mutating_requests()
+    }
+}
+
+/// The steps of a plan as `action tenant`.
+pub fn steps(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| format!("{} {}", step.action, step.tenant)).collect()
+}
+
+/// What became of a tenant's first step that was not done, as a person reads it.
+#[track_caller]
+pub fn failure_of(outcome: &Outcome, tenant: &str) -> String {
+    outcome
+        .steps
+        .iter()
+        .filter(|step| step.tenant == key(tenant))
+        .find_map(|step| match &step.result {
+            StepResult::Done => None,
+            StepResult::Failed(error) => Some(tenantd::report::chain(error)),
+            StepResult::Skipped(why) => Some(format!("skipped: {why}")),
+        })
+        .unwrap_or_else(|| panic!("every step of {tenant} was done: {outcome:#?}"))
+}
+
+/// Whether every step of a tenant was done, and there was one.
+pub fn all_done(outcome: &Outcome, tenant: &str) -> bool {
+    let mut steps = outcome.steps.iter().filter(|step| step.tenant == key(tenant)).peekable();
+    steps.peek().is_some() && steps.all(|step| matches!(step.result, StepResult::Done))
+}
+
+/// Why a tenant is held.
+#[track_caller]
+pub fn held_because(plan: &Plan, tenant: &str) -> String {
+    let held: Vec<_> = plan.held.iter().filter(|held| held.tenant == key(tenant)).collect();
+    assert_eq!(held.len(), 1, "{tenant} is held once: {plan:#?}");
+    held[0].reason.clone()
+}

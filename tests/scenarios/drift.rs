@@ -1,0 +1,153 @@
+//! What somebody else changed on a PBX: put right, or only shown.
+
+use tenantd::model::{DriftPolicy, MaxUsers, SettingName, Tenant};
+use tenantd::sandbox::standin::{Handle, NewSetting};
+use uuid::Uuid;
+
+use crate::common::rig::tenant;
+use crate::common::scenario::steps;
+use crate::on_both_databases;
+
+fn rich(name: &str) -> Tenant {
+    let mut tenant = tenant(name);
+    tenant.max_users = MaxUsers::Limited(5);
+    tenant.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    tenant
+}
+
+/// Changes everything that tenantd manages of a domain.
+fn meddle(pbx: &Handle, domain: Uuid) {
+    pbx.edit_domain(domain, |row| {
+        row.description = Some("meddled".into());
+        row.enabled = Some(false);
+    });
+    for row in pbx.settings(domain) {
+        match row.subcategory.as_str() {
+            "users" => pbx.edit_setting(row.uuid, |row| row.value = Some("500".into())),
+            "time_zone" => pbx.remove_setting(domain, row.uuid),
+            _ => {}
+        }
+    }
+}
+
+on_both_databases! { async fn drift_is_put_right(mut rig) {
+    let strangers = rig.strangers();
+    rig.want([rich("acme"), rich("calm")]);
+    rig.converge().await;
+    let pbx = rig.pbx("hq").clone();
+    let acme = rig.only("hq", "acme.example.com").uuid;
+    let calm = pbx.digest_of_domain(rig.only("hq", "calm.example.com").uuid);
+    meddle(&pbx, acme);
+    pbx.add_setting(acme, NewSetting::new("theme", "title", "text", "theirs"));
+
+    let plan = rig.converge().await;
+    assert_eq!(steps(&plan), ["update acme", "enable acme"]);
+    assert!(plan.steps.iter().all(|step| step.reason == "drift: somebody changed it on the PBX"), "{plan:#?}");
+    let domain = rig.only("hq", "acme.example.com");
+    assert_eq!((domain.uuid, domain.enabled, domain.description.as_deref()), (acme, Some(true), Some("acme Ltd")));
+    let value = |subcategory: &str| {
+        let rows: Vec<_> = pbx.settings(acme).into_iter().filter(|row| row.subcategory == subcategory).collect();
+        assert_eq!(rows.len(), 1, "{subcategory}");
+        rows[0].value.clone().unwrap()
+    };
+    assert_eq!(value("users"), "5");
+    assert_eq!(value("time_zone"), "Europe/Berlin");
+    assert_eq!(value("title"), "theirs", "what no file names is not drift");
+    assert_eq!(pbx.digest_of_domain(rig.only("hq", "calm.example.com").uuid), calm);
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn drift_is_only_shown_where_the_file_says_report(mut rig) {
+    let strangers = rig.strangers();
+    let mut acme = rich("acme");
+    acme.drift = DriftPolicy::Report;
+    rig.want([acme]);
+    rig.converge().await;
+    let pbx = rig.pbx("hq").clone();
+    let uuid = rig.only("hq", "acme.example.com").uuid;
+    meddle(&pbx, uuid);
+    let meddled = pbx.digest_of_domain(uuid);
+    let before = rig.mutations();
+    for _ in 0..3 {
+        let (plan, _) = rig.pass().await;
+        assert!(plan.is_empty(), "{plan:#?}");
+        let mut fields: Vec<_> = plan.drifted.iter().map(|drifted| drifted.change.field.to_string()).collect();
+        fields.sort();
+        assert_eq!(fields, ["enabled", "max_users", "name", "pbx_settings.domain.time_zone.name"]);
+    }
+    assert_eq!(rig.mutations(), before, "nothing is undone");
+    assert_eq!(pbx.digest_of_domain(uuid), meddled);
+
+    // A change of the file is carried out all the same, and takes only its own field along.
+    rig.edit("acme", |t| t.max_users = MaxUsers::Limited(6));
+    let (plan, _) = rig.pass().await;
+    assert_eq!(steps(&plan), ["update acme"]);
+    assert_eq!(plan.steps[0].changes.len(), 1);
+    assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("meddled"));
+
+    // The word is taken back.
+    rig.edit("acme", |t| t.drift = DriftPolicy::Correct);
+    rig.settle(2).await;
+    assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("acme Ltd"));
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn a_domain_that_was_deleted_by_hand_is_made_again_under_its_identity(mut rig) {
+    let strangers = rig.strangers();
+    rig.want([rich("acme"), rich("calm"), rich("other")]);
+    rig.converge().await;
+    let uuid = rig.only("hq", "acme.example.com").uuid;
+    rig.pbx("hq").remove_domain(uuid);
+    let plan = rig.converge().await;
+    assert_eq!(steps(&plan), ["create acme"]);
+    assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
+    assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
+    assert_eq!(rig.pbx("hq").settings(uuid).len(), 2);
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn a_login_lock_that_was_opened_by_hand_is_closed_again(mut rig) {
+    let strangers = rig.strangers();
+    let mut acme = tenant("acme");
+    acme.enabled = false;
+    rig.want([acme, tenant("calm")]);
+    rig.converge().await;
+    let pbx = rig.pbx("hq").clone();
+    let uuid = rig.only("hq", "acme.example.com").uuid;
+    let cidr = pbx.add_setting(uuid, NewSetting::new("domain", "cidr", "array", "0.0.0.0/0"));
+    assert_eq!(steps(&rig.converge().await), ["disable acme"]);
+    let row = |id| pbx.settings(uuid).into_iter().find(|row| row.uuid == id).unwrap();
+    assert_eq!(row(cidr).enabled, Some(false));
+    pbx.edit_domain(uuid, |row| row.enabled = Some(true));
+    assert_eq!(steps(&rig.converge().await), ["disable acme"]);
+    assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(false));
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn enabled_set_to_null_by_hand_is_put_right(mut rig) {
+    let strangers = rig.strangers();
+    let mut shut = tenant("shut");
+    shut.enabled = false;
+    rig.want([tenant("open"), shut, tenant("calm")]);
+    rig.converge().await;
+    for name in ["open.example.com", "shut.example.com"] {
+        let uuid = rig.only("hq", name).uuid;
+        rig.pbx("hq").edit_domain(uuid, |row| row.enabled = None);
+    }
+    assert_eq!(steps(&rig.converge().await), ["enable open", "disable shut"]);
+    assert_eq!(rig.only("hq", "open.example.com").enabled, Some(true));
+    assert_eq!(rig.only("hq", "shut.example.com").enabled, Some(false));
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn a_name_changed_by_hand_is_put_right(mut rig) {
+    let strangers = rig.strangers();
+    rig.want([tenant("acme"), tenant("calm")]);
+    rig.converge().await;
+    let uuid = rig.only("hq", "acme.example.com").uuid;
+    rig.pbx("hq").edit_domain(uuid, |row| row.name = "acme.example.org".into());
+    assert_eq!(steps(&rig.converge().await), ["rename acme"]);
+    assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
+    assert!(rig.pbx("hq").domains_named("acme.example.org").is_empty());
+    rig.assert_at_rest(&strangers).await;
+} }

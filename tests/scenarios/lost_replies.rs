@@ -1,0 +1,174 @@
+//! A changing request whose answer is lost may have been carried out: never a second domain, never a second row, and
+//! the next passes bring everything to what the file says.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tenantd::model::{DomainName, MaxUsers, SettingName};
+use tenantd::sandbox::standin::{Fault, FaultKind, NewSetting, SettingRow};
+use uuid::Uuid;
+
+use crate::common::rig::{Rig, instance, key, tenant};
+use crate::on_both_databases;
+
+/// Pages that change something, and how many such requests of each one life of a tenant needs at most.
+const WRITES: [(&str, u32); 4] =
+    [("domain_edit.php", 7), ("domain_setting_edit.php", 7), ("domain_settings.php", 2), ("domains.php", 2)];
+
+/// Passes that one lost reply may cost until nothing is left to do.
+const PASSES: usize = 6;
+
+/// A life of one tenant, from its file to its end, while one of its changing requests loses its answer.
+struct Life<'a> {
+    rig: &'a mut Rig,
+    name: String,
+    case: String,
+}
+
+impl Life<'_> {
+    async fn settle(&mut self, stage: &str) {
+        self.rig.settle(PASSES).await;
+        for server in self.rig.servers.values() {
+            for domain in [format!("{}.example.com", self.name), format!("{}.example.org", self.name)] {
+                let found = server.pbx().domains_named(&domain);
+                assert!(found.len() <= 1, "{} at {stage}: {found:#?}", self.case);
+            }
+        }
+    }
+
+    fn rows(&self, uuid: Uuid) -> Vec<SettingRow> {
+        let mut rows = self.rig.pbx("hq").settings(uuid);
+        rows.iter_mut().for_each(|row| row.updated = None);
+        rows
+    }
+
+    async fn live(&mut self) {
+        let (name, case) = (self.name.clone(), self.case.clone());
+        let mut wanted = tenant(&name);
+        wanted.max_users = MaxUsers::Limited(3);
+        wanted.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+        self.rig.desired.tenants.insert(wanted.key.clone(), wanted);
+        self.settle("create").await;
+        let uuid = self.rig.only("hq", &format!("{name}.example.com")).uuid;
+        assert_eq!(self.rows(uuid).len(), 2, "{case}");
+
+        self.rig.edit(&name, |t| {
+            t.name = "Another".into();
+            t.max_users = MaxUsers::Limited(4);
+        });
+        self.settle("update").await;
+        self.rig.edit(&name, |t| t.domain = DomainName::parse(&format!("{name}.example.org")).unwrap());
+        self.settle("rename").await;
+        let renamed = self.rig.only("hq", &format!("{name}.example.org"));
+        assert_eq!((renamed.uuid, renamed.description.as_deref()), (uuid, Some("Another")), "{case}");
+
+        self.rig.pbx("hq").add_setting(uuid, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
+        let before = self.rows(uuid);
+        self.rig.edit(&name, |t| t.enabled = false);
+        self.settle("disable").await;
+        assert!(!self.rig.pbx("hq").switch_accepts(uuid), "{case}");
+        assert_eq!(self.rows(uuid).len(), 4, "{case}");
+        self.rig.edit(&name, |t| t.enabled = true);
+        self.settle("enable").await;
+        assert!(self.rig.pbx("hq").switch_accepts(uuid), "{case}");
+        assert_eq!(self.rows(uuid), before, "{case}: exactly what was there before");
+
+        self.rig.edit(&name, |t| t.instance = instance("branch"));
+        self.settle("move").await;
+        assert_eq!(self.rig.only("branch", &format!("{name}.example.org")).enabled, Some(true), "{case}");
+        assert_eq!(self.rig.only("hq", &format!("{name}.example.org")).enabled, Some(false), "{case}");
+        self.rig.edit(&name, |t| t.instance = instance("hq"));
+        self.settle("move back").await;
+        assert_eq!(self.rows(uuid), before, "{case}");
+
+        self.rig.remove_file(&name);
+        self.rig.clock.advance(TimeDelta::hours(25));
+        self.settle("remove").await;
+        self.rig.clock.advance(TimeDelta::days(31));
+        self.settle("delete").await;
+        self.rig.clock.advance(TimeDelta::hours(25));
+        self.settle("delete again").await;
+        assert!(self.rig.pbx("hq").domains_named(&format!("{name}.example.org")).is_empty(), "{case}");
+        assert!(self.rig.pbx("branch").domains_named(&format!("{name}.example.org")).is_empty(), "{case}");
+        assert!(!self.rig.recorded().await.tenants.contains_key(&key(&name)), "{case}");
+    }
+}
+
+const KINDS: [FaultKind; 5] = [
+    // Done, and the answer lost in one way or another.
+    FaultKind::CommitThenReset,
+    FaultKind::CommitThenStatus(500),
+    FaultKind::CommitThenHang,
+    // Not done: lost on the way, or answered as if it had been.
+    FaultKind::ConnectionReset,
+    FaultKind::IgnoreWrites,
+];
+
+/// Set for the product of all kinds and all writes, which takes minutes.
+const FULL: &str = "TENANTD_TEST_FULL";
+
+/// How long a client waits that is not to be answered, and one that is.
+fn timeout_for(kind: &FaultKind) -> Duration {
+    Duration::from_secs(if *kind == FaultKind::CommitThenHang { 1 } else { 20 })
+}
+
+/// One life for each fault; says how many requests were struck.
+async fn lives(rig: &mut Rig, faults: Vec<(FaultKind, Fault)>) -> u32 {
+    let strangers = rig.strangers();
+    rig.want([tenant("calm")]);
+    rig.converge().await;
+    let mut fired = 0;
+    for (number, (kind, fault)) in faults.into_iter().enumerate() {
+        rig.connect_hurried(timeout_for(&kind));
+        let case = format!("{fault:?}");
+        let armed = rig.pbx("hq").inject(fault);
+        Life { rig, name: format!("t{number}"), case }.live().await;
+        fired += rig.pbx("hq").fired(armed);
+        rig.pbx("hq").clear_faults();
+    }
+    rig.assert_at_rest(&strangers).await;
+    fired
+}
+
+on_both_databases! { async fn one_lost_reply_anywhere_makes_no_second_domain_and_no_second_row(mut rig) {
+    let full = std::env::var_os(FULL).is_some();
+    // Each write meets one kind of loss, on the other database another one.
+    let turn = usize::from(matches!(rig.config.database, tenantd::config::DatabaseConfig::Sqlite { .. }));
+    let mut faults = Vec::new();
+    for (page, most) in WRITES {
+        for nth in 1..=most {
+            for (number, kind) in KINDS.into_iter().enumerate() {
+                if full || (faults.len() + turn) % KINDS.len() == number {
+                    let fault = Fault::new(kind.clone()).page(page).method("POST").nth(nth);
+                    faults.push((kind, fault));
+                    if !full {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let fired = lives(&mut rig, faults).await;
+    assert!(fired >= 12, "the faults struck: {fired}");
+} }
+
+on_both_databases! { async fn where_every_reply_is_lost_every_write_is_still_done_once(mut rig) {
+    let on = |kind: FaultKind, page: &str| (kind.clone(), Fault::new(kind).page(page).method("POST"));
+    let mut faults = Vec::new();
+    for (page, _) in WRITES {
+        faults.push(on(FaultKind::CommitThenReset, page));
+        faults.push(on(FaultKind::CommitThenStatus(502), page));
+    }
+    faults.push(on(FaultKind::CommitThenHang, "domain_setting_edit.php"));
+    assert!(lives(&mut rig, faults).await >= 30);
+} }
+
+on_both_databases! { async fn where_every_second_write_comes_to_nothing_all_is_done_in_the_end(mut rig) {
+    let mut faults = Vec::new();
+    for kind in [FaultKind::ConnectionReset, FaultKind::IgnoreWrites] {
+        for page in ["domain_edit.php", "domain_setting_edit.php"] {
+            faults.push((kind.clone(), Fault::new(kind.clone()).page(page).method("POST").every(2)));
+        }
+    }
+    assert!(lives(&mut rig, faults).await >= 8);
+} }

@@ -1,0 +1,9 @@
+//! The scenario list, black box, on both databases against two stand-in servers. Each ends with an empty second plan
+//! and with every domain that is not ours byte for byte as it was.
+
+mod adoption;
+#[path = "../common/mod.rs"]
+mod common;
+mod drift;
+mod lost_replies;
+mod unreachable;

@@ -1,0 +1,214 @@
+//! A server that cannot be read is unknown: a clear line, nothing lost, no changing request, and the other server's
+//! tenants go on.
+
+use std::time::Duration;
+
+use tenantd::config::TlsTrust;
+use tenantd::model::MaxUsers;
+use tenantd::sandbox::standin::{Fault, FaultKind, StandIn, StandInOptions};
+
+use crate::common::rig::{Rig, instance, tenant};
+use crate::common::scenario::{Strangers, all_done, held_because, steps};
+use crate::on_both_databases;
+
+/// Long enough for a loaded machine, short enough for a server that never answers.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Tenants on both servers, and one change of each kind wanted on both.
+async fn prepared(rig: &mut Rig) -> Strangers {
+    let strangers = rig.strangers();
+    for name in ["kept", "edited", "closed", "gone"] {
+        for (suffix, on) in [("a", "hq"), ("b", "branch")] {
+            let mut tenant = tenant(&format!("{name}-{suffix}"));
+            tenant.instance = instance(on);
+            rig.desired.tenants.insert(tenant.key.clone(), tenant);
+        }
+    }
+    rig.config.limits.removals.count = 5;
+    rig.config.limits.disables.count = 5;
+    rig.converge().await;
+    for (suffix, on) in [("a", "hq"), ("b", "branch")] {
+        rig.edit(&format!("edited-{suffix}"), |t| t.max_users = MaxUsers::Limited(4));
+        rig.edit(&format!("closed-{suffix}"), |t| t.enabled = false);
+        rig.remove_file(&format!("gone-{suffix}"));
+        let mut new = tenant(&format!("new-{suffix}"));
+        new.instance = instance(on);
+        rig.desired.tenants.insert(new.key.clone(), new);
+    }
+    strangers
+}
+
+/// One pass while `hq` cannot be read; gives the line that says so.
+async fn pass_without_hq(rig: &Rig) -> String {
+    let (recorded, changes) = (rig.recorded().await, rig.mutations_of("hq"));
+    let digests = rig.pbx("hq").digests();
+    let (plan, outcome) = rig.pass().await;
+
+    assert_eq!(rig.mutations_of("hq"), changes, "nothing is changed on what cannot be read");
+    assert_eq!(rig.pbx("hq").digests(), digests);
+    let after = rig.recorded().await;
+    for (key, record) in recorded.tenants.iter().filter(|(_, record)| record.instance == instance("hq")) {
+        assert_eq!(after.tenants.get(key), Some(record), "the record of {key} is as it was");
+    }
+    assert!(steps(&plan).iter().all(|step| step.ends_with("-b")), "{:?}", steps(&plan));
+    for done in ["edited-b", "closed-b", "gone-b", "new-b"] {
+        assert!(all_done(&outcome, done), "{done} goes on: {outcome:#?}");
+    }
+    for held in ["edited-a", "closed-a", "gone-a", "new-a"] {
+        assert!(held_because(&plan, held).contains("the instance hq is unknown"), "{held}: {plan:#?}");
+    }
+    assert_eq!(plan.held.len(), 4, "what is as the file says is not held: {:#?}", plan.held);
+    assert_eq!(plan.warnings.len(), 1, "one line says it: {:#?}", plan.warnings);
+    let line = plan.warnings[0].clone();
+    assert!(!line.contains('\n') && line.len() < 400, "{line}");
+    let status = rig.database.read(|store| store.instances()).await.unwrap();
+    let hq = status.iter().find(|noted| noted.key == "hq").unwrap();
+    assert!(line.ends_with(hq.last_problem.as_deref().unwrap()), "`status` says the same");
+    line.strip_prefix("instance hq is unknown, so its tenants are held: ").unwrap().to_owned()
+}
+
+/// The fault is gone: everything that was held is done.
+async fn recovered(rig: &mut Rig, strangers: &Strangers) {
+    rig.connect();
+    rig.settle(3).await;
+    assert_eq!(rig.only("hq", "closed-a.example.com").enabled, Some(false));
+    assert_eq!(rig.only("hq", "new-a.example.com").enabled, Some(true));
+    assert_eq!(rig.only("hq", "gone-a.example.com").enabled, Some(false));
+    assert_eq!(rig.pbx("hq").settings(rig.only("hq", "edited-a.example.com").uuid).len(), 1);
+    rig.assert_at_rest(strangers).await;
+}
+
+on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(mut rig) {
+    let strangers = prepared(&mut rig).await;
+    let server = rig.servers.remove(&instance("hq")).unwrap();
+    let (pbx, listen) = (server.pbx().clone(), server.url().trim_start_matches("https://").parse().unwrap());
+    server.stop().await;
+    // The handle lives on, so that the scenario can look at the tables of a server that is down.
+    let elsewhere = StandIn::resume(StandInOptions::default(), pbx.clone()).await.unwrap();
+    rig.servers.insert(instance("hq"), elsewhere);
+    rig.connect();
+    let line = pass_without_hq(&rig).await;
+    assert!(
+        line.starts_with("cannot read the domains: the server cannot be reached: Connection refused"),
+        "{line}"
+    );
+    let back = StandIn::resume(StandInOptions { listen, ..StandInOptions::default() }, pbx).await.unwrap();
+    rig.servers.insert(instance("hq"), back);
+    recovered(&mut rig, &strangers).await;
+} }
+
+on_both_databases! { async fn a_wrong_password_is_tried_once_and_said_plainly(mut rig) {
+    let strangers = prepared(&mut rig).await;
+    let pbx = rig.pbx("hq").clone();
+    let account = pbx.users().into_iter().find(|user| user.username == "tenantd").unwrap().uuid;
+    pbx.set_password(account, "changed-by-somebody");
+    pbx.end_sessions();
+    let before = pbx.sign_in_count();
+    let line = pass_without_hq(&rig).await;
+    assert_eq!(
+        line,
+        "cannot read the domains: the server rejected the user name or password (/core/dashboard/, status 302)"
+    );
+    rig.pass().await;
+    assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not tried again");
+    pbx.set_password(account, crate::common::rig::PASSWORD);
+    recovered(&mut rig, &strangers).await;
+} }
+
+on_both_databases! { async fn a_wrong_certificate_is_not_spoken_to(mut rig) {
+    let strangers = prepared(&mut rig).await;
+    let config = rig.config.instances.get_mut(&instance("hq")).unwrap();
+    let trusted = std::mem::replace(&mut config.tls, TlsTrust::Fingerprint([7; 32]));
+    rig.connect();
+    let sign_ins = rig.pbx("hq").sign_in_count();
+    let line = pass_without_hq(&rig).await;
+    assert!(
+        line.starts_with("cannot read the domains: the server's certificate is not trusted: "),
+        "{line}"
+    );
+    assert_eq!(rig.pbx("hq").sign_in_count(), sign_ins, "the password was not sent");
+    rig.config.instances.get_mut(&instance("hq")).unwrap().tls = trusted;
+    recovered(&mut rig, &strangers).await;
+} }
+
+/// Faults of answers, each with the line that tells it after `cannot read the domains: `.
+fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
+    use FaultKind as F;
+    let (json, list) = ("domain_json.php", "domains.php");
+    let status = |code, retry_after| F::Status { code, retry_after };
+    vec![
+        (
+            F::LoginPageWith200,
+            json,
+            "expected a page for a signed-in user, found the sign-in form right after signing in \
+             (/core/domains/domain_json.php, status 200)",
+        ),
+        (
+            F::HtmlForJson,
+            json,
+            "expected a JSON list of domains, found an HTML page of another form (/core/domains/domain_json.php, status \
+             200)",
+        ),
+        (
+            F::TruncatedJson,
+            json,
+            "expected a JSON list of domains, found JSON that ends early (/core/domains/domain_json.php, status 200)",
+        ),
+        (F::EmptyJsonArray, json, "expected every enabled domain in the JSON list, found a list without "),
+        (
+            F::TruncatedBody,
+            json,
+            "the server cannot be reached: the connection broke off (/core/domains/domain_json.php)",
+        ),
+        (F::WrongCharset, json, "expected a JSON list of domains, found text in another encoding"),
+        (
+            F::MissingPage(0),
+            list,
+            "the list is incomplete: the server names 13 rows, 10 were read (/core/domains/domains.php)",
+        ),
+        (F::WrongTotal(5), list, "the list is incomplete: the server names 18 rows, 13 were read"),
+        (F::WrongTotal(-2), list, "the list is incomplete: the server names 11 rows, 13 were read"),
+        (F::TruncatedJson, list, "expected the list of domains, found a list that ends early"),
+        (F::AccessDenied, list, "access denied; the account's group lacks the permission `domain_all`"),
+        (
+            F::Redirect302("/app/elsewhere.php".into()),
+            json,
+            "expected the page, found a redirect to another page",
+        ),
+        (status(500, None), json, "the server failed (/core/domains/domain_json.php, status 500)"),
+        (status(503, Some(3600)), json, "the server asks to wait 3600 s"),
+        (status(404, None), json, "expected the page, found status 404"),
+        (F::HangForever, json, "the server cannot be reached: no answer within 3 s"),
+        (
+            F::SlowLoris(Duration::from_millis(500)),
+            json,
+            "the server cannot be reached: no answer within 3 s",
+        ),
+        (F::ConnectionReset, json, "the server cannot be reached: Connection reset by peer"),
+    ]
+}
+
+on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_an_empty_one(mut rig) {
+    let strangers = prepared(&mut rig).await;
+    for (number, (kind, page, told)) in answers().into_iter().enumerate() {
+        rig.connect_hurried(TIMEOUT);
+        let shown = format!("{kind:?} on {page}");
+        rig.pbx("hq").inject(Fault::new(kind).page(page));
+        let line = if number == 0 {
+            pass_without_hq(&rig).await
+        } else {
+            // The other server's tenants are as wanted since the first pass.
+            let (changes, digests) = (rig.mutations(), rig.pbx("hq").digests());
+            let (plan, outcome) = rig.pass().await;
+            assert!(outcome.steps.is_empty(), "{shown}: {outcome:#?}");
+            assert_eq!(plan.held.len(), 4, "{shown}: {plan:#?}");
+            assert_eq!(rig.mutations(), changes, "{shown}");
+            assert_eq!(rig.pbx("hq").digests(), digests, "{shown}");
+            plan.warnings[0].strip_prefix("instance hq is unknown, so its tenants are held: ").unwrap().to_owned()
+        };
+        let line = line.strip_prefix("cannot read the domains: ").unwrap();
+        assert!(line.starts_with(told), "{shown}: {line}");
+        rig.pbx("hq").clear_faults();
+    }
+    recovered(&mut rig, &strangers).await;
+} }
