@@ -53,11 +53,9 @@ pub fn warnings(stats: &[TenantStats], tier: &Tier) -> Vec<String> {
     for tenant in stats {
         let Some(limit) = user_limit(tenant.max_users, tier) else { continue };
         if let Some(how) = near(tenant.active_users, limit) {
-            let whose = if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
-            warnings.push(format!(
-                "{} {how} {whose}: {} of {limit} users",
-                tenant.key, tenant.active_users
-            ));
+            let whose =
+                if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
+            warnings.push(format!("{} {how} {whose}: {} of {limit} users", tenant.key, tenant.active_users));
         }
     }
     if let Some(limit) = tier.max_tenants {
@@ -101,9 +99,7 @@ pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
             tenant.open_sessions.to_string(),
             tenant.files.to_string(),
             bytes(tenant.file_bytes),
-            tenant
-                .last_activity
-                .map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            tenant.last_activity.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
         ]);
     }
     format!("{}\n", table.trim_fmt())
@@ -130,7 +126,9 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        for (size, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (5 << 40, "5.0 TiB")] {
+        for (size, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (5 << 40, "5.0 TiB")]
+        {
             assert_eq!(bytes(size), text);
         }
     }

@@ -1,8 +1,8 @@
 //! Deleting: every condition once more, right before the request.
 
-use super::{Apply, StepError};
 use super::request::Request;
 use super::run::Run;
+use super::{Apply, StepError};
 use crate::archive::{self, ArchiveFile};
 use crate::diff::lock_is_in_force;
 use crate::model::{
@@ -84,9 +84,9 @@ impl Run<'_> {
     /// The tenant's data in a file that was read back: nothing is deleted without it.
     async fn archive(&self, record: &TenantRecord) -> Result<ArchiveFile, StepError> {
         let Apply { database, archive_dir, .. } = self.apply;
-        archive::archive_or_reuse(database, record, archive_dir, self.now())
-            .await
-            .map_err(|error| StepError::Refused(format!("it is not archived, so it is not deleted: {}", chain(&error))))
+        archive::archive_or_reuse(database, record, archive_dir, self.now()).await.map_err(|error| {
+            StepError::Refused(format!("it is not archived, so it is not deleted: {}", chain(&error)))
+        })
     }
 
     /// The record, if it may be deleted now by everything that the database knows; says from when on.

@@ -136,7 +136,9 @@ pub async fn archive_or_reuse(
         {
             let tables = file.manifest.tables.clone();
             let same = database
-                .read(move |store| store.in_scope(id, |scope| counts_agree(scope, &tables).map(|differ| differ.is_none())))
+                .read(move |store| {
+                    store.in_scope(id, |scope| counts_agree(scope, &tables).map(|differ| differ.is_none()))
+                })
                 .await?;
             if same {
                 return Ok(file);

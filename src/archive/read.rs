@@ -43,20 +43,18 @@ pub(super) fn walk(
     let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
     let unreadable = |error: std::io::Error| damaged(error.to_string());
     let mut entries = tar.entries().map_err(unreadable)?;
-    let mut first = entries
-        .next()
-        .ok_or_else(|| damaged("it is empty".to_owned()))?
-        .map_err(unreadable)?;
+    let mut first = entries.next().ok_or_else(|| damaged("it is empty".to_owned()))?.map_err(unreadable)?;
     let mut json = String::new();
     first.read_to_string(&mut json).map_err(unreadable)?;
     drop(first);
-    let manifest: Manifest =
-        serde_json::from_str(&json).map_err(|error| damaged(format!("its manifest cannot be read ({error})")))?;
+    let manifest: Manifest = serde_json::from_str(&json)
+        .map_err(|error| damaged(format!("its manifest cannot be read ({error})")))?;
     if manifest.format != FORMAT {
         return Err(ArchiveError::Format { found: manifest.format });
     }
     for expected in &manifest.tables {
-        let entry = entries.next().ok_or_else(|| damaged(format!("the table {} is missing", expected.table)))?;
+        let entry =
+            entries.next().ok_or_else(|| damaged(format!("the table {} is missing", expected.table)))?;
         let entry = entry.map_err(unreadable)?;
         let name = entry.path().map_err(unreadable)?.display().to_string();
         if name != format!("{}.jsonl", expected.table) {

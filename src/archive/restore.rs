@@ -40,8 +40,9 @@ pub fn restore(
     // Nothing is written from a file that is not whole.
     let manifest = check(path)?;
     let unfit = |what: String| ArchiveError::Unfit(what);
-    let tenant =
-        TenantId(manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no proper identity".to_owned()))?);
+    let tenant = TenantId(
+        manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no proper identity".to_owned()))?,
+    );
     let key = TenantKey::parse(&manifest.key).map_err(|error| unfit(error.to_string()))?;
     let catalog = store.catalog()?;
     for table in &manifest.tables {
@@ -77,7 +78,9 @@ pub fn restore(
         store.update_tenant(&mut record, now)?;
     }
     for table in catalog.data_tables() {
-        let Some(archived) = manifest.tables.iter().find(|digest| digest.table == table.name) else { continue };
+        let Some(archived) = manifest.tables.iter().find(|digest| digest.table == table.name) else {
+            continue;
+        };
         if ended > 0 && table.name == "user_sessions" {
             continue;
         }
@@ -180,7 +183,9 @@ impl Loading<'_, '_> {
     /// Disabled, with a retention that begins anew, and without a limit until its users are back.
     fn disabled(&mut self, row: &mut Row) {
         let now = Value::String(self.now.to_rfc3339_opts(SecondsFormat::Micros, true));
-        if row.get("enabled") != Some(&Value::Bool(false)) || row.get("disabled_at").is_none_or(Value::is_null) {
+        if row.get("enabled") != Some(&Value::Bool(false))
+            || row.get("disabled_at").is_none_or(Value::is_null)
+        {
             row.insert("disabled_at".to_owned(), now.clone());
         }
         row.insert("enabled".to_owned(), Value::Bool(false));
@@ -188,7 +193,9 @@ impl Loading<'_, '_> {
         for column in ["disable_confirmed_at", "deletable_from"] {
             row.insert(column.to_owned(), Value::Null);
         }
-        self.max_users =
-            row.insert("max_users".to_owned(), Value::Null).and_then(|n| n.as_u64()).and_then(|n| n.try_into().ok());
+        self.max_users = row
+            .insert("max_users".to_owned(), Value::Null)
+            .and_then(|n| n.as_u64())
+            .and_then(|n| n.try_into().ok());
     }
 }

@@ -24,7 +24,8 @@ pub fn write(
     std::fs::create_dir_all(dir).map_err(io("make the directory", dir))?;
     let catalog = scope.catalog()?;
     let mut tables = Vec::new();
-    let record_tables = RECORD_TABLES.iter().filter_map(|(name, owner)| Some((catalog.tables.get(*name)?, *owner)));
+    let record_tables =
+        RECORD_TABLES.iter().filter_map(|(name, owner)| Some((catalog.tables.get(*name)?, *owner)));
     let data_tables = catalog.data_tables().into_iter().map(|table| (table, "tenant_id"));
     for (table, owner) in record_tables.chain(data_tables) {
         tables.push(spool(scope, table, owner, dir)?);
@@ -39,12 +40,11 @@ pub fn write(
         domain: record.domain.to_string(),
         tables: tables.iter().map(|(digest, _)| digest.clone()).collect(),
     };
-    let partial = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempfile_in(dir)
-        .map_err(io("make a file in", dir))?;
+    let partial =
+        tempfile::Builder::new().prefix(".partial-").tempfile_in(dir).map_err(io("make a file in", dir))?;
     let failed = || io("write the archive", partial.path());
-    let mut tar = tar::Builder::new(GzEncoder::new(BufWriter::new(partial.as_file()), Compression::default()));
+    let mut tar =
+        tar::Builder::new(GzEncoder::new(BufWriter::new(partial.as_file()), Compression::default()));
     let json = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
     let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
     let header = |size: u64| {
@@ -101,7 +101,8 @@ fn spool(
     if let Some(error) = failure {
         return Err(failed()(error));
     }
-    let digest = TableDigest { table: table.name.clone(), rows: rows?, sha256: super::read::hex(&hash.finalize()) };
+    let digest =
+        TableDigest { table: table.name.clone(), rows: rows?, sha256: super::read::hex(&hash.finalize()) };
     let lines = lines.into_inner().map_err(|error| failed()(error.into_error()))?;
     Ok((digest, lines))
 }

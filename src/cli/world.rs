@@ -36,8 +36,7 @@ pub async fn stats(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
     let now = System.now();
     let all = database.read(move |store| store.stats(now)).await.map_err(|error| Failure::of(&error))?;
     let warnings = stats::warnings(&all, &config.tier);
-    let shown: Vec<_> =
-        all.into_iter().filter(|tenant| key.is_none_or(|key| tenant.key == *key)).collect();
+    let shown: Vec<_> = all.into_iter().filter(|tenant| key.is_none_or(|key| tenant.key == *key)).collect();
     if let Some(key) = key.filter(|_| shown.is_empty()) {
         return Err(Failure::new(format!("there is no record of the tenant {key}")));
     }
@@ -64,12 +63,10 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
     let dir = to.as_ref().unwrap_or(&config.archive_dir);
     let dir = std::path::absolute(dir).map_err(|error| Failure::of(&error))?;
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
-    let record = records
-        .get(key)
-        .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
-    let file = archive::archive(&database, record, &dir, System.now())
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let record =
+        records.get(key).ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
+    let file =
+        archive::archive(&database, record, &dir, System.now()).await.map_err(|error| Failure::of(&error))?;
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
@@ -129,7 +126,9 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     let only = match key {
         Some(key) => Some(
-            records.get(key).ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?,
+            records
+                .get(key)
+                .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?,
         ),
         None => None,
     };

@@ -30,18 +30,8 @@ pub(super) const KEYS: [Keys; 11] = [
     keys("user_sessions", &[("user_id", "users")], &[], &["expires_at > started_at"]),
     keys("presence", &[("user_id", "users")], &[], &["'away'"]),
     keys("chat_conversations", &[("created_by", "users")], &[], &["'direct'"]),
-    keys(
-        "chat_participants",
-        &[("conversation_id", "chat_conversations"), ("user_id", "users")],
-        &[],
-        &[],
-    ),
-    keys(
-        "chat_messages",
-        &[("conversation_id", "chat_conversations"), ("sender_id", "users")],
-        &[],
-        &[],
-    ),
+    keys("chat_participants", &[("conversation_id", "chat_conversations"), ("user_id", "users")], &[], &[]),
+    keys("chat_messages", &[("conversation_id", "chat_conversations"), ("sender_id", "users")], &[], &[]),
     keys("contacts", &[("owner_id", "users")], &[], &[]),
     keys(
         "files",

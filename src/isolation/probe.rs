@@ -51,7 +51,8 @@ impl Probe<'_, '_> {
             self.sign_in(&b);
             return Ok(());
         }
-        let role = |refusal| Finding::new(SERVICE_ROLE, "role", format!("tenantd cannot work as it: {refusal}"));
+        let role =
+            |refusal| Finding::new(SERVICE_ROLE, "role", format!("tenantd cannot work as it: {refusal}"));
         self.db.become_service().map_err(role)?;
         self.set(&a.id)?;
         for table in self.tables.clone() {
@@ -145,7 +146,9 @@ impl Probe<'_, '_> {
         self.tried.attempts += 2;
         match self.db.number(&format!("SELECT count(*) FROM \"{name}\" WHERE tenant_id <> '{}'", a.id)) {
             Ok(0) => {}
-            Ok(rows) => self.found(name, "read", format!("a service of one tenant reads {rows} rows of others")),
+            Ok(rows) => {
+                self.found(name, "read", format!("a service of one tenant reads {rows} rows of others"))
+            }
             Err(refusal) => self.found(name, "read", refusal),
         }
         if self.db.number(&format!("SELECT count(*) FROM \"{name}\"")) != Ok(1) {
@@ -157,8 +160,11 @@ impl Probe<'_, '_> {
             let refers = table.foreign_keys.iter().any(|key| key.columns.contains(column));
             if !refers && value.contains(&b.id) {
                 let fresh = Uuid::new_v4();
-                *value =
-                    if column == "storage_path" { format!("'{}/{fresh}'", b.id) } else { format!("'{fresh}'") };
+                *value = if column == "storage_path" {
+                    format!("'{}/{fresh}'", b.id)
+                } else {
+                    format!("'{fresh}'")
+                };
             }
         }
         self.must_fail(table, "insert", &insert(table, &new), "a row of another tenant");
@@ -191,8 +197,10 @@ impl Probe<'_, '_> {
         for key in &table.foreign_keys {
             for (own, other) in key.columns.iter().zip(&key.to).filter(|(own, _)| *own != TENANT) {
                 let Some(target) = b.rows.get(&key.table).and_then(|row| row.get(other)) else { continue };
-                let statement =
-                    format!("UPDATE \"{}\" SET \"{own}\" = {target} WHERE tenant_id = '{}'", table.name, a.id);
+                let statement = format!(
+                    "UPDATE \"{}\" SET \"{own}\" = {target} WHERE tenant_id = '{}'",
+                    table.name, a.id
+                );
                 self.must_fail(table, "reference", &statement, "a reference into another tenant");
             }
         }
@@ -244,7 +252,8 @@ impl Probe<'_, '_> {
         if let Err(refusal) = self.db.attempt(&start(self.in_minutes(10))) {
             self.found("user_sessions", "login", format!("a session that may start was refused: {refusal}"));
         }
-        let disable = format!("UPDATE tenants SET enabled = {} WHERE id = '{}'", self.boolean(false), guinea.id);
+        let disable =
+            format!("UPDATE tenants SET enabled = {} WHERE id = '{}'", self.boolean(false), guinea.id);
         if let Err(refusal) = self.db.attempt(&disable) {
             self.found("tenants", "login", refusal);
         }

@@ -72,10 +72,9 @@ fn keys(table: &TableInfo, data: &[&TableInfo], findings: &mut Vec<Finding>) {
     if table.column(TENANT).is_some_and(|column| !column.not_null) {
         found("tenant_id may be NULL".to_owned());
     }
-    let to_tenants = table
-        .foreign_keys
-        .iter()
-        .any(|key| key.table == "tenants" && key.columns == [TENANT.to_owned()] && key.to == ["id".to_owned()]);
+    let to_tenants = table.foreign_keys.iter().any(|key| {
+        key.table == "tenants" && key.columns == [TENANT.to_owned()] && key.to == ["id".to_owned()]
+    });
     if !to_tenants {
         found("the foreign key of tenant_id to tenants is missing".to_owned());
     }

@@ -139,15 +139,11 @@ fn tenant(
 }
 
 /// The account of a PBX user: by the PBX's identity of it, or, after a move to another PBX, by name.
-fn known<'a>(
-    synced: &[&'a UserRow],
-    user: &PbxUser,
-    matched: &mut BTreeSet<String>,
-) -> Option<&'a UserRow> {
+fn known<'a>(synced: &[&'a UserRow], user: &PbxUser, matched: &mut BTreeSet<String>) -> Option<&'a UserRow> {
     let found = synced.iter().find(|row| row.pbx_user_id == Some(user.id)).or_else(|| {
-        synced.iter().find(|row| {
-            row.username.eq_ignore_ascii_case(&user.username) && !matched.contains(&row.id)
-        })
+        synced
+            .iter()
+            .find(|row| row.username.eq_ignore_ascii_case(&user.username) && !matched.contains(&row.id))
     })?;
     matched.insert(found.id.clone()).then_some(*found)
 }
@@ -162,7 +158,8 @@ fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option
         (None, _) => (derived(), true),
     };
     UserRow {
-        id: known.map_or_else(|| Uuid::new_v5(&tenant.0, user.id.as_bytes()).to_string(), |row| row.id.clone()),
+        id: known
+            .map_or_else(|| Uuid::new_v5(&tenant.0, user.id.as_bytes()).to_string(), |row| row.id.clone()),
         email,
         email_derived,
         username: user.username.clone(),
@@ -184,7 +181,9 @@ pub fn text(reports: &[InstanceSync]) -> String {
     for report in reports {
         let InstanceSync { instance, tenants, unknown } = report;
         if let Some(reason) = unknown {
-            text.push_str(&format!("{instance}: nothing is changed, its users could not be read whole: {reason}\n"));
+            text.push_str(&format!(
+                "{instance}: nothing is changed, its users could not be read whole: {reason}\n"
+            ));
         }
         for tenant in tenants {
             let TenantSync { tenant, added, changed, disabled, refused } = tenant;

@@ -4,4 +4,5 @@
 pub mod plain;
 pub mod postgres;
 pub mod rig;
+pub mod rows;
 pub mod scenario;

@@ -51,7 +51,8 @@ impl Plain {
     pub async fn texts(&mut self, sql: &str) -> Vec<String> {
         match self {
             Self::Sqlite(conn) => {
-                let sql = format!("SELECT CAST(x AS TEXT) AS line FROM (SELECT NULL AS x WHERE 0 UNION ALL {sql})");
+                let sql =
+                    format!("SELECT CAST(x AS TEXT) AS line FROM (SELECT NULL AS x WHERE 0 UNION ALL {sql})");
                 let lines: Vec<Line> = diesel::sql_query(sql).load(&mut **conn).unwrap();
                 lines.into_iter().filter_map(|line| line.line).collect()
             }
