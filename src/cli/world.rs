@@ -18,6 +18,9 @@ pub async fn isolation(context: &Context, command: &IsolationCommand) -> Result<
     let config = context.config()?;
     let database = context.database(&config, Access::ReadOnly).await?;
     let report = isolation::check(&database).await.map_err(|error| Failure::of(&error))?;
+    if report.tables.is_empty() {
+        return Err(Failure::new("there is no database yet: `tenantd apply` or the daemon makes it"));
+    }
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
