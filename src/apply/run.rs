@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::request::{self, Request};
 use super::{Apply, StepError};
 use crate::fusionpbx::PbxWrite;
-use crate::model::{DomainId, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord};
+use crate::model::{
+    DomainId, DomainName, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord,
+};
 use crate::plan::{RecordRef, Step};
 use crate::store::{AuditEntry, StoreError, StoreWriter};
 
@@ -82,6 +84,34 @@ impl<'a> Run<'a> {
         self.look(pbx, id, Some(expect))
             .await?
             .ok_or_else(|| StepError::Stale(format!("the domain of {} is gone", self.key())))
+    }
+
+    /// FusionPBX takes a name in use and has then two domains of one name, so it is looked for right before.
+    pub(super) async fn nobody_else_has(
+        &self,
+        instance: &InstanceKey,
+        name: &DomainName,
+        ours: Option<DomainId>,
+    ) -> Result<(), StepError> {
+        let found = self.pbx(instance)?.domains_named(name.as_str()).await?;
+        if found.into_iter().any(|domain| Some(domain.id) != ours) {
+            return Err(StepError::Stale(format!("a domain {name} appeared on {instance}")));
+        }
+        Ok(())
+    }
+
+    /// Fails where another domain has this name, too: FusionPBX keeps the directories of domains by their names.
+    pub(super) async fn alone_with_its_name(
+        &self,
+        pbx: &dyn PbxWrite,
+        instance: &InstanceKey,
+        domain: &PbxDomain,
+    ) -> Result<(), StepError> {
+        let named = pbx.domains_named(&domain.name).await?;
+        if named.iter().any(|other| other.id != domain.id) {
+            return Err(StepError::Stale(format!("another domain {} appeared on {instance}", domain.name)));
+        }
+        Ok(())
     }
 
     /// Sends requests one after the other, each under an intent that is committed first, and reads back what they

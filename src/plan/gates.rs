@@ -1,10 +1,12 @@
 //! What is not done although it could be: suspensions, the brake, approvals and limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, World, identity, limits};
+use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
+use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
@@ -24,6 +26,45 @@ pub(super) fn is_removal(step: &Step) -> bool {
     }
 }
 
+/// Whether the step finishes a deletion that was begun: it was approved and counted then.
+fn resumes(world: World<'_>, step: &Step) -> bool {
+    match &step.work {
+        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } | Work::Forget { record } => {
+            deletion_begun(world, record.id, &step.instance)
+        }
+        _ => false,
+    }
+}
+
+/// Records by the identity that steps name them by.
+pub(super) struct Records<'a>(BTreeMap<TenantId, &'a TenantRecord>);
+
+impl<'a> Records<'a> {
+    pub(super) fn of(world: World<'a>) -> Self {
+        Self(world.recorded.tenants.values().map(|record| (record.id, record)).collect())
+    }
+
+    pub(super) fn of_step(&self, step: &Step) -> Option<&'a TenantRecord> {
+        self.0.get(&identity::record(&step.work)?.id).copied()
+    }
+
+    /// Whether the step makes a domain, or takes one over, whose tenant could sign in until now and then cannot.
+    pub(super) fn closes_by_making(&self, step: &Step) -> bool {
+        match &step.work {
+            Work::Recreate { tenant, .. } => {
+                !tenant.enabled && self.of_step(step).is_some_and(|record| record.enabled)
+            }
+            Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+            _ => false,
+        }
+    }
+}
+
+/// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
+fn takes_away(step: &Step, records: &Records<'_>) -> bool {
+    matches!(step.action, Action::Disable | Action::Delete | Action::Forget) || records.closes_by_making(step)
+}
+
 fn hold_step(step: &Step, reason: String, lift: Option<String>) -> Held {
     Held { tenant: step.tenant.clone(), instance: step.instance.clone(), action: step.action, reason, lift }
 }
@@ -39,15 +80,21 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     }
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-    suspended(world, draft);
+    let records = Records::of(world);
+    another_server(world, &records, draft);
+    suspended(world, &records, draft);
+    beyond_the_tier(world, draft);
     if world.policy.no_removals {
-        move_steps(draft, is_removal, |step| {
-            hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
-        });
+        move_steps(
+            draft,
+            |step| takes_away(step, &records),
+            |step| hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None),
+        );
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
-    let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
-    let would_exceed = limits::exceeded(world, &draft.steps);
+    let removals: Vec<Step> =
+        draft.steps.iter().filter(|step| is_removal(step) && !resumes(world, step)).cloned().collect();
+    let would_exceed = limits::exceeded(world, &records, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
         world
@@ -58,7 +105,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     });
     if !approved {
         unapproved_deletions(world, draft);
-        let over = limits::exceeded(world, &draft.steps);
+        let over = limits::exceeded(world, &records, &draft.steps);
         let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
             draft.warnings.push(over.message(lift.as_deref()));
@@ -73,10 +120,31 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             },
         );
     }
+    moves_wait_for_their_disabling(&records, draft);
     draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
+}
+
+/// A move makes its tenant as the file says, so it would carry out a disabling that is held.
+fn moves_wait_for_their_disabling(records: &Records<'_>, draft: &mut Draft) {
+    let disabling: BTreeMap<(TenantKey, InstanceKey), Option<String>> = draft
+        .held
+        .iter()
+        .filter(|held| held.action == Action::Disable)
+        .map(|held| ((held.tenant.clone(), held.instance.clone()), held.lift.clone()))
+        .collect();
+    let waits_for = |step: &Step| {
+        let Work::Move { tenant, .. } = &step.work else { return None };
+        let record = records.of_step(step).filter(|_| !tenant.enabled)?;
+        disabling.get(&(step.tenant.clone(), record.instance.clone())).cloned()
+    };
+    move_steps(
+        draft,
+        |step| waits_for(step).is_some(),
+        |step| hold_step(step, "it waits for its disabling, which is held".into(), waits_for(step).flatten()),
+    );
 }
 
 /// The id that an approval names: of every removal, and of what a surge limit holds.
@@ -97,13 +165,76 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
     }
 }
 
-fn suspended(world: World<'_>, draft: &mut Draft) {
+/// New tenants beyond what the tier allows are held; those that are there stay.
+fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
+    let Some(allowed) = world.policy.max_tenants else { return };
+    let managed = world.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    let is_new = |step: &Step| matches!(step.work, Work::Create { .. } | Work::Adopt { .. });
+    let new = draft.steps.iter().filter(|step| is_new(step)).count();
+    if new == 0 || managed + new <= usize::try_from(allowed).unwrap_or(usize::MAX) {
+        return;
+    }
+    move_steps(draft, is_new, |step| {
+        hold_step(
+            step,
+            format!(
+                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} are new"
+            ),
+            None,
+        )
+    });
+}
+
+/// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
+/// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
+/// to it, lest a restored backup be given a day's changes one by one.
+fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let vanished = decide::vanished(world);
+    if vanished.is_empty() {
+        return;
+    }
+    let writes_to = |step: &Step| -> Option<(InstanceKey, usize)> {
+        let recorded = records.of_step(step).map(|record| &record.instance);
+        let touched = match &step.work {
+            Work::Rekey { .. }
+            | Work::Forget { .. }
+            | Work::Disable { expect: None, .. }
+            | Work::DeleteFormer { expect: None, .. } => vec![],
+            Work::Move { .. } => vec![Some(&step.instance), recorded],
+            _ => vec![Some(&step.instance)],
+        };
+        touched.into_iter().flatten().find_map(|instance| Some((instance.clone(), *vanished.get(instance)?)))
+    };
+    move_steps(
+        draft,
+        |step| writes_to(step).is_some(),
+        |step| {
+            let reason = writes_to(step).map_or_else(String::new, |(instance, missing)| {
+                format!(
+                    "{missing} recorded domains are missing on {instance} at once: it may be another server or a \
+                     restored backup, so nothing is changed there"
+                )
+            });
+            hold_step(step, reason, None)
+        },
+    );
+}
+
+fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(
             draft,
             |step| {
-                suspension.key.as_ref().is_none_or(|key| *key == step.tenant)
-                    && suspension.instance.as_ref().is_none_or(|instance| *instance == step.instance)
+                let record = records.of_step(step);
+                suspension
+                    .key
+                    .as_ref()
+                    .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key))
+                    && suspension.instance.as_ref().is_none_or(|instance| {
+                        let leaves = matches!(step.work, Work::Move { .. })
+                            && record.is_some_and(|record| *instance == record.instance);
+                        *instance == step.instance || leaves
+                    })
             },
             |step| {
                 hold_step(
@@ -144,7 +275,7 @@ fn unapproved_deletions(world: World<'_>, draft: &mut Draft) {
         |step| {
             let deletes = matches!(step.work, Work::Delete { .. } | Work::Forget { .. })
                 || matches!(&step.work, Work::DeleteFormer { expect: Some(_), .. });
-            deletes && !approved.contains(&step.tenant)
+            deletes && !approved.contains(&step.tenant) && !resumes(world, step)
         },
         |step| {
             let what = if step.action == Action::Forget { "forgetting it" } else { "deleting it" };

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::types::{Held, RecordRef, Step, Work};
@@ -9,7 +9,8 @@ fn short(prefix: &str, hasher: Sha256) -> String {
     format!("{prefix}-{hex}")
 }
 
-fn record(work: &Work) -> Option<RecordRef> {
+/// The record that a step works on; there is none yet where it makes one.
+pub(super) fn record(work: &Work) -> Option<RecordRef> {
     match work {
         Work::Create { .. } | Work::Adopt { .. } => None,
         Work::Recreate { record, .. }
@@ -26,13 +27,36 @@ fn record(work: &Work) -> Option<RecordRef> {
     }
 }
 
-fn feed_step(hasher: &mut Sha256, step: &Step) {
-    let Step { tenant, instance, action, reason: _, changes, work } = step;
-    let changes: Vec<_> =
-        changes.iter().map(|change| json!([change.field.to_string(), change.before, change.after])).collect();
-    let record = record(work).map(|record| (record.id.to_string(), record.revision));
-    // Records end with a newline, which JSON never holds, so that two lists cannot hash alike.
-    hasher.update(json!([tenant.as_str(), instance.as_str(), action.as_str(), record, changes]).to_string());
+/// What decides the outcome of a step beside its changes: the definition that it applies, the domain that it takes.
+fn contents(work: &Work) -> Value {
+    match work {
+        Work::Create { tenant } | Work::Recreate { tenant, .. } | Work::Update { tenant, .. } => {
+            json!([definition_hash(tenant)])
+        }
+        Work::Adopt { tenant, found } => json!([definition_hash(tenant), found.id.to_string()]),
+        Work::Move { tenant, returns_to, .. } => {
+            json!([definition_hash(tenant), returns_to.map(|id| id.to_string())])
+        }
+        Work::Disable { removed, .. } => json!([removed]),
+        Work::DisableFormer { placement, .. } | Work::DeleteFormer { placement, .. } => {
+            json!([placement.domain_id.to_string()])
+        }
+        Work::Rekey { .. }
+        | Work::Rename { .. }
+        | Work::Enable { .. }
+        | Work::Delete { .. }
+        | Work::Forget { .. } => Value::Null,
+    }
+}
+
+fn changes(step: &Step) -> Vec<Value> {
+    let changes = step.changes.iter();
+    changes.map(|change| json!([change.field.to_string(), change.before, change.after])).collect()
+}
+
+/// Records end with a newline, which JSON never holds, so that two lists cannot hash alike.
+fn feed(hasher: &mut Sha256, record: &Value) {
+    hasher.update(record.to_string());
     hasher.update("\n");
 }
 
@@ -40,11 +64,18 @@ fn feed_step(hasher: &mut Sha256, step: &Step) {
 pub(super) fn of_plan(steps: &[Step], held: &[Held]) -> String {
     let mut hasher = Sha256::new();
     for step in steps {
-        feed_step(&mut hasher, step);
+        let Step { tenant, instance, action, reason: _, changes: _, work } = step;
+        let record = record(work).map(|record| (record.id.to_string(), record.revision));
+        let (changes, contents) = (changes(step), contents(work));
+        feed(
+            &mut hasher,
+            &json!([tenant.as_str(), instance.as_str(), action.as_str(), record, changes, contents]),
+        );
     }
+    let mut held: Vec<&Held> = held.iter().collect();
+    held.sort_by_key(|held| (&held.tenant, &held.instance, held.action));
     for Held { tenant, instance, action, reason: _, lift: _ } in held {
-        hasher.update(json!(["held", tenant.as_str(), instance.as_str(), action.as_str()]).to_string());
-        hasher.update("\n");
+        feed(&mut hasher, &json!(["held", tenant.as_str(), instance.as_str(), action.as_str()]));
     }
     short("p", hasher)
 }
@@ -54,8 +85,8 @@ pub(super) fn of_removals<'a>(removals: impl IntoIterator<Item = &'a Step>) -> S
     let mut hasher = Sha256::new();
     for step in removals {
         let id = record(&step.work).map(|record| record.id.to_string());
-        hasher.update(json!([id, step.instance.as_str(), step.action.as_str()]).to_string());
-        hasher.update("\n");
+        let contents = contents(&step.work);
+        feed(&mut hasher, &json!([id, step.instance.as_str(), step.action.as_str(), contents]));
     }
     short("r", hasher)
 }

@@ -3,9 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
+use super::gates::Records;
 use super::types::{Action, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
+
+/// Which of a plan's steps: a tenant has one of an action on an instance.
+type Place = (TenantKey, InstanceKey, Action);
+
+fn place(step: &Step) -> Place {
+    (step.tenant.clone(), step.instance.clone(), step.action)
+}
 
 /// A limit that the plan would exceed.
 #[derive(Debug)]
@@ -18,13 +26,13 @@ pub(super) struct Exceeded {
     allowed: usize,
     managed: usize,
     limit: Option<Limit>,
-    held: BTreeSet<(TenantKey, Action)>,
+    held: BTreeSet<Place>,
     instance: Option<InstanceKey>,
 }
 
 impl Exceeded {
     pub(super) fn holds(&self, step: &Step) -> bool {
-        self.held.contains(&(step.tenant.clone(), step.action))
+        self.held.contains(&place(step))
     }
 
     pub(super) fn reason(&self) -> String {
@@ -56,7 +64,7 @@ pub(super) fn allowed(limit: Limit, managed: usize) -> usize {
 }
 
 /// The limits that these steps would exceed.
-pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let limits = &world.policy.limits;
     let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
     let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
@@ -68,15 +76,23 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
             .map(|removal| removal.tenant)
             .collect()
     };
-    let removed_lately = in_window(&gone);
-    // What the percentage is taken of: the tenants there were before the window's removals.
+    // A deletion that was begun and not finished yet is one of the window's.
+    let begun = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| super::removal::deletion_begun(world, record.id, &record.instance));
+    let removed_lately: BTreeSet<TenantId> =
+        in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
+    // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
+    // removed long before and is none of them.
     let managed: BTreeSet<TenantId> = world
         .recorded
         .tenants
         .values()
         .filter(|record| record.removed_at.is_none())
         .map(|record| record.id)
-        .chain(removed_lately.iter().copied())
+        .chain(in_window(&|kind| kind == RemovalKind::FileGone))
         .collect();
     let managed = managed.len();
 
@@ -88,6 +104,9 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     };
     let disabled = |step: &Step| match &step.work {
         Work::Disable { record, removed: false, counts: true, .. } => Some(record.id),
+        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
+        // There is no record yet, so the domain's identity stands for the tenant's.
+        Work::Adopt { found, .. } if records.closes_by_making(step) => Some(TenantId(found.id.0)),
         _ => None,
     };
     let mut found = Vec::new();
@@ -116,7 +135,7 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |action| {
         matches!(action, Action::Update | Action::Rename | Action::Move)
     }));
-    found.extend(emptied_instances(world, steps));
+    found.extend(emptied_instances(world, records, steps));
     found
 }
 
@@ -137,11 +156,8 @@ fn windowed(
     if fresh.is_empty() || count <= allowed {
         return None;
     }
-    let held = steps
-        .iter()
-        .filter(|step| counted(step).is_some_and(|id| fresh.contains(&id)))
-        .map(|step| (step.tenant.clone(), step.action))
-        .collect();
+    let held =
+        steps.iter().filter(|step| counted(step).is_some_and(|id| fresh.contains(&id))).map(place).collect();
     Some(Exceeded {
         key,
         what,
@@ -171,11 +187,7 @@ fn surge(
     if tenants.len() <= allowed {
         return None;
     }
-    let held = steps
-        .iter()
-        .filter(|step| counted(step.action))
-        .map(|step| (step.tenant.clone(), step.action))
-        .collect();
+    let held = steps.iter().filter(|step| counted(step.action)).map(place).collect();
     Some(Exceeded {
         key,
         what,
@@ -190,13 +202,15 @@ fn surge(
 }
 
 /// An instance that had several enabled tenants and would have none after this plan.
-fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
     for record in world.recorded.tenants.values().filter(|record| record.enabled) {
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
-        Work::Disable { record, counts: true, .. } => Some(record.id),
+        // Extensions do not move along, so whoever moves has no phones here any more.
+        Work::Disable { record, counts: true, .. } | Work::Move { record, .. } => Some(record.id),
+        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
         _ => None,
     };
     enabled
@@ -206,7 +220,7 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
             let closed: BTreeSet<TenantId> =
                 steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
-                key: "all tenants of an instance are never closed at once without approval",
+                key: "all tenants of an instance are never closed or moved away at once without approval",
                 what: "disabled",
                 count: closed.len(),
                 earlier: 0,
@@ -216,7 +230,7 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
                 held: steps
                     .iter()
                     .filter(|step| closes(step).is_some_and(|id| tenants.contains(&id)))
-                    .map(|step| (step.tenant.clone(), step.action))
+                    .map(place)
                     .collect(),
                 instance: Some(instance.clone()),
             })

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Index, reference, seen};
+use super::decide::{Index, name_is_shared, reference, seen};
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::model::{
-    DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, PbxDomain, SettingName, Tenant,
-    TenantDocument, TenantRecord,
+    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
+    SettingName, Tenant, TenantDocument, TenantRecord,
 };
 
 /// A field that came back changed this often in a row is left alone.
@@ -37,14 +37,14 @@ pub(super) fn tenant<'a>(
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
         DomainState::Present(domain) if !record.provisioned => {
-            unfinished_creation(world, tenant, record, domain, draft);
+            unfinished_creation(world, index, tenant, record, domain, draft);
         }
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
             let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
             note_settled(record, &differences, settings.is_some(), draft);
-            show_what_was_seen(&differences, tenant, draft);
             let differences = without_reported(tenant, record, differences, draft);
+            show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
                 return;
@@ -73,7 +73,7 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
     }
 }
 
-/// In the preview, the lines before are what the PBX shows where it drifted.
+/// In the preview, the lines before are what the PBX shows where it drifted and is put right.
 fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
     let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
     for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
@@ -82,6 +82,10 @@ fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut D
             Field::Name => before.name = value.unwrap_or_default(),
             Field::Domain => before.domain = value.unwrap_or_default(),
             Field::Enabled => before.enabled = value.as_deref() == Some("true"),
+            Field::MaxUsers => {
+                let number = value.as_deref().and_then(|value| value.parse().ok());
+                before.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
+            }
             Field::Setting(name) => {
                 match value {
                     Some(value) => before.pbx_settings.insert(name.to_string(), value),
@@ -106,7 +110,7 @@ fn without_reported(
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
-            .is_some_and(|times| *times >= FIGHTING_AFTER);
+            .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
         if drifted && tenant.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
@@ -132,11 +136,31 @@ fn without_reported(
     kept
 }
 
+/// What only the database holds, nobody else sets.
+fn is_on_the_pbx(field: &Field) -> bool {
+    match field {
+        Field::Name
+        | Field::Domain
+        | Field::Enabled
+        | Field::MaxUsers
+        | Field::Setting(_)
+        | Field::WebSignIn => true,
+        Field::Key
+        | Field::Instance
+        | Field::SessionTimeout
+        | Field::Protected
+        | Field::CrossTenant(_)
+        | Field::Drift
+        | Field::File => false,
+    }
+}
+
 /// Whether the difference is work of ours that was cut short, and not a foreign change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
-        Field::Enabled | Field::WebSignIn => !record.enabled && record.disable_confirmed_at.is_none(),
-        _ => !record.provisioned,
+        Field::Enabled | Field::WebSignIn if record.enabled => record.login_lock.is_some(),
+        Field::Enabled | Field::WebSignIn => record.disable_confirmed_at.is_none(),
+        _ => !record.provisioned || record.applied_hash.is_none(),
     }
 }
 
@@ -171,11 +195,8 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         reason,
         lift: None,
     };
-    if !index.named(&record.instance, tenant.domain.as_str()).is_empty() {
-        draft.held.push(hold(format!(
-            "the recorded domain is gone from {} and another one has its name {}",
-            record.instance, tenant.domain
-        )));
+    if let Some(taken) = taken(index, tenant, record, None) {
+        draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.instance)));
         return;
     }
     if record.provisioned {
@@ -215,15 +236,21 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
 }
 
 /// Recorded and there, but perhaps only half as its file says: brought to that.
-fn unfinished_creation(
-    world: World<'_>,
-    tenant: &Tenant,
-    record: &TenantRecord,
+fn unfinished_creation<'a>(
+    world: World<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
     domain: &PbxDomain,
     draft: &mut Draft,
 ) {
-    let renamed = domain.name != tenant.domain.as_str();
-    match locks_us_out(world, record).filter(|_| renamed || !tenant.enabled) {
+    let renamed = domain.name != tenant.domain.as_str() || record.domain != tenant.domain;
+    let refused = if renamed {
+        may_rename(world, index, tenant, record).err()
+    } else {
+        locks_us_out(world, record).filter(|_| !tenant.enabled)
+    };
+    match refused {
         Some(reason) => draft.held.push(Held {
             tenant: tenant.key.clone(),
             instance: record.instance.clone(),
@@ -282,15 +309,8 @@ fn moving<'a>(
         .iter()
         .find(|former| former.tenant == record.id && former.instance == tenant.instance)
         .map(|former| former.domain_id);
-    if let Some(found) = index
-        .named(&tenant.instance, tenant.domain.as_str())
-        .iter()
-        .find(|found| Some(found.id) != returns_to)
-    {
-        let whose = index
-            .owner(&tenant.instance, found.id)
-            .map_or_else(|| "is not ours".to_owned(), |owner| format!("belongs to the tenant {owner}"));
-        draft.held.push(hold(format!("the domain {} on {} {whose}", tenant.domain, tenant.instance)));
+    if let Some(taken) = taken(index, tenant, record, returns_to) {
+        draft.held.push(hold(taken));
         return;
     }
     let differences = diff::tenant(tenant, record, None);
@@ -300,12 +320,34 @@ fn moving<'a>(
         tenant.key, record.instance, tenant.instance, tenant.instance
     ));
     rekey_first(tenant, record, &differences, draft);
+    // Disabled first and where it is, so that this counts like any other disabling.
+    let closes = record.enabled && !tenant.enabled;
+    let (switched, differences): (Vec<&Difference>, Vec<&Difference>) =
+        differences.iter().partition(|difference| closes && difference.field == Field::Enabled);
+    if closes {
+        draft.steps.push(Step {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Disable,
+            reason: "the file changed".into(),
+            changes: switched.into_iter().map(FieldChange::from).collect(),
+            work: Work::Disable {
+                record: reference(record),
+                expect: match seen(world.observed, record) {
+                    DomainState::Present(domain) => Some(domain.clone()),
+                    DomainState::Absent | DomainState::Unknown => None,
+                },
+                removed: false,
+                counts: true,
+            },
+        });
+    }
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
         instance: tenant.instance.clone(),
         action: Action::Move,
         reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
-        changes: differences.iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
+        changes: differences.into_iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
         work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
     });
 }
@@ -463,28 +505,47 @@ fn steps<'a>(
     }
 }
 
-/// FusionPBX takes a rename onto a name in use and has then two domains of one name: so look first.
 fn may_rename<'a>(
     world: World<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    if let Some(reason) = locks_us_out(world, record) {
-        return Err(reason);
+    let shared = || match seen(world.observed, record) {
+        DomainState::Present(domain) if domain.name != tenant.domain.as_str() => {
+            name_is_shared(world.observed, &record.instance, domain)
+        }
+        _ => None,
+    };
+    match locks_us_out(world, record)
+        .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
+        .or_else(shared)
+    {
+        Some(reason) => Err(reason),
+        None => Ok(()),
     }
+}
+
+/// Why the tenant cannot have the domain that its file wants: a record has it, or another domain of its instance.
+///
+/// FusionPBX takes a name in use and has then two domains of one name: so look first. `own` is the domain that is
+/// to have the name, where it is there already.
+fn taken<'a>(
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+    own: Option<DomainId>,
+) -> Option<String> {
     let to: &DomainName = &tenant.domain;
     if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
-        return Err(format!(
+        return Some(format!(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
     let named = index.named(&tenant.instance, to.as_str());
-    if let Some(found) = named.iter().find(|found| found.id != record.domain_id) {
-        return Err(match index.owner(&tenant.instance, found.id) {
-            Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
-            None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
-        });
-    }
-    Ok(())
+    let found = named.iter().find(|found| Some(found.id) != own)?;
+    Some(match index.owner(&tenant.instance, found.id) {
+        Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
+        None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
+    })
 }

@@ -1,6 +1,7 @@
 //! The plan as a person reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
 //! count.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use similar::TextDiff;
@@ -22,19 +23,20 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         }
         text.push('\n');
     }
-    for held in plan.held.chunk_by(|a, b| (a.action, &a.reason, &a.lift) == (b.action, &b.reason, &b.lift)) {
-        if let Some(first) = held.first() {
-            let _ = writeln!(
-                text,
-                "{} {} {} — {}",
-                paint.warning("held"),
-                first.action,
-                paint.strong(&tenants_of(held)),
-                first.reason
-            );
-            if let Some(lift) = &first.lift {
-                let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
-            }
+    // Many tenants that are held for one reason are one line.
+    let mut held: BTreeMap<(Action, &str, Option<&str>), Vec<&Held>> = BTreeMap::new();
+    for one in &plan.held {
+        held.entry((one.action, &one.reason, one.lift.as_deref())).or_default().push(one);
+    }
+    for ((action, reason, lift), tenants) in held {
+        let _ = writeln!(
+            text,
+            "{} {action} {} — {reason}",
+            paint.warning("held"),
+            paint.strong(&tenants_of(&tenants))
+        );
+        if let Some(lift) = lift {
+            let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
         }
     }
     for drifted in &plan.drifted {
@@ -67,7 +69,7 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
 }
 
 /// `acme on hq, globex on hq`
-fn tenants_of(held: &[Held]) -> String {
+fn tenants_of(held: &[&Held]) -> String {
     held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
+
 use super::connection::{self, Access, AnyConnection};
 use super::lease::{self, Asked, Held};
 use super::migrate::{self, Schema};
@@ -25,8 +27,7 @@ pub struct Database {
     shared: Arc<Mutex<Option<AnyConnection>>>,
     access: Access,
     sqlite: Option<PathBuf>,
-    /// Run the work on the caller's thread, which keeps a simulation in one thread.
-    inline: bool,
+    mode: Mode,
     /// The writer's lease that every writing transaction checks.
     lease: Option<Arc<Held>>,
 }
@@ -72,29 +73,48 @@ impl Drop for Lease {
     }
 }
 
+/// Where the work is done.
+#[derive(Clone)]
+enum Mode {
+    /// Where blocking is allowed.
+    Pool,
+    /// On the caller's thread, which keeps a simulation in one thread.
+    Inline(Arc<dyn Weather>),
+}
+
+/// What a simulation lets happen around each piece of work on a database.
+#[async_trait]
+pub trait Weather: Send + Sync {
+    /// Before the work; an error keeps it from being done.
+    async fn before(&self) -> Result<(), StoreError>;
+
+    /// After the work is committed; an error takes its answer away.
+    async fn after(&self) -> Result<(), StoreError>;
+}
+
 impl Database {
     /// Opens the database and, with [`Access::ReadWrite`], brings its schema up to date.
     ///
     /// Read-only, a database that does not exist or holds nothing yet reads as empty, and one of an older schema is
     /// refused.
     pub async fn open(options: DatabaseOptions) -> Result<Self, StoreError> {
-        tokio::task::spawn_blocking(move || Self::open_here(&options, false))
+        tokio::task::spawn_blocking(move || Self::open_here(&options, Mode::Pool))
             .await
             .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Opens an SQLite database for work on the caller's thread.
-    pub fn open_inline(options: &DatabaseOptions) -> Result<Self, StoreError> {
-        Self::open_here(options, true)
+    pub fn open_inline(options: &DatabaseOptions, weather: Arc<dyn Weather>) -> Result<Self, StoreError> {
+        Self::open_here(options, Mode::Inline(weather))
     }
 
-    fn open_here(options: &DatabaseOptions, inline: bool) -> Result<Self, StoreError> {
+    fn open_here(options: &DatabaseOptions, mode: Mode) -> Result<Self, StoreError> {
         let conn = open_blocking(options)?;
         let sqlite = match &options.database {
             DatabaseConfig::Sqlite { path } => Some(path.clone()),
             DatabaseConfig::Postgres { .. } => None,
         };
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, sqlite, inline, lease: None })
+        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, sqlite, mode, lease: None })
     }
 
     pub fn access(&self) -> Access {
@@ -168,10 +188,15 @@ impl Database {
             let mut conn = shared.lock().unwrap_or_else(PoisonError::into_inner);
             work(conn.as_mut())
         };
-        if self.inline {
-            return run();
+        match &self.mode {
+            Mode::Pool => tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?,
+            Mode::Inline(weather) => {
+                weather.before().await?;
+                let done = run()?;
+                weather.after().await?;
+                Ok(done)
+            }
         }
-        tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?
     }
 }
 

@@ -26,7 +26,7 @@ mod words;
 pub use audit::AuditEntry;
 pub use connection::Access;
 pub use error::StoreError;
-pub use handle::{Database, DatabaseOptions, Lease};
+pub use handle::{Database, DatabaseOptions, Lease, Weather};
 pub use instances::InstanceRecord;
 pub use migrate::migration_names;
 

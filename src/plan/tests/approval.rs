@@ -145,6 +145,27 @@ fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
 }
 
 #[test]
+fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.suspend(Some("acme"), None, 2);
+    scene.git_mv("acme", "umbrella");
+    scene.edit("umbrella", |tenant| tenant.enabled = false);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename umbrella, disable umbrella"));
+}
+
+#[test]
+fn nobody_moves_from_or_to_a_suspended_instance() {
+    for on in ["hq", "branch"] {
+        let mut scene = Scene::of(["acme", "globex"]);
+        scene.edit("acme", |acme| acme.instance = instance("branch"));
+        scene.suspend(None, Some(on), 2);
+        let plan = scene.plan();
+        assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
+    }
+}
+
+#[test]
 fn everything_can_be_suspended() {
     let mut scene = past_the_limit();
     scene.want(testing::wanted("new"));
@@ -239,4 +260,155 @@ fn the_id_of_a_plans_removals_tells_where_from_and_how() {
     scene.record("t05").revision += 1;
     assert_eq!(scene.plan().removals_id.unwrap(), id);
     assert_eq!(Scene::of_size(10).plan().removals_id, None);
+}
+
+/// Also what counts against no limit: the brake is for somebody who does not trust what tenantd sees.
+#[test]
+fn the_brake_stops_everything_that_closes() {
+    let braked = |mut scene: Scene| {
+        assert_eq!(scene.plan().steps.len(), 1);
+        scene.policy.no_removals = true;
+        let plan = scene.plan();
+        assert_eq!((plan.steps.len(), plan.held.len()), (0, 1), "{plan:#?}");
+    };
+    let mut opened = Scene::of(["acme", "globex"]);
+    opened.removed("acme", 1);
+    opened.pbx("acme").enabled = Some(true);
+    braked(opened);
+    let mut left_open = Scene::of(["acme", "globex"]);
+    let id = left_open.former("acme", "branch", 1);
+    left_open.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    braked(left_open);
+    let mut left_and_gone = Scene::of(["acme", "globex"]);
+    left_and_gone.former("acme", "branch", 1);
+    left_and_gone.domains("branch").clear();
+    braked(left_and_gone);
+    let mut made_again = Scene::of(["acme", "globex"]);
+    made_again.vanish("acme");
+    made_again.edit("acme", |acme| acme.enabled = false);
+    braked(made_again);
+    for enabled in [Some(true), None] {
+        let mut adopted = Scene::of(["globex"]);
+        let mut acme = testing::wanted("acme");
+        (acme.adopt, acme.enabled) = (true, false);
+        adopted.want(acme);
+        let id = adopted.foreign("hq", 1, "acme.example.com");
+        adopted.domains("hq").get_mut(&id).unwrap().enabled = enabled;
+        braked(adopted);
+    }
+}
+
+#[test]
+fn the_brake_does_not_stop_what_takes_nothing_away() {
+    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+    scene.policy.no_removals = true;
+    scene.vanish("acme");
+    let mut adopted = testing::wanted("adopted");
+    (adopted.adopt, adopted.enabled) = (true, false);
+    scene.want(adopted);
+    let id = scene.foreign("hq", 1, "adopted.example.com");
+    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
+    scene.edit("globex", |globex| globex.instance = instance("branch"));
+    assert_eq!(steps(&scene.converge()), "create acme, adopt adopted, move globex");
+    scene.vanish("acme");
+    scene.edit("acme", |acme| acme.enabled = false);
+    scene.record("acme").enabled = false;
+    assert_eq!(steps(&scene.converge()), "create acme");
+}
+
+#[test]
+fn an_approved_disable_is_no_approved_removal() {
+    let mut scene = Scene::of_size(9);
+    let four = ["t00", "t01", "t02", "t03"];
+    four.into_iter().for_each(|of| scene.edit(of, |tenant| tenant.enabled = false));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(scene.plan().steps.len(), 4);
+    four.into_iter().for_each(|of| scene.remove_file(of));
+    assert_eq!(scene.plan().held.len(), 4);
+}
+
+#[test]
+fn an_approved_surge_is_no_approval_of_another_one() {
+    let mut scene = Scene::of(["acme"]);
+    scene.policy.limits.creates = Some(crate::config::Limit { count: 1, percent: 0 });
+    scene.policy.limits.updates = scene.policy.limits.creates;
+    ["n1", "n2"].into_iter().for_each(|of| scene.want(testing::wanted(of)));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(steps(&scene.plan()), "create n1, create n2");
+    let mut other = scene.clone();
+    other.remove_file("n2");
+    other.want(testing::wanted("n3"));
+    assert_eq!(held(&other.plan()), "create n1, create n3");
+    scene.converge();
+    ["n1", "n2"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.session_timeout = 30));
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 24);
+    assert_eq!(steps(&scene.plan()), "update n1, update n2");
+    ["n1", "n2"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.session_timeout = 40));
+    assert_eq!(held(&scene.plan()), "update n1, update n2");
+}
+
+/// `apply --plan ID` refuses when something changed that the steps' fields do not show.
+#[test]
+fn a_plans_id_covers_all_that_a_step_applies() {
+    let differs = |scene: &Scene, change: &dyn Fn(&mut Scene)| {
+        let mut other = scene.clone();
+        change(&mut other);
+        let (plan, other) = (scene.plan(), other.plan());
+        assert_eq!((steps(&plan), held(&plan)), (steps(&other), held(&other)));
+        assert_ne!(plan.id, other.id);
+    };
+    let mut made = Scene::of(["globex"]);
+    made.want(testing::wanted("acme"));
+    differs(&made, &|scene| scene.edit("acme", |acme| acme.cross_tenant.chat = [key("globex")].into()));
+    let mut again = Scene::of(["acme"]);
+    again.vanish("acme");
+    differs(&again, &|scene| scene.edit("acme", |acme| acme.session_timeout = 30));
+    let mut adopted = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.adopt = true;
+    adopted.want(acme);
+    let mut other = adopted.clone();
+    adopted.foreign("hq", 1, "acme.example.com");
+    other.foreign("hq", 2, "acme.example.com");
+    assert_ne!(adopted.plan().id, other.plan().id);
+    let mut moved = Scene::of(["acme", "globex"]);
+    moved.edit("acme", |acme| acme.instance = instance("branch"));
+    differs(&moved, &|scene| {
+        scene.former("acme", "branch", 1);
+    });
+    let mut left = Scene::of(["acme", "globex"]);
+    left.former("acme", "branch", 31);
+    left.policy.deletion.mode = crate::config::DeletionMode::Automatic;
+    differs(&left, &|scene| {
+        let mut domain = scene.domains("branch").pop_first().unwrap().1;
+        domain.id = crate::model::DomainId(uuid::Uuid::from_u128(9));
+        scene.recorded.former[0].domain_id = domain.id;
+        scene.put(&instance("branch"), domain);
+    });
+    left.domains("branch").values_mut().for_each(|domain| domain.enabled = Some(true));
+    differs(&left, &|scene| {
+        let mut domain = scene.domains("branch").pop_first().unwrap().1;
+        domain.id = crate::model::DomainId(uuid::Uuid::from_u128(9));
+        scene.recorded.former[0].domain_id = domain.id;
+        scene.put(&instance("branch"), domain);
+    });
+}
+
+#[test]
+fn a_plans_id_does_not_depend_on_how_its_reasons_are_worded() {
+    let mut scene = Scene::of_size(30);
+    for (of, days) in [("t00", 31), ("t01", 31)] {
+        scene.removed(of, days);
+        let id = scene.record(of).id;
+        scene.recorded.open_sessions.insert(id, 3);
+    }
+    let id = scene.plan().id;
+    let t01 = scene.record("t01").id;
+    scene.recorded.open_sessions.insert(t01, 2);
+    let plan = scene.plan();
+    assert_eq!(plan.held[0].tenant, key("t01"), "sorted by reason");
+    assert_eq!(plan.id, id);
 }

@@ -307,3 +307,120 @@ fn a_surge_of_updates_counts_tenants_and_not_steps() {
             .contains("3 tenants would be changed; the limit is 2; limits.updates")
     );
 }
+
+#[test]
+fn a_move_that_disables_counts_like_a_disable() {
+    let mut scene = Scene::of_size(9);
+    (0..3).for_each(|n| {
+        scene.edit(&format!("t{n:02}"), |tenant| {
+            tenant.enabled = false;
+            tenant.instance = instance("branch");
+        });
+    });
+    assert_eq!(
+        steps(&scene.clone().converge()),
+        "disable t00, move t00, disable t01, move t01, disable t02, move t02"
+    );
+    scene.edit("t03", |tenant| tenant.enabled = false);
+    scene.edit("t04", |tenant| tenant.instance = instance("branch"));
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "move t04");
+    assert_eq!(
+        held(&plan),
+        "move t00, disable t00, move t01, disable t01, move t02, disable t02, disable t03"
+    );
+    assert_eq!(why(&plan, "t00", Action::Move), "it waits for its disabling, which is held");
+    let id = plan.removals_id.unwrap();
+    assert!(plan.held.iter().all(|held| held.lift == Some(format!("tenantd approve {id}"))));
+    scene.approve(&id, 1);
+    assert_eq!(scene.converge().steps.len(), 8);
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.edit("acme", |acme| (acme.enabled, acme.instance) = (false, instance("branch")));
+    let plan = scene.plan();
+    let fields = |step: &crate::plan::Step| -> Vec<String> {
+        step.changes.iter().map(|change| change.field.to_string()).collect()
+    };
+    assert_eq!(
+        (fields(&plan.steps[0]), fields(&plan.steps[1])),
+        (vec!["enabled".into()], vec!["pbx_instance".into()])
+    );
+    scene.vanish("acme");
+    assert_eq!(steps(&scene.converge()), "disable acme, move acme");
+}
+
+#[test]
+fn a_move_of_a_tenant_that_is_disabled_waits_for_nothing() {
+    let mut scene = Scene::of(["globex"]);
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    scene.agree(acme);
+    scene.edit("acme", |acme| acme.instance = instance("branch"));
+    assert_eq!(steps(&scene.converge()), "move acme");
+}
+
+#[test]
+fn making_again_or_taking_over_what_the_file_disables_counts_like_a_disable() {
+    let mut scene = disabling(9, 2);
+    scene.vanish("t00");
+    let mut adopted = testing::wanted("adopted");
+    (adopted.adopt, adopted.enabled) = (true, false);
+    scene.want(adopted);
+    let id = scene.foreign("hq", 1, "adopted.example.com");
+    assert_eq!(steps(&scene.plan()), "adopt adopted, create t00, disable t01");
+    scene.edit("t02", |tenant| tenant.enabled = false);
+    let plan = scene.plan();
+    assert_eq!(held(&plan), "adopt adopted, create t00, disable t01, disable t02");
+    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
+    assert_eq!(scene.plan().steps.len(), 4, "it was closed when it was found");
+    let mut scene = disabling(2, 2);
+    scene.vanish("t00");
+    assert_eq!(held(&scene.plan()), "create t00, disable t01", "all of an instance");
+}
+
+#[test]
+fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
+    let mut scene = Scene::of_size(3);
+    ["t00", "t01"].into_iter().for_each(|of| scene.edit(of, |tenant| tenant.instance = instance("branch")));
+    assert_eq!(steps(&scene.plan()), "move t00, move t01");
+    let mut closed = scene.clone();
+    closed.edit("t02", |tenant| tenant.enabled = false);
+    assert_eq!(held(&closed.plan()), "move t00, move t01, disable t02");
+    scene.edit("t02", |tenant| tenant.instance = instance("branch"));
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move t00, move t01, move t02"));
+    assert!(why(&plan, "t00", Action::Move).contains("it would leave hq without an enabled tenant (3 of 3"));
+    let id = plan.removals_id.unwrap();
+    scene.edit("t02", |tenant| tenant.name = "Another".into());
+    let other = scene.plan().removals_id.unwrap();
+    assert_ne!(other, id, "exactly this plan");
+    scene.approve(&other, 1);
+    assert_eq!(steps(&scene.converge()), "move t00, move t01, move t02");
+}
+
+#[test]
+fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
+    let mut scene = Scene::of_size(3);
+    scene.policy.max_tenants = Some(4);
+    scene.want(testing::wanted("new-one"));
+    assert_eq!(steps(&scene.plan()), "create new-one");
+    scene.want(testing::wanted("new-two"));
+    scene.foreign("hq", 1, "new-two.example.com");
+    scene.edit("new-two", |tenant| tenant.adopt = true);
+    scene.edit("t00", |tenant| tenant.session_timeout = 30);
+    let plan = scene.plan();
+    assert_eq!(
+        (steps(&plan).as_str(), held(&plan).as_str()),
+        ("update t00", "create new-one, adopt new-two")
+    );
+    assert_eq!(
+        why(&plan, "new-two", Action::Adopt),
+        "the tier allows 4 tenants (tier.max_tenants); there are 3, and 2 are new"
+    );
+    // Whose file is gone makes room.
+    scene.removed("t01", 1);
+    assert_eq!(steps(&scene.plan()), "create new-one, adopt new-two, update t00");
+    // What has a record is not new, however many there are.
+    scene.policy.max_tenants = Some(1);
+    scene.vanish("t02");
+    assert_eq!(steps(&scene.plan()), "update t00, create t02");
+}

@@ -63,14 +63,25 @@ fn a_name_that_is_taken_there_holds_a_move() {
     scene.foreign("branch", 1, "acme.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"));
-    assert!(why(&plan, "acme", Action::Move).contains("on branch is not ours"));
+    assert!(why(&plan, "acme", Action::Move).contains("exists on branch and is not ours"));
     let mut scene = moving();
     let mut other = testing::wanted("other");
     other.instance = instance("branch");
     scene.agree(other);
     scene.pbx("other").name = "acme.example.com".into();
     let plan = scene.plan();
-    assert!(why(&plan, "acme", Action::Move).contains("belongs to the tenant other"));
+    assert!(why(&plan, "acme", Action::Move).contains("is kept for the tenant other"));
+}
+
+#[test]
+fn a_domain_that_another_tenant_still_has_holds_a_move() {
+    let mut scene = moving();
+    scene.edit("acme", |acme| acme.domain = domain("globex.example.com"));
+    scene.edit("globex", |globex| globex.domain = domain("new.example.com"));
+    let plan = scene.pass();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "move acme"));
+    assert!(why(&plan, "acme", Action::Move).contains("still belongs to the tenant globex"));
+    assert_eq!(steps(&scene.converge()), "move acme");
 }
 
 #[test]
@@ -226,4 +237,20 @@ fn what_was_left_behind_follows_the_tenants_key() {
     let mut scene = moved(1);
     scene.git_mv("acme", "zebra");
     assert_eq!(scene.plan().waiting[0].tenant, key("zebra"));
+}
+
+#[test]
+fn a_deletion_of_what_was_left_behind_is_finished_without_another_approval() {
+    let mut scene = moved(31);
+    let id = scene.recorded.former[0].domain_id;
+    scene.read_settings_of("branch", id, Vec::new());
+    scene.begun("acme", "branch", Action::Delete);
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "delete acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting what its move left behind");
+    scene.recorded.open_intents.clear();
+    assert_eq!(steps(&scene.plan()), "disable acme", "else an open web sign-in is closed first");
+    scene.read_settings_of("branch", id, vec![lock_row(id)]);
+    assert_eq!(held(&scene.plan()), "delete acme");
+    assert_eq!(scene.plan().held[0].reason.matches("its retention is over").count(), 1);
 }

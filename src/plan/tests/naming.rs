@@ -48,12 +48,17 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
         acme.adopt = true;
         acme.enabled = false;
         acme.max_users = MaxUsers::Limited(5);
+        acme.pbx_settings.insert(SettingName::new("domain", "language", "code"), "de-de".into());
     });
+    let plan = scene.plan();
+    let changed: Vec<String> = plan.steps[0].changes.iter().map(|change| change.field.to_string()).collect();
+    assert_eq!(changed, ["name", "enabled", "pbx_settings.domain.language.code", "max_users"]);
+    scene.edit("acme", |acme| acme.pbx_settings.clear());
     let plan = scene.converge();
     assert_eq!(steps(&plan), "adopt acme");
     assert!(matches!(&plan.steps[0].work, Work::Adopt { found, .. } if found.id == id));
     let changed: Vec<_> = plan.steps[0].changes.iter().map(|change| &change.field).collect();
-    assert!(changed.contains(&&Field::Name) && changed.contains(&&Field::Enabled));
+    assert_eq!(changed, [&Field::Name, &Field::Enabled, &Field::MaxUsers]);
 }
 
 #[test]
@@ -302,5 +307,50 @@ fn one_record_is_taken_over_once() {
         tenant.previously = Some(key("acme"));
         scene.want(tenant);
     }
-    assert_eq!(steps(&scene.converge()), "rename another, rename another, create umbrella");
+    assert_eq!(steps(&scene.converge()), "rename another, rename another, update another, create umbrella");
+}
+
+/// A domain that is made again, or finished, may get another name from its file on the way.
+#[test]
+fn a_domain_that_another_tenant_still_has_holds_a_creation_too() {
+    for provisioned in [true, false] {
+        let mut scene = Scene::of(["acme", "globex", "umbrella"]);
+        scene.vanish("acme");
+        scene.vanish("globex");
+        scene.record("globex").provisioned = false;
+        scene.record("acme").provisioned = provisioned;
+        rename(&mut scene, "acme", "globex.example.com");
+        rename(&mut scene, "globex", "new.example.com");
+        let plan = scene.pass();
+        assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("create globex", "create acme"));
+        assert!(why(&plan, "acme", Action::Create).contains("still belongs to the tenant globex"));
+        assert_eq!(steps(&scene.converge()), "create acme");
+    }
+}
+
+#[test]
+fn finishing_what_was_cut_short_takes_no_name_in_use() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.record("acme").provisioned = false;
+    scene.foreign("hq", 1, "theirs.example.com");
+    rename(&mut scene, "acme", "theirs.example.com");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
+    assert!(why(&plan, "acme", Action::Create).contains("exists on hq and is not ours"));
+    rename(&mut scene, "acme", "free.example.com");
+    assert_eq!(steps(&scene.converge()), "create acme");
+}
+
+/// The PBX has the name already, and the database would refuse it.
+#[test]
+fn finishing_what_was_cut_short_takes_no_recorded_domain() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.record("acme").provisioned = false;
+    scene.pbx("acme").name = "globex.example.com".into();
+    scene.pbx("globex").name = "new.example.com".into();
+    rename(&mut scene, "acme", "globex.example.com");
+    rename(&mut scene, "globex", "new.example.com");
+    let plan = scene.pass();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "create acme"));
+    assert_eq!(steps(&scene.converge()), "create acme");
 }

@@ -1,0 +1,251 @@
+//! A FusionPBX server as it was measured: no unique names, all fields at once, a delete without a transaction, and
+//! redirects that prove nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, SettingId, SettingName};
+use uuid::Uuid;
+
+/// A `cidr` entry that lets nobody in. `0.0.0.0/32` would not do: an IPv6 address compares as 0.
+const NOBODY: &str = "255.255.255.255/32";
+
+/// One server. Its account's own domain is its identity.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub domains: BTreeMap<DomainId, Domain>,
+    /// Whether the account's group has `domain_delete`, which no group has in a stock install.
+    pub may_delete: bool,
+    pub reachable: bool,
+    /// A page of the list does not come: lists are incomplete.
+    pub page_missing: bool,
+}
+
+/// A domain with its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    pub name: String,
+    pub enabled: Option<bool>,
+    pub description: String,
+    pub rows: BTreeMap<SettingId, PbxSetting>,
+    /// Call records, voicemail and the like: what is gone with a delete.
+    pub data: u32,
+    pub memory: Memory,
+}
+
+/// What the simulation remembers of a domain, and no server would.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Made by us, or taken over by word of a file.
+    pub ours: bool,
+    /// A person, a late request or a restored backup changed it since a pass last left it in order.
+    pub tampered: bool,
+    /// The rows as a person last set them.
+    pub theirs: BTreeMap<SettingId, PbxSetting>,
+    /// Since when we have been shown it as disabled, without a break.
+    pub closed_seen: Option<DateTime<Utc>>,
+    /// In this pass it was shown as enabled, and as disabled after that.
+    pub reopened: Option<Option<DateTime<Utc>>>,
+    /// The point at which it got its name.
+    pub named_at: u64,
+}
+
+/// Two states of a domain are compared without what only the simulation knows.
+impl PartialEq for Memory {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memory {}
+
+/// A changing request.
+#[derive(Clone, Debug)]
+pub enum Mutation {
+    Create(NewDomain),
+    Update(NewDomain),
+    Delete(DomainId),
+    Put(DomainId, PbxSetting),
+    Remove(DomainId, SettingId),
+}
+
+impl Mutation {
+    pub fn domain(&self) -> DomainId {
+        match self {
+            Self::Create(domain) | Self::Update(domain) => domain.id,
+            Self::Delete(id) | Self::Put(id, _) | Self::Remove(id, _) => *id,
+        }
+    }
+}
+
+/// As the journal's intents describe it.
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(domain) => write!(f, "create the domain {} {}", domain.id, domain.name),
+            Self::Update(domain) => write!(f, "update the domain {} {}", domain.id, domain.name),
+            Self::Delete(id) => write!(f, "delete the domain {id}"),
+            Self::Put(domain, setting) => {
+                write!(f, "set {} ({}) of the domain {domain}", setting.name, setting.id)
+            }
+            Self::Remove(domain, setting) => write!(f, "remove the setting {setting} of the domain {domain}"),
+        }
+    }
+}
+
+impl Domain {
+    pub fn new(name: &str, enabled: Option<bool>, description: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            enabled,
+            description: description.to_owned(),
+            rows: BTreeMap::new(),
+            data: 0,
+            memory: Memory::default(),
+        }
+    }
+
+    /// Whether the switch takes its phones.
+    pub fn takes_phones(&self) -> bool {
+        self.enabled == Some(true)
+    }
+
+    /// Whether anybody can sign in on the web: without enabled `cidr` rows everybody can, and each row but the one
+    /// that matches nobody lets somebody in.
+    pub fn takes_sign_ins(&self) -> bool {
+        let cidr = SettingName::cidr();
+        let mut entries = self.enabled_rows(&cidr).peekable();
+        entries.peek().is_none() || entries.any(|row| row.value != NOBODY)
+    }
+
+    pub fn enabled_rows<'a>(&'a self, name: &'a SettingName) -> impl Iterator<Item = &'a PbxSetting> {
+        self.rows.values().filter(move |row| row.enabled && row.name == *name)
+    }
+
+    /// A person sets a row.
+    pub fn set_theirs(&mut self, row: PbxSetting) {
+        self.memory.tampered = true;
+        self.memory.theirs.insert(row.id, row.clone());
+        self.rows.insert(row.id, row);
+    }
+
+    pub fn remove_theirs(&mut self, id: SettingId) {
+        self.memory.tampered = true;
+        self.memory.theirs.remove(&id);
+        self.rows.remove(&id);
+    }
+
+    fn shown(&mut self, now: DateTime<Utc>) {
+        let memory = &mut self.memory;
+        if self.enabled == Some(false) {
+            memory.closed_seen.get_or_insert(now);
+            if let Some(again) = &mut memory.reopened {
+                again.get_or_insert(now);
+            }
+        } else {
+            memory.reopened = Some(None);
+        }
+    }
+}
+
+impl Server {
+    pub fn new(own_domain: &str, own: Uuid) -> Self {
+        let domain = Domain::new(own_domain, Some(true), "the administrator's");
+        Self {
+            domains: [(DomainId(own), domain)].into(),
+            may_delete: true,
+            reachable: true,
+            page_missing: false,
+        }
+    }
+
+    /// The identity that tenantd pins: the uuid of the domain of its own account.
+    pub fn identity(&self, own_domain: &str) -> Option<String> {
+        self.domains.iter().find(|(_, domain)| domain.name == own_domain).map(|(id, _)| id.to_string())
+    }
+
+    /// A domain as the pages show it; the showing is remembered.
+    pub fn show(&mut self, id: DomainId, now: DateTime<Utc>) -> Option<PbxDomain> {
+        let domain = self.domains.get_mut(&id)?;
+        domain.shown(now);
+        let Domain { name, enabled, description, .. } = domain;
+        Some(PbxDomain { id, name: name.clone(), enabled: *enabled, description: description.clone() })
+    }
+
+    pub fn show_all(&mut self, now: DateTime<Utc>) -> Vec<PbxDomain> {
+        let ids: Vec<DomainId> = self.domains.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.show(id, now)).collect()
+    }
+
+    pub fn show_named(&mut self, name: &str, now: DateTime<Utc>) -> Vec<PbxDomain> {
+        let ids: Vec<DomainId> =
+            self.domains.iter().filter(|(_, domain)| domain.name == name).map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| self.show(id, now)).collect()
+    }
+
+    pub fn tamper(&mut self, id: DomainId) {
+        if let Some(domain) = self.domains.get_mut(&id) {
+            domain.memory.tampered = true;
+        }
+    }
+
+    /// What the form says before anything is sent.
+    pub fn refusal(&self, mutation: &Mutation) -> Option<&'static str> {
+        let there = self.domains.get(&mutation.domain());
+        match mutation {
+            Mutation::Create(new) => there
+                .is_some_and(|domain| domain.name != new.name)
+                .then_some("its id is already that of another domain"),
+            Mutation::Update(_) => there.is_none().then_some("there is no domain with its id"),
+            Mutation::Put(_, row) => (row.order == Some(0)).then_some("the order is missing"),
+            Mutation::Delete(_) | Mutation::Remove(..) => None,
+        }
+    }
+
+    /// Does what a request asks for, with all fields of a domain at once and without a look at other names.
+    pub fn carry_out(&mut self, mutation: &Mutation) {
+        match mutation {
+            Mutation::Create(new) | Mutation::Update(new) => {
+                let NewDomain { id, name, enabled, description } = new;
+                let domain = self.domains.entry(*id).or_insert_with(|| Domain::new(name, None, ""));
+                domain.name = name.trim().to_lowercase();
+                domain.enabled = Some(*enabled);
+                domain.description = description.trim().to_owned();
+            }
+            Mutation::Delete(id) => {
+                if self.may_delete {
+                    self.domains.remove(id);
+                }
+            }
+            Mutation::Put(id, row) => {
+                if let Some(domain) = self.domains.get_mut(id) {
+                    domain.rows.insert(row.id, row.clone());
+                }
+            }
+            Mutation::Remove(id, row) => {
+                if let Some(domain) = self.domains.get_mut(id) {
+                    domain.rows.remove(row);
+                }
+            }
+        }
+    }
+
+    /// A delete that dies on its way: some tables are empty, the domain is still there. A create that dies leaves the
+    /// row as it is made; everything else is one statement.
+    pub fn carry_out_half(&mut self, mutation: &Mutation) {
+        match mutation {
+            Mutation::Delete(id) => {
+                if let Some(domain) = self.domains.get_mut(id).filter(|_| self.may_delete) {
+                    domain.data = 0;
+                    let some = domain.rows.len() / 2;
+                    let gone: Vec<SettingId> = domain.rows.keys().copied().take(some).collect();
+                    domain.rows.retain(|id, _| !gone.contains(id));
+                    domain.memory.theirs.clear();
+                    domain.memory.tampered = true;
+                }
+            }
+            other => self.carry_out(other),
+        }
+    }
+}

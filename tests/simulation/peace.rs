@@ -1,0 +1,245 @@
+//! After the faults: a bounded number of passes, and all sides agree.
+
+use chrono::TimeDelta;
+use tenantd::config::DeletionMode;
+use tenantd::model::{DriftPolicy, PbxSetting, Recorded, SettingName, Tenant, TenantKey, TenantRecord};
+use tenantd::observe::Rotation;
+use tenantd::plan::{FIGHTING_AFTER, Held, Plan};
+
+use crate::model_pbx::Domain;
+use crate::person;
+use crate::world::World;
+
+/// How many passes are enough.
+const ENOUGH: usize = 12;
+
+impl World {
+    /// Makes peace and sees to it that the sides come to agree, now and when every retention is over.
+    pub fn come_to_rest(&mut self) {
+        self.make_peace();
+        self.settle("right after the faults");
+        let days = i64::from(self.config.deletion.retention_days);
+        self.sim.lock().now += TimeDelta::days(days + 1);
+        self.settle("when every retention was over");
+        self.sim.lock().now += TimeDelta::days(days + 1);
+        self.settle("when every retention was over again");
+        if self.config.deletion.mode == DeletionMode::Automatic {
+            self.nothing_waits();
+        }
+    }
+
+    fn settle(&mut self, when: &str) {
+        for _ in 0..ENOUGH {
+            if self.is_over() {
+                return;
+            }
+            let Some(plan) = self.pass(Rotation::All, None).plan else { continue };
+            if plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan)) {
+                return self.agree(when, &plan);
+            }
+            self.approve(&plan);
+            self.sim.lock().now += TimeDelta::minutes(5);
+        }
+        let plan = self.preview();
+        self.sim.lock().violate(|| {
+            format!("{when}: no rest after {ENOUGH} passes; still planned: {}", describe(plan.as_ref()))
+        });
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.sim.lock().violation.is_some()
+    }
+
+    /// Whether a hold is one that only a person can end, and its ground is really there.
+    fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
+        if held.lift.is_some() {
+            return false;
+        }
+        let recorded = self.recorded();
+        let state = self.sim.lock();
+        let wanted = self.directory.files.get(&held.tenant);
+        let record = recorded.tenants.get(&held.tenant);
+        let reason = held.reason.as_str();
+        let others_there = wanted.is_some_and(|wanted| {
+            state.servers[&wanted.instance].domains.iter().any(|(id, domain)| {
+                domain.name == wanted.domain.as_str()
+                    && record
+                        .is_none_or(|record| record.domain_id != *id || record.instance != wanted.instance)
+            })
+        });
+        if reason.contains("is not ours")
+            || reason.contains("have the name")
+            || reason.contains("another one has its name")
+        {
+            return others_there;
+        }
+        if reason.contains("belongs to the tenant") || reason.contains("is kept for the tenant") {
+            return wanted.is_some_and(|wanted| {
+                recorded
+                    .tenants
+                    .values()
+                    .any(|other| other.domain == wanted.domain && other.key != held.tenant)
+                    || recorded.former.iter().any(|other| other.domain == wanted.domain)
+            });
+        }
+        if reason.contains("protected") {
+            return record.is_some_and(|record| record.protected);
+        }
+        if reason.contains("fighting") {
+            return record
+                .is_some_and(|record| record.reapplied.values().any(|times| *times >= FIGHTING_AFTER));
+        }
+        if reason.contains("are missing on") {
+            return true;
+        }
+        if reason.contains("former domain") {
+            return plan.waiting.iter().any(|waiting| waiting.tenant == held.tenant)
+                || plan.held.iter().any(|other| other != held && other.tenant == held.tenant);
+        }
+        false
+    }
+
+    /// File, record and PBX say the same of every tenant that nothing holds.
+    fn agree(&mut self, when: &str, plan: &Plan) {
+        let recorded = self.recorded();
+        if !recorded.open_intents.is_empty() {
+            let open = recorded.open_intents.len();
+            self.sim.lock().violate(|| format!("{when}: {open} intents are still open"));
+        }
+        let again = self.preview();
+        if again.as_ref().is_none_or(|again| again.id != plan.id) {
+            self.sim
+                .lock()
+                .violate(|| format!("{when}: a second plan is another one: {}", describe(again.as_ref())));
+        }
+        let held = |key: &TenantKey| plan.held.iter().any(|held| held.tenant == *key);
+        for (key, wanted) in self.directory.files.iter().filter(|(key, _)| !held(key)) {
+            let disagreement = match recorded.tenants.get(key) {
+                None => Some("it is not recorded".to_owned()),
+                Some(record) => self.disagreement(wanted, record),
+            };
+            if let Some(what) = disagreement {
+                self.sim.lock().violate(|| format!("{when}: {key}: {what}"));
+            }
+        }
+        for record in
+            recorded.tenants.values().filter(|record| !self.directory.files.contains_key(&record.key))
+        {
+            if (record.enabled || record.disable_confirmed_at.is_none()) && !held(&record.key) {
+                let key = record.key.clone();
+                self.sim.lock().violate(|| format!("{when}: {key} has no file and is not disabled"));
+            }
+        }
+    }
+
+    fn disagreement(&self, wanted: &Tenant, record: &TenantRecord) -> Option<String> {
+        let Tenant {
+            key: _,
+            name,
+            domain,
+            instance,
+            enabled,
+            session_timeout,
+            max_users,
+            protected,
+            pbx_settings,
+            cross_tenant,
+            previously: _,
+            adopt: _,
+            drift,
+            accept: _,
+        } = wanted;
+        let recorded_so = record.name == *name
+            && record.domain == *domain
+            && record.instance == *instance
+            && record.enabled == *enabled
+            && record.session_timeout == *session_timeout
+            && record.max_users == *max_users
+            && record.protected == *protected
+            && record.pbx_settings == *pbx_settings
+            && record.cross_tenant == *cross_tenant
+            && record.drift == *drift
+            && record.provisioned
+            && record.removed_at.is_none()
+            && record.disable_confirmed_at.is_some() != *enabled;
+        if !recorded_so {
+            return Some(format!("recorded otherwise: {record:?}"));
+        }
+        if *drift == DriftPolicy::Report {
+            return None;
+        }
+        let state = self.sim.lock();
+        let Some(found) = state.servers[instance].domains.get(&record.domain_id) else {
+            return Some("its domain is not there".into());
+        };
+        if found.name != domain.as_str() || found.enabled != Some(*enabled) || found.description != *name {
+            return Some(format!("its domain is {found:?}"));
+        }
+        if state.servers[instance].domains.values().filter(|other| other.name == found.name).count() > 1 {
+            return Some("two domains have its name".into());
+        }
+        if found.takes_phones() != *enabled || (!enabled && found.takes_sign_ins()) {
+            return Some("its users are not as free as the file says".into());
+        }
+        let limit = World::user_limit(*max_users);
+        let limit = [(SettingName::user_limit(), limit)].into_iter();
+        for (name, value) in
+            pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).chain(limit)
+        {
+            if !says(found, &name, value.as_deref()) {
+                return Some(format!("{name} is not {value:?}"));
+            }
+        }
+        their_rows(found, *enabled)
+    }
+
+    /// With automatic deletion and time, nobody is left waiting or recorded without a file, but who is protected.
+    fn nothing_waits(&mut self) {
+        let recorded: Recorded = self.recorded();
+        for record in
+            recorded.tenants.values().filter(|record| !self.directory.files.contains_key(&record.key))
+        {
+            if !record.protected {
+                let key = record.key.clone();
+                self.sim.lock().violate(|| format!("{key} has no file, and is never deleted"));
+            }
+        }
+    }
+}
+
+/// Whether the enabled rows of a setting say what is wanted; an array may have other entries besides.
+fn says(domain: &Domain, name: &SettingName, wanted: Option<&str>) -> bool {
+    let values: Vec<&str> = domain.enabled_rows(name).map(|row| row.value.as_str()).collect();
+    match wanted {
+        None => values.is_empty(),
+        Some(wanted) if name.kind == "array" => values.contains(&wanted),
+        Some(wanted) => !values.is_empty() && values.iter().all(|value| *value == wanted),
+    }
+}
+
+/// Rows that no file owns are as a person left them: entirely while the tenant is enabled, but for the switch of the
+/// `cidr` entries while it is not.
+fn their_rows(domain: &Domain, enabled: bool) -> Option<String> {
+    for row in domain.memory.theirs.values() {
+        let cidr = row.name == SettingName::cidr();
+        if !cidr && row.name != person::note() {
+            continue;
+        }
+        let Some(found) = domain.rows.get(&row.id) else {
+            return Some(format!("the row {} of somebody else is gone", row.name));
+        };
+        let expected = PbxSetting { enabled: row.enabled && (enabled || !cidr), ..row.clone() };
+        if *found != expected {
+            return Some(format!("the row of somebody else is {found:?}, and was {row:?}"));
+        }
+    }
+    None
+}
+
+fn describe(plan: Option<&Plan>) -> String {
+    let Some(plan) = plan else { return "no plan".into() };
+    let steps = plan.steps.iter().map(|step| format!("{} {} ({})", step.action, step.tenant, step.reason));
+    let held =
+        plan.held.iter().map(|held| format!("held: {} {} ({})", held.action, held.tenant, held.reason));
+    steps.chain(held).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,144 @@
+//! A person with an account on a PBX, who changes what we look after and what we do not.
+
+use rand::RngExt as _;
+use tenantd::model::{DomainId, InstanceKey, PbxSetting, SettingId, SettingName};
+
+use crate::directory;
+use crate::model_pbx::{Domain, Server};
+use crate::sim::State;
+
+/// A setting that no file ever owns.
+pub fn note() -> SettingName {
+    SettingName::new("theirs", "note", "text")
+}
+
+/// One change on one server, at random.
+pub fn meddle(state: &mut State) {
+    let instances: Vec<InstanceKey> = state.servers.keys().cloned().collect();
+    let instance = state.pick(&instances);
+    let own = state.witness.own_domains[&instance].clone();
+    let domains: Vec<DomainId> = state.servers[&instance]
+        .domains
+        .iter()
+        .filter(|(_, domain)| domain.name != own)
+        .map(|(id, _)| *id)
+        .collect();
+    if domains.is_empty() || state.chance(0.1) {
+        return make_domain(state, &instance);
+    }
+    let id = state.pick(&domains);
+    let what = change(state, &instance, id);
+    let name =
+        state.servers[&instance].domains.get(&id).map_or("it is gone", |domain| &domain.name).to_owned();
+    state.tell(|| format!("{instance}: a person: {what} ({name})"));
+}
+
+fn make_domain(state: &mut State, instance: &InstanceKey) {
+    let name = directory::some_domain(state);
+    let enabled = state.pick(&[Some(true), Some(true), Some(false), None]);
+    add_foreign(state, instance, &name, enabled);
+    state.tell(|| format!("{instance}: a person makes the domain {name}"));
+}
+
+/// A domain that is nobody's.
+pub fn add_foreign(state: &mut State, instance: &InstanceKey, name: &str, enabled: Option<bool>) {
+    let id = DomainId(state.next_id());
+    let row = some_row(state, SettingName::cidr());
+    let with_row = state.chance(0.5);
+    let mut domain = Domain::new(name, enabled, "somebody else's");
+    domain.data = 7;
+    domain.memory.named_at = state.point;
+    if with_row {
+        domain.set_theirs(row);
+    }
+    if let Some(server) = state.servers.get_mut(instance) {
+        server.domains.insert(id, domain);
+    }
+}
+
+fn some_row(state: &mut State, name: SettingName) -> PbxSetting {
+    let value = if name == SettingName::cidr() {
+        state.pick(&["0.0.0.0/0", "192.0.2.0/24", "10.0.0.0/8"]).to_owned()
+    } else {
+        state.pick(&["1", "2", "3"]).to_owned()
+    };
+    PbxSetting {
+        id: SettingId(state.next_id()),
+        name,
+        value,
+        order: state.pick(&[Some(10), Some(20), None]),
+        enabled: state.rng.random_bool(0.8),
+        description: "theirs".into(),
+    }
+}
+
+fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static str {
+    let (kind, coin) = (state.below(14), state.chance(0.5));
+    let managed = directory::some_setting(state);
+    let row = match kind {
+        7 => some_row(state, SettingName::cidr()),
+        8 => some_row(state, note()),
+        9 => some_row(state, managed.clone()),
+        _ => some_row(state, SettingName::user_limit()),
+    };
+    let name = directory::some_domain(state);
+    let point = state.point;
+    let Some(Server { domains, .. }) = state.servers.get_mut(instance) else { return "nothing" };
+    if kind == 13 {
+        domains.remove(&id);
+        return "deletes a domain";
+    }
+    let Some(domain) = domains.get_mut(&id) else { return "nothing" };
+    domain.memory.tampered = true;
+    let lock = SettingId::for_login_lock(id);
+    match kind {
+        0..=2 => {
+            domain.enabled = Some(domain.enabled != Some(true));
+            "toggles a domain"
+        }
+        3 => {
+            domain.enabled = None;
+            "leaves `enabled` out"
+        }
+        4 => {
+            domain.description = if coin { "changed by hand".into() } else { String::new() };
+            "describes a domain"
+        }
+        5 => {
+            domain.name = name;
+            domain.memory.named_at = point;
+            "renames a domain"
+        }
+        6 => {
+            domain.rows.remove(&lock);
+            "takes the login lock away"
+        }
+        7..=10 => {
+            domain.set_theirs(row);
+            "adds a row"
+        }
+        11 => switch_a_row(domain, lock),
+        _ => {
+            let mine = domain.memory.theirs.keys().next().copied();
+            mine.into_iter().for_each(|id| domain.remove_theirs(id));
+            "removes a row"
+        }
+    }
+}
+
+/// Switches one of a person's own rows, on where it shows as off.
+fn switch_a_row(domain: &mut Domain, lock: SettingId) -> &'static str {
+    let locked = domain.rows.get(&lock).is_some_and(|row| row.enabled);
+    let ids: Vec<SettingId> = domain.memory.theirs.keys().copied().collect();
+    for id in ids {
+        let Some(mut row) = domain.rows.get(&id).cloned() else { continue };
+        // What the lock switched off shows as off already; a person who wants it off has nothing to do.
+        if locked && row.enabled && row.name == SettingName::cidr() {
+            continue;
+        }
+        row.enabled = !row.enabled;
+        domain.set_theirs(row);
+        return "switches a row";
+    }
+    "looks at the rows"
+}

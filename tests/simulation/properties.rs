@@ -1,0 +1,342 @@
+//! The properties that must hold for a whole pass, told from what the database and the servers were before and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tenantd::apply::StepResult;
+use tenantd::config::{Config, DeletionMode, Limit};
+use tenantd::model::{
+    Approval, Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, TenantId, TenantRecord,
+};
+
+use crate::model_pbx::{Domain, Server};
+use crate::sim::{Sim, State};
+use crate::world::{Ending, Pass};
+
+/// What one who looks on remembers from pass to pass.
+#[derive(Default)]
+pub struct History {
+    pub approvals: Vec<Approval>,
+    /// Tenants that lost access or were deleted: when, who, and whether because the file was gone.
+    removals: Vec<(DateTime<Utc>, TenantId, bool)>,
+    started: DateTime<Utc>,
+    /// What was nobody's when the pass began.
+    foreign: BTreeMap<(InstanceKey, DomainId), Domain>,
+    backups: BTreeMap<InstanceKey, Server>,
+}
+
+/// The tenants of a side by their identity, which no rename changes.
+fn by_id(recorded: &Recorded) -> BTreeMap<TenantId, &TenantRecord> {
+    recorded.tenants.values().map(|record| (record.id, record)).collect()
+}
+
+/// Whether some file is this tenant's: under its key, under its domain, or as its successor.
+fn has_file(desired: &Desired, record: &TenantRecord) -> bool {
+    desired.tenants.contains_key(&record.key)
+        || desired
+            .tenants
+            .values()
+            .any(|tenant| tenant.previously.as_ref() == Some(&record.key) || tenant.domain == record.domain)
+}
+
+impl History {
+    pub fn begin(&mut self, sim: &Sim, before: &Recorded, desired: &Desired) {
+        let mut state = sim.lock();
+        let state = &mut *state;
+        self.started = state.now;
+        if desired.completeness == Completeness::Complete {
+            for record in before.tenants.values().filter(|record| !has_file(desired, record)) {
+                state.witness.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
+            }
+        }
+        self.foreign.clear();
+        if state.faults.meddling == 0.0 && state.late.is_empty() {
+            for (key, server) in &state.servers {
+                for (id, domain) in server.domains.iter().filter(|(_, domain)| !domain.memory.ours) {
+                    self.foreign.insert((key.clone(), *id), domain.clone());
+                }
+            }
+        }
+    }
+
+    pub fn end(&mut self, sim: &Sim, config: &Config, desired: &Desired, pass: &Pass) {
+        let mut state = sim.lock();
+        let state = &mut *state;
+        let clean = is_clean(pass);
+        for found in [
+            self.limits(config, desired, pass),
+            self.directory(desired, pass),
+            self.deletions(config, pass),
+            self.foreign(state),
+            one_domain_each(state, &pass.after),
+        ] {
+            if let Err(what) = found {
+                state.violate(|| what);
+            }
+        }
+        self.remember(state, desired, pass, clean);
+        if let Err(what) = nobody_signs_in(state, &pass.after) {
+            state.violate(|| what);
+        }
+    }
+
+    fn remember(&mut self, state: &mut State, desired: &Desired, pass: &Pass, clean: bool) {
+        let left: BTreeSet<(InstanceKey, DomainId)> =
+            pass.after.former.iter().map(|former| (former.instance.clone(), former.domain_id)).collect();
+        state.witness.left_since.retain(|key, _| left.contains(key));
+        for key in left {
+            state.witness.left_since.entry(key).or_insert(self.started);
+        }
+        for record in pass.after.tenants.values() {
+            if clean && has_file(desired, record) {
+                state.witness.file_gone_since.remove(&record.id.to_string());
+            }
+        }
+        let reported: BTreeSet<DomainId> = pass
+            .after
+            .tenants
+            .values()
+            .filter(|record| record.drift == DriftPolicy::Report)
+            .map(|record| record.domain_id)
+            .collect();
+        for server in state.servers.values_mut() {
+            for (id, domain) in &mut server.domains {
+                if let Some(again) = domain.memory.reopened.take().filter(|_| clean) {
+                    domain.memory.closed_seen = again;
+                }
+                if clean && !reported.contains(id) && state.faults.meddling == 0.0 {
+                    domain.memory.tampered = false;
+                }
+            }
+        }
+    }
+
+    /// Never more removals within a day than the limits allow, unless a person approved just these.
+    fn limits(&mut self, config: &Config, desired: &Desired, pass: &Pass) -> Result<(), String> {
+        let window = self.started - TimeDelta::hours(24);
+        let lately = |gone: bool| -> BTreeSet<TenantId> {
+            let of_kind = self.removals.iter().filter(|(at, _, kind)| *at > window && *kind == gone);
+            of_kind.map(|(_, id, _)| *id).collect()
+        };
+        let (gone_lately, disabled_lately) = (lately(true), lately(false));
+        let before = by_id(&pass.before);
+        let after = by_id(&pass.after);
+        let mut fresh = Vec::new();
+        for (id, old) in &before {
+            let new = after.get(id);
+            let file = has_file(desired, old);
+            let closed = old.enabled && new.is_some_and(|new| !new.enabled);
+            let marked = old.removed_at.is_none() && new.is_some_and(|new| new.removed_at.is_some());
+            if new.is_none() || marked || (closed && !file) {
+                fresh.push((*id, true));
+            } else if closed {
+                fresh.push((*id, false));
+            }
+        }
+        let managed: BTreeSet<TenantId> = before
+            .values()
+            .filter(|record| record.removed_at.is_none())
+            .map(|record| record.id)
+            .chain(gone_lately.iter().copied())
+            .collect();
+        for (id, gone) in &fresh {
+            self.removals.push((self.started, *id, *gone));
+        }
+        if self.approved(pass) {
+            return Ok(());
+        }
+        for (gone, lately, limit, what) in [
+            (true, &gone_lately, config.limits.removals, "removed"),
+            (false, &disabled_lately, config.limits.disables, "disabled"),
+        ] {
+            let new: BTreeSet<TenantId> = fresh
+                .iter()
+                .filter(|(id, kind)| *kind == gone && !lately.contains(id))
+                .map(|(id, _)| *id)
+                .collect();
+            let count = lately.len() + new.len();
+            if !new.is_empty() && count > allowed(limit, managed.len()) {
+                return Err(format!(
+                    "{count} of {} tenants {what} within a day, past the limit",
+                    managed.len()
+                ));
+            }
+        }
+        emptied(&before, &after)
+    }
+
+    fn approved(&self, pass: &Pass) -> bool {
+        let id = pass.plan.as_ref().and_then(|plan| plan.removals_id.as_ref());
+        id.is_some()
+            && self
+                .approvals
+                .iter()
+                .any(|approval| approval.removals_id.as_ref() == id && approval.expires_at > self.started)
+    }
+
+    /// Nothing is removed while the directory was not read whole, and nothing changes while it was not read.
+    fn directory(&self, desired: &Desired, pass: &Pass) -> Result<(), String> {
+        if desired.completeness == Completeness::Complete {
+            return Ok(());
+        }
+        let after = by_id(&pass.after);
+        for old in pass.before.tenants.values() {
+            let Some(new) = after.get(&old.id) else {
+                return Err(format!("{} was deleted while the directory was not read whole", old.key));
+            };
+            if old.removed_at.is_none() && new.removed_at.is_some() {
+                return Err(format!("{} was removed while the directory was not read whole", old.key));
+            }
+            if old.enabled && !new.enabled && !has_file(desired, old) {
+                return Err(format!("{} was disabled while the directory was not read whole", old.key));
+            }
+        }
+        let unreadable = matches!(desired.completeness, Completeness::Unreadable { .. });
+        if unreadable && pass.plan.as_ref().is_some_and(|plan| !plan.steps.is_empty()) {
+            return Err("something was planned while the directory was not read".into());
+        }
+        Ok(())
+    }
+
+    /// Who is deleted was to be: not protected, past the retention, and by the mode's word.
+    fn deletions(&self, config: &Config, pass: &Pass) -> Result<(), String> {
+        let after = by_id(&pass.after);
+        for old in pass.before.tenants.values().filter(|old| !after.contains_key(&old.id)) {
+            let approved = self.approved(pass)
+                || self.approvals.iter().any(|approval| {
+                    approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.started
+                });
+            let by_mode = match config.deletion.mode {
+                DeletionMode::Automatic => true,
+                DeletionMode::Approve => approved,
+                DeletionMode::Never => false,
+            };
+            if !by_mode {
+                return Err(format!("{} was deleted, and the mode is {:?}", old.key, config.deletion.mode));
+            }
+            if old.enabled || old.protected || old.removed_at.is_none() {
+                return Err(format!("{} was deleted from one pass to the next", old.key));
+            }
+        }
+        Ok(())
+    }
+
+    fn foreign(&self, state: &State) -> Result<(), String> {
+        for ((key, id), was) in &self.foreign {
+            let now = state.servers.get(key).and_then(|server| server.domains.get(id));
+            if now.is_none_or(|now| !now.memory.ours && now != was) {
+                return Err(format!("the foreign domain {} on {key} is not as it was", was.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of a server, or puts the copy that was kept in its place.
+    pub fn backup(&mut self, state: &mut State, key: &InstanceKey) {
+        let Some(server) = state.servers.get(key).cloned() else { return };
+        match self.backups.remove(key) {
+            None => {
+                state.tell(|| format!("{key}: a backup is made"));
+                self.backups.insert(key.clone(), server);
+            }
+            Some(mut backup) if backup.domains.keys().next() == server.domains.keys().next() => {
+                state.tell(|| format!("{key}: the backup is restored"));
+                for domain in backup.domains.values_mut() {
+                    domain.memory.tampered = true;
+                    domain.memory.named_at = state.point;
+                }
+                state.servers.insert(key.clone(), backup);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Every step was done and every server was seen, so that nothing is left over from the pass.
+pub fn is_clean(pass: &Pass) -> bool {
+    let done = match &pass.ending {
+        Ending::Whole(outcome) => outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)),
+        Ending::Failed(_) | Ending::Died => false,
+    };
+    done && pass.plan.as_ref().is_some_and(|plan| {
+        plan.held.is_empty() && plan.counts.unknown_instances == 0 && plan.counts.broken_files == 0
+    })
+}
+
+fn allowed(limit: Limit, managed: usize) -> usize {
+    (limit.count as usize).max(managed * limit.percent as usize / 100)
+}
+
+/// An instance with several enabled tenants does not lose them all at once.
+fn emptied(
+    before: &BTreeMap<TenantId, &TenantRecord>,
+    after: &BTreeMap<TenantId, &TenantRecord>,
+) -> Result<(), String> {
+    let mut enabled: BTreeMap<&InstanceKey, Vec<&TenantRecord>> = BTreeMap::new();
+    for record in before.values().filter(|record| record.enabled) {
+        enabled.entry(&record.instance).or_default().push(record);
+    }
+    for (instance, records) in enabled {
+        let closed = |old: &&TenantRecord| {
+            after.get(&old.id).is_some_and(|new| !new.enabled && new.instance == old.instance)
+        };
+        if records.len() > 1 && records.iter().all(closed) {
+            return Err(format!("all {} tenants of {instance} were closed at once", records.len()));
+        }
+    }
+    Ok(())
+}
+
+/// A tenant has at most one domain on an instance, of those that we made or took over.
+fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
+    for record in after.tenants.values() {
+        let mut on: BTreeMap<&InstanceKey, usize> = [(&record.instance, 1)].into();
+        for former in after.former.iter().filter(|former| former.tenant == record.id) {
+            *on.entry(&former.instance).or_default() += 1;
+        }
+        if let Some((instance, _)) = on.into_iter().find(|(_, count)| *count > 1) {
+            return Err(format!("{} has two domains on {instance}", record.key));
+        }
+    }
+    let recorded: BTreeSet<(&InstanceKey, DomainId)> = after
+        .tenants
+        .values()
+        .map(|record| (&record.instance, record.domain_id))
+        .chain(after.former.iter().map(|former| (&former.instance, former.domain_id)))
+        .collect();
+    for (key, server) in &state.servers {
+        for (id, domain) in
+            server.domains.iter().filter(|(_, domain)| domain.memory.ours && !domain.memory.tampered)
+        {
+            if !recorded.contains(&(key, *id)) {
+                return Err(format!("the domain {} on {key} is ours and not recorded", domain.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who is recorded as disabled, and confirmed so, is: no phone registers, nobody signs in on the web.
+fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
+    let tenants = after
+        .tenants
+        .values()
+        .filter(|record| !record.enabled && record.disable_confirmed_at.is_some() && !record.lock_left_open)
+        .map(|record| (&record.key, &record.instance, record.domain_id));
+    let former = after
+        .former
+        .iter()
+        .filter(|former| former.disable_confirmed_at.is_some())
+        .map(|former| (&former.key, &former.instance, former.domain_id));
+    for (key, instance, id) in tenants.chain(former) {
+        let Some(domain) = state.servers.get(instance).and_then(|server| server.domains.get(&id)) else {
+            continue;
+        };
+        if !domain.memory.tampered && (domain.takes_phones() || domain.takes_sign_ins()) {
+            return Err(format!(
+                "{key} is recorded as disabled and confirmed on {instance}, and its users get in"
+            ));
+        }
+    }
+    Ok(())
+}

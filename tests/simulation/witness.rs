@@ -1,0 +1,309 @@
+//! Looks at every changing request as it reaches a server, and at the database at that moment: the properties that
+//! must hold for each request by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Nullable, Text};
+use tenantd::model::{
+    Completeness, Desired, DomainId, InstanceKey, PbxSetting, SettingId, SettingName, TenantKey,
+};
+
+use crate::model_pbx::{Domain, Mutation};
+use crate::sim::State;
+
+/// What the witness knows of the pass in hand.
+pub struct Witness {
+    conn: SqliteConnection,
+    /// The wanted side that the pass in hand works from; `None` while nobody may change anything.
+    pub acting_for: Option<Desired>,
+    pub retention: TimeDelta,
+    pub own_domains: BTreeMap<InstanceKey, String>,
+    /// Since when a complete directory lacks the file of a tenant (by its id in the database).
+    pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
+    /// Since when a domain is left behind.
+    pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
+    /// Changing requests that reached a server.
+    pub mutations: u64,
+    /// Domains that were looked at since acting began.
+    looked_at: BTreeSet<(InstanceKey, DomainId)>,
+    /// Names that were looked for since acting began, and when any name was last looked for.
+    asked: BTreeMap<(InstanceKey, String), u64>,
+    asked_all: BTreeMap<InstanceKey, u64>,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Identity {
+    #[diesel(sql_type = Nullable<Text>)]
+    identity: Option<String>,
+}
+
+/// Who the database says a domain belongs to.
+#[derive(QueryableByName)]
+struct Owner {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    key: String,
+    #[diesel(sql_type = Bool)]
+    enabled: bool,
+    #[diesel(sql_type = Bool)]
+    protected: bool,
+    /// It left this domain behind when it moved away.
+    #[diesel(sql_type = Bool)]
+    behind: bool,
+}
+
+impl Witness {
+    pub fn new(database: &Path, retention: TimeDelta, own_domains: BTreeMap<InstanceKey, String>) -> Self {
+        let mut conn = SqliteConnection::establish(&database.display().to_string()).unwrap();
+        conn.batch_execute("PRAGMA query_only = ON;").unwrap();
+        Self {
+            conn,
+            acting_for: None,
+            retention,
+            own_domains,
+            file_gone_since: BTreeMap::new(),
+            left_since: BTreeMap::new(),
+            mutations: 0,
+            looked_at: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            asked_all: BTreeMap::new(),
+        }
+    }
+
+    pub fn begin_acting(&mut self, desired: Desired) {
+        self.acting_for = Some(desired);
+        self.looked_at.clear();
+        self.asked.clear();
+    }
+
+    pub fn looked_at(&mut self, instance: &InstanceKey, id: DomainId) {
+        self.looked_at.insert((instance.clone(), id));
+    }
+
+    pub fn asked(&mut self, instance: &InstanceKey, name: &str, point: u64) {
+        self.asked.insert((instance.clone(), name.to_owned()), point);
+    }
+
+    pub fn asked_all(&mut self, instance: &InstanceKey, point: u64) {
+        self.asked_all.insert(instance.clone(), point);
+    }
+
+    fn has_intent(&mut self, instance: &InstanceKey, mutation: &Mutation) -> bool {
+        let open: Count = diesel::sql_query(
+            "SELECT count(*) AS n FROM journal WHERE closed_at IS NULL AND instance = ? AND request = ?",
+        )
+        .bind::<Text, _>(instance.as_str())
+        .bind::<Text, _>(mutation.to_string())
+        .get_result(&mut self.conn)
+        .unwrap();
+        open.n > 0
+    }
+
+    fn enrolled(&mut self, instance: &InstanceKey) -> Option<String> {
+        diesel::sql_query("SELECT identity FROM pbx_instances WHERE key = ?")
+            .bind::<Text, _>(instance.as_str())
+            .get_result::<Identity>(&mut self.conn)
+            .optional()
+            .unwrap()
+            .and_then(|found| found.identity)
+    }
+
+    fn owner(&mut self, instance: &InstanceKey, id: DomainId) -> Option<Owner> {
+        diesel::sql_query(
+            "SELECT id, key, enabled, protected, 0 AS behind FROM tenants WHERE instance = ?1 AND domain_id = ?2 \
+             UNION ALL \
+             SELECT t.id, t.key, t.enabled, t.protected, 1 AS behind FROM former_placements f \
+             JOIN tenants t ON t.id = f.tenant_id WHERE f.instance = ?1 AND f.domain_id = ?2",
+        )
+        .bind::<Text, _>(instance.as_str())
+        .bind::<Text, _>(id.to_string())
+        .get_result(&mut self.conn)
+        .optional()
+        .unwrap()
+    }
+}
+
+impl State {
+    /// A changing request reaches a server.
+    pub fn arrives(&mut self, instance: &InstanceKey, mutation: &Mutation) {
+        self.witness.mutations += 1;
+        let intent = self.witness.has_intent(instance, mutation);
+        let enrolled = self.witness.enrolled(instance);
+        let owner = self.witness.owner(instance, mutation.domain());
+        if let Err(what) = self.judge(instance, mutation, intent, enrolled.as_deref(), owner.as_ref()) {
+            self.violate(|| format!("{instance}: {mutation}: {what}"));
+        }
+    }
+
+    /// A changing request was carried out, or not.
+    pub fn done(&mut self, instance: &InstanceKey, mutation: &Mutation) {
+        let point = self.point;
+        let Some(server) = self.servers.get_mut(instance) else { return };
+        if let Some(domain) = server.domains.get_mut(&mutation.domain()) {
+            domain.memory.ours = true;
+            if matches!(mutation, Mutation::Create(_) | Mutation::Update(_)) {
+                domain.memory.named_at = point;
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        instance: &InstanceKey,
+        mutation: &Mutation,
+        intent: bool,
+        enrolled: Option<&str>,
+        owner: Option<&Owner>,
+    ) -> Result<(), String> {
+        let (Some(server), Some(own)) = (self.servers.get(instance), self.witness.own_domains.get(instance))
+        else {
+            return Err("there is no such server".into());
+        };
+        let desired = self.witness.acting_for.as_ref().ok_or("sent by one that only looks")?;
+        if !intent {
+            return Err("no open intent for it".into());
+        }
+        if server.identity(own).as_deref() != enrolled {
+            return Err("sent to another server than was enrolled".into());
+        }
+        let owner = owner.ok_or("the domain is not recorded as ours")?;
+        let wanted = TenantKey::parse(&owner.key).ok().and_then(|key| desired.tenants.get(&key));
+        let domain = server.domains.get(&mutation.domain());
+        if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
+            let adopted = wanted.is_some_and(|wanted| {
+                wanted.adopt && wanted.domain.as_str() == domain.name && wanted.instance == *instance
+            });
+            if !adopted {
+                return Err(format!("the domain {} is not ours", domain.name));
+            }
+        }
+        self.judge_name(instance, mutation, domain)?;
+        if closes(mutation, domain) && owner.enabled && !owner.behind {
+            return Err(format!("{} is closed, and not recorded as disabled", owner.key));
+        }
+        if opens(mutation, domain) && !(wanted.is_some_and(|wanted| wanted.enabled) && !owner.behind) {
+            return Err(format!("{} is opened, and no file wants it open", owner.key));
+        }
+        match mutation {
+            Mutation::Delete(id) => self.judge_delete(instance, *id, domain, owner, desired),
+            Mutation::Put(_, row) => domain.map_or(Ok(()), |domain| {
+                let managed = row.name == SettingName::user_limit()
+                    || wanted.is_some_and(|wanted| wanted.pbx_settings.contains_key(&row.name));
+                judge_row(domain, row, managed)
+            }),
+            Mutation::Remove(_, id) if domain.is_some_and(|domain| domain.memory.theirs.contains_key(id)) => {
+                Err("the row is somebody else's".into())
+            }
+            Mutation::Create(_) | Mutation::Update(_) | Mutation::Remove(..) => Ok(()),
+        }
+    }
+
+    /// Nobody takes a name without looking for it first, or although it was seen to be in use.
+    fn judge_name(
+        &self,
+        instance: &InstanceKey,
+        mutation: &Mutation,
+        domain: Option<&Domain>,
+    ) -> Result<(), String> {
+        let (Mutation::Create(new) | Mutation::Update(new)) = mutation else { return Ok(()) };
+        if domain.is_some_and(|domain| domain.name == new.name) {
+            return Ok(());
+        }
+        let Some(asked) = self.witness.asked.get(&(instance.clone(), new.name.clone())) else {
+            return Err("nobody looked whether the name is in use".into());
+        };
+        let asked = self.witness.asked_all.get(instance).map_or(*asked, |all| *asked.max(all));
+        let in_use = self.servers.get(instance).into_iter().flat_map(|server| &server.domains);
+        for (id, other) in in_use {
+            if *id != new.id && other.name == new.name && other.memory.named_at < asked {
+                return Err("the name was seen to be in use".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_delete(
+        &self,
+        instance: &InstanceKey,
+        id: DomainId,
+        domain: Option<&Domain>,
+        owner: &Owner,
+        desired: &Desired,
+    ) -> Result<(), String> {
+        if desired.completeness != Completeness::Complete {
+            return Err("the directory was not read whole".into());
+        }
+        if owner.protected {
+            return Err("the tenant is protected".into());
+        }
+        if !self.witness.looked_at.contains(&(instance.clone(), id)) {
+            return Err("nobody looked at it before".into());
+        }
+        let over = |since: Option<&DateTime<Utc>>| {
+            since.is_some_and(|since| self.now - *since >= self.witness.retention)
+        };
+        let Some(domain) = domain else { return Ok(()) };
+        if !over(domain.memory.closed_seen.as_ref()) {
+            return Err(format!("it was not disabled for its retention ({:?})", domain.memory.closed_seen));
+        }
+        let since = if owner.behind {
+            self.witness.left_since.get(&(instance.clone(), id))
+        } else {
+            self.witness.file_gone_since.get(&owner.id)
+        };
+        if !over(since) {
+            return Err(format!("it was not unwanted for its retention ({since:?})"));
+        }
+        Ok(())
+    }
+}
+
+/// Takes access away from somebody who has it.
+fn closes(mutation: &Mutation, domain: Option<&Domain>) -> bool {
+    let Some(domain) = domain else { return false };
+    match mutation {
+        Mutation::Update(new) | Mutation::Create(new) => domain.takes_phones() && !new.enabled,
+        Mutation::Put(_, row) => row.name == SettingName::cidr() && row.id == lock(mutation) && row.enabled,
+        Mutation::Delete(_) | Mutation::Remove(..) => false,
+    }
+}
+
+fn opens(mutation: &Mutation, domain: Option<&Domain>) -> bool {
+    let Some(domain) = domain else { return false };
+    match mutation {
+        Mutation::Update(new) | Mutation::Create(new) => !domain.takes_phones() && new.enabled,
+        Mutation::Put(_, row) => row.name == SettingName::cidr() && row.id != lock(mutation) && row.enabled,
+        Mutation::Remove(_, row) => *row == lock(mutation),
+        Mutation::Delete(_) => false,
+    }
+}
+
+fn lock(mutation: &Mutation) -> SettingId {
+    SettingId::for_login_lock(mutation.domain())
+}
+
+/// A person's row that the file does not own is switched, and never changed.
+fn judge_row(domain: &Domain, row: &PbxSetting, managed: bool) -> Result<(), String> {
+    match domain.memory.theirs.get(&row.id) {
+        Some(theirs) if !managed => {
+            let same = PbxSetting { enabled: theirs.enabled, ..row.clone() } == *theirs;
+            if same && row.name == SettingName::cidr() {
+                Ok(())
+            } else {
+                Err(format!("the row {} is somebody else's", theirs.name))
+            }
+        }
+        _ => Ok(()),
+    }
+}
