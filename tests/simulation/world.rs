@@ -476,6 +476,7 @@ fn config(state: &mut crate::sim::State, database: &std::path::Path) -> Config {
         },
         daemon: DaemonConfig::default(),
         cross_tenant: AllowedSharing::default(),
+        archive_dir: database.with_extension("archive"),
     }
 }
 
