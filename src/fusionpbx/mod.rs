@@ -4,6 +4,7 @@
 //! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
 
 mod breaker;
+mod budget;
 mod check;
 mod client;
 mod connection;
