@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::pages::{self, Instead, Parsed};
 use super::session::{Pool, Session};
 use super::transport::{Answer, Lost, Request, Transport};
-use super::{PbxError, PbxErrorKind};
+use super::{PbxError, PbxErrorKind, permit};
 use crate::config::InstanceConfig;
 use crate::model::{InstanceKey, Secret};
 
@@ -193,6 +193,9 @@ impl Connection {
         // What is not sent uses up no budget, and what waited for it asks again.
         self.breaker.check().map_err(closed)?;
         self.budget.take().await;
+        if request.form.is_some() && !permit::is_permitted() {
+            return Err(Lost { kind: PbxErrorKind::Superseded, perhaps_sent: false, timed_out: false });
+        }
         self.breaker.admit().map_err(closed)?;
         let admitted = Admitted { breaker: &self.breaker, settled: false };
         request.cookies = session.cookies.header(self.transport.is_encrypted());

@@ -13,6 +13,7 @@ mod error;
 mod listing;
 mod pages;
 mod patience;
+mod permit;
 mod reader;
 mod session;
 mod sign_in;
@@ -26,6 +27,7 @@ mod writer;
 pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
 pub use patience::Patience;
+pub use permit::permitted_while;
 
 use std::collections::BTreeSet;
 
