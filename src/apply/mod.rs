@@ -122,7 +122,7 @@ impl Apply<'_> {
                     StepResult::Skipped(format!("{why} since the plan was made"))
                 }
                 Ok(Err(error)) => StepResult::Failed(error),
-                Err(panic) => StepResult::Failed(StepError::Panicked(panic_text(&panic))),
+                Err(panic) => StepResult::Failed(StepError::Panicked(panic_text(&*panic))),
             };
             failed = !matches!(result, StepResult::Done);
             if let StepResult::Failed(error) = &result {
