@@ -10,6 +10,8 @@ mod client;
 mod connection;
 mod cookies;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod pages;
 mod patience;
