@@ -442,6 +442,7 @@ fn config(state: &mut crate::sim::State, database: &std::path::Path) -> Config {
             tls: TlsTrust::SystemRoots,
             sessions: state.below(3) + 1,
             timeout: Duration::from_secs(10),
+            max_requests_per_second: 1000,
             allow_plaintext: false,
         };
         (instance(name), config)
