@@ -11,11 +11,10 @@ use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
     match &step.work {
-        Work::Disable { counts, .. } => *counts,
+        Work::Disable { counts, .. } | Work::Recreate { counts, .. } => *counts,
         Work::Delete { .. } | Work::Forget { .. } => true,
         Work::DeleteFormer { expect, .. } => expect.is_some(),
         Work::Create { .. }
-        | Work::Recreate { .. }
         | Work::Adopt { .. }
         | Work::Rekey { .. }
         | Work::Rename { .. }
@@ -29,7 +28,7 @@ pub(super) fn is_removal(step: &Step) -> bool {
 /// Whether the step finishes a deletion that was begun: it was approved and counted then.
 fn resumes(world: World<'_>, step: &Step) -> bool {
     match &step.work {
-        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } => {
+        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } | Work::Forget { record } => {
             deletion_begun(world, record.id, &step.instance)
         }
         _ => false,

@@ -159,6 +159,14 @@ fn clock_suspect(world: World<'_>) -> Option<DateTime<Utc>> {
     (world.now < until).then_some(until)
 }
 
+/// Until when a deletion waits, and why: its retention runs, or its end cannot be believed yet.
+fn still_waits(world: World<'_>, until: DateTime<Utc>, since: &str) -> Option<(DateTime<Utc>, String)> {
+    if world.now < until {
+        return Some((until, format!("kept for {} days {since}", world.policy.deletion.retention_days)));
+    }
+    clock_suspect(world).map(|until| (until, JUMPED.to_owned()))
+}
+
 /// When a removed tenant's retention is over: so many days after the later of the file's going and the PBX's no.
 pub fn retention_end(
     removed_at: DateTime<Utc>,
@@ -191,23 +199,13 @@ fn delete(
         return;
     }
     let until = retention_end(removed_at, confirmed_at, world.policy.deletion.retention_days);
-    if world.now < until {
+    if let Some((until, reason)) = still_waits(world, until, "after it was disabled") {
         draft.waiting.push(Waiting {
             tenant: key.clone(),
             instance: record.instance.clone(),
             action,
             until,
-            reason: format!("kept for {} days after it was disabled", world.policy.deletion.retention_days),
-        });
-        return;
-    }
-    if let Some(until) = clock_suspect(world) {
-        draft.waiting.push(Waiting {
-            tenant: key.clone(),
-            instance: record.instance.clone(),
-            action,
-            until,
-            reason: JUMPED.into(),
+            reason,
         });
         return;
     }
@@ -229,12 +227,12 @@ fn delete(
         )));
         return;
     }
-    if let Some(reason) = domain.and_then(|domain| name_is_shared(world.observed, &record.instance, domain)) {
-        draft.held.push(hold(reason));
-        return;
-    }
     if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
         draft.held.push(hold(renamed_since(name)));
+        return;
+    }
+    if let Some(reason) = domain.and_then(|domain| name_is_shared(world.observed, &record.instance, domain)) {
+        draft.held.push(hold(reason));
         return;
     }
     draft.steps.push(Step {
@@ -354,29 +352,13 @@ fn former(
         return;
     }
     let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
-    if world.now < until {
+    if let Some((until, reason)) = still_waits(world, until, "after its tenant moved away") {
         draft.waiting.push(Waiting {
             tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             until,
-            reason: format!(
-                "left behind by its move; kept for {} days",
-                world.policy.deletion.retention_days
-            ),
-        });
-        return;
-    }
-    if let Some(until) = clock_suspect(world) {
-        draft.waiting.push(Waiting {
-            tenant: placement.key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            until,
-            reason:
-                "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until \
-                     passes have come evenly for a while"
-                    .into(),
+            reason,
         });
         return;
     }
@@ -388,12 +370,12 @@ fn former(
         draft.held.push(hold("nothing is removed until every file can be read"));
         return;
     }
-    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
-        draft.held.push(hold(&reason));
-        return;
-    }
     if domain.name != placement.domain.as_str() {
         draft.held.push(hold(&renamed_since(&domain.name)));
+        return;
+    }
+    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
+        draft.held.push(hold(&reason));
         return;
     }
     draft.steps.push(step(

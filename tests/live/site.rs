@@ -69,6 +69,7 @@ impl Site {
             sessions: 4,
             timeout: Duration::from_secs(60),
             allow_plaintext: false,
+            max_requests_per_second: 50,
         }
     }
 }

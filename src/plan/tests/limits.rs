@@ -404,32 +404,23 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
     scene.want(testing::wanted("new-one"));
     assert_eq!(steps(&scene.plan()), "create new-one");
     scene.want(testing::wanted("new-two"));
+    scene.foreign("hq", 1, "new-two.example.com");
+    scene.edit("new-two", |tenant| tenant.adopt = true);
+    scene.edit("t00", |tenant| tenant.session_timeout = 30);
     let plan = scene.plan();
-    assert_eq!(steps(&plan), "");
-    assert!(why(&plan, "new-two", Action::Create).contains("tier.max_tenants"));
-}
-
-#[test]
-fn what_was_deleted_today_does_not_raise_the_limit() {
-    let mut scene = Scene::of_size(21);
-    scene.removed("t00", 31);
-    scene.policy.deletion.mode = DeletionMode::Automatic;
-    scene.converge();
-    ["t01", "t02"].into_iter().for_each(|of| scene.remove_file(of));
-    assert_eq!(held(&scene.plan()), "disable t01, disable t02", "a tenth of 20");
-    let mut scene = Scene::of_size(20);
-    scene.remove_file("t00");
-    scene.converge();
-    scene.remove_file("t01");
-    assert_eq!(steps(&scene.plan()), "disable t01", "a tenth of the 20 there were");
-}
-
-#[test]
-fn a_limit_does_not_hold_what_stays_closed_elsewhere() {
-    let mut scene = disabling(9, 4);
-    let id = scene.former("t00", "branch", 1);
-    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
-    let plan = scene.plan();
-    assert_eq!((plan.steps.len(), plan.held.len()), (1, 4));
-    assert_eq!(plan.steps[0].instance, instance("branch"));
+    assert_eq!(
+        (steps(&plan).as_str(), held(&plan).as_str()),
+        ("update t00", "create new-one, adopt new-two")
+    );
+    assert_eq!(
+        why(&plan, "new-two", Action::Adopt),
+        "the tier allows 4 tenants (tier.max_tenants); there are 3, and 2 are new"
+    );
+    // Whose file is gone makes room.
+    scene.removed("t01", 1);
+    assert_eq!(steps(&scene.plan()), "create new-one, adopt new-two, update t00");
+    // What has a record is not new, however many there are.
+    scene.policy.max_tenants = Some(1);
+    scene.vanish("t02");
+    assert_eq!(steps(&scene.plan()), "update t00, create t02");
 }

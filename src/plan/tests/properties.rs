@@ -65,6 +65,7 @@ struct Subject {
     former: Option<(i64, Option<bool>)>,
     removed_lately: Option<RemovalKind>,
     sessions: i64,
+    begun: Option<(usize, Action)>,
 }
 
 fn files() -> impl Strategy<Value = File> {
@@ -111,16 +112,17 @@ prop_compose! {
         (protected, provisioned, reports_drift, adopt) in (seldom(), often(), seldom(), any::<bool>()),
         removed_days_ago in prop::option::of(days()),
         settings in prop::option::weighted(0.3, any::<bool>()),
-        former in prop::option::weighted(0.2, (days(), prop::option::of(any::<bool>()))),
+        former in prop::option::weighted(0.3, (days(), prop::option::weighted(0.9, seldom()))),
         removed_lately in prop::option::weighted(
             0.1,
             prop::sample::select(vec![RemovalKind::FileGone, RemovalKind::Deleted, RemovalKind::Disabled]),
         ),
         sessions in prop::sample::select(vec![0, 0, 0, 2]),
+        begun in prop::option::weighted(0.2, (0..2_usize, prop::sample::select(vec![Action::Delete, Action::Disable]))),
     ) -> Subject {
         Subject {
             file, pbx, on, disabled, recorded, removed_days_ago, confirmed, protected, provisioned,
-            reports_drift, adopt, settings, former, removed_lately, sessions,
+            reports_drift, adopt, settings, former, removed_lately, sessions, begun,
         }
     }
 }
@@ -157,6 +159,8 @@ struct World {
     approved: Vec<usize>,
     suspended: Vec<(Option<usize>, Option<usize>, i64)>,
     own: Option<(usize, usize)>,
+    max_tenants: Option<u32>,
+    steady_hours: Option<i64>,
     no_removals: bool,
     only: Vec<usize>,
 }
@@ -176,13 +180,15 @@ prop_compose! {
             (prop::option::of(0..6_usize), prop::option::of(0..2_usize), -1..2_i64), 0..2,
         ),
         own in prop::option::weighted(0.3, (0..2_usize, 0..8_usize)),
+        max_tenants in prop::option::weighted(0.2, 0..6_u32),
+        steady_hours in prop::option::weighted(0.2, prop::sample::select(vec![0, 1, 24, 25])),
         no_removals in seldom(),
         only in prop::collection::vec(0..6_usize, 0..2),
     ) -> World {
         World {
             subjects, foreign, unknown, directory, deletion: Deletion { mode, retention_days },
             limits: Limits { removals, disables, creates, updates },
-            approved, suspended, own, no_removals, only,
+            approved, suspended, own, max_tenants, steady_hours, no_removals, only,
         }
     }
 }
@@ -202,6 +208,9 @@ impl World {
         scene.policy.deletion = self.deletion.clone();
         scene.policy.limits = self.limits.clone();
         scene.policy.no_removals = self.no_removals;
+        scene.policy.max_tenants = self.max_tenants;
+        scene.recorded.clock_steady_since =
+            self.steady_hours.map(|hours| scene.now - TimeDelta::hours(hours));
         scene.policy.only = self.only.iter().map(|n| key(KEYS[*n])).collect();
         if let Some((on, named)) = self.own {
             scene.policy.own_domains = [(instance(INSTANCES[on]), name(named))].into();
@@ -267,6 +276,9 @@ fn three_sides(scene: &mut Scene, subject: &Subject, of: &str) {
     }
     if let Some(kind) = subject.removed_lately {
         scene.removed_lately(of, kind, 3);
+    }
+    if let Some((on, action)) = subject.begun {
+        scene.begun(of, INSTANCES[on], action);
     }
     if !subject.recorded {
         let record = scene.recorded.tenants.remove(&key(of)).unwrap();
