@@ -1,0 +1,126 @@
+//! `--output json`: one document, alone on standard output, also on failure.
+
+use tenantd::sandbox::standin::{Fault, FaultKind};
+
+use crate::common::rig::Backend;
+use crate::site::{Site, at_both_sites};
+
+at_both_sites! { async fn every_document_has_its_version_and_stands_alone(site) {
+    site.tenant_with("acme", "max_users: 5\n");
+    site.write("broken.yaml", "name: Broken\ndomain: [\n");
+    site.write("acme.yaml~", "an editor's backup");
+
+    let plan = site.run(&["plan", "-o", "json"]).await;
+    let plan = plan.ended_with(0).json();
+    assert!(plan["plan_id"].as_str().unwrap().starts_with("p-"));
+    let step = &plan["steps"][0];
+    assert_eq!((&step["tenant"], &step["instance"], &step["action"]), (&"acme".into(), &"hq".into(), &"create".into()));
+    assert_eq!(step["reason"], "the file is new");
+    let change = step["changes"].as_array().unwrap().iter().find(|change| change["field"] == "max_users").unwrap();
+    assert_eq!((&change["before"], &change["after"]), (&serde_json::Value::Null, &"5".into()));
+    assert_eq!(plan["summary"]["create"], 1);
+    assert_eq!(plan["summary"]["broken_files"], 1);
+
+    let applied = site.run(&["apply", "-o", "json"]).await;
+    let applied = applied.ended_with(0).json();
+    assert_eq!(applied["plan_id"], plan["plan_id"], "what the plan showed is what apply did");
+    assert_eq!((&applied["done"], &applied["failed"], &applied["skipped"]), (&1.into(), &0.into(), &0.into()));
+    assert_eq!(applied["results"][0]["result"], "done");
+
+    let status = site.run(&["status", "-o", "json"]).await;
+    let status = status.ended_with(0).json();
+    let tenants = status["tenants"].as_array().unwrap();
+    let keys: Vec<_> = tenants.iter().map(|tenant| tenant["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["acme", "broken"]);
+    assert_eq!((&tenants[0]["state"], &tenants[0]["problem"]), (&"enabled".into(), &serde_json::Value::Null));
+    assert_eq!(tenants[1]["state"], "broken file");
+    assert!(tenants[1]["problem"].as_str().unwrap().contains("broken.yaml"));
+    assert_eq!(status["ignored_files"][0]["file"], "acme.yaml~");
+
+    let shown = site.run(&["show", "acme", "-o", "json"]).await;
+    let shown = shown.ended_with(0).json();
+    assert_eq!(shown["recorded"]["max_users"], 5);
+    assert_eq!(shown["pbx"]["enabled"], true);
+    assert_eq!(shown["why"][0], "nothing to do: file, record and PBX agree");
+    assert_eq!(shown["history"][0]["event"], "tenant.created");
+    let shown = site.run(&["show", "broken", "-o", "json"]).await;
+    assert!(!shown.ended_with(0).json()["broken"].as_array().unwrap().is_empty());
+
+    let valid = site.run(&["validate", "-o", "json"]).await;
+    let valid = valid.ended_with(1).json();
+    assert_eq!((&valid["valid"], &valid["tenants"]), (&false.into(), &1.into()));
+    let problem = &valid["problems"][0];
+    assert!(problem["file"].as_str().unwrap().ends_with("broken.yaml"), "{problem:#}");
+    assert_eq!(problem["severity"], "error");
+    assert!(problem["line"].as_u64().unwrap() >= 2);
+
+    let checked = site.run(&["pbx", "check", "-o", "json"]).await;
+    let checked = checked.ended_with(0).json();
+    assert_eq!(checked["instances"].as_array().unwrap().len(), 2);
+    assert_eq!(checked["instances"][0]["ok"], true);
+    site.remove("broken.yaml");
+    site.comes_to_rest().await;
+} }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_is_a_document_too() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenant("acme");
+    let commands = [&["plan"][..], &["apply"], &["status"], &["show", "acme"]];
+    let json = async |args: &[&str]| {
+        let mut all = args.to_vec();
+        all.extend(["--output", "json"]);
+        site.run(&all).await
+    };
+    // What keeps each of them from working at all.
+    std::fs::write(site.path("state/tenantd.db"), vec![7; 8192]).unwrap();
+    for args in commands {
+        let ran = json(args).await;
+        assert!(ran.ended_with(1).json()["error"].is_string(), "{args:?}: {ran:#?}");
+        assert!(ran.stderr.contains("error: "), "a person is told as well: {ran:#?}");
+    }
+    std::fs::remove_file(site.path("state/tenantd.db")).unwrap();
+    std::fs::write(site.path("tenantd.yaml"), "pbx_instances: no\n").unwrap();
+    for args in commands {
+        assert!(json(args).await.ended_with(1).json()["error"].is_string(), "{args:?}");
+    }
+    let valid = json(&["validate"]).await;
+    let valid = valid.ended_with(1).json();
+    assert_eq!(valid["valid"], false);
+    assert!(valid["problems"].as_array().unwrap().len() >= 2, "all at once: {valid:#}");
+    std::fs::remove_file(site.path("tenantd.yaml")).unwrap();
+    for args in commands {
+        assert!(json(args).await.ended_with(1).json()["error"].is_string(), "{args:?}");
+    }
+    assert!(site.pbx("hq").journal().is_empty());
+}
+
+at_both_sites! { async fn a_step_that_failed_is_a_result_with_its_detail(site) {
+    site.tenant("acme");
+    site.tenant("bolt");
+    let ignored = Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST");
+    site.pbx("hq").inject(ignored.field("domain_name", "acme.example.com"));
+    let ran = site.run(&["apply", "-o", "json"]).await;
+    let applied = ran.ended_with(4).json();
+    assert_eq!((&applied["done"], &applied["failed"]), (&1.into(), &1.into()));
+    let result = &applied["results"][0];
+    assert_eq!((&result["tenant"], &result["result"]), (&"acme".into(), &"failed".into()));
+    assert!(result["detail"].as_str().unwrap().contains("reads back as absent, not present"));
+    site.pbx("hq").clear_faults();
+    site.comes_to_rest().await;
+} }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_cannot_be_reached_is_in_the_document_and_the_rest_is_planned() {
+    let mut site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenant("acme");
+    site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
+    site.servers.remove("hq").unwrap().stop().await; // its lines stay in the configuration
+    let ran = site.run(&["plan", "-o", "json", "--detailed-exitcode"]).await;
+    let plan = ran.ended_with(3).json();
+    assert_eq!(crate::actions(&plan, "steps"), ["create there"]);
+    assert_eq!(crate::actions(&plan, "held"), ["create acme"]);
+    assert_eq!(plan["summary"]["unknown_instances"], 1);
+    let warning = plan["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("Connection refused"), "{warning}");
+}

@@ -1,0 +1,128 @@
+//! Each exit code that the manual names, produced.
+
+use tenantd::sandbox::standin::{Fault, FaultKind};
+
+use crate::common::rig::Backend;
+use crate::site::{Site, at_both_sites};
+
+at_both_sites! { async fn plan_ends_with_0_and_with_detailed_exitcode_tells_nothing_changes_and_held_apart(site) {
+    site.tenant("acme");
+    site.run(&["plan"]).await.ended_with(0);
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(2);
+    site.apply().await;
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
+    site.pbx("hq").add_domain("theirs.example.com", Some(true), None);
+    site.tenant("theirs");
+    site.tenant("new");
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(3);
+    site.run(&["plan"]).await.ended_with(0);
+    site.remove("theirs.yaml");
+    site.apply().await;
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn apply_ends_with_0_done_3_held_4_failed_and_5_stale(site) {
+    site.tenant("acme");
+    site.run(&["apply"]).await.ended_with(0);
+    site.run(&["apply"]).await.ended_with(0);
+
+    site.pbx("hq").add_domain("theirs.example.com", Some(true), None);
+    site.tenant("theirs");
+    site.run(&["apply"]).await.ended_with(3);
+    site.remove("theirs.yaml");
+
+    site.pbx("hq").inject(Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST"));
+    site.tenant("new");
+    let ran = site.run(&["apply"]).await;
+    ran.ended_with(4);
+    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com reads back as absent"), "{ran:#?}");
+    site.pbx("hq").clear_faults();
+
+    let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
+    site.tenant_with("acme", "session_timeout: 30\n");
+    let before = site.mutations();
+    let ran = site.run(&["apply", "--plan", &id]).await;
+    ran.ended_with(5);
+    assert!(ran.stderr.contains("the world has changed, so nothing was done"), "{ran:#?}");
+    assert_eq!(site.mutations(), before);
+    let ran = site.run(&["apply", "--plan", &id, "--output", "json"]).await;
+    assert!(ran.ended_with(5).json()["error"].as_str().unwrap().contains("the world has changed"));
+    assert_eq!(site.mutations(), before);
+
+    let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
+    site.run(&["apply", "--plan", &id]).await.ended_with(0);
+    site.comes_to_rest().await;
+} }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_else_is_wrong_ends_with_1() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    // No tenant files: nothing can be said of what is wanted.
+    for args in [&["plan"][..], &["apply"]] {
+        let ran = site.run(args).await;
+        ran.ended_with(1);
+        assert!(
+            ran.stderr.contains("nothing is changed") || ran.stderr.contains("has no tenant files"),
+            "{ran:#?}"
+        );
+    }
+    site.tenant("acme");
+    site.run(&["show", "nobody"]).await.ended_with(1);
+    site.run(&["import", "--instance", "nowhere"]).await.ended_with(1);
+    site.run(&["approve", "p-0123456789abcdef"]).await.ended_with(1);
+    site.run(&["suspend", "acme", "--until", "yesterday", "--reason", "x"]).await.ended_with(1);
+
+    // A secret that is not there.
+    let password = site.path("password");
+    std::fs::rename(&password, site.path("elsewhere")).unwrap();
+    let ran = site.run(&["plan"]).await;
+    assert!(ran.ended_with(1).stderr.contains("password"), "{ran:#?}");
+    std::fs::rename(site.path("elsewhere"), &password).unwrap();
+
+    // A database that cannot be opened.
+    std::fs::remove_dir_all(site.path("state")).unwrap();
+    std::fs::write(site.path("state"), "not a directory").unwrap();
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.ended_with(1).stderr.contains("cannot open the database"), "{ran:#?}");
+
+    // No configuration, and one that is broken.
+    std::fs::write(site.path("tenantd.yaml"), "database_url: sqlite:x.db\ntenant_dir: tenants.d\n").unwrap();
+    let ran = site.run(&["plan"]).await;
+    assert!(ran.ended_with(1).stderr.contains("tenants_dir"), "{ran:#?}");
+    std::fs::remove_file(site.path("tenantd.yaml")).unwrap();
+    site.run(&["plan"]).await.ended_with(1);
+    assert_eq!(site.mutations(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_line_that_is_not_understood_ends_with_64_and_does_nothing() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenant("acme");
+    for args in [
+        &[][..],
+        &["aply"],
+        &["apply", "--everything"],
+        &["apply", "--tenant", ""],
+        &["apply", "--tenant", "No Key"],
+        &["apply", "--plan"],
+        &["apply", "--allow-delete", "../acme"],
+        &["plan", "extra"],
+        &["plan", "--output", "xml"],
+        &["show"],
+        &["import"],
+        &["import", "--instance", "H Q"],
+        &["approve"],
+        &["approve", "p-1", "--tenant", "acme"],
+        &["approve", "p-1", "--for", "8d"],
+        &["suspend", "acme"],
+        &["pbx"],
+        &["completions"],
+        &["completions", "cmd"],
+    ] {
+        let ran = site.run(args).await;
+        assert_eq!(ran.code, 64, "{args:?}: {ran:#?}");
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}: {ran:#?}");
+    }
+    assert!(site.pbx("hq").journal().is_empty(), "nobody was asked");
+    assert!(!site.path("state/tenantd.db").exists());
+}

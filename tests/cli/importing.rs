@@ -1,0 +1,85 @@
+//! `import` takes a server over as it is: the plan right after is empty, and nothing on it changed.
+
+use tenantd::sandbox::standin::NewSetting;
+
+use crate::site::at_both_sites;
+
+at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as_it_was(site) {
+    site.tenant("already");
+    site.apply().await;
+    let pbx = site.pbx("hq").clone();
+    pbx.add_domain("acme.example.com", Some(true), Some("Acme Corp"));
+    pbx.add_domain("bare.example.com", Some(true), None);
+    let limited = pbx.add_domain("limited.example.com", Some(true), Some("It's \"Limited\" & co: yes"));
+    pbx.add_setting(limited, NewSetting::new("limit", "users", "numeric", "25"));
+    pbx.add_setting(limited, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
+    pbx.add_setting(limited, NewSetting::new("domain", "time_zone", "name", "Europe/Berlin"));
+    let closed = pbx.add_domain("closed.example.com", Some(false), Some("no"));
+    pbx.add_domain("acme.example.net", Some(true), Some("Another Acme"));
+    let digests = pbx.digests();
+
+    let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
+    assert!(ran.ended_with(0).stdout.contains("5 imported, 0 left"), "{ran:#?}");
+    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1, "nothing was written");
+    let before = site.mutations();
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    assert!(ran.ended_with(0).stdout.contains("5 imported, 0 left"), "{ran:#?}");
+
+    let ran = site.run(&["plan", "--detailed-exitcode"]).await;
+    ran.ended_with(0);
+    site.run(&["validate"]).await.ended_with(0);
+    assert_eq!((site.mutations(), pbx.digests()), (before, digests.clone()));
+    let read = |file: &str| std::fs::read_to_string(site.path("tenants.d").join(file)).unwrap();
+    assert!(read("limited.yaml").contains("max_users: 25"), "{}", read("limited.yaml"));
+    assert!(read("closed.yaml").contains("enabled: false"));
+    assert!(read("acme.yaml").contains("domain: acme.example"));
+    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 6);
+
+    // Again there is nothing left to import, and apply changes nothing.
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    assert!(ran.ended_with(0).stdout.contains("0 imported, 0 left"), "{ran:#?}");
+    site.apply().await;
+    assert_eq!(pbx.digests(), digests);
+    assert!(site.run(&["status"]).await.stdout.contains("its users can still sign in"), "a closed one was left open");
+
+    // From then on the files rule.
+    let text = read("closed.yaml").replace("enabled: false", "enabled: true");
+    site.write("closed.yaml", text);
+    site.apply().await;
+    assert_eq!(pbx.domain(closed).unwrap().enabled, Some(true));
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site) {
+    site.tenant("already");
+    site.apply().await;
+    let pbx = site.pbx("hq").clone();
+    pbx.add_domain("a b'c;drop<", Some(true), None);
+    pbx.add_domain("neither.example.com", None, Some("NULL"));
+    pbx.add_domain("good.example.com", Some(true), Some("Good"));
+    let odd = pbx.add_domain("odd.example.com", Some(true), Some("Odd"));
+    pbx.add_setting(odd, NewSetting::new("limit", "users", "numeric", "many"));
+    let digests = pbx.digests();
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    ran.ended_with(4);
+    for line in ["1 imported, 3 left", "its `enabled` is NULL", "not a host name", "`many`, not one number"] {
+        assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
+    }
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
+    assert_eq!(pbx.digests(), digests);
+    let ran = site.run(&["import", "--instance", "hq", "--matching", "nothing-like-it"]).await;
+    assert!(ran.ended_with(0).stdout.contains("0 imported, 0 left"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
+    site.tenant("already");
+    site.apply().await;
+    site.pbx("hq").add_domain("acme.example.com", Some(true), None);
+    site.write("broken.yaml", "name: [");
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    assert!(ran.ended_with(1).stderr.contains("mend the broken files first"), "{ran:#?}");
+    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 2);
+    site.remove("broken.yaml");
+    site.comes_to_rest().await;
+} }

@@ -1,0 +1,158 @@
+//! `plan` shows and changes nothing, `apply` does what was shown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tenantd::sandbox::standin::NewSetting;
+
+use crate::common::rig::Backend;
+use crate::site::{Site, at_both_sites};
+
+/// Everything below a directory: names, contents, and when each was last written.
+fn everything(dir: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(everything(&path));
+        } else {
+            let written = path.metadata().unwrap().modified().unwrap();
+            found.insert(path.display().to_string(), (std::fs::read(&path).unwrap(), written));
+        }
+    }
+    found
+}
+
+at_both_sites! { async fn what_only_looks_writes_nowhere(site) {
+    site.tenants(3);
+    let looking = [
+        &["plan"][..],
+        &["plan", "-o", "json", "--detailed-exitcode"],
+        &["validate"],
+        &["status"],
+        &["show", "t00"],
+        &["pbx", "check"],
+        &["import", "--instance", "hq", "--dry-run"],
+    ];
+    let nothing = async |site: &Site, stage: &str| {
+        let (files, mutations) = (everything(site.dir.path()), site.mutations());
+        let digests = [site.pbx("hq").digests(), site.pbx("branch").digests()];
+        for args in looking {
+            let ran = site.run(args).await;
+            assert!([0, 2, 3].contains(&ran.code), "{stage}: {args:?}: {ran:#?}");
+            assert_eq!(site.mutations(), mutations, "{stage}: {args:?} sent a changing request");
+            let now = everything(site.dir.path());
+            let names = |files: &BTreeMap<String, _>| files.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(&now), names(&files), "{stage}: {args:?} made or removed a file");
+            assert!(now == files, "{stage}: {args:?} wrote a file");
+        }
+        assert_eq!([site.pbx("hq").digests(), site.pbx("branch").digests()], digests);
+    };
+    nothing(&site, "before the first apply").await;
+    site.apply().await;
+    nothing(&site, "with nothing to do").await;
+    site.tenant_with("t00", "enabled: false\n");
+    site.tenant("new");
+    site.remove("t02.yaml");
+    nothing(&site, "with something of everything to do").await;
+    site.apply().await;
+    site.comes_to_rest().await;
+} }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plan_works_for_somebody_who_may_only_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenant("acme");
+    site.apply().await;
+    site.tenant_with("acme", "max_users: 7\n");
+    let mode = |path: &str, mode| {
+        std::fs::set_permissions(site.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("state/tenantd.db", 0o444);
+    mode("state", 0o555);
+    let ran = site.run(&["plan"]).await;
+    assert!(ran.ended_with(0).stdout.contains("max_users: 7"), "{ran:#?}");
+    mode("state", 0o755);
+    mode("state/tenantd.db", 0o644);
+    site.apply().await;
+}
+
+at_both_sites! { async fn the_preview_is_a_diff_with_a_heading_a_reason_and_a_closing_count(site) {
+    site.tenant_with("acme", "max_users: 5\n");
+    let ran = site.run(&["plan"]).await;
+    for line in ["create acme on hq — the file is new", "--- /dev/null", "+++ acme.yaml", "+max_users: 5"] {
+        assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
+    }
+    assert!(ran.stdout.trim_end().lines().last().unwrap().contains('1'), "{ran:#?}");
+    assert!(!ran.stdout.contains('\u{1b}'), "no colour where no terminal listens");
+    let coloured = site.run(&["plan", "--color", "always"]).await;
+    assert!(coloured.stdout.contains("\u{1b}["), "{coloured:#?}");
+    let never = site.run(&["plan", "--color", "never"]).await;
+    assert_eq!(never.stdout, ran.stdout);
+    site.apply().await;
+    site.tenant_with("acme", "max_users: 6\n");
+    let ran = site.run(&["apply"]).await;
+    for line in ["-max_users: 5", "+max_users: 6", "done update acme on hq", "1 done, 0 failed, 0 skipped"] {
+        assert!(ran.ended_with(0).stdout.contains(line), "{line}: {ran:#?}");
+    }
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn apply_can_be_narrowed_to_tenants_and_braked(site) {
+    site.tenants(3);
+    let ran = site.run(&["apply", "--tenant", "t01", "-o", "json"]).await;
+    assert_eq!(crate::actions(&ran.ended_with(0).json(), "steps"), ["create t01"]);
+    assert_eq!(site.pbx("hq").domain_count(), 2);
+    site.apply().await;
+    site.remove("t01.yaml");
+    site.tenant("new");
+    let ran = site.run(&["apply", "--no-removals", "-o", "json"]).await;
+    let applied = ran.ended_with(3).json();
+    assert_eq!(crate::actions(&applied, "steps"), ["create new"]);
+    assert_eq!(crate::actions(&applied, "held"), ["disable t01"]);
+    assert_eq!(site.pbx("hq").domains_named("t01.example.com")[0].enabled, Some(true));
+    site.apply().await;
+    assert_eq!(site.pbx("hq").domains_named("t01.example.com")[0].enabled, Some(false));
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn show_tells_why_the_next_step_does_or_does_not_happen(site) {
+    site.tenant("acme");
+    let ran = site.run(&["show", "acme"]).await;
+    assert!(ran.ended_with(0).stdout.contains("create: the file is new") || ran.stdout.contains("the file is new"));
+    site.apply().await;
+    let uuid = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    site.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "9"));
+    let ran = site.run(&["show", "acme"]).await;
+    assert!(ran.stdout.contains("somebody changed it on the PBX"), "the tenant's settings are read now: {ran:#?}");
+    site.remove("acme.yaml");
+    site.tenant("other");
+    site.apply().await;
+    let ran = site.run(&["show", "acme"]).await;
+    assert!(ran.stdout.contains("kept for 30 days after it was disabled"), "{ran:#?}");
+    assert!(ran.stdout.contains("its file has been gone since"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_closes_the_pipe_ends_nothing_badly() {
+    use std::process::Stdio;
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenants(20);
+    let mut child = tokio::process::Command::new(crate::site::PROGRAM)
+        .args(["apply"])
+        .env("TENANTD_CONFIG", site.path("tenantd.yaml"))
+        .current_dir(site.dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = tokio::time::timeout(crate::site::PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(site.pbx("hq").domain_count(), 21, "what was shown to nobody was done all the same");
+    site.comes_to_rest().await;
+}

@@ -1,0 +1,104 @@
+//! What people say to tenantd: approve, suspend, resume, enroll.
+
+use crate::site::{Site, at_both_sites};
+
+/// A tenant that is removed, and past its retention of no days.
+async fn removed(site: &Site) {
+    site.configure("deletion: { mode: approve, retention_days: 0 }\n");
+    site.tenants(3);
+    site.apply().await;
+    site.remove("t00.yaml");
+    site.run(&["apply"]).await;
+}
+
+at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombstone(site) {
+    removed(&site).await;
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.ended_with(3).stdout.contains("tenantd approve --tenant t00"), "{ran:#?}");
+    assert_eq!(site.deletions(), 0);
+    site.run(&["approve", "--tenant", "t01"]).await.ended_with(1);
+    site.run(&["approve", "--tenant", "t00"]).await.ended_with(0);
+    assert_eq!(site.deletions(), 0, "a word is no deed");
+    let ran = site.run(&["apply", "-o", "json"]).await;
+    assert_eq!(crate::actions(&ran.ended_with(0).json(), "steps"), ["delete t00"]);
+    assert_eq!(site.deletions(), 1);
+    assert!(site.pbx("hq").domains_named("t00.example.com").is_empty());
+    let ran = site.run(&["show", "t00"]).await;
+    assert!(ran.ended_with(0).stdout.contains("it was deleted; only its history remains"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn allow_delete_holds_for_one_run_and_one_tenant(site) {
+    removed(&site).await;
+    site.run(&["apply", "--allow-delete", "t01"]).await.ended_with(3);
+    assert_eq!(site.deletions(), 0);
+    site.run(&["apply", "--allow-delete", "t00", "--allow-delete", "t02"]).await.ended_with(0);
+    assert_eq!(site.deletions(), 1);
+    assert_eq!(site.pbx("hq").domain_count(), 3, "t02 has a file, so no word deletes it");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
+    site.tenants(6);
+    site.apply().await;
+    site.remove("t00.yaml");
+    site.remove("t01.yaml");
+    let ran = site.run(&["apply", "-o", "json"]).await;
+    let held = ran.ended_with(3).json();
+    let removals = held["removals_id"].as_str().unwrap().to_owned();
+    assert_eq!(held["held"][0]["lift"], format!("tenantd approve {removals}"));
+    site.run(&["approve", &removals]).await.ended_with(0);
+    // Another one goes: that was not approved.
+    site.remove("t02.yaml");
+    site.run(&["apply"]).await.ended_with(3);
+    let disabled = |site: &Site| {
+        site.pbx("hq").domains().iter().filter(|row| row.enabled == Some(false)).count()
+    };
+    assert_eq!(disabled(&site), 0);
+    site.tenant("t02");
+    site.run(&["apply"]).await.ended_with(0);
+    assert_eq!(disabled(&site), 2);
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn a_suspension_holds_until_it_is_ended(site) {
+    site.tenants(2);
+    site.apply().await;
+    site.run(&["suspend", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
+    site.tenant_with("t00", "max_users: 3\n");
+    site.tenant_with("t01", "max_users: 3\n");
+    let ran = site.run(&["apply", "-o", "json"]).await;
+    let applied = ran.ended_with(3).json();
+    assert_eq!(crate::actions(&applied, "steps"), ["update t01"]);
+    let held = &applied["held"][0];
+    assert!(held["reason"].as_str().unwrap().contains("a migration"), "{held:#}");
+    assert_eq!(held["lift"], "tenantd resume t00");
+    assert!(site.run(&["status"]).await.stdout.contains("a migration"));
+    site.run(&["resume", "t00"]).await.ended_with(0);
+    site.apply().await;
+
+    site.run(&["suspend", "--instance", "hq", "--until", "2h", "--reason", "maintenance"]).await.ended_with(0);
+    site.tenant_with("t00", "max_users: 4\n");
+    site.run(&["apply"]).await.ended_with(3);
+    site.run(&["resume", "--instance", "hq"]).await.ended_with(0);
+    site.apply().await;
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_enrolling_it(site) {
+    site.tenants(1);
+    site.apply().await;
+    // Another server with the same account at the address.
+    let instances = [site.instance("hq", "branch"), site.instance("branch", "hq")].concat();
+    site.write_config(&instances, "");
+    let before = site.mutations();
+    let ran = site.run(&["plan"]).await;
+    assert!(ran.stdout.contains("`tenantd pbx enroll hq` accepts it"), "{ran:#?}");
+    site.run(&["pbx", "enroll", "nowhere"]).await.ended_with(1);
+    site.run(&["pbx", "enroll", "hq"]).await.ended_with(0);
+    site.run(&["pbx", "enroll", "branch"]).await.ended_with(0);
+    assert_eq!(site.mutations(), before);
+    site.apply().await;
+    assert_eq!(site.pbx("branch").domains_named("t00.example.com").len(), 1, "made again where hq is now");
+    site.comes_to_rest().await;
+} }
