@@ -194,7 +194,7 @@ const LINTED: [(&str, &str, &str, &str); 5] = [
     ("a", "Tenant1", "a.example", "session_timeout: 3\ncross_tenant: {contacts: [b], presence: [b, zz]}\n"),
     ("b", "Globex", "b.example", "session_timeout: 600\n"),
     ("c", "globex", "c.example", "session_timeout: 120\n"),
-    ("d", "d", "d.example", "pbx_settings: {voicemail.smtp_password.text: hunter2}\n"),
+    ("d", "d", "d.example", "pbx_settings: {theme.title.text: D}\n"),
     ("e", "Echo Ltd", "e.example", "pbx_settings: {security.password_length.numeric: 12}\n"),
 ];
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{InstanceKey, InstanceView, Observed, Recorded, TenantId};
-use crate::plan::Plan;
+use crate::model::{DomainState, InstanceKey, InstanceView, Observed, OpenIntent, Recorded, TenantId};
+use crate::plan::{Action, Plan};
 use crate::store::{Database, StoreError};
 
 /// Closed intents are kept this long for whoever looks into an incident; the audit log keeps what happened.
@@ -28,11 +28,13 @@ pub async fn note_pass(
         .filter(|record| observed.instance(&record.instance).settings(record.domain_id).is_some())
         .map(|record| record.id)
         .collect();
-    // An intent whose instance was just read whole is settled: what it left undone is in the plan again.
+    // An intent whose instance was just read whole is settled: what it left undone is in the plan again. But a domain
+    // that is there does not show that half of it is deleted, so only the intent tells that.
     let settled: Vec<uuid::Uuid> = recorded
         .open_intents
         .iter()
         .filter(|intent| matches!(observed.instance(&intent.instance), InstanceView::Seen { .. }))
+        .filter(|intent| !half_deleted(recorded, observed, intent))
         .map(|intent| intent.id)
         .collect();
     let seen: Vec<(InstanceKey, String, Option<String>, Option<String>)> = observed
@@ -70,4 +72,20 @@ pub async fn note_pass(
             store.forget_closed_intents(now - KEEP_CLOSED_INTENTS)
         })
         .await
+}
+
+/// Whether a deletion was begun, its domain is still there, and it is still to be deleted.
+fn half_deleted(recorded: &Recorded, observed: &Observed, intent: &OpenIntent) -> bool {
+    let there =
+        |domain| matches!(observed.instance(&intent.instance).domain(domain), DomainState::Present(_));
+    let placed = recorded.tenants.values().any(|record| {
+        record.id == intent.tenant
+            && record.instance == intent.instance
+            && record.removed_at.is_some()
+            && there(record.domain_id)
+    });
+    let left_behind = recorded.former.iter().any(|former| {
+        former.tenant == intent.tenant && former.instance == intent.instance && there(former.domain_id)
+    });
+    intent.action == Action::Delete.as_str() && (placed || left_behind)
 }

@@ -5,10 +5,32 @@ use std::collections::BTreeMap;
 use super::request::Request;
 use super::run::Run;
 use super::{StepError, settings};
-use crate::model::{DomainName, NewDomain, PbxDomain, SettingName, Tenant, TenantKey};
+use crate::diff::Field;
+use crate::model::{DomainName, NewDomain, PbxDomain, SettingName, Tenant, TenantKey, TenantRecord};
 use crate::plan::{RecordRef, definition_hash, fight_key};
 
 impl Run<'_> {
+    /// Counts the step's changes where they put something right (`corrected`), whether it took or not, and where they
+    /// did not take: three in a row without lasting is a fight. What did not take is recorded at once.
+    pub(super) async fn count_corrections(
+        &mut self,
+        record: &mut TenantRecord,
+        corrected: bool,
+        sent: &Result<(), StepError>,
+        of: impl Fn(&Field) -> bool,
+    ) -> Result<(), StepError> {
+        let vain = sent.as_ref().is_err_and(StepError::was_in_vain);
+        if corrected || vain {
+            for change in self.step.changes.iter().filter(|change| of(&change.field)) {
+                *record.reapplied.entry(fight_key(&change.field, change.after.as_deref())).or_default() += 1;
+            }
+        }
+        if vain {
+            *record = self.update_record(record, |_, _| Ok(())).await?;
+        }
+        Ok(())
+    }
+
     /// Another key for the same tenant. The PBX is not touched.
     pub(super) async fn rekey(&mut self, reference: RecordRef, to: &TenantKey) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
@@ -31,8 +53,12 @@ impl Run<'_> {
         let found = self.look_present(pbx, record.domain_id, expect).await?;
         self.nobody_else_has(&instance, to, Some(record.domain_id)).await?;
         if found.name != to.as_str() {
+            self.alone_with_its_name(pbx, &instance, &found).await?;
             let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
-            self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await?;
+            let sent = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
+            let corrected = record.domain == *to;
+            self.count_corrections(&mut record, corrected, &sent, |_| true).await?;
+            sent?;
         }
         self.seen = Some(PbxDomain { name: to.to_string(), ..found });
         record.domain = to.clone();
@@ -57,33 +83,30 @@ impl Run<'_> {
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
         let instance = record.instance.clone();
-        let mut requests = Vec::new();
+        let corrected = record.applied_hash.as_ref() == Some(&definition_hash(tenant));
+        let mut described = Ok(());
         if describe {
             let found = self.look_present(self.pbx(&instance)?, record.domain_id, expect).await?;
             if found.description != tenant.name {
-                let described = NewDomain { description: tenant.name.clone(), ..keep(&found) };
-                requests.push(Request::UpdateDomain(described));
+                let wanted = NewDomain { description: tenant.name.clone(), ..keep(&found) };
+                described = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
+                self.count_corrections(&mut record, corrected, &described, |field| *field == Field::Name)
+                    .await?;
             }
             self.seen = Some(PbxDomain { description: tenant.name.clone(), ..found });
         }
+        // A description that the server does not take is no reason to keep the settings back.
+        if described.as_ref().is_err_and(|error| !error.was_in_vain()) {
+            return described;
+        }
         if !wanted.is_empty() {
             let rows = self.pbx(&instance)?.settings(record.domain_id).await?;
-            requests.extend(settings::converge(record.domain_id, &rows, wanted));
+            let requests = settings::converge(record.domain_id, &rows, wanted);
+            let sent = self.send(&instance, record.id, &requests).await;
+            self.count_corrections(&mut record, corrected, &sent, |field| *field != Field::Name).await?;
+            sent?;
         }
-        let sent = self.send(&instance, record.id, &requests).await;
-        // A correction is counted, whether it took or not: three in a row without lasting is a fight.
-        for change in &self.step.changes {
-            let corrected = record.applied_hash.as_ref() == Some(&definition_hash(tenant));
-            if corrected || matches!(sent, Err(StepError::NotApplied { .. })) {
-                *record.reapplied.entry(fight_key(&change.field, change.after.as_deref())).or_default() += 1;
-            }
-        }
-        if let Err(error) = sent {
-            if matches!(error, StepError::NotApplied { .. }) {
-                self.update_record(&record, |_, _| Ok(())).await?;
-            }
-            return Err(error);
-        }
+        described?;
         let placed = (record.key.clone(), record.domain.clone());
         super::create::take_definition(&mut record, tenant);
         (record.key, record.domain) = placed;

@@ -91,6 +91,12 @@ impl Run<'_> {
             enabled: tenant.enabled,
             description: tenant.name.clone(),
         };
+        // FusionPBX does not look whether the name is in use when the id is ours.
+        let named = self.pbx(&tenant.instance)?.enabled_domains_named(&domain.name).await?;
+        if named.iter().any(|other| other.id != domain.id) {
+            let name = &domain.name;
+            return Err(StepError::Stale(format!("a domain {name} appeared on {}", tenant.instance)));
+        }
         let mut requests = vec![Request::CreateDomain(domain.clone())];
         let wanted: BTreeMap<SettingName, Option<String>> =
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
@@ -98,7 +104,9 @@ impl Run<'_> {
         if !tenant.enabled {
             requests.extend(settings::lock(record.domain_id, &[], record.login_lock.as_ref()).1);
         }
-        self.send(&tenant.instance, record.id, &requests).await?;
+        if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
+            return Err(self.made_otherwise(record, error).await);
+        }
         self.seen = Some(PbxDomain {
             id: domain.id,
             name: domain.name,
@@ -149,8 +157,28 @@ impl Run<'_> {
         let inserted = record.clone();
         self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
         self.revision = Some(record.revision);
-        self.send(&tenant.instance, record.id, &requests).await?;
+        if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
+            return Err(self.made_otherwise(&record, error).await);
+        }
         self.finish(record, tenant, "tenant.adopted").await
+    }
+
+    /// Records a domain that is there and does not read back as it was sent. It counts as made: what differs is put
+    /// right by later passes, each time counted, and not made again for ever.
+    async fn made_otherwise(&mut self, record: &TenantRecord, error: StepError) -> StepError {
+        let there = match self.pbx(&record.instance) {
+            Ok(pbx) if error.was_in_vain() => {
+                matches!(pbx.domain(record.domain_id).await, Ok(Some(_)))
+            }
+            _ => false,
+        };
+        if there {
+            let made = TenantRecord { provisioned: true, applied_hash: None, ..record.clone() };
+            if let Err(failed) = self.update_record(&made, |_, _| Ok(())).await {
+                return failed;
+            }
+        }
+        error
     }
 
     /// Brings a domain that is already there to what the tenant's file says.
@@ -178,7 +206,9 @@ impl Run<'_> {
             record = self.update_record(&record, |_, _| Ok(())).await?;
             requests.extend(locking);
         }
-        self.send(instance, record.id, &requests).await?;
+        if let Err(error) = self.send(instance, record.id, &requests).await {
+            return Err(self.made_otherwise(&record, error).await);
+        }
         if tenant.enabled {
             record.login_lock = None;
         }

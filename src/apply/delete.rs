@@ -1,13 +1,16 @@
 //! Deleting: every condition once more, right before the request.
 
+use uuid::Uuid;
+
 use super::StepError;
 use super::request::Request;
 use super::run::Run;
 use crate::diff::lock_is_in_force;
 use crate::model::{
-    FormerPlacement, PbxDomain, RemovalKind, RemovalRecord, SettingId, TenantRecord, Tombstone,
+    DomainId, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, RemovalRecord, SettingId, TenantId,
+    TenantRecord, Tombstone,
 };
-use crate::plan::{RecordRef, retention_end};
+use crate::plan::{Action, RecordRef, retention_end};
 
 impl Run<'_> {
     pub(super) async fn delete(
@@ -19,26 +22,25 @@ impl Run<'_> {
         let instance = record.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look(pbx, record.domain_id, expect).await?;
+        let mut intents = self.begun(&instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
-            if !record.lock_left_open {
+            self.alone_with_its_name(pbx, &instance, found).await?;
+            // Of a deletion that was begun the lock may have gone with the first tables.
+            if !record.lock_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
                 if !lock_is_in_force(&rows, SettingId::for_login_lock(record.domain_id)) {
                     return Err(StepError::Stale(format!("the web sign-in of {} was opened", self.key())));
                 }
             }
         }
-        // The intent that the database asks for before it lets the record go; open until then.
-        let intent = self.intent(&instance, record.id);
-        let (id, plan_id) = (intent.id, self.plan_id.to_owned());
-        self.apply
-            .database
-            .write(move |store| {
-                store.open_intent(&intent, &plan_id, "delete the tenant: its domain, then its record")
-            })
-            .await?;
         if found.is_some() {
-            self.send(&instance, record.id, &[Request::DeleteDomain(record.domain_id)]).await?;
+            let what = "delete the tenant: its domain, then its record";
+            let sent =
+                self.delete_domain(&instance, record.id, record.domain_id, what, intents.is_empty()).await;
+            intents.push(sent?);
+        } else {
+            intents.push(self.intend(&instance, record.id, "forget the tenant: its record").await?);
         }
         let now = self.now();
         let tombstone = Tombstone {
@@ -65,11 +67,58 @@ impl Run<'_> {
                 store.add_removal(&removal)?;
                 store.use_up_approval(&key)?;
                 store.append_audit(&entry)?;
-                store.close_intent(id, "done", now)
+                intents.iter().try_for_each(|id| store.close_intent(*id, "done", now))
             })
             .await?;
         self.seen = None;
         Ok(())
+    }
+
+    /// Deletes a domain under an intent that stays open until its record is gone too, and gives the intent.
+    ///
+    /// The intent is all that tells a half-deleted domain from a whole one, so where nothing was begun it is closed.
+    async fn delete_domain(
+        &mut self,
+        instance: &InstanceKey,
+        tenant: TenantId,
+        domain: DomainId,
+        what: &'static str,
+        first: bool,
+    ) -> Result<Uuid, StepError> {
+        let id = self.intend(instance, tenant, what).await?;
+        let sent = self.send(instance, tenant, &[Request::DeleteDomain(domain)]).await;
+        if let Err(error) = &sent
+            && first
+            && error.nothing_was_done()
+        {
+            let now = self.now();
+            self.apply.database.write(move |store| store.close_intent(id, "not done", now)).await?;
+        }
+        sent.map(|()| id)
+    }
+
+    async fn intend(
+        &self,
+        instance: &InstanceKey,
+        tenant: TenantId,
+        what: &'static str,
+    ) -> Result<Uuid, StepError> {
+        let intent = self.intent(instance, tenant);
+        let (id, plan_id) = (intent.id, self.plan_id.to_owned());
+        self.apply.database.write(move |store| store.open_intent(&intent, &plan_id, what)).await?;
+        Ok(id)
+    }
+
+    /// Open intents of deletions there that were begun and not finished.
+    async fn begun(&self, instance: &InstanceKey, tenant: TenantId) -> Result<Vec<Uuid>, StepError> {
+        let now = self.now();
+        let recorded = self.apply.database.read(move |store| store.recorded(now)).await?;
+        let begun = recorded.open_intents.into_iter().filter(|intent| {
+            intent.tenant == tenant
+                && intent.instance == *instance
+                && intent.action == Action::Delete.as_str()
+        });
+        Ok(begun.map(|intent| intent.id).collect())
     }
 
     /// The record, if it may be deleted now by everything that the database knows; says from when on.
@@ -103,8 +152,10 @@ impl Run<'_> {
         let record = self.record(reference).await?;
         let pbx = self.pbx(&placement.instance)?;
         let found = self.look(pbx, placement.domain_id, expect).await?;
+        let mut intents = self.begun(&placement.instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
+            self.alone_with_its_name(pbx, &placement.instance, found).await?;
             if record.protected || record.domain_id == placement.domain_id {
                 return Err(StepError::Refused(format!("{} still needs this domain", self.key())));
             }
@@ -114,8 +165,17 @@ impl Run<'_> {
             if self.now() < retention_end(placement.left_at, confirmed_at, self.apply.retention_days) {
                 return Err(StepError::Refused("it is within its retention, so it is not deleted".into()));
             }
-            self.send(&placement.instance, record.id, &[Request::DeleteDomain(placement.domain_id)]).await?;
+            let what = "delete what the tenant left behind";
+            let id = self.delete_domain(
+                &placement.instance,
+                record.id,
+                placement.domain_id,
+                what,
+                intents.is_empty(),
+            );
+            intents.push(id.await?);
         }
+        let now = self.now();
         let entry =
             self.audit(if found.is_some() { "tenant.deleted" } else { "tenant.forgotten" }, record.id);
         let (instance, id, key) = (placement.instance.clone(), placement.domain_id, record.key.clone());
@@ -124,7 +184,8 @@ impl Run<'_> {
             .write(move |store| {
                 store.remove_former_placement(&instance, id)?;
                 store.use_up_approval(&key)?;
-                store.append_audit(&entry)
+                store.append_audit(&entry)?;
+                intents.iter().try_for_each(|id| store.close_intent(*id, "done", now))
             })
             .await?;
         Ok(())

@@ -122,7 +122,7 @@ impl Apply<'_> {
                     StepResult::Skipped(format!("{why} since the plan was made"))
                 }
                 Ok(Err(error)) => StepResult::Failed(error),
-                Err(panic) => StepResult::Failed(StepError::Panicked(panic_text(&*panic))),
+                Err(panic) => StepResult::Failed(StepError::Panicked(crate::report::panic_text(&*panic))),
             };
             failed = !matches!(result, StepResult::Done);
             if let StepResult::Failed(error) = &result {
@@ -178,12 +178,4 @@ async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
         }
         Work::Forget { record } => run.delete(*record, None).await,
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

@@ -65,6 +65,31 @@ pub enum StepError {
     Panicked(String),
 }
 
+impl StepError {
+    /// Whether the PBX took the request and did not keep what it was given.
+    pub(super) fn was_in_vain(&self) -> bool {
+        matches!(self, Self::NotApplied { .. })
+    }
+
+    /// Whether the error proves that the PBX did nothing of the request, if it saw it at all.
+    pub(super) fn nothing_was_done(&self) -> bool {
+        use crate::fusionpbx::PbxErrorKind as Kind;
+        match self {
+            Self::Pbx(error) => matches!(
+                error.kind,
+                Kind::AccessDenied { .. }
+                    | Kind::CredentialsRejected
+                    | Kind::Certificate { .. }
+                    | Kind::Busy { .. }
+                    | Kind::CircuitOpen { .. }
+                    | Kind::Setup { .. }
+            ),
+            Self::DeleteNotPermitted | Self::NoInstance => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<PbxError> for StepError {
     fn from(error: PbxError) -> Self {
         Self::Pbx(error)

@@ -100,6 +100,20 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Fails where another domain has this name, too: FusionPBX keeps the directories of domains by their names.
+    pub(super) async fn alone_with_its_name(
+        &self,
+        pbx: &dyn PbxWrite,
+        instance: &InstanceKey,
+        domain: &PbxDomain,
+    ) -> Result<(), StepError> {
+        let named = pbx.domains_named(&domain.name).await?;
+        if named.iter().any(|other| other.id != domain.id) {
+            return Err(StepError::Stale(format!("another domain {} appeared on {instance}", domain.name)));
+        }
+        Ok(())
+    }
+
     /// Sends requests one after the other, each under an intent that is committed first, and reads back what they
     /// were to bring about before their intents are closed.
     ///

@@ -80,7 +80,11 @@ impl Run<'_> {
         if found.enabled != Some(true) || expect.enabled != Some(true) {
             requests.push(Request::UpdateDomain(NewDomain { enabled: true, ..keep(&found) }));
         }
-        self.send(&instance, record.id, &requests).await?;
+        // To take access away is tried in every pass; to give it is a field like any other.
+        let corrected = record.enabled;
+        let sent = self.send(&instance, record.id, &requests).await;
+        self.count_corrections(&mut record, corrected, &sent, |_| true).await?;
+        sent?;
         self.seen = Some(PbxDomain { enabled: Some(true), ..found });
         record.enabled = true;
         record.disabled_at = None;

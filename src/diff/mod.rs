@@ -190,6 +190,15 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
         let before = enabled.map(|enabled| enabled.to_string());
         drift(found, Field::Enabled, before, Some(wanted.enabled.to_string()));
     }
+    // Cut short, and it may be only the web sign-in that is still open: the lists do not show that.
+    let unconfirmed = !record.enabled && record.disable_confirmed_at.is_none() && !record.lock_left_open;
+    if !wanted.enabled && unconfirmed {
+        drift(found, Field::WebSignIn, None, Some("locked".into()));
+    }
+    if wanted.enabled && record.enabled && record.login_lock.is_some() {
+        // What the lock switched off is still to be given back.
+        drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
+    }
     let Some(rows) = settings else { return };
     for (name, value) in wanted_settings(wanted) {
         if setting_differs(rows, &name, value.as_deref()) {

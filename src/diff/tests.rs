@@ -93,3 +93,40 @@ fn each_setting_that_differs_is_told_once() {
         ]
     );
 }
+
+#[test]
+fn a_disable_that_the_pbx_did_not_confirm_differs() {
+    let mut wanted = testing::wanted("acme");
+    wanted.enabled = false;
+    let mut record = testing::record_of(&wanted);
+    let domain = testing::domain_of(&record);
+    let differs = |wanted: &Tenant, record: &TenantRecord, settings| {
+        !tenant(wanted, record, Some(Seen { domain: &domain, settings })).is_empty()
+    };
+    assert!(!differs(&wanted, &record, None));
+    record.disable_confirmed_at = None;
+    assert!(differs(&wanted, &record, None));
+    let lock = [PbxSetting {
+        id: SettingId::for_login_lock(domain.id),
+        name: SettingName::cidr(),
+        value: NOBODY.into(),
+        order: Some(10),
+        enabled: true,
+        description: String::new(),
+    }];
+    assert!(differs(&wanted, &record, Some(&lock)), "also when its settings look right");
+    record.lock_left_open = true;
+    assert!(!differs(&wanted, &record, None), "it was disabled when it was imported");
+}
+
+#[test]
+fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
+    let (wanted, mut record, domain) = testing::in_agreement("acme");
+    record.login_lock = Some(crate::model::LoginLock {
+        entry: SettingId::for_login_lock(domain.id),
+        switched_off: [SettingId(uuid::Uuid::from_u128(7))].into(),
+    });
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].field, Field::WebSignIn);
+}

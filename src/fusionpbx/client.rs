@@ -82,6 +82,10 @@ macro_rules! reads {
                 reader::domains_named(&self.connection, name).await
             }
 
+            async fn enabled_domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+                reader::enabled_domains_named(&self.connection, name).await
+            }
+
             async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
                 reader::settings(&self.connection, domain, None).await
             }

@@ -59,6 +59,14 @@ pub trait PbxRead: Send + Sync {
     /// unique constraint.
     async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError>;
 
+    /// The enabled domains with exactly this name, at the cost of one request: for a look right before a domain is
+    /// made, after all of them were read.
+    async fn enabled_domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+        let mut domains = self.domains_named(name).await?;
+        domains.retain(|domain| domain.enabled == Some(true));
+        Ok(domains)
+    }
+
     /// All settings of a domain with their exact values.
     async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError>;
 

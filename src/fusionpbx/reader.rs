@@ -87,6 +87,18 @@ pub(super) async fn domains_named(connection: &Connection, name: &str) -> Result
     Ok(domains)
 }
 
+pub(super) async fn enabled_domains_named(
+    connection: &Connection,
+    name: &str,
+) -> Result<Vec<PbxDomain>, PbxError> {
+    let operation = format!("look for the domain {name}");
+    let search = !name.is_empty() && is_plain(name);
+    let query: Query = if search { vec![("search", name.to_owned())] } else { Vec::new() };
+    let mut domains = connection.read(&operation, DOMAIN_JSON, &query, enabled_domains).await?;
+    domains.retain(|domain| domain.name.eq_ignore_ascii_case(name));
+    Ok(domains)
+}
+
 /// Reads the list of settings, and the form of each row for its exact values. With `wanted`, only the rows that may
 /// have one of these names are read.
 ///

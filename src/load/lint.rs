@@ -25,11 +25,9 @@ pub const SHARING_UNKNOWN: Lint =
     Lint { name: "sharing-unknown", about: "sharing with a tenant that has no file" };
 pub const SHARING_ONE_SIDED: Lint =
     Lint { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
-pub const SECRET_IN_SETTINGS: Lint =
-    Lint { name: "secret-in-settings", about: "a PBX setting that looks like a password" };
 
 /// Every lint that a file may accept, in the order of the manual.
-pub const LINTS: [Lint; 8] = [
+pub const LINTS: [Lint; 7] = [
     UNCLEAR_NAME,
     DUPLICATE_NAME,
     SESSION_TIMEOUT_RANGE,
@@ -37,7 +35,6 @@ pub const LINTS: [Lint; 8] = [
     SHARING_NOT_ALLOWED,
     SHARING_UNKNOWN,
     SHARING_ONE_SIDED,
-    SECRET_IN_SETTINGS,
 ];
 
 impl Lint {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::lint;
 use crate::model::SettingName;
 use crate::yaml::{Field, Finding, Reader, Reading, Source, Style, Value, quoted};
 
@@ -20,11 +19,11 @@ pub(super) fn read(
         if looks_secret(&name) {
             source.mask([field.node.span]);
             reader.report(
-                lint::SECRET_IN_SETTINGS
-                    .warn(field.key_span, format!("the value of `{name}` looks like a secret"))
-                    .expected("no secret in a file under version control")
+                Finding::error(field.key_span, format!("`{name}` is a secret by its name"))
+                    .expected("no secret in a file under version control, nor in tenantd's database")
                     .help("set it on the PBX by hand, and delete the line"),
             );
+            continue;
         }
         settings.insert(name, value);
     }

@@ -53,7 +53,7 @@ pub fn record_of(wanted: &Tenant) -> TenantRecord {
         login_lock: None,
         lock_left_open: false,
         settings_checked_at: Some(at),
-        applied_hash: None,
+        applied_hash: Some(crate::plan::definition_hash(wanted)),
         reapplied: [].into(),
         revision: 1,
         created_at: at,

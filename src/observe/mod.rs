@@ -3,8 +3,10 @@
 mod rotation;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
@@ -29,9 +31,12 @@ impl Observer<'_> {
     /// Looks at all instances side by side. One that fails is unknown and does not stop the others.
     pub async fn look(&self, recorded: &Recorded) -> Observed {
         let views = self.pbxs.iter().map(|(key, pbx)| async move {
-            let view = match self.instance(key, &**pbx, recorded).await {
-                Ok(view) => view,
-                Err(error) => InstanceView::Unknown { reason: error.to_string() },
+            let view = match AssertUnwindSafe(self.instance(key, &**pbx, recorded)).catch_unwind().await {
+                Ok(Ok(view)) => view,
+                Ok(Err(error)) => InstanceView::Unknown { reason: error.to_string() },
+                Err(panic) => InstanceView::Unknown {
+                    reason: format!("reading it panicked: {}", crate::report::panic_text(&*panic)),
+                },
             };
             (key.clone(), view)
         });

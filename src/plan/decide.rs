@@ -6,8 +6,8 @@ use super::types::{Action, Held, Preview, RecordRef, Step, Work};
 use super::{Draft, World, removal, update};
 use crate::diff::{Field, wanted_settings};
 use crate::model::{
-    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, MaxUsers, Observed,
-    PbxDomain, Tenant, TenantDocument, TenantKey, TenantRecord,
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
+    SettingName, Tenant, TenantDocument, TenantKey, TenantRecord,
 };
 use crate::plan::FieldChange;
 
@@ -60,9 +60,12 @@ impl<'a> Index<'a> {
 }
 
 /// Instances that lost more recorded domains than the removal limit allows: not the server we knew.
-fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
+///
+/// What is to be deleted anyway does not count.
+pub(super) fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
     let mut known: BTreeMap<&InstanceKey, (usize, usize)> = BTreeMap::new();
-    for record in world.recorded.tenants.values().filter(|record| record.provisioned) {
+    let expected = |record: &&TenantRecord| record.provisioned && record.removed_at.is_none();
+    for record in world.recorded.tenants.values().filter(expected) {
         let (all, missing) = known.entry(&record.instance).or_default();
         *all += 1;
         *missing += usize::from(seen(world.observed, record) == DomainState::Absent);
@@ -172,7 +175,7 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
     if let InstanceView::Unknown { reason } = world.observed.instance(&tenant.instance) {
         draft.held.push(hold(
             Action::Create,
-            format!("the instance {} is unknown ({reason}); assumed absent there", tenant.instance),
+            format!("the instance {} is unknown, so it may be there already: {reason}", tenant.instance),
             None,
         ));
         return;
@@ -259,19 +262,36 @@ fn adoption(tenant: &Tenant, found: &PbxDomain) -> Vec<FieldChange> {
     change(Field::Name, Some(found.description.clone()), tenant.name.clone());
     change(Field::Enabled, found.enabled.map(|enabled| enabled.to_string()), tenant.enabled.to_string());
     for (name, value) in wanted_settings(tenant) {
-        if let Some(value) = value {
+        if name != SettingName::user_limit()
+            && let Some(value) = value
+        {
             change(Field::Setting(name), None, value);
         }
     }
-    if tenant.max_users == MaxUsers::Unlimited {
-        change(Field::MaxUsers, None, tenant.max_users.to_string());
-    }
+    change(Field::MaxUsers, None, tenant.max_users.to_string());
     changes
 }
 
 /// A reference to the record as it was read.
 pub(super) fn reference(record: &TenantRecord) -> RecordRef {
     RecordRef { id: record.id, revision: record.revision }
+}
+
+/// Why a domain is neither renamed nor deleted while another one has its name: FusionPBX moves and deletes
+/// directories by name, so it would take those of the other one along.
+pub(super) fn name_is_shared(
+    observed: &Observed,
+    instance: &InstanceKey,
+    domain: &PbxDomain,
+) -> Option<String> {
+    let InstanceView::Seen { domains, .. } = observed.instance(instance) else { return None };
+    domains.values().any(|other| other.name == domain.name && other.id != domain.id).then(|| {
+        format!(
+            "another domain on {instance} has the name {} too, and FusionPBX keeps their recordings and voicemail \
+             together; give that one another name first",
+            domain.name
+        )
+    })
 }
 
 /// What an instance shows of a record's domain.

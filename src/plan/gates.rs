@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, World, identity, limits};
+use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 
@@ -22,6 +23,16 @@ pub(super) fn is_removal(step: &Step) -> bool {
         | Work::Update { .. }
         | Work::Enable { .. }
         | Work::DisableFormer { .. } => false,
+    }
+}
+
+/// Whether the step finishes a deletion that was begun: it was approved and counted then.
+fn resumes(world: World<'_>, step: &Step) -> bool {
+    match &step.work {
+        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } | Work::Forget { record } => {
+            deletion_begun(world, record.id, &step.instance)
+        }
+        _ => false,
     }
 }
 
@@ -70,7 +81,9 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     let records = Records::of(world);
+    another_server(world, &records, draft);
     suspended(world, &records, draft);
+    beyond_the_tier(world, draft);
     if world.policy.no_removals {
         move_steps(
             draft,
@@ -79,7 +92,8 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
         );
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
-    let removals: Vec<Step> = draft.steps.iter().filter(|step| is_removal(step)).cloned().collect();
+    let removals: Vec<Step> =
+        draft.steps.iter().filter(|step| is_removal(step) && !resumes(world, step)).cloned().collect();
     let would_exceed = limits::exceeded(world, &records, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
@@ -151,7 +165,61 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
     }
 }
 
+/// New tenants beyond what the tier allows are held; those that are there stay.
+fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
+    let Some(allowed) = world.policy.max_tenants else { return };
+    let managed = world.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    let is_new = |step: &Step| matches!(step.work, Work::Create { .. } | Work::Adopt { .. });
+    let new = draft.steps.iter().filter(|step| is_new(step)).count();
+    if new == 0 || managed + new <= usize::try_from(allowed).unwrap_or(usize::MAX) {
+        return;
+    }
+    move_steps(draft, is_new, |step| {
+        hold_step(
+            step,
+            format!(
+                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} are new"
+            ),
+            None,
+        )
+    });
+}
+
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
+/// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
+/// to it, lest a restored backup be given a day's changes one by one.
+fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let vanished = decide::vanished(world);
+    if vanished.is_empty() {
+        return;
+    }
+    let writes_to = |step: &Step| -> Option<(InstanceKey, usize)> {
+        let recorded = records.of_step(step).map(|record| &record.instance);
+        let touched = match &step.work {
+            Work::Rekey { .. }
+            | Work::Forget { .. }
+            | Work::Disable { expect: None, .. }
+            | Work::DeleteFormer { expect: None, .. } => vec![],
+            Work::Move { .. } => vec![Some(&step.instance), recorded],
+            _ => vec![Some(&step.instance)],
+        };
+        touched.into_iter().flatten().find_map(|instance| Some((instance.clone(), *vanished.get(instance)?)))
+    };
+    move_steps(
+        draft,
+        |step| writes_to(step).is_some(),
+        |step| {
+            let reason = writes_to(step).map_or_else(String::new, |(instance, missing)| {
+                format!(
+                    "{missing} recorded domains are missing on {instance} at once: it may be another server or a \
+                     restored backup, so nothing is changed there"
+                )
+            });
+            hold_step(step, reason, None)
+        },
+    );
+}
+
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(
@@ -207,7 +275,7 @@ fn unapproved_deletions(world: World<'_>, draft: &mut Draft) {
         |step| {
             let deletes = matches!(step.work, Work::Delete { .. } | Work::Forget { .. })
                 || matches!(&step.work, Work::DeleteFormer { expect: Some(_), .. });
-            deletes && !approved.contains(&step.tenant)
+            deletes && !approved.contains(&step.tenant) && !resumes(world, step)
         },
         |step| {
             let what = if step.action == Action::Forget { "forgetting it" } else { "deleting it" };

@@ -8,6 +8,13 @@ use super::types::{Action, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
 
+/// Which of a plan's steps: a tenant has one of an action on an instance.
+type Place = (TenantKey, InstanceKey, Action);
+
+fn place(step: &Step) -> Place {
+    (step.tenant.clone(), step.instance.clone(), step.action)
+}
+
 /// A limit that the plan would exceed.
 #[derive(Debug)]
 pub(super) struct Exceeded {
@@ -19,13 +26,13 @@ pub(super) struct Exceeded {
     allowed: usize,
     managed: usize,
     limit: Option<Limit>,
-    held: BTreeSet<(TenantKey, Action)>,
+    held: BTreeSet<Place>,
     instance: Option<InstanceKey>,
 }
 
 impl Exceeded {
     pub(super) fn holds(&self, step: &Step) -> bool {
-        self.held.contains(&(step.tenant.clone(), step.action))
+        self.held.contains(&place(step))
     }
 
     pub(super) fn reason(&self) -> String {
@@ -69,15 +76,23 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
             .map(|removal| removal.tenant)
             .collect()
     };
-    let removed_lately = in_window(&gone);
-    // What the percentage is taken of: the tenants there were before the window's removals.
+    // A deletion that was begun and not finished yet is one of the window's.
+    let begun = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| super::removal::deletion_begun(world, record.id, &record.instance));
+    let removed_lately: BTreeSet<TenantId> =
+        in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
+    // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
+    // removed long before and is none of them.
     let managed: BTreeSet<TenantId> = world
         .recorded
         .tenants
         .values()
         .filter(|record| record.removed_at.is_none())
         .map(|record| record.id)
-        .chain(removed_lately.iter().copied())
+        .chain(in_window(&|kind| kind == RemovalKind::FileGone))
         .collect();
     let managed = managed.len();
 
@@ -141,11 +156,8 @@ fn windowed(
     if fresh.is_empty() || count <= allowed {
         return None;
     }
-    let held = steps
-        .iter()
-        .filter(|step| counted(step).is_some_and(|id| fresh.contains(&id)))
-        .map(|step| (step.tenant.clone(), step.action))
-        .collect();
+    let held =
+        steps.iter().filter(|step| counted(step).is_some_and(|id| fresh.contains(&id))).map(place).collect();
     Some(Exceeded {
         key,
         what,
@@ -175,11 +187,7 @@ fn surge(
     if tenants.len() <= allowed {
         return None;
     }
-    let held = steps
-        .iter()
-        .filter(|step| counted(step.action))
-        .map(|step| (step.tenant.clone(), step.action))
-        .collect();
+    let held = steps.iter().filter(|step| counted(step.action)).map(place).collect();
     Some(Exceeded {
         key,
         what,
@@ -222,7 +230,7 @@ fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) ->
                 held: steps
                     .iter()
                     .filter(|step| closes(step).is_some_and(|id| tenants.contains(&id)))
-                    .map(|step| (step.tenant.clone(), step.action))
+                    .map(place)
                     .collect(),
                 instance: Some(instance.clone()),
             })

@@ -8,6 +8,8 @@ use crate::model::{InstanceKey, TenantKey};
 pub struct Policy {
     pub deletion: Deletion,
     pub limits: Limits,
+    /// How many tenants the tier allows.
+    pub max_tenants: Option<u32>,
     /// `apply --allow-delete KEY`.
     pub allow_delete: BTreeSet<TenantKey>,
     /// `--no-removals`: the brake. Nothing is disabled, deleted or forgotten in this run.
@@ -23,6 +25,7 @@ impl Policy {
         Self {
             deletion: config.deletion.clone(),
             limits: config.limits.clone(),
+            max_tenants: config.tier.max_tenants,
             allow_delete: BTreeSet::new(),
             no_removals: false,
             only: BTreeSet::new(),

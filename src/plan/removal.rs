@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::decide::{reference, seen};
+use super::decide::{name_is_shared, reference, seen};
 use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
 use super::update::{locks_us_out, our_own_account};
 use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, lock_is_in_force};
 use crate::model::{
-    Completeness, DomainState, FormerPlacement, InstanceView, PbxDomain, SettingId, TenantDocument,
-    TenantKey, TenantRecord,
+    Completeness, DomainState, FormerPlacement, InstanceKey, InstanceView, PbxDomain, SettingId,
+    TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 
 pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
@@ -121,6 +121,9 @@ fn why_disable(
             false,
         ));
     }
+    if deletion_begun(world, record.id, &record.instance) {
+        return None;
+    }
     let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
     let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
     (!locked && !record.lock_left_open).then(|| {
@@ -129,6 +132,15 @@ fn why_disable(
             vec![change(Field::WebSignIn, "open", "locked")],
             false,
         )
+    })
+}
+
+/// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
+/// the middle of it. What has gone until then, the login lock perhaps, is no drift, and to finish needs no other
+/// approval than to begin.
+pub(super) fn deletion_begun(world: World<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
+    world.recorded.open_intents.iter().any(|intent| {
+        intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
     })
 }
 
@@ -147,13 +159,22 @@ fn clock_suspect(world: World<'_>) -> Option<DateTime<Utc>> {
     (world.now < until).then_some(until)
 }
 
+/// Until when a deletion waits, and why: its retention runs, or its end cannot be believed yet.
+fn still_waits(world: World<'_>, until: DateTime<Utc>, since: &str) -> Option<(DateTime<Utc>, String)> {
+    if world.now < until {
+        return Some((until, format!("kept for {} days {since}", world.policy.deletion.retention_days)));
+    }
+    clock_suspect(world).map(|until| (until, JUMPED.to_owned()))
+}
+
 /// When a removed tenant's retention is over: so many days after the later of the file's going and the PBX's no.
 pub fn retention_end(
     removed_at: DateTime<Utc>,
     disable_confirmed_at: DateTime<Utc>,
     retention_days: u32,
 ) -> DateTime<Utc> {
-    removed_at.max(disable_confirmed_at) + TimeDelta::days(i64::from(retention_days))
+    let from = removed_at.max(disable_confirmed_at);
+    from.checked_add_signed(TimeDelta::days(i64::from(retention_days))).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn delete(
@@ -178,23 +199,13 @@ fn delete(
         return;
     }
     let until = retention_end(removed_at, confirmed_at, world.policy.deletion.retention_days);
-    if world.now < until {
+    if let Some((until, reason)) = still_waits(world, until, "after it was disabled") {
         draft.waiting.push(Waiting {
             tenant: key.clone(),
             instance: record.instance.clone(),
             action,
             until,
-            reason: format!("kept for {} days after it was disabled", world.policy.deletion.retention_days),
-        });
-        return;
-    }
-    if let Some(until) = clock_suspect(world) {
-        draft.waiting.push(Waiting {
-            tenant: key.clone(),
-            instance: record.instance.clone(),
-            action,
-            until,
-            reason: JUMPED.into(),
+            reason,
         });
         return;
     }
@@ -216,11 +227,22 @@ fn delete(
         )));
         return;
     }
+    if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
+        draft.held.push(hold(renamed_since(name)));
+        return;
+    }
+    if let Some(reason) = domain.and_then(|domain| name_is_shared(world.observed, &record.instance, domain)) {
+        draft.held.push(hold(reason));
+        return;
+    }
     draft.steps.push(Step {
         tenant: key.clone(),
         instance: record.instance.clone(),
         action,
         reason: match domain {
+            Some(_) if deletion_begun(world, record.id, &record.instance) => {
+                "an earlier pass did not finish deleting it".into()
+            }
             Some(_) => "its file is gone, it is disabled, and its retention is over".into(),
             None => "its file and its domain are gone, and its retention is over".into(),
         },
@@ -236,6 +258,13 @@ fn delete(
     });
 }
 
+/// Under another name it may have another use by now.
+fn renamed_since(name: &str) -> String {
+    format!(
+        "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
+    )
+}
+
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
 ///
 /// `taken_over` has the new keys of records whose files were renamed.
@@ -244,7 +273,9 @@ pub(super) fn former_placements(
     taken_over: &BTreeMap<&TenantKey, &TenantKey>,
     draft: &mut Draft,
 ) {
-    for placement in &world.recorded.former {
+    let mut placements: Vec<&FormerPlacement> = world.recorded.former.iter().collect();
+    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
+    for placement in placements {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
         let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
         former(world, key, record, placement, draft);
@@ -296,8 +327,9 @@ fn former(
         DomainState::Present(domain) => domain,
     };
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
-    let unlocked =
-        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    let begun = deletion_begun(world, record.id, &placement.instance);
+    let unlocked = !begun
+        && rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(world, &placement.instance, &domain.name).is_some() {
         return;
@@ -320,29 +352,13 @@ fn former(
         return;
     }
     let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
-    if world.now < until {
+    if let Some((until, reason)) = still_waits(world, until, "after its tenant moved away") {
         draft.waiting.push(Waiting {
             tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             until,
-            reason: format!(
-                "left behind by its move; kept for {} days",
-                world.policy.deletion.retention_days
-            ),
-        });
-        return;
-    }
-    if let Some(until) = clock_suspect(world) {
-        draft.waiting.push(Waiting {
-            tenant: placement.key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            until,
-            reason:
-                "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until \
-                     passes have come evenly for a while"
-                    .into(),
+            reason,
         });
         return;
     }
@@ -354,9 +370,21 @@ fn former(
         draft.held.push(hold("nothing is removed until every file can be read"));
         return;
     }
+    if domain.name != placement.domain.as_str() {
+        draft.held.push(hold(&renamed_since(&domain.name)));
+        return;
+    }
+    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
+        draft.held.push(hold(&reason));
+        return;
+    }
     draft.steps.push(step(
         Action::Delete,
-        "left behind by its move, disabled, and its retention is over".into(),
+        if begun {
+            "an earlier pass did not finish deleting what its move left behind".into()
+        } else {
+            "left behind by its move, disabled, and its retention is over".into()
+        },
         vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
         Work::DeleteFormer {
             record: reference(record),

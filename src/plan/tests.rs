@@ -9,6 +9,7 @@ mod limits;
 mod moving;
 mod naming;
 mod own_account;
+mod properties;
 mod removal;
 mod scene;
 mod table;

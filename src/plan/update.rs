@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Index, reference, seen};
+use super::decide::{Index, name_is_shared, reference, seen};
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::model::{
-    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, PbxDomain, SettingName,
-    Tenant, TenantDocument, TenantRecord,
+    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
+    SettingName, Tenant, TenantDocument, TenantRecord,
 };
 
 /// A field that came back changed this often in a row is left alone.
@@ -44,8 +44,8 @@ pub(super) fn tenant<'a>(
             let seen = Seen { domain, settings };
             let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
-            show_what_was_seen(&differences, tenant, draft);
             let differences = without_reported(tenant, record, seen, differences, draft);
+            show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
                 return;
@@ -74,7 +74,7 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
     }
 }
 
-/// In the preview, the lines before are what the PBX shows where it drifted.
+/// In the preview, the lines before are what the PBX shows where it drifted and is put right.
 fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
     let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
     for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
@@ -83,6 +83,10 @@ fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut D
             Field::Name => before.name = value.unwrap_or_default(),
             Field::Domain => before.domain = value.unwrap_or_default(),
             Field::Enabled => before.enabled = value.as_deref() == Some("true"),
+            Field::MaxUsers => {
+                let number = value.as_deref().and_then(|value| value.parse().ok());
+                before.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
+            }
             Field::Setting(name) => {
                 match value {
                     Some(value) => before.pbx_settings.insert(name.to_string(), value),
@@ -109,7 +113,7 @@ fn without_reported(
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
-            .is_some_and(|times| *times >= FIGHTING_AFTER);
+            .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
         // What the PBX shows as wanted is fought over no more: only the record has to follow.
         let is_setting = !matches!(difference.field, Field::Name | Field::Domain | Field::Enabled);
         let won = (!is_setting || seen.settings.is_some()) && !otherwise.contains(&difference.field);
@@ -138,11 +142,31 @@ fn without_reported(
     kept
 }
 
+/// What only the database holds, nobody else sets.
+fn is_on_the_pbx(field: &Field) -> bool {
+    match field {
+        Field::Name
+        | Field::Domain
+        | Field::Enabled
+        | Field::MaxUsers
+        | Field::Setting(_)
+        | Field::WebSignIn => true,
+        Field::Key
+        | Field::Instance
+        | Field::SessionTimeout
+        | Field::Protected
+        | Field::CrossTenant(_)
+        | Field::Drift
+        | Field::File => false,
+    }
+}
+
 /// Whether the difference is work of ours that was cut short, and not a foreign change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
-        Field::Enabled | Field::WebSignIn => !record.enabled && record.disable_confirmed_at.is_none(),
-        _ => !record.provisioned,
+        Field::Enabled | Field::WebSignIn if record.enabled => record.login_lock.is_some(),
+        Field::Enabled | Field::WebSignIn => record.disable_confirmed_at.is_none(),
+        _ => !record.provisioned || record.applied_hash.is_none(),
     }
 }
 
@@ -493,7 +517,16 @@ fn may_rename<'a>(
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    match locks_us_out(world, record).or_else(|| taken(index, tenant, record, Some(record.domain_id))) {
+    let shared = || match seen(world.observed, record) {
+        DomainState::Present(domain) if domain.name != tenant.domain.as_str() => {
+            name_is_shared(world.observed, &record.instance, domain)
+        }
+        _ => None,
+    };
+    match locks_us_out(world, record)
+        .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
+        .or_else(shared)
+    {
         Some(reason) => Err(reason),
         None => Ok(()),
     }

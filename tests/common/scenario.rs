@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::fusionpbx::{Patience, PbxClient};
 use tenantd::model::{InstanceKey, Secret, TenantRecord};
 use tenantd::plan::Plan;
+use tenantd::reconcile::{self, Look, Writer};
 use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
 use uuid::Uuid;
 
@@ -82,6 +84,25 @@ impl Rig {
             seen.push(format!("{:?} {:?} {:#?}", steps(&plan), plan.held, outcome.steps));
         }
         panic!("not at rest after {most} passes: {seen:#?}");
+    }
+
+    /// So many days pass, with a daemon that was away at first: a clock that jumped ends no retention.
+    pub async fn wait_days(&self, days: i64) {
+        self.clock.advance(TimeDelta::days(days));
+        self.pass().await;
+        self.clock.advance(TimeDelta::hours(25));
+    }
+
+    /// Carries out a plan that was made from an earlier look.
+    pub async fn carry_out(&self, look: &Look, plan: &Plan) -> Outcome {
+        let writer = Writer {
+            database: &self.database,
+            pbxs: &self.writers,
+            environment: &self.clock,
+            actor: "test".into(),
+            stop: Default::default(),
+        };
+        reconcile::act(&writer, &self.config, look, plan).await.unwrap()
     }
 
     pub async fn recorded(&self) -> tenantd::model::Recorded {

@@ -84,7 +84,7 @@ impl Life<'_> {
         self.rig.remove_file(&name);
         self.rig.clock.advance(TimeDelta::hours(25));
         self.settle("remove").await;
-        self.rig.clock.advance(TimeDelta::days(31));
+        self.rig.wait_days(31).await;
         self.settle("delete").await;
         self.rig.clock.advance(TimeDelta::hours(25));
         self.settle("delete again").await;

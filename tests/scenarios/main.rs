@@ -4,6 +4,10 @@
 mod adoption;
 #[path = "../common/mod.rs"]
 mod common;
+mod deletion;
 mod drift;
+mod fights;
+mod identity;
 mod lost_replies;
+mod panics;
 mod unreachable;

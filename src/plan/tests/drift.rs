@@ -294,3 +294,93 @@ fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
     );
     assert_eq!(plan.counts.unchanged, 1);
 }
+
+/// The PBX refuses phones already; whether its web sign-in is locked shows only when its settings are read.
+#[test]
+fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
+    let mut scene = Scene::of(["globex"]);
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    scene.agree(acme);
+    scene.record("acme").disable_confirmed_at = None;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
+    assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, removed: false, .. }));
+}
+
+#[test]
+fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.pbx("acme").description = "theirs".into();
+    scene.pbx("acme").name = "theirs.example.com".into();
+    scene.pbx("acme").enabled = Some(false);
+    scene.edit("acme", |acme| acme.max_users = MaxUsers::Limited(50));
+    scene.record("acme").max_users = MaxUsers::Limited(50);
+    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "70", true)]);
+    let plan = scene.plan();
+    let preview = &plan.previews[&key("acme")];
+    let (before, after) = (preview.before.as_ref().unwrap(), preview.after.as_ref().unwrap());
+    assert_eq!((before.name.as_str(), after.name.as_str()), ("theirs", "acme Ltd"));
+    assert_eq!((before.domain.as_str(), after.domain.as_str()), ("theirs.example.com", "acme.example.com"));
+    assert_eq!((before.enabled, after.enabled), (false, true));
+    let json = |document| serde_json::to_value(document).unwrap()["max_users"].clone();
+    assert_eq!((json(before), json(after)), (70.into(), 50.into()));
+    scene.read_settings("acme", Vec::new());
+    assert_eq!(json(scene.plan().previews[&key("acme")].before.as_ref().unwrap()), "unlimited");
+    // Only shown, beside a change that is carried out.
+    scene.edit("acme", |acme| {
+        acme.drift = DriftPolicy::Report;
+        acme.session_timeout = 30;
+    });
+    let plan = scene.plan();
+    let before = plan.previews[&key("acme")].before.as_ref().unwrap();
+    assert_eq!((before.name.as_str(), before.enabled, before.session_timeout), ("acme Ltd", true, 60));
+    assert_eq!(plan.drifted.len(), 4);
+}
+
+/// A file that went and came back three times in a row must not stay on the way to deletion.
+#[test]
+fn what_only_the_database_holds_is_never_fought_over() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    scene.agree(acme.clone());
+    scene.removed("acme", 10);
+    acme.session_timeout = 30;
+    acme.protected = true;
+    acme.cross_tenant.chat = [key("globex")].into();
+    acme.drift = DriftPolicy::Report;
+    scene.want(acme);
+    let wanted = scene.plan().steps[0].changes.clone();
+    assert_eq!(wanted.len(), 5);
+    scene.record("acme").reapplied =
+        wanted.iter().map(|change| (fight_key(&change.field, change.after.as_deref()), 9)).collect();
+    let plan = scene.converge();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
+    assert_eq!(scene.record("acme").removed_at, None);
+}
+
+#[test]
+fn everything_on_the_pbx_may_be_fought_over() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.pbx_settings.insert(extensions(), "100".into());
+    acme.max_users = MaxUsers::Limited(5);
+    scene.agree(acme);
+    let id = scene.pbx("acme").id;
+    scene.read_settings("acme", vec![lock_row(id)]);
+    let domain = scene.pbx("acme");
+    (domain.name, domain.description, domain.enabled) = ("a.example.com".into(), "b".into(), None);
+    let plan = scene.plan();
+    let fought: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.changes)
+        .map(|change| fight_key(&change.field, change.after.as_deref()))
+        .collect();
+    assert_eq!(fought.len(), 6);
+    scene.record("acme").reapplied = fought.into_iter().map(|key| (key, FIGHTING_AFTER)).collect();
+    let plan = scene.plan();
+    assert_eq!((plan.steps.len(), plan.held.len()), (0, 6));
+}

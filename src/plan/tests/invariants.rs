@@ -221,6 +221,12 @@ pub fn deletes(step: &Step) -> bool {
     }
 }
 
+/// Whether deleting it there was begun and not finished.
+fn begun(scene: &Scene, tenant: TenantId, on: &InstanceKey) -> bool {
+    let mut intents = scene.recorded.open_intents.iter();
+    intents.any(|intent| intent.tenant == tenant && intent.instance == *on && intent.action == "delete")
+}
+
 fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
     let record = record(scene, step).unwrap();
     let retention = TimeDelta::days(i64::from(scene.policy.deletion.retention_days));
@@ -237,6 +243,9 @@ fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
         }
     };
     assert!(scene.now - since >= retention && scene.now - confirmed >= retention, "{step:#?}");
+    if let Some(steady) = scene.recorded.clock_steady_since {
+        assert!(scene.now - steady >= retention.min(TimeDelta::hours(24)), "{step:#?}");
+    }
     for (on, id, _) in touched(scene, step) {
         let InstanceView::Seen { domains, .. } = scene.observed.instance(&on) else { unreachable!() };
         match domains.get(&id) {
@@ -254,6 +263,7 @@ fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
     };
     match scene.policy.deletion.mode {
         DeletionMode::Automatic => {}
+        DeletionMode::Approve if begun(scene, record.id, &step.instance) => {}
         DeletionMode::Approve => assert!(
             scene.policy.allow_delete.contains(&step.tenant) || scene.recorded.approvals.iter().any(word),
             "nobody approved {step:#?}"
@@ -293,7 +303,10 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
         let removals = scene.recorded.removals.iter().filter(|removal| kinds.contains(&removal.kind));
         removals.map(|removal| removal.tenant).collect()
     };
-    let gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
+    let records = scene.recorded.tenants.values();
+    let unfinished = records.filter(|record| begun(scene, record.id, &record.instance));
+    let mut gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
+    gone.extend(unfinished.map(|record| record.id));
     let managed: BTreeSet<TenantId> = scene
         .recorded
         .tenants
@@ -332,6 +345,11 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
             .map(|step| &step.tenant)
             .collect();
         assert!(tenants.len() <= allowed(limit, managed.len()), "{plan:#?}");
+    }
+    if let Some(most) = scene.policy.max_tenants {
+        let there = scene.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+        let new = plan.steps.iter().filter(|step| reference(step).is_none()).count();
+        assert!(new == 0 || there + new <= most as usize, "beyond the tier: {plan:#?}");
     }
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
     for record in scene.recorded.tenants.values().filter(|record| record.enabled) {

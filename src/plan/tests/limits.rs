@@ -396,3 +396,31 @@ fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
     scene.approve(&other, 1);
     assert_eq!(steps(&scene.converge()), "move t00, move t01, move t02");
 }
+
+#[test]
+fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
+    let mut scene = Scene::of_size(3);
+    scene.policy.max_tenants = Some(4);
+    scene.want(testing::wanted("new-one"));
+    assert_eq!(steps(&scene.plan()), "create new-one");
+    scene.want(testing::wanted("new-two"));
+    scene.foreign("hq", 1, "new-two.example.com");
+    scene.edit("new-two", |tenant| tenant.adopt = true);
+    scene.edit("t00", |tenant| tenant.session_timeout = 30);
+    let plan = scene.plan();
+    assert_eq!(
+        (steps(&plan).as_str(), held(&plan).as_str()),
+        ("update t00", "create new-one, adopt new-two")
+    );
+    assert_eq!(
+        why(&plan, "new-two", Action::Adopt),
+        "the tier allows 4 tenants (tier.max_tenants); there are 3, and 2 are new"
+    );
+    // Whose file is gone makes room.
+    scene.removed("t01", 1);
+    assert_eq!(steps(&scene.plan()), "create new-one, adopt new-two, update t00");
+    // What has a record is not new, however many there are.
+    scene.policy.max_tenants = Some(1);
+    scene.vanish("t02");
+    assert_eq!(steps(&scene.plan()), "update t00, create t02");
+}

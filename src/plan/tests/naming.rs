@@ -48,12 +48,17 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
         acme.adopt = true;
         acme.enabled = false;
         acme.max_users = MaxUsers::Limited(5);
+        acme.pbx_settings.insert(SettingName::new("domain", "language", "code"), "de-de".into());
     });
+    let plan = scene.plan();
+    let changed: Vec<String> = plan.steps[0].changes.iter().map(|change| change.field.to_string()).collect();
+    assert_eq!(changed, ["name", "enabled", "pbx_settings.domain.language.code", "max_users"]);
+    scene.edit("acme", |acme| acme.pbx_settings.clear());
     let plan = scene.converge();
     assert_eq!(steps(&plan), "adopt acme");
     assert!(matches!(&plan.steps[0].work, Work::Adopt { found, .. } if found.id == id));
     let changed: Vec<_> = plan.steps[0].changes.iter().map(|change| &change.field).collect();
-    assert!(changed.contains(&&Field::Name) && changed.contains(&&Field::Enabled));
+    assert_eq!(changed, [&Field::Name, &Field::Enabled, &Field::MaxUsers]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::plan::{Action, Work, retention_end};
 
 /// A tenant whose deletion needs nothing more.
 fn deletable() -> Scene {
-    let mut scene = Scene::of(["acme", "one", "two", "three"]);
+    let mut scene = Scene::of(["acme", "globex", "one", "two", "three"]);
     scene.removed("acme", 30);
     scene.policy.deletion.mode = DeletionMode::Automatic;
     scene
@@ -213,6 +213,7 @@ fn retention_counts_from_the_later_of_the_files_going_and_the_pbxs_no() {
     assert_eq!(retention_end(day(5), day(3), 30), day(35));
     assert_eq!(retention_end(day(3), day(5), 30), day(35));
     assert_eq!(retention_end(day(3), day(3), 0), day(3));
+    assert!(retention_end(day(3), day(3), u32::MAX) > day(36_500), "and never wraps");
 }
 
 #[test]
@@ -318,4 +319,124 @@ fn what_nobody_recorded_is_counted_and_never_touched() {
     assert_eq!((plan.counts.foreign_domains, plan.counts.unchanged), (2, 2));
     scene.lose("branch");
     assert_eq!(scene.plan().counts.foreign_domains, 1);
+}
+
+/// An identity is not enough to delete by: somebody may have found another use for what was closed.
+#[test]
+fn a_domain_that_somebody_renamed_is_not_deleted() {
+    let mut scene = deletable();
+    scene.pbx("acme").name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    let id = scene.former("acme", "branch", 31);
+    assert_eq!(steps(&scene.plan()), "delete acme");
+    scene.domains("branch").get_mut(&id).unwrap().name = "theirs.example.com".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).contains("renamed its domain to theirs.example.com"));
+}
+
+#[test]
+fn a_clock_that_jumped_deletes_nothing_for_a_day() {
+    for (retention_days, day) in
+        [(30, TimeDelta::hours(24)), (1, TimeDelta::hours(24)), (0, TimeDelta::zero())]
+    {
+        let mut scene = deletable();
+        scene.policy.deletion.retention_days = retention_days;
+        scene.recorded.clock_steady_since = Some(scene.now);
+        scene.former("globex", "branch", 31);
+        let (since, due) = (scene.now, "delete acme, delete globex");
+        if day > TimeDelta::zero() {
+            let plan = scene.plan();
+            assert_eq!(steps(&plan), "");
+            assert_eq!(plan.waiting.len(), 2);
+            for waiting in &plan.waiting {
+                assert_eq!(waiting.until, since + day);
+                assert!(waiting.reason.contains("a clock that jumped, or tenantd was away"));
+            }
+            scene.now += day - TimeDelta::seconds(1);
+            assert_eq!(scene.plan().waiting.len(), 2);
+            scene.now += TimeDelta::seconds(1);
+        }
+        assert_eq!(steps(&scene.plan()), due, "{retention_days}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumped_stops_nothing_but_deletions() {
+    let mut scene = deletable();
+    scene.recorded.clock_steady_since = Some(scene.now);
+    scene.remove_file("one");
+    scene.edit("two", |tenant| tenant.session_timeout = 30);
+    assert_eq!(steps(&scene.plan()), "disable one, update two");
+}
+
+#[test]
+fn what_waits_says_for_how_long_and_since_when() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.removed("acme", 1);
+    scene.former("globex", "branch", 1);
+    let reasons: Vec<String> = scene.plan().waiting.into_iter().map(|waiting| waiting.reason).collect();
+    assert_eq!(
+        reasons,
+        ["kept for 30 days after it was disabled", "kept for 30 days after its tenant moved away"]
+    );
+}
+
+#[test]
+fn a_deletion_that_was_begun_is_finished_without_another_approval() {
+    let mut scene = deletable();
+    scene.policy.deletion.mode = DeletionMode::Approve;
+    scene.begun("acme", "hq", Action::Delete);
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "delete acme");
+    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting it");
+    assert_eq!(plan.removals_id, None, "there is nothing to approve");
+    // The lock may have gone with the first tables.
+    scene.read_settings("acme", Vec::new());
+    assert_eq!(steps(&scene.plan()), "delete acme");
+    // The domain went, and the answer was lost.
+    scene.vanish("acme");
+    assert_eq!(steps(&scene.converge()), "forget acme");
+}
+
+#[test]
+fn what_was_begun_elsewhere_or_otherwise_is_no_approval() {
+    for (of, on, action) in
+        [("acme", "branch", Action::Delete), ("acme", "hq", Action::Disable), ("one", "hq", Action::Delete)]
+    {
+        let mut scene = deletable();
+        scene.policy.deletion.mode = DeletionMode::Approve;
+        scene.begun(of, on, action);
+        assert_eq!(held(&scene.plan()), "delete acme", "{of} {on} {action}");
+    }
+}
+
+#[test]
+fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought_the_file_back() {
+    let mut scene = deletable();
+    scene.begun("acme", "hq", Action::Delete);
+    scene.pbx("acme").enabled = Some(true);
+    assert_eq!(steps(&scene.plan()), "disable acme");
+    let mut scene = deletable();
+    scene.begun("acme", "hq", Action::Delete);
+    scene.want(crate::model::testing::wanted("acme"));
+    assert_eq!(steps(&scene.plan()), "update acme, enable acme");
+    let mut scene = deletable();
+    scene.begun("acme", "hq", Action::Delete);
+    scene.policy.no_removals = true;
+    assert_eq!(held(&scene.plan()), "delete acme");
+}
+
+#[test]
+fn a_deletion_that_was_begun_counts_from_then_on() {
+    let mut scene = deletable();
+    scene.removed("one", 31);
+    scene.begun("acme", "hq", Action::Delete);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("delete acme", "delete one"));
+    assert!(why(&plan, "one", Action::Delete).starts_with("2 tenants (1 of them in the last 24 h)"));
 }

@@ -9,8 +9,8 @@ use super::{effect, invariants};
 use crate::config::{Deletion, Limits};
 use crate::model::{
     Approval, BrokenFile, Completeness, Desired, DomainId, DomainName, FormerPlacement, InstanceKey,
-    InstanceView, LoginLock, Observed, PbxDomain, PbxSetting, Recorded, RemovalKind, RemovalRecord,
-    SettingId, SettingName, Suspension, Tenant, TenantKey, TenantRecord, testing,
+    InstanceView, LoginLock, Observed, OpenIntent, PbxDomain, PbxSetting, Recorded, RemovalKind,
+    RemovalRecord, SettingId, SettingName, Suspension, Tenant, TenantKey, TenantRecord, testing,
 };
 use crate::plan::{self, Action, Held, Plan, Policy, Step, World};
 
@@ -47,6 +47,7 @@ impl Scene {
             policy: Policy {
                 deletion: Deletion::default(),
                 limits: Limits::default(),
+                max_tenants: None,
                 allow_delete: BTreeSet::new(),
                 no_removals: false,
                 only: BTreeSet::new(),
@@ -246,6 +247,19 @@ impl Scene {
         };
         let at = self.now - TimeDelta::hours(hours_ago);
         self.recorded.removals.push(RemovalRecord { tenant, kind, instance: on, at });
+    }
+
+    /// A changing request was begun, and its outcome is not known.
+    pub fn begun(&mut self, of: &str, on: &str, action: Action) {
+        let record = self.record(of).clone();
+        self.recorded.open_intents.push(OpenIntent {
+            id: Uuid::from_u128(self.recorded.open_intents.len() as u128),
+            tenant: record.id,
+            key: record.key,
+            instance: instance(on),
+            action: action.as_str().to_owned(),
+            opened_at: self.now,
+        });
     }
 
     /// Time passes; the database gives only removals of the last day.
