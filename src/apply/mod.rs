@@ -16,6 +16,7 @@ mod switch;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -46,6 +47,8 @@ pub struct Apply<'a> {
     /// Who, or which commit, for the audit log.
     pub actor: String,
     pub retention_days: u32,
+    /// Where archives are kept.
+    pub archive_dir: PathBuf,
     /// Once cancelled, the steps in hand are finished and no other is begun.
     pub stop: CancellationToken,
 }
@@ -157,7 +160,7 @@ impl Apply<'_> {
 async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
     match &run.step.work {
         Work::Create { tenant } => run.create(tenant).await,
-        Work::Recreate { record, tenant } => run.recreate(*record, tenant).await,
+        Work::Recreate { record, tenant, counts } => run.recreate(*record, tenant, *counts).await,
         Work::Adopt { tenant, found } => run.adopt(tenant, found).await,
         Work::Rekey { record, to } => run.rekey(*record, to).await,
         Work::Rename { record, to, expect } => run.rename(*record, to, expect).await,

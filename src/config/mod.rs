@@ -34,6 +34,9 @@ pub struct Config {
     pub limits: Limits,
     pub daemon: DaemonConfig,
     pub cross_tenant: AllowedSharing,
+    /// Where archives of tenants are kept. Default: `archive` beside an SQLite database, else
+    /// `/var/lib/tenantd/archive`.
+    pub archive_dir: PathBuf,
 }
 
 /// `database_url` and its companions.

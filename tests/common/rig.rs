@@ -164,6 +164,7 @@ impl Rig {
             limits: Limits::default(),
             daemon: DaemonConfig::default(),
             cross_tenant: AllowedSharing::default(),
+            archive_dir: dir.path().join("archive"),
         };
         let database = Database::open(DatabaseOptions {
             database: config.database.clone(),
