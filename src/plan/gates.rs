@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::removal::deletion_begun;
+use super::removal::{deletion_begun, has_no_other_place};
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
@@ -120,31 +120,42 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             },
         );
     }
-    moves_wait_for_their_disabling(&records, draft);
+    what_rests_on_held_steps(world, &records, draft);
     draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
 }
 
-/// A move makes its tenant as the file says, so it would carry out a disabling that is held.
-fn moves_wait_for_their_disabling(records: &Records<'_>, draft: &mut Draft) {
-    let disabling: BTreeMap<(TenantKey, InstanceKey), Option<String>> = draft
+/// What would do the work of a held step, or is right only after it, is held with it.
+fn what_rests_on_held_steps(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let held: BTreeMap<(TenantKey, InstanceKey, Action), Option<String>> = draft
         .held
         .iter()
-        .filter(|held| held.action == Action::Disable)
-        .map(|held| ((held.tenant.clone(), held.instance.clone()), held.lift.clone()))
+        .map(|held| ((held.tenant.clone(), held.instance.clone(), held.action), held.lift.clone()))
         .collect();
-    let waits_for = |step: &Step| {
-        let Work::Move { tenant, .. } = &step.work else { return None };
-        let record = records.of_step(step).filter(|_| !tenant.enabled)?;
-        disabling.get(&(step.tenant.clone(), record.instance.clone())).cloned()
+    let rests_on = |step: &Step| {
+        let record = records.of_step(step)?;
+        let (action, reason) = match &step.work {
+            // It makes the tenant as the file says, so it would disable it.
+            Work::Move { tenant, .. } if !tenant.enabled => {
+                (Action::Disable, "it waits for its disabling, which is held")
+            }
+            Work::DisableFormer { .. } if has_no_other_place(world, &step.tenant, record) => {
+                (Action::Create, "it stays open until the tenant is made elsewhere, which is held")
+            }
+            _ => return None,
+        };
+        let lift = held.get(&(step.tenant.clone(), record.instance.clone(), action))?;
+        Some(hold_step(step, reason.to_owned(), lift.clone()))
     };
-    move_steps(
-        draft,
-        |step| waits_for(step).is_some(),
-        |step| hold_step(step, "it waits for its disabling, which is held".into(), waits_for(step).flatten()),
-    );
+    let steps = std::mem::take(&mut draft.steps);
+    for step in steps {
+        match rests_on(&step) {
+            Some(held) => draft.held.push(held),
+            None => draft.steps.push(step),
+        }
+    }
 }
 
 /// The id that an approval names: of every removal, and of what a surge limit holds.
