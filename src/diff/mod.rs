@@ -182,6 +182,9 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     if *enabled != Some(wanted.enabled) {
         let before = enabled.map(|enabled| enabled.to_string());
         drift(found, Field::Enabled, before, Some(wanted.enabled.to_string()));
+    } else if !wanted.enabled && record.disable_confirmed_at.is_none() {
+        // Cut short before its end was recorded: whether everything is closed has to be looked at again.
+        drift(found, Field::Enabled, None, Some(wanted.enabled.to_string()));
     }
     // Cut short, and it may be only the web sign-in that is still open: the lists do not show that.
     let unconfirmed = !record.enabled && record.disable_confirmed_at.is_none() && !record.lock_left_open;

@@ -274,7 +274,11 @@ fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
             before: None,
             after: Some(tenant.domain.to_string()),
         }],
-        work: Work::Recreate { record: reference(record), tenant: tenant.clone() },
+        work: Work::Recreate {
+            record: reference(record),
+            tenant: tenant.clone(),
+            counts: record.enabled && !tenant.enabled,
+        },
     }
 }
 
@@ -542,6 +546,7 @@ fn taken<'a>(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
+    let to: &DomainName = &tenant.domain;
     let named = index.named(&tenant.instance, to.as_str());
     let found = named.iter().find(|found| Some(found.id) != own)?;
     Some(match index.owner(&tenant.instance, found.id) {
