@@ -4,12 +4,14 @@
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
 pub mod apply;
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod diff;
 pub mod environment;
 pub mod fusionpbx;
+pub mod isolation;
 pub mod load;
 pub mod model;
 pub mod observe;
@@ -17,5 +19,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod sandbox;
+pub mod stats;
 pub mod store;
+pub mod sync;
 pub mod yaml;

@@ -122,7 +122,14 @@ pub async fn act(
         environment: writer.environment,
         actor: writer.actor.clone(),
         retention_days: config.deletion.retention_days,
+        archive_dir: config.archive_dir.clone(),
         stop: writer.stop.clone(),
     };
-    Ok(apply.carry_out(plan).await)
+    let outcome = apply.carry_out(plan).await;
+    // After the steps, so that tenants made in this pass share at once, and what a file no longer says is gone.
+    let (desired, allowed) = (look.desired.clone(), config.cross_tenant.clone());
+    if let Err(error) = writer.database.write(move |store| store.put_shares(&desired, &allowed)).await {
+        tracing::warn!(error = %crate::report::chain(&error), "sharing between tenants is not up to date");
+    }
+    Ok(outcome)
 }

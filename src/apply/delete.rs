@@ -2,15 +2,18 @@
 
 use uuid::Uuid;
 
-use super::StepError;
 use super::request::Request;
 use super::run::Run;
+use super::{Apply, StepError};
+use crate::archive::{self, ArchiveFile};
 use crate::diff::lock_is_in_force;
 use crate::model::{
     DomainId, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, RemovalRecord, SettingId, TenantId,
     TenantRecord, Tombstone,
 };
 use crate::plan::{Action, RecordRef, retention_end};
+use crate::report::chain;
+use crate::store::StoreError;
 
 impl Run<'_> {
     pub(super) async fn delete(
@@ -34,6 +37,7 @@ impl Run<'_> {
                 }
             }
         }
+        let archive = self.archive(&record).await?;
         if found.is_some() {
             let what = "delete the tenant: its domain, then its record";
             let sent =
@@ -52,8 +56,8 @@ impl Run<'_> {
             domain_id: record.domain_id,
             disabled_at: record.disabled_at,
             deleted_at: now,
-            archive: None,
-            archive_sha256: None,
+            archive: Some(archive.path.display().to_string()),
+            archive_sha256: Some(archive.sha256.clone()),
         };
         let removal = RemovalRecord { tenant: record.id, kind: RemovalKind::Deleted, instance, at: now };
         let entry =
@@ -62,6 +66,11 @@ impl Run<'_> {
         self.apply
             .database
             .write(move |store| {
+                let mut scope = store.scope(removal.tenant);
+                if let Some(differs) = archive::counts_agree(&mut scope, &archive.manifest.tables)? {
+                    return Err(StoreError::Refused(format!("{differs}: it is not deleted")));
+                }
+                scope.delete_all()?;
                 store.delete_tenant(removal.tenant)?;
                 store.add_tombstone(&tombstone)?;
                 store.add_removal(&removal)?;
@@ -72,6 +81,14 @@ impl Run<'_> {
             .await?;
         self.seen = None;
         Ok(())
+    }
+
+    /// The tenant's data in a file that was read back: nothing is deleted without it.
+    async fn archive(&self, record: &TenantRecord) -> Result<ArchiveFile, StepError> {
+        let Apply { database, archive_dir, .. } = self.apply;
+        archive::archive_or_reuse(database, record, archive_dir, self.now()).await.map_err(|error| {
+            StepError::Refused(format!("it is not archived, so it is not deleted: {}", chain(&error)))
+        })
     }
 
     /// Deletes a domain under an intent that stays open until its record is gone too, and gives the intent.

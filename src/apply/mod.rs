@@ -16,6 +16,7 @@ mod switch;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -46,6 +47,8 @@ pub struct Apply<'a> {
     /// Who, or which commit, for the audit log.
     pub actor: String,
     pub retention_days: u32,
+    /// Where archives are kept.
+    pub archive_dir: PathBuf,
     /// Once cancelled, the steps in hand are finished and no other is begun.
     pub stop: CancellationToken,
 }

@@ -104,6 +104,28 @@ pub enum Command {
     Suspend(SuspendArgs),
     /// End a suspension.
     Resume(ScopeArgs),
+    /// Whether the database keeps tenants apart.
+    #[command(subcommand)]
+    Isolation(IsolationCommand),
+    /// Users, files, sessions and last activity of each tenant, with warnings near limits.
+    Stats {
+        /// Only this tenant.
+        #[arg(value_parser = tenant_key)]
+        key: Option<TenantKey>,
+    },
+    /// Write all data of a tenant to one file, read it back and check it.
+    Archive(ArchiveArgs),
+    /// Bring a tenant back from its archive: the same identity, disabled, on either kind of database.
+    Restore {
+        /// An archive that `tenantd archive` or a deletion made.
+        file: PathBuf,
+    },
+    /// Bring the platform's users to those of the PBX: added, changed, disabled, never deleted.
+    Sync {
+        /// Only this tenant.
+        #[arg(value_parser = tenant_key)]
+        key: Option<TenantKey>,
+    },
     /// Try tenantd without any set-up: stand-in PBXs, a database, and the tenants.d of the current directory.
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell.
@@ -185,6 +207,21 @@ pub struct ApproveArgs {
     /// How long the approval holds, at most 7 days.
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub valid_for: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IsolationCommand {
+    /// Sweep the catalog, and try every verb across two throw-away tenants in a transaction that is rolled back.
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[arg(value_parser = tenant_key)]
+    pub key: TenantKey,
+    /// The directory; without it, `archive.dir` of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,8 @@ use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
 /// Keys below the root and below an instance, besides [`read::KEYS`] and [`instances::KEYS`].
-const INNER_KEYS: [&str; 21] = [
+const INNER_KEYS: [&str; 22] = [
+    "dir",
     "ca_file",
     "fingerprint",
     "session_timeout",

@@ -34,6 +34,9 @@ pub struct Config {
     pub limits: Limits,
     pub daemon: DaemonConfig,
     pub cross_tenant: AllowedSharing,
+    /// Where archives of tenants are kept. Default: `archive` beside an SQLite database, else
+    /// `/var/lib/tenantd/archive`.
+    pub archive_dir: PathBuf,
 }
 
 /// `database_url` and its companions.
@@ -73,6 +76,8 @@ pub struct InstanceConfig {
     pub sessions: usize,
     /// One request's time, from connecting to the last byte.
     pub timeout: Duration,
+    /// The most requests that are sent in a second, 1 to 1,000. A second's worth may be saved up.
+    pub max_requests_per_second: u32,
     /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
     pub allow_plaintext: bool,
 }

@@ -9,7 +9,7 @@ use super::{AllowedSharing, Config, Tier, database, instances, mask, rules};
 use crate::yaml::{self, Field, Fields, Finding, Limits, Problem, Reader, Source};
 
 /// The keys of `tenantd.yaml`, in the order of the manual.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "database_url",
     "database_password",
     "database_ca_file",
@@ -21,6 +21,7 @@ pub(super) const KEYS: [&str; 11] = [
     "limits",
     "daemon",
     "cross_tenant",
+    "archive",
 ];
 
 /// Why a configuration cannot be used: every problem of the file, warnings among them.
@@ -121,9 +122,15 @@ fn read(reader: &mut Reader, fields: &Fields<'_>, path: &Path) -> Option<Config>
     let limits = fields.get("limits").map(|field| rules::limits(reader, &field));
     let daemon = fields.get("daemon").map(|field| rules::daemon(reader, &field));
     let cross_tenant = fields.get("cross_tenant").map(|field| sharing(reader, &field));
+    let archive_dir = fields.get("archive").and_then(|field| archive_dir(reader, &field, base));
+    let database = database?;
+    let archive_dir = archive_dir.unwrap_or_else(|| match &database {
+        super::DatabaseConfig::Sqlite { path } => path.with_file_name("archive"),
+        super::DatabaseConfig::Postgres { .. } => PathBuf::from("/var/lib/tenantd/archive"),
+    });
     Some(Config {
         path: path.to_owned(),
-        database: database?,
+        database,
         tenants_dir: tenants_dir?,
         instances: instances?,
         defaults: defaults.unwrap_or_default(),
@@ -132,7 +139,14 @@ fn read(reader: &mut Reader, fields: &Fields<'_>, path: &Path) -> Option<Config>
         limits: limits.unwrap_or_default(),
         daemon: daemon.unwrap_or_default(),
         cross_tenant: cross_tenant.unwrap_or_default(),
+        archive_dir,
     })
+}
+
+fn archive_dir(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+    let fields = reader.mapping(field, "where archives are kept", &["dir"])?;
+    let field = fields.require(reader, "dir", "dir: /var/lib/tenantd/archive")?;
+    file_path(reader, &field, base)
 }
 
 /// A path, made absolute from the configuration's directory.

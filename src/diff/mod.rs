@@ -105,6 +105,13 @@ pub fn tenant(wanted: &Tenant, record: &TenantRecord, seen: Option<Seen<'_>>) ->
     differences
 }
 
+/// The fields that the PBX shows otherwise than wanted, whatever was recorded.
+pub fn shown_otherwise(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>) -> BTreeSet<Field> {
+    let mut differences = Vec::new();
+    pbx(wanted, record, seen, &mut differences);
+    differences.into_iter().map(|difference| difference.field).collect()
+}
+
 /// Fields that the file wants otherwise than recorded.
 fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
     let Tenant {

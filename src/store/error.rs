@@ -28,6 +28,9 @@ pub enum StoreError {
     LeaseLost,
     #[error("the record of `{key}` changed since it was read")]
     Stale { key: String },
+    /// A rule that the database's own rows do not meet.
+    #[error("{0}")]
+    Refused(String),
     #[error("the database's work was cut short")]
     Interrupted,
 }

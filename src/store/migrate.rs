@@ -40,23 +40,18 @@ pub(crate) fn schema(conn: &mut AnyConnection) -> Result<Schema, StoreError> {
         return Ok(Schema::Empty);
     }
     let migrate = |source: Boxed| StoreError::Migrate { source };
-    let (applied, known) = match conn {
-        AnyConnection::Sqlite(conn) => (
-            versions(conn.applied_migrations().map_err(migrate)?),
-            MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE)
-                .map_err(migrate)?
-                .iter()
-                .map(|m| m.name().version().to_string())
-                .collect::<BTreeSet<_>>(),
-        ),
-        AnyConnection::Postgres(conn) => (
-            versions(conn.applied_migrations().map_err(migrate)?),
-            MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES)
-                .map_err(migrate)?
-                .iter()
-                .map(|m| m.name().version().to_string())
-                .collect::<BTreeSet<_>>(),
-        ),
+    let applied = applied(conn)?;
+    let known: BTreeSet<String> = match conn {
+        AnyConnection::Sqlite(_) => MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE)
+            .map_err(migrate)?
+            .iter()
+            .map(|m| m.name().version().to_string())
+            .collect(),
+        AnyConnection::Postgres(_) => MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES)
+            .map_err(migrate)?
+            .iter()
+            .map(|m| m.name().version().to_string())
+            .collect(),
     };
     if let Some(version) = applied.difference(&known).last() {
         return Err(StoreError::TooNew { version: version.clone() });
@@ -70,8 +65,19 @@ pub(crate) fn schema(conn: &mut AnyConnection) -> Result<Schema, StoreError> {
     })
 }
 
-fn versions(applied: Vec<diesel::migration::MigrationVersion<'static>>) -> BTreeSet<String> {
-    applied.iter().map(ToString::to_string).collect()
+/// The versions that were run. Diesel's own question would make their table, which a reader may not.
+fn applied(conn: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
+    use diesel::prelude::*;
+    diesel::table! {
+        __diesel_schema_migrations (version) {
+            version -> Text,
+        }
+    }
+    let versions: Vec<String> = __diesel_schema_migrations::table
+        .select(__diesel_schema_migrations::version)
+        .load(conn)
+        .map_err(StoreError::query("look for the schema's versions"))?;
+    Ok(versions.into_iter().collect())
 }
 
 fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {

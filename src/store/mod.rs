@@ -7,6 +7,7 @@ mod audit;
 mod clock;
 mod codec;
 mod connection;
+pub mod data;
 mod error;
 mod facts;
 mod handle;
@@ -57,16 +58,17 @@ pub struct StoreWriter<'a> {
 impl Store<'_> {
     /// Everything that a plan depends on.
     pub fn recorded(&mut self, now: DateTime<Utc>) -> Result<Recorded, StoreError> {
+        let tenants = tenants::all(self.conn)?;
         Ok(Recorded {
-            tenants: tenants::all(self.conn)?,
             former: placements::all(self.conn)?,
             open_intents: journal::open_intents(self.conn)?,
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
             approvals: words::approvals(self.conn, now)?,
             suspensions: words::suspensions(self.conn, now)?,
             clock_steady_since: Some(clock::steady_since(self.conn, now)?),
-            open_sessions: BTreeMap::new(),
-            archived: BTreeSet::new(),
+            open_sessions: data::open_sessions(self.conn, now)?,
+            archived: data::archived(self.conn, &tenants)?,
+            tenants,
         })
     }
 

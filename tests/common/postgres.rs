@@ -29,12 +29,33 @@ pub fn database() -> Option<String> {
     let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let host: String =
         server.socket_dir.display().to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let admin = format!("postgres://tenantd@{host}/postgres");
-    let statement = format!("CREATE DATABASE {name}");
+    let url = |user: &str, database: &str| format!("postgres://{user}@{host}/{database}");
+    on(&url("tenantd", "postgres"), format!("CREATE DATABASE {name}"));
+    Some(url("tenantd", &name))
+}
+
+/// Like [`database`], owned by a role that is no superuser, as tenantd's is in production.
+pub fn database_of_plain_owner() -> Option<String> {
+    let url = database()?;
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let prepare = "DO $$ BEGIN \
+        PERFORM pg_advisory_xact_lock(4711); \
+        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'keeper') THEN CREATE ROLE keeper LOGIN CREATEROLE; END IF; \
+        IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'crystalqore_service') \
+            AND NOT pg_has_role('keeper', 'crystalqore_service', 'MEMBER') THEN GRANT crystalqore_service TO keeper; \
+        END IF; END $$";
+    on(&url, prepare.to_owned());
+    on(&url, format!("ALTER DATABASE {name} OWNER TO keeper"));
+    Some(url.replacen("//tenantd@", "//keeper@", 1))
+}
+
+/// Runs a statement on a connection of its own.
+pub fn on(url: &str, statement: String) {
+    let url = url.to_owned();
     // A thread of its own: the caller may be inside a runtime.
     std::thread::spawn(move || {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let (client, connection) = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await.unwrap();
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
             let connection = tokio::spawn(connection);
             client.batch_execute(&statement).await.unwrap();
             drop(client);
@@ -43,7 +64,6 @@ pub fn database() -> Option<String> {
     })
     .join()
     .unwrap();
-    Some(format!("postgres://tenantd@{host}/{name}"))
 }
 
 fn start() -> Option<Server> {

@@ -442,6 +442,7 @@ fn config(state: &mut crate::sim::State, database: &std::path::Path) -> Config {
             tls: TlsTrust::SystemRoots,
             sessions: state.below(3) + 1,
             timeout: Duration::from_secs(10),
+            max_requests_per_second: 1000,
             allow_plaintext: false,
         };
         (instance(name), config)
@@ -476,6 +477,7 @@ fn config(state: &mut crate::sim::State, database: &std::path::Path) -> Config {
         },
         daemon: DaemonConfig::default(),
         cross_tenant: AllowedSharing::default(),
+        archive_dir: database.with_extension("archive"),
     }
 }
 

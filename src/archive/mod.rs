@@ -1,0 +1,175 @@
+//! All of a tenant in one file: made before a deletion and on request, checked, and brought back from.
+//!
+//! The file is a gzipped tar: `manifest.json`, then each table as lines of JSON. It can be read without tenantd.
+
+mod read;
+mod restore;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use read::{check, sha256_of};
+pub use restore::{Restored, restore};
+pub use write::write;
+
+use crate::model::{TenantId, TenantRecord};
+use crate::store::data::{ArchiveRecord, TableDigest, TenantScope};
+use crate::store::{Database, StoreError};
+
+/// The version of the files' form.
+pub const FORMAT: u32 = 1;
+
+/// The tables of tenantd's own record that go along, with the column that names the tenant.
+const RECORD_TABLES: [(&str, &str); 3] =
+    [("tenants", "id"), ("former_placements", "tenant_id"), ("audit_log", "tenant_id")];
+
+/// What an archive holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    /// The newest migration of the database it was made from.
+    pub schema: String,
+    pub made_at: DateTime<Utc>,
+    pub tenant_id: String,
+    pub key: String,
+    pub name: String,
+    pub domain: String,
+    /// In the order of the file.
+    pub tables: Vec<TableDigest>,
+}
+
+/// An archive that was written, read back and found whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveFile {
+    pub path: PathBuf,
+    /// Of the file, in hex.
+    pub sha256: String,
+    pub manifest: Manifest,
+}
+
+impl ArchiveFile {
+    /// Rows of all tables together.
+    pub fn rows(&self) -> u64 {
+        self.manifest.tables.iter().map(|table| table.rows).sum()
+    }
+}
+
+/// Why a tenant is not archived or not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("cannot {operation} {}", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("the archive {} is damaged: {what}", path.display())]
+    Damaged { path: PathBuf, what: String },
+    #[error("the archive is of a form that this program does not know ({found}; it knows {FORMAT})")]
+    Format { found: u32 },
+    #[error("{what} is taken: {by}")]
+    Taken { what: String, by: String },
+    #[error("the archive does not fit this database: {0}")]
+    Unfit(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ArchiveError {
+    let path = path.to_owned();
+    move |source| ArchiveError::Io { operation, path, source }
+}
+
+/// Where the archive of a tenant stands. One file for each time that it was disabled, so that trying again makes no
+/// second one.
+pub fn file_name(record: &TenantRecord) -> String {
+    let state = match record.disabled_at {
+        Some(at) => at.format("disabled-%Y%m%dT%H%M%SZ").to_string(),
+        None => "enabled".to_owned(),
+    };
+    format!("{}-{}-{state}.tar.gz", record.key, record.id)
+}
+
+/// Archives a tenant below `dir`, reads the file back, and notes in the database that it is whole.
+pub async fn archive(
+    database: &Database,
+    record: &TenantRecord,
+    dir: &Path,
+    now: DateTime<Utc>,
+) -> Result<ArchiveFile, ArchiveError> {
+    let (id, owned, dir) = (record.id, record.clone(), dir.to_owned());
+    let written = database
+        .read(move |store| {
+            store.in_scope(id, |scope: &mut TenantScope<'_>| Ok(Some(write(scope, &owned, &dir, now))))
+        })
+        .await?;
+    let file = match written {
+        Some(written) => written?,
+        None => return Err(ArchiveError::Unfit("there is no database yet".to_owned())),
+    };
+    let noted = noted(id, &file, now);
+    database.write(move |store| store.put_archive(&noted)).await?;
+    Ok(file)
+}
+
+/// The archive that was made since the tenant was disabled, if it is still there, whole, and its counts are those of
+/// the database; or a new one.
+pub async fn archive_or_reuse(
+    database: &Database,
+    record: &TenantRecord,
+    dir: &Path,
+    now: DateTime<Utc>,
+) -> Result<ArchiveFile, ArchiveError> {
+    let id = record.id;
+    let known = database.read(move |store| Ok(store.archives()?.remove(&id))).await?;
+    if let Some(known) = known
+        && record.disabled_at.is_some_and(|at| known.checked_at >= at)
+    {
+        let path = PathBuf::from(&known.path);
+        let checked = tokio::task::spawn_blocking(move || {
+            let sha256 = sha256_of(&path)?;
+            let manifest = check(&path)?;
+            Ok::<_, ArchiveError>(ArchiveFile { path, sha256, manifest })
+        })
+        .await;
+        if let Ok(Ok(file)) = checked
+            && file.sha256 == known.sha256
+        {
+            let tables = file.manifest.tables.clone();
+            let same = database
+                .read(move |store| {
+                    store.in_scope(id, |scope| counts_agree(scope, &tables).map(|differ| differ.is_none()))
+                })
+                .await?;
+            if same {
+                return Ok(file);
+            }
+        }
+    }
+    archive(database, record, dir, now).await
+}
+
+fn noted(tenant: TenantId, file: &ArchiveFile, now: DateTime<Utc>) -> ArchiveRecord {
+    ArchiveRecord {
+        tenant,
+        path: file.path.display().to_string(),
+        sha256: file.sha256.clone(),
+        rows: i64::try_from(file.rows()).unwrap_or(i64::MAX),
+        checked_at: now,
+    }
+}
+
+/// Whether every table holds as many rows of the tenant as its archive: `None`, or what differs.
+pub fn counts_agree(
+    scope: &mut TenantScope<'_>,
+    archived: &[TableDigest],
+) -> Result<Option<String>, StoreError> {
+    let catalog = scope.catalog()?;
+    for table in catalog.data_tables() {
+        let now = scope.count(table)?;
+        let then = archived.iter().find(|digest| digest.table == table.name).map_or(0, |digest| digest.rows);
+        if now != then {
+            return Ok(Some(format!("{} has {now} rows and its archive {then}", table.name)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,201 @@
+//! Bringing a tenant back from its archive: the same identity, disabled, on either database.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+
+use super::read::walk;
+use super::{ArchiveError, Manifest, RECORD_TABLES, check};
+use crate::model::{MaxUsers, TenantId, TenantKey};
+use crate::store::data::{Catalog, TableInfo};
+use crate::store::{AuditEntry, StoreWriter};
+
+type Row = BTreeMap<String, Value>;
+
+/// What was brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    pub tenant: TenantId,
+    pub manifest: Manifest,
+    /// User sessions that were open when the archive was made; they are ended.
+    pub sessions_ended: usize,
+}
+
+/// Rows that are written in one go.
+const BATCH: usize = 1000;
+
+/// Writes everything of an archive into the database, within the writer's transaction. To be called again after an
+/// error only with a new transaction.
+///
+/// *Errors*: key, domain, identity or PBX domain are taken; the file is damaged; a table of it is not in this
+/// database; what was written does not hash as the archive says.
+pub fn restore(
+    store: &mut StoreWriter<'_>,
+    path: &Path,
+    actor: &str,
+    now: DateTime<Utc>,
+) -> Result<Restored, ArchiveError> {
+    // Nothing is written from a file that is not whole.
+    let manifest = check(path)?;
+    let unfit = |what: String| ArchiveError::Unfit(what);
+    let tenant = TenantId(
+        manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no proper identity".to_owned()))?,
+    );
+    let key = TenantKey::parse(&manifest.key).map_err(|error| unfit(error.to_string()))?;
+    let catalog = store.catalog()?;
+    for table in &manifest.tables {
+        if !catalog.tables.contains_key(&table.table) && table.rows > 0 {
+            return Err(unfit(format!("it has no table {}", table.table)));
+        }
+    }
+    let has_audit = match catalog.tables.get("audit_log") {
+        Some(table) => store.scope(tenant).count(table)? > 0,
+        None => true,
+    };
+    let mut loading = Loading { store, catalog: &catalog, tenant, now, max_users: None, ended: 0, has_audit };
+    let mut batch: Vec<Row> = Vec::new();
+    let mut current = String::new();
+    walk(path, &mut |table, line| {
+        if table != current || batch.len() == BATCH {
+            loading.flush(&current, &mut batch)?;
+            table.clone_into(&mut current);
+        }
+        let row = serde_json::from_str(line).map_err(|error| ArchiveError::Damaged {
+            path: path.to_owned(),
+            what: format!("a row of {table} cannot be read ({error})"),
+        })?;
+        batch.push(row);
+        Ok(())
+    })?;
+    loading.flush(&current, &mut batch)?;
+    let Loading { max_users, ended, .. } = loading;
+    if let Some(max_users) = max_users
+        && let Some(mut record) = store.tenant(tenant)?
+    {
+        record.max_users = MaxUsers::Limited(max_users);
+        store.update_tenant(&mut record, now)?;
+    }
+    for table in catalog.data_tables() {
+        let Some(archived) = manifest.tables.iter().find(|digest| digest.table == table.name) else {
+            continue;
+        };
+        if ended > 0 && table.name == "user_sessions" {
+            continue;
+        }
+        if store.scope(tenant).digest(table)? != *archived {
+            return Err(ArchiveError::Unfit(format!(
+                "the table {} does not hold what the archive has; its columns may differ",
+                table.name
+            )));
+        }
+    }
+    store.remove_tombstone(tenant)?;
+    store.append_audit(&AuditEntry {
+        at: now,
+        actor: actor.to_owned(),
+        event: "tenant.restored".to_owned(),
+        tenant: Some(tenant),
+        key,
+        instance: None,
+        plan_id: None,
+        before: None,
+        after: None,
+        done: true,
+        detail: Some(format!("from the archive of {}", manifest.made_at.format("%Y-%m-%d %H:%M UTC"))),
+    })?;
+    Ok(Restored { tenant, manifest, sessions_ended: ended })
+}
+
+struct Loading<'a, 'b> {
+    store: &'a mut StoreWriter<'b>,
+    catalog: &'a Catalog,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+    max_users: Option<u32>,
+    ended: usize,
+    has_audit: bool,
+}
+
+impl Loading<'_, '_> {
+    fn flush(&mut self, table: &str, batch: &mut Vec<Row>) -> Result<(), ArchiveError> {
+        let mut rows = std::mem::take(batch);
+        let Some(info) = self.catalog.tables.get(table).filter(|_| !rows.is_empty()) else { return Ok(()) };
+        match table {
+            "tenants" => {
+                for row in &mut rows {
+                    self.not_taken(row)?;
+                    self.disabled(row);
+                }
+                self.insert(info, "id", &rows, &[])
+            }
+            "audit_log" if self.has_audit => Ok(()),
+            "audit_log" => self.insert(info, "tenant_id", &rows, &["id"]),
+            "user_sessions" => {
+                let now = Value::String(self.now.to_rfc3339_opts(SecondsFormat::Micros, true));
+                for row in rows.iter_mut().filter(|row| row.get("ended_at").is_none_or(Value::is_null)) {
+                    row.insert("ended_at".to_owned(), now.clone());
+                    row.insert("end_reason".to_owned(), Value::String("tenant restored".to_owned()));
+                    self.ended += 1;
+                }
+                self.insert(info, "tenant_id", &rows, &[])
+            }
+            _ => {
+                let owner = RECORD_TABLES.iter().find(|(name, _)| *name == table);
+                self.insert(info, owner.map_or("tenant_id", |(_, owner)| *owner), &rows, &[])
+            }
+        }
+    }
+
+    fn insert(
+        &mut self,
+        table: &TableInfo,
+        owner: &str,
+        rows: &[Row],
+        without: &[&str],
+    ) -> Result<(), ArchiveError> {
+        Ok(self.store.scope(self.tenant).insert_rows(table, owner, rows, without)?)
+    }
+
+    fn not_taken(&mut self, row: &Row) -> Result<(), ArchiveError> {
+        let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+        for record in self.store.all_tenants()?.values() {
+            let by = format!("the tenant {} ({})", record.key, record.domain);
+            let what = if record.id == self.tenant {
+                format!("the identity {}", record.id)
+            } else if record.key.as_str() == text("key") {
+                format!("the key {}", record.key)
+            } else if record.domain.as_str() == text("domain") {
+                format!("the domain {}", record.domain)
+            } else if record.instance.as_str() == text("instance")
+                && record.domain_id.to_string() == text("domain_id")
+            {
+                format!("its domain on {}", record.instance)
+            } else {
+                continue;
+            };
+            return Err(ArchiveError::Taken { what, by });
+        }
+        Ok(())
+    }
+
+    /// Disabled, with a retention that begins anew, and without a limit until its users are back.
+    fn disabled(&mut self, row: &mut Row) {
+        let now = Value::String(self.now.to_rfc3339_opts(SecondsFormat::Micros, true));
+        if row.get("enabled") != Some(&Value::Bool(false))
+            || row.get("disabled_at").is_none_or(Value::is_null)
+        {
+            row.insert("disabled_at".to_owned(), now.clone());
+        }
+        row.insert("enabled".to_owned(), Value::Bool(false));
+        row.insert("removed_at".to_owned(), now);
+        for column in ["disable_confirmed_at", "deletable_from"] {
+            row.insert(column.to_owned(), Value::Null);
+        }
+        self.max_users = row
+            .insert("max_users".to_owned(), Value::Null)
+            .and_then(|n| n.as_u64())
+            .and_then(|n| n.try_into().ok());
+    }
+}

@@ -1,0 +1,126 @@
+//! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying.
+
+mod expected;
+mod probe;
+mod sweep;
+
+use serde::Serialize;
+
+use crate::store::data::{Catalog, Protection};
+use crate::store::{Database, Store, StoreError};
+
+/// What the check found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct IsolationReport {
+    /// The tables that hold data of tenants.
+    pub tables: Vec<String>,
+    /// How many attempts across tenants were made.
+    pub attempts: usize,
+    /// What is not as it must be. Any of these may be a leak.
+    pub findings: Vec<Finding>,
+    /// What this kind of database cannot enforce.
+    pub notes: Vec<String>,
+}
+
+/// One thing that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The table, role or function.
+    pub object: String,
+    /// What was looked at or tried: `policy`, `key`, `trigger`, `grant`, `read`, `insert`, …
+    pub kind: &'static str,
+    pub detail: String,
+}
+
+impl Finding {
+    fn new(object: &str, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { object: object.to_owned(), kind, detail: detail.into() }
+    }
+}
+
+impl IsolationReport {
+    /// Whether everything is as it must be.
+    pub fn is_tight(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The report for people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            text.push_str(&format!("leak  {} ({}): {}\n", finding.object, finding.kind, finding.detail));
+        }
+        for note in &self.notes {
+            text.push_str(&format!("note  {note}\n"));
+        }
+        let found = match self.findings.len() {
+            0 => "nothing leaks".to_owned(),
+            1 => "1 finding".to_owned(),
+            n => format!("{n} findings"),
+        };
+        text.push_str(&format!(
+            "{} tables, {} attempts across tenants: {found}\n",
+            self.tables.len(),
+            self.attempts
+        ));
+        text
+    }
+}
+
+/// Sweeps the catalog and tries every verb across two throw-away tenants. Nothing remains of them.
+pub async fn check(database: &Database) -> Result<IsolationReport, StoreError> {
+    database.read(check_store).await
+}
+
+/// [`check`] where blocking is allowed.
+pub fn check_store(store: &mut Store<'_>) -> Result<IsolationReport, StoreError> {
+    store.try_out(|savepoint| {
+        let (catalog, protection) = savepoint.looks()?;
+        Ok(judged(&catalog, protection.as_ref(), probe::run(savepoint, &catalog)))
+    })
+}
+
+/// The check as it would end after a change of the schema, which is rolled back too. Nothing is tried where the
+/// catalog alone shows that something is wrong. The inner error is the database's refusal of the change.
+pub fn check_after(
+    store: &mut Store<'_>,
+    change: &[String],
+) -> Result<Result<IsolationReport, String>, StoreError> {
+    store.try_out(|savepoint| {
+        for statement in change {
+            if let Err(refusal) = savepoint.attempt(statement) {
+                return Ok(Err(format!("{refusal}: {statement}")));
+            }
+        }
+        let (catalog, protection) = savepoint.looks()?;
+        let report = judged(&catalog, protection.as_ref(), probe::Tried::default());
+        if !report.is_tight() {
+            return Ok(Ok(report));
+        }
+        Ok(Ok(judged(&catalog, protection.as_ref(), probe::run(savepoint, &catalog))))
+    })
+}
+
+fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Tried) -> IsolationReport {
+    let mut report = IsolationReport {
+        tables: catalog.data_tables().iter().map(|table| table.name.clone()).collect(),
+        attempts: tried.attempts,
+        findings: sweep::catalog(catalog),
+        notes: Vec::new(),
+    };
+    match protection {
+        Some(protection) => report.findings.extend(sweep::protection(catalog, protection)),
+        None => report.notes.extend(
+            [
+                "SQLite has no roles and no row-level security: whoever opens the file reads and writes every tenant",
+                "SQLite checks foreign keys only on connections that ask for it (PRAGMA foreign_keys = ON)",
+                "rows of a disabled tenant are kept from users by the services alone",
+            ]
+            .map(str::to_owned),
+        ),
+    }
+    report.findings.extend(tried.findings);
+    report.findings.sort();
+    report.findings.dedup();
+    report
+}

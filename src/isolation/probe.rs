@@ -1,0 +1,289 @@
+//! Two throw-away tenants, a row of each in every table, and every verb across them.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use uuid::Uuid;
+
+use super::Finding;
+use crate::store::data::{Catalog, ColumnKind, SERVICE_ROLE, Savepoint, TENANT, TableInfo};
+
+#[derive(Default)]
+pub(super) struct Tried {
+    pub(super) attempts: usize,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A throw-away tenant and its row in each table, as literals.
+struct Guinea {
+    id: String,
+    rows: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+struct Probe<'a, 'b> {
+    db: &'a mut Savepoint<'b>,
+    tables: Vec<&'a TableInfo>,
+    tried: Tried,
+}
+
+/// Tries everything; the caller rolls back.
+pub(super) fn run(db: &mut Savepoint<'_>, catalog: &Catalog) -> Tried {
+    let mut probe = Probe { db, tables: catalog.data_tables(), tried: Tried::default() };
+    if let Err(finding) = probe.run() {
+        probe.tried.findings.push(finding);
+    }
+    probe.tried
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+impl Probe<'_, '_> {
+    fn run(&mut self) -> Result<(), Finding> {
+        let a = self.guinea("a")?;
+        let b = self.guinea("b")?;
+        if !self.db.is_postgres() {
+            for table in self.tables.clone() {
+                self.references(table, &a, &b);
+                self.moves(table, &a, &b);
+            }
+            self.sign_in(&b);
+            return Ok(());
+        }
+        let role =
+            |refusal| Finding::new(SERVICE_ROLE, "role", format!("tenantd cannot work as it: {refusal}"));
+        self.db.become_service().map_err(role)?;
+        self.set(&a.id)?;
+        for table in self.tables.clone() {
+            self.verbs(table, &a, &b);
+        }
+        self.nothing_visible("", "no tenant is set")?;
+        self.nothing_visible("nobody", "an unknown tenant is set")?;
+        self.db.become_owner().map_err(role)?;
+        self.sign_in(&b);
+        self.db.become_service().map_err(role)?;
+        self.nothing_visible(&b.id, "the tenant is disabled")?;
+        self.db.become_owner().map_err(role)
+    }
+
+    fn set(&mut self, tenant: &str) -> Result<(), Finding> {
+        self.db.set_tenant(tenant).map_err(|refusal| Finding::new("crystalqore.tenant", "probe", refusal))
+    }
+
+    fn found(&mut self, object: &str, kind: &'static str, detail: impl Into<String>) {
+        self.tried.findings.push(Finding::new(object, kind, detail));
+    }
+
+    fn boolean(&self, value: bool) -> &'static str {
+        match (self.db.is_postgres(), value) {
+            (true, true) => "true",
+            (true, false) => "false",
+            (false, true) => "1",
+            (false, false) => "0",
+        }
+    }
+
+    fn in_minutes(&self, minutes: i32) -> String {
+        if self.db.is_postgres() {
+            format!("now() + interval '{minutes} minutes'")
+        } else {
+            format!("datetime('now', '{minutes:+} minutes')")
+        }
+    }
+
+    fn guinea(&mut self, letter: &str) -> Result<Guinea, Finding> {
+        let id = Uuid::new_v4().to_string();
+        let (yes, no) = (self.boolean(true), self.boolean(false));
+        let tenant = format!(
+            "INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, \
+             domain_id, provisioned, lock_left_open, created_at, updated_at) VALUES ('{id}', 'isolation-probe-{id}', \
+             'Isolation probe {letter}', '{id}.invalid', 'isolation-probe', {yes}, 60, {no}, 'report', '{id}', {yes}, \
+             {no}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
+        );
+        self.db.attempt(&tenant).map_err(|refusal| Finding::new("tenants", "probe", refusal))?;
+        let mut guinea = Guinea { id, rows: BTreeMap::new() };
+        for table in &self.tables {
+            let row = self.row(table, &guinea);
+            self.db.attempt(&insert(table, &row)).map_err(|refusal| {
+                Finding::new(&table.name, "probe", format!("no row for the probe could be made: {refusal}"))
+            })?;
+            guinea.rows.insert(table.name.clone(), row);
+        }
+        Ok(guinea)
+    }
+
+    /// A row of the throw-away tenant with what the table insists on, and with every reference filled in.
+    fn row(&self, table: &TableInfo, guinea: &Guinea) -> BTreeMap<String, String> {
+        let mut row = BTreeMap::new();
+        for column in &table.columns {
+            let referred = table.foreign_keys.iter().find_map(|key| {
+                let place = key.columns.iter().position(|own| *own == column.name)?;
+                guinea.rows.get(&key.table)?.get(key.to.get(place)?).cloned()
+            });
+            let value = if column.name == TENANT {
+                quote(&guinea.id)
+            } else if let Some(value) = referred {
+                value
+            } else if !table.primary_key.contains(&column.name) && (!column.not_null || column.has_default) {
+                continue;
+            } else {
+                match column.kind {
+                    ColumnKind::Integer => "1".to_owned(),
+                    ColumnKind::Boolean => self.boolean(true).to_owned(),
+                    ColumnKind::Time if column.name == "expires_at" => self.in_minutes(30),
+                    ColumnKind::Time => "CURRENT_TIMESTAMP".to_owned(),
+                    ColumnKind::Text | ColumnKind::Other => text(table, &column.name, &guinea.id),
+                }
+            };
+            row.insert(column.name.clone(), value);
+        }
+        row
+    }
+
+    fn verbs(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+        let name = &table.name;
+        self.tried.attempts += 2;
+        match self.db.number(&format!("SELECT count(*) FROM \"{name}\" WHERE tenant_id <> '{}'", a.id)) {
+            Ok(0) => {}
+            Ok(rows) => {
+                self.found(name, "read", format!("a service of one tenant reads {rows} rows of others"))
+            }
+            Err(refusal) => self.found(name, "read", refusal),
+        }
+        if self.db.number(&format!("SELECT count(*) FROM \"{name}\"")) != Ok(1) {
+            self.found(name, "read", "a service does not see exactly its own tenant's rows");
+        }
+        // A new row of the other tenant, which nothing but a policy refuses.
+        let mut new = self.row(table, b);
+        for (column, value) in &mut new {
+            let refers = table.foreign_keys.iter().any(|key| key.columns.contains(column));
+            if !refers && value.contains(&b.id) {
+                let fresh = Uuid::new_v4();
+                *value = if column == "storage_path" {
+                    format!("'{}/{fresh}'", b.id)
+                } else {
+                    format!("'{fresh}'")
+                };
+            }
+        }
+        self.must_fail(table, "insert", &insert(table, &new), "a row of another tenant");
+        let column = table.columns.iter().find(|column| column.name != TENANT);
+        let column = column.map_or(TENANT, |column| column.name.as_str());
+        let theirs = format!("WHERE tenant_id = '{}'", b.id);
+        self.must_reach_nothing(
+            table,
+            "update",
+            &format!("UPDATE \"{name}\" SET \"{column}\" = \"{column}\" {theirs}"),
+        );
+        self.must_reach_nothing(table, "delete", &format!("DELETE FROM \"{name}\" {theirs}"));
+        self.must_reach_nothing(
+            table,
+            "move",
+            &format!("UPDATE \"{name}\" SET tenant_id = '{}' {theirs}", a.id),
+        );
+        self.moves(table, a, b);
+        self.references(table, a, b);
+    }
+
+    fn moves(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+        let away =
+            format!("UPDATE \"{}\" SET tenant_id = '{}' WHERE tenant_id = '{}'", table.name, b.id, a.id);
+        self.must_fail(table, "move", &away, "a row's move to another tenant");
+    }
+
+    /// Lets a row of `a` point at a row of `b`, by every column that refers to another table.
+    fn references(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+        for key in &table.foreign_keys {
+            for (own, other) in key.columns.iter().zip(&key.to).filter(|(own, _)| *own != TENANT) {
+                let Some(target) = b.rows.get(&key.table).and_then(|row| row.get(other)) else { continue };
+                let statement = format!(
+                    "UPDATE \"{}\" SET \"{own}\" = {target} WHERE tenant_id = '{}'",
+                    table.name, a.id
+                );
+                self.must_fail(table, "reference", &statement, "a reference into another tenant");
+            }
+        }
+    }
+
+    fn must_fail(&mut self, table: &TableInfo, kind: &'static str, statement: &str, what: &str) {
+        self.tried.attempts += 1;
+        if let Ok(rows) = self.db.attempt(statement) {
+            self.found(&table.name, kind, format!("{what} was accepted ({rows} rows)"));
+        }
+    }
+
+    fn must_reach_nothing(&mut self, table: &TableInfo, kind: &'static str, statement: &str) {
+        self.tried.attempts += 1;
+        if let Ok(rows @ 1..) = self.db.attempt(statement) {
+            self.found(&table.name, kind, format!("a service of one tenant reached {rows} rows of another"));
+        }
+    }
+
+    fn nothing_visible(&mut self, tenant: &str, when: &str) -> Result<(), Finding> {
+        self.set(tenant)?;
+        for table in self.tables.clone() {
+            self.tried.attempts += 1;
+            match self.db.number(&format!("SELECT count(*) FROM \"{}\"", table.name)) {
+                Ok(0) => {}
+                Ok(rows) => {
+                    self.found(&table.name, "read", format!("a service reads {rows} rows although {when}"));
+                }
+                Err(refusal) => self.found(&table.name, "read", refusal),
+            }
+        }
+        Ok(())
+    }
+
+    /// The login rules, by trying to break them; leaves the tenant disabled.
+    fn sign_in(&mut self, guinea: &Guinea) {
+        let Some(user) = guinea.rows.get("user_sessions").and_then(|row| row.get("user_id")) else { return };
+        let start = |expires: String| {
+            let (tenant, id) = (&guinea.id, Uuid::new_v4());
+            format!(
+                "INSERT INTO user_sessions (tenant_id, id, user_id, expires_at) \
+                 VALUES ('{tenant}', '{id}', {user}, {expires})"
+            )
+        };
+        self.tried.attempts += 4;
+        if self.db.attempt(&start(self.in_minutes(24 * 60))).is_ok() {
+            self.found("user_sessions", "login", "a session that outlasts the session timeout was accepted");
+        }
+        if let Err(refusal) = self.db.attempt(&start(self.in_minutes(10))) {
+            self.found("user_sessions", "login", format!("a session that may start was refused: {refusal}"));
+        }
+        let disable =
+            format!("UPDATE tenants SET enabled = {} WHERE id = '{}'", self.boolean(false), guinea.id);
+        if let Err(refusal) = self.db.attempt(&disable) {
+            self.found("tenants", "login", refusal);
+        }
+        if self.db.attempt(&start(self.in_minutes(10))).is_ok() {
+            self.found("user_sessions", "login", "a session of a disabled tenant was accepted");
+        }
+        let open = format!(
+            "SELECT count(*) FROM user_sessions WHERE tenant_id = '{}' AND ended_at IS NULL",
+            guinea.id
+        );
+        if self.db.number(&open) != Ok(0) {
+            self.found("user_sessions", "login", "disabling the tenant did not end its sessions");
+        }
+    }
+}
+
+/// A text that the column's checks allow: the first of a list, or one of the tenant's own.
+fn text(table: &TableInfo, column: &str, tenant: &str) -> String {
+    if column == "storage_path" {
+        return quote(&format!("{tenant}/probe"));
+    }
+    let list = format!(r"\b{}\b\s*(?:IN\s*\(|= ANY \(ARRAY\[)\s*('[^']*')", regex::escape(column));
+    Regex::new(&list)
+        .ok()
+        .and_then(|list| Some(list.captures(&table.checks)?.get(1)?.as_str().to_owned()))
+        .unwrap_or_else(|| quote(&format!("probe {} {tenant}", table.name)))
+}
+
+fn insert(table: &TableInfo, row: &BTreeMap<String, String>) -> String {
+    let columns: Vec<String> = row.keys().map(|column| format!("\"{column}\"")).collect();
+    let values: Vec<&str> = row.values().map(String::as_str).collect();
+    format!("INSERT INTO \"{}\" ({}) VALUES ({})", table.name, columns.join(", "), values.join(", "))
+}

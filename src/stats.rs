@@ -1,0 +1,144 @@
+//! Statistics as people and programs read them, with the warnings that follow from them.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::config::Tier;
+use crate::model::MaxUsers;
+use crate::store::data::TenantStats;
+
+/// One tenant's numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatsJson {
+    pub key: String,
+    pub enabled: bool,
+    pub active_users: i64,
+    /// The lower of the tenant's own limit and the tier's; absent where there is none.
+    pub max_users: Option<u32>,
+    pub files: i64,
+    pub file_bytes: i64,
+    pub open_sessions: i64,
+    /// RFC 3339; absent where nothing ever happened.
+    pub last_activity: Option<String>,
+}
+
+/// The limit that holds for a tenant.
+pub fn user_limit(max_users: MaxUsers, tier: &Tier) -> Option<u32> {
+    let own = match max_users {
+        MaxUsers::Limited(n) => Some(n),
+        MaxUsers::Unlimited => None,
+    };
+    own.into_iter().chain(tier.max_users_per_tenant).min()
+}
+
+pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
+    stats
+        .iter()
+        .map(|tenant| StatsJson {
+            key: tenant.key.to_string(),
+            enabled: tenant.enabled,
+            active_users: tenant.active_users,
+            max_users: user_limit(tenant.max_users, tier),
+            files: tenant.files,
+            file_bytes: tenant.file_bytes,
+            open_sessions: tenant.open_sessions,
+            last_activity: tenant.last_activity.map(|at| at.to_rfc3339()),
+        })
+        .collect()
+}
+
+/// Tenants and the platform at 80 % and at 100 % of what they may have, a line each.
+pub fn warnings(stats: &[TenantStats], tier: &Tier) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for tenant in stats {
+        let Some(limit) = user_limit(tenant.max_users, tier) else { continue };
+        if let Some(how) = near(tenant.active_users, limit) {
+            let whose =
+                if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
+            warnings.push(format!("{} {how} {whose}: {} of {limit} users", tenant.key, tenant.active_users));
+        }
+    }
+    if let Some(limit) = tier.max_tenants {
+        let count = i64::try_from(stats.len()).unwrap_or(i64::MAX);
+        if let Some(how) = near(count, limit) {
+            warnings.push(format!("the platform {how} the tier's limit: {count} of {limit} tenants"));
+        }
+    }
+    warnings
+}
+
+/// From 80 % on.
+fn near(count: i64, limit: u32) -> Option<&'static str> {
+    let limit = i64::from(limit);
+    if count > limit {
+        Some("is above")
+    } else if count == limit {
+        Some("has reached")
+    } else if count.saturating_mul(5) >= limit.saturating_mul(4) {
+        Some("is near")
+    } else {
+        None
+    }
+}
+
+/// The table for people.
+pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["TENANT", "USERS", "LIMIT", "SESSIONS", "FILES", "SIZE", "LAST ACTIVITY"]);
+    for column in 1..=5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for tenant in stats {
+        table.add_row([
+            if tenant.enabled { tenant.key.to_string() } else { format!("{} (disabled)", tenant.key) },
+            tenant.active_users.to_string(),
+            user_limit(tenant.max_users, tier).map_or("unlimited".to_owned(), |limit| limit.to_string()),
+            tenant.open_sessions.to_string(),
+            tenant.files.to_string(),
+            bytes(tenant.file_bytes),
+            tenant.last_activity.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        ]);
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+/// A size as people read it, in binary units.
+fn bytes(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes.saturating_mul(10) / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (size, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (5 << 40, "5.0 TiB")]
+        {
+            assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn warnings_begin_at_four_fifths() {
+        assert_eq!(near(7, 10), None);
+        assert_eq!(near(8, 10), Some("is near"));
+        assert_eq!(near(10, 10), Some("has reached"));
+        assert_eq!(near(11, 10), Some("is above"));
+        assert_eq!(near(0, 0), Some("has reached"));
+    }
+}

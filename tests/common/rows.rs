@@ -1,0 +1,124 @@
+//! A row of one tenant in every table.
+
+use chrono::Utc;
+use tenantd::model::{
+    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, TenantId, TenantKey, TenantRecord,
+};
+use tenantd::store::Database;
+use uuid::Uuid;
+
+use super::plain::Plain;
+
+pub fn record(name: &str) -> TenantRecord {
+    use tenantd::environment::{Environment as _, System};
+    let now = System.now();
+    TenantRecord {
+        id: TenantId(Uuid::now_v7()),
+        key: TenantKey::parse(name).unwrap(),
+        name: format!("{name} Ltd"),
+        domain: DomainName::parse(&format!("{name}.example.com")).unwrap(),
+        instance: InstanceKey::parse("hq").unwrap(),
+        enabled: true,
+        session_timeout: 60,
+        max_users: MaxUsers::Unlimited,
+        protected: false,
+        pbx_settings: [].into(),
+        cross_tenant: CrossTenant::default(),
+        drift: DriftPolicy::Correct,
+        domain_id: DomainId(Uuid::now_v7()),
+        provisioned: true,
+        disabled_at: None,
+        disable_confirmed_at: None,
+        deletable_from: None,
+        removed_at: None,
+        login_lock: None,
+        lock_left_open: false,
+        settings_checked_at: None,
+        applied_hash: None,
+        reapplied: [].into(),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+pub async fn insert(database: &Database, record: &TenantRecord) {
+    let record = record.clone();
+    database.write(move |store| store.insert_tenant(&record)).await.unwrap();
+}
+
+/// A change of the record, as tenantd makes it.
+pub async fn change(database: &Database, record: &mut TenantRecord, edit: impl FnOnce(&mut TenantRecord)) {
+    edit(record);
+    let mut changed = record.clone();
+    *record = database
+        .write(move |store| {
+            store.update_tenant(&mut changed, Utc::now())?;
+            Ok(changed)
+        })
+        .await
+        .unwrap();
+}
+
+pub fn user(tenant: TenantId, name: &str) -> String {
+    format!(
+        "INSERT INTO users (tenant_id, id, email, username, enabled, source) \
+         VALUES ('{tenant}', '{name}', '{name}@{tenant}', '{name}', true, 'manual')"
+    )
+}
+
+/// Rows in every table, with awkward texts in them.
+pub async fn fill(plain: &mut Plain, tenant: TenantId) {
+    let later = plain.in_minutes(30);
+    let statements = [
+        user(tenant, "anna"),
+        user(tenant, "bert"),
+        format!(
+            "UPDATE users SET display_name = 'Ännä \"A\" \\ 株', last_login_at = {later} WHERE tenant_id = '{tenant}' AND id = 'anna'"
+        ),
+        format!(
+            "INSERT INTO user_sessions (tenant_id, id, user_id, expires_at) VALUES ('{tenant}', 's1', 'anna', {later})"
+        ),
+        format!(
+            "INSERT INTO user_sessions (tenant_id, id, user_id, expires_at) VALUES ('{tenant}', 's2', 'bert', {later})"
+        ),
+        format!("INSERT INTO presence (tenant_id, user_id, state) VALUES ('{tenant}', 'anna', 'away')"),
+        format!(
+            "INSERT INTO chat_conversations (tenant_id, id, kind, created_by) VALUES ('{tenant}', 'c1', 'group', 'anna')"
+        ),
+        format!(
+            "INSERT INTO chat_conversations (tenant_id, id, kind, shared) VALUES ('{tenant}', 'c2', 'channel', true)"
+        ),
+        format!(
+            "INSERT INTO chat_participants (tenant_id, conversation_id, user_id) VALUES ('{tenant}', 'c1', 'bert')"
+        ),
+        format!(
+            "INSERT INTO chat_participants (tenant_id, conversation_id, user_id) VALUES ('{tenant}', 'c1', 'anna')"
+        ),
+        format!(
+            "INSERT INTO chat_messages (tenant_id, id, conversation_id, sender_id, body) VALUES ('{tenant}', 'm1', 'c1', 'anna', 'it''s\na \"line\" \t {{}} \\n')"
+        ),
+        format!(
+            "INSERT INTO chat_messages (tenant_id, id, conversation_id, body) VALUES ('{tenant}', 'M2', 'c2', '')"
+        ),
+        format!(
+            "INSERT INTO contacts (tenant_id, id, display_name) VALUES ('{tenant}', 'k1', 'Everybody''s')"
+        ),
+        format!(
+            "INSERT INTO contacts (tenant_id, id, owner_id, display_name) VALUES ('{tenant}', 'k2', 'anna', 'Anna''s')"
+        ),
+        format!(
+            "INSERT INTO files (tenant_id, id, owner_id, name, size_bytes, storage_path) VALUES ('{tenant}', 'f1', 'anna', 'a.txt', 5000000000, '{tenant}/a')"
+        ),
+        format!(
+            "INSERT INTO call_records (tenant_id, id, user_id, direction, recording_id, duration_seconds) VALUES ('{tenant}', 'r1', 'anna', 'inbound', 'f1', 61)"
+        ),
+        format!("INSERT INTO sms_numbers (tenant_id, id, number) VALUES ('{tenant}', 'n1', '+49-{tenant}')"),
+        format!(
+            "INSERT INTO sms_messages (tenant_id, id, number_id, direction, body) VALUES ('{tenant}', 't1', 'n1', 'outbound', '👍')"
+        ),
+    ];
+    for statement in statements {
+        plain.run(&statement).await.unwrap_or_else(|refusal| panic!("{refusal}: {statement}"));
+    }
+}
