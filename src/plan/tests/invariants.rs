@@ -184,9 +184,7 @@ pub fn takes_away(scene: &Scene, step: &Step) -> bool {
         | Work::DeleteFormer { .. }
         | Work::Forget { .. } => true,
         Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
-        Work::Recreate { tenant, .. } | Work::Move { tenant, .. } => {
-            !tenant.enabled && record(scene, step).unwrap().enabled
-        }
+        Work::Recreate { tenant, .. } => !tenant.enabled && record(scene, step).unwrap().enabled,
         _ => false,
     }
 }
