@@ -27,6 +27,7 @@ fn config(server: &StandIn) -> InstanceConfig {
         tls: TlsTrust::SystemRoots,
         sessions: 4,
         timeout: Duration::from_secs(20),
+        max_requests_per_second: 1000,
         allow_plaintext: false,
     }
 }

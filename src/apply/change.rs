@@ -118,12 +118,13 @@ impl Run<'_> {
     }
 }
 
-/// All fields of a domain as they are: a field left out of the form would be set to NULL.
+/// All fields of a domain as they are: a field left out of the form would be set to NULL. The form cannot say NULL for
+/// `enabled`, which refuses phones as `false` does.
 pub(super) fn keep(found: &PbxDomain) -> NewDomain {
     NewDomain {
         id: found.id,
         name: found.name.clone(),
-        enabled: found.enabled.unwrap_or(true),
+        enabled: found.enabled.unwrap_or(false),
         description: found.description.clone(),
     }
 }

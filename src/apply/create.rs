@@ -7,7 +7,8 @@ use super::run::Run;
 use super::{StepError, settings};
 use crate::diff::wanted_settings;
 use crate::model::{
-    DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, SettingName, Tenant, TenantId, TenantRecord,
+    DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, RemovalKind, RemovalRecord, SettingName, Tenant,
+    TenantId, TenantRecord,
 };
 use crate::plan::{RecordRef, definition_hash};
 
@@ -54,7 +55,12 @@ impl Run<'_> {
         self.make_domain(&record, tenant, "tenant.created").await
     }
 
-    pub(super) async fn recreate(&mut self, reference: RecordRef, tenant: &Tenant) -> Result<(), StepError> {
+    pub(super) async fn recreate(
+        &mut self,
+        reference: RecordRef,
+        tenant: &Tenant,
+        counts: bool,
+    ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
         self.nobody_else_has(&record.instance, &tenant.domain, Some(record.domain_id)).await?;
         record.provisioned = false;
@@ -69,7 +75,17 @@ impl Run<'_> {
         if !tenant.enabled && record.login_lock.is_none() {
             record.login_lock = Some(new_lock(record.domain_id));
         }
-        let record = self.update_record(&record, |_, _| Ok(())).await?;
+        let removal = counts.then(|| RemovalRecord {
+            tenant: record.id,
+            kind: RemovalKind::Disabled,
+            instance: record.instance.clone(),
+            at: now,
+        });
+        let record = self
+            .update_record(&record, move |store, _| {
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))
+            })
+            .await?;
         let instance = record.instance.clone();
         if self.pbx(&instance)?.domain(record.domain_id).await?.is_some() {
             let record = self.converge_domain(&record, tenant, &instance).await?;

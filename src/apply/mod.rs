@@ -160,7 +160,7 @@ impl Apply<'_> {
 async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
     match &run.step.work {
         Work::Create { tenant } => run.create(tenant).await,
-        Work::Recreate { record, tenant } => run.recreate(*record, tenant).await,
+        Work::Recreate { record, tenant, counts } => run.recreate(*record, tenant, *counts).await,
         Work::Adopt { tenant, found } => run.adopt(tenant, found).await,
         Work::Rekey { record, to } => run.rekey(*record, to).await,
         Work::Rename { record, to, expect } => run.rename(*record, to, expect).await,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::request::{self, Request};
 use super::{Apply, StepError};
-use crate::fusionpbx::PbxWrite;
+use crate::fusionpbx::{PbxWrite, permitted_while};
 use crate::model::{
     DomainId, DomainName, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord,
 };
@@ -136,7 +136,9 @@ impl<'a> Run<'a> {
                 if !self.apply.database.may_still_write() {
                     return Err(StoreError::LeaseLost.into());
                 }
-                if let Err(error) = request.send(pbx).await {
+                let database = self.apply.database.clone();
+                let may = move || database.may_still_write();
+                if let Err(error) = permitted_while(may, request.send(pbx)).await {
                     failure = Some(error);
                     break;
                 }

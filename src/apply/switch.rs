@@ -76,6 +76,11 @@ impl Run<'_> {
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
         let rows = pbx.settings(record.domain_id).await?;
+        if record.disable_confirmed_at.is_some() {
+            // Cut short from here on, it is not known to be closed.
+            record.disable_confirmed_at = None;
+            record = self.update_record(&record, |_, _| Ok(())).await?;
+        }
         let mut requests = settings::unlock(record.domain_id, &rows, record.login_lock.as_ref());
         if found.enabled != Some(true) || expect.enabled != Some(true) {
             requests.push(Request::UpdateDomain(NewDomain { enabled: true, ..keep(&found) }));

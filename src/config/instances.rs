@@ -12,13 +12,24 @@ use crate::model::InstanceKey;
 use crate::yaml::{Field, Finding, Reader, Reading, Style, Value, quoted};
 
 /// The keys of an instance, in the order of the manual.
-pub(super) const KEYS: [&str; 7] =
-    ["url", "username", "password", "tls", "sessions", "timeout", "allow_plaintext"];
+pub(super) const KEYS: [&str; 8] = [
+    "url",
+    "username",
+    "password",
+    "tls",
+    "sessions",
+    "timeout",
+    "max_requests_per_second",
+    "allow_plaintext",
+];
 
 /// Parallel sign-ins unless the file says otherwise: more gained nothing where it was measured.
 const SESSIONS: usize = 4;
 /// One request's time unless the file says otherwise: a create takes 0.3 s, a deletion of much data longer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests in a second unless the file says otherwise: about what four sessions ask of a server that answers well,
+/// and a bound on what they ask of one that fails at once.
+const REQUESTS_PER_SECOND: u32 = 100;
 
 pub(super) fn read(
     reader: &mut Reader,
@@ -135,6 +146,10 @@ fn instance(
         Some(field) => reader.duration(&field, Duration::from_secs(1)..=Duration::from_secs(600)),
         None => Some(TIMEOUT),
     };
+    let per_second = match fields.get("max_requests_per_second") {
+        Some(field) => reader.number(&field, 1..=1000, "requests per second"),
+        None => Some(REQUESTS_PER_SECOND),
+    };
     let (url, span) = url?;
     let instance = InstanceConfig {
         key,
@@ -144,6 +159,7 @@ fn instance(
         tls: tls?,
         sessions: sessions?,
         timeout: timeout?,
+        max_requests_per_second: per_second?,
         allow_plaintext,
     };
     Some((instance, span))

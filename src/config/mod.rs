@@ -76,6 +76,8 @@ pub struct InstanceConfig {
     pub sessions: usize,
     /// One request's time, from connecting to the last byte.
     pub timeout: Duration,
+    /// The most requests that are sent in a second, 1 to 1,000. A second's worth may be saved up.
+    pub max_requests_per_second: u32,
     /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
     pub allow_plaintext: bool,
 }

@@ -21,6 +21,7 @@ pbx_instances:
     password: { file: secrets/branch }
     tls: { ca_file: ca.pem }
     timeout: 45s
+    max_requests_per_second: 5
     allow_plaintext: true
 defaults: { session_timeout: 60, max_users: unlimited }
 tier: { name: enterprise, max_users_per_tenant: 500, max_pbx_instances: 10, max_tenants: 1000 }
@@ -60,6 +61,7 @@ fn the_example_is_read_whole() {
     assert_eq!(branch.password, SecretSource::File("/etc/tenantd/secrets/branch".into()));
     assert_eq!(branch.tls, TlsTrust::CaFile("/etc/tenantd/ca.pem".into()));
     assert_eq!((branch.timeout, branch.allow_plaintext), (Duration::from_secs(45), true));
+    assert_eq!((hq.max_requests_per_second, branch.max_requests_per_second), (100, 5));
     assert_eq!(config.tier.max_tenants, Some(1000));
     assert_eq!(config.limits.removals, Limit { count: 2, percent: 5 });
     assert_eq!(config.limits.disables, Limit { count: 3, percent: 20 });
@@ -91,6 +93,7 @@ pbx_instances:
     password: {credential: ../x}
     tls: {fingerprint: "sha256:00"}
     sessions: 0
+    max_requests_per_second: 1001
     timeout: 30
   branch:
     url: https://pbx.example.com

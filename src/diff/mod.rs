@@ -105,6 +105,13 @@ pub fn tenant(wanted: &Tenant, record: &TenantRecord, seen: Option<Seen<'_>>) ->
     differences
 }
 
+/// The fields that the PBX shows otherwise than wanted, whatever was recorded.
+pub fn shown_otherwise(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>) -> BTreeSet<Field> {
+    let mut differences = Vec::new();
+    pbx(wanted, record, seen, &mut differences);
+    differences.into_iter().map(|difference| difference.field).collect()
+}
+
 /// Fields that the file wants otherwise than recorded.
 fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
     let Tenant {
@@ -182,6 +189,9 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     if *enabled != Some(wanted.enabled) {
         let before = enabled.map(|enabled| enabled.to_string());
         drift(found, Field::Enabled, before, Some(wanted.enabled.to_string()));
+    } else if !wanted.enabled && record.disable_confirmed_at.is_none() {
+        // Cut short before its end was recorded: whether everything is closed has to be looked at again.
+        drift(found, Field::Enabled, None, Some(wanted.enabled.to_string()));
     }
     // Cut short, and it may be only the web sign-in that is still open: the lists do not show that.
     let unconfirmed = !record.enabled && record.disable_confirmed_at.is_none() && !record.lock_left_open;

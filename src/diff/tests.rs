@@ -116,7 +116,7 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
     }];
     assert!(differs(&wanted, &record, Some(&lock)), "also when its settings look right");
     record.lock_left_open = true;
-    assert!(!differs(&wanted, &record, None), "it was disabled when it was imported");
+    assert!(differs(&wanted, &record, None), "also when the lock is left open: its end is to be recorded");
 }
 
 #[test]
@@ -129,4 +129,17 @@ fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].field, Field::WebSignIn);
+}
+
+#[test]
+fn a_disable_without_its_end_recorded_is_looked_at_again() {
+    let (mut wanted, _, _) = testing::in_agreement("acme");
+    wanted.enabled = false;
+    let mut record = testing::record_of(&wanted);
+    record.lock_left_open = true;
+    let domain = testing::domain_of(&record);
+    let seen = Seen { domain: &domain, settings: Some(&[]) };
+    assert_eq!(tenant(&wanted, &record, Some(seen)), []);
+    record.disable_confirmed_at = None;
+    assert_eq!(tenant(&wanted, &record, Some(seen))[0].field, Field::Enabled);
 }

@@ -27,17 +27,30 @@ struct State {
     last: String,
 }
 
-impl Breaker {
-    /// Whether a request may be sent now; if not, in what time one may, and the last failure.
-    pub fn admit(&self) -> Result<(), (Duration, String)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(until) = state.closed_until else { return Ok(()) };
+impl State {
+    fn check(&self) -> Result<(), (Duration, String)> {
+        let Some(until) = self.closed_until else { return Ok(()) };
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() && !state.probing {
-            state.probing = true;
+        if left.is_zero() && !self.probing {
             return Ok(());
         }
-        Err((left.max(Duration::from_secs(1)), state.last.clone()))
+        Err((left.max(Duration::from_secs(1)), self.last.clone()))
+    }
+}
+
+impl Breaker {
+    /// Whether a request could be sent now; if not, in what time one may, and the last failure.
+    pub fn check(&self) -> Result<(), (Duration, String)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).check()
+    }
+
+    /// As [`Self::check`], for a request that is sent right after: it may be the one that tries whether the server is
+    /// back.
+    pub fn admit(&self) -> Result<(), (Duration, String)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.check()?;
+        state.probing = state.closed_until.is_some();
+        Ok(())
     }
 
     pub fn succeeded(&self) {

@@ -8,10 +8,11 @@ use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::breaker::Breaker;
+use super::budget::Budget;
 use super::pages::{self, Instead, Parsed};
 use super::session::{Pool, Session};
 use super::transport::{Answer, Lost, Request, Transport};
-use super::{PbxError, PbxErrorKind};
+use super::{PbxError, PbxErrorKind, permit};
 use crate::config::InstanceConfig;
 use crate::model::{InstanceKey, Secret};
 
@@ -39,6 +40,7 @@ pub(super) struct Connection {
     pub(super) patience: Patience,
     pub pool: Pool,
     breaker: Breaker,
+    budget: Budget,
     /// One sign-in at a time, so that a wrong password is tried once and not once per session.
     pub(super) signing_in: Mutex<()>,
     pub(super) rejected: AtomicBool,
@@ -58,6 +60,7 @@ impl Connection {
             patience,
             pool: Pool::new(config.sessions),
             breaker: Breaker::default(),
+            budget: Budget::new(config.max_requests_per_second),
             signing_in: Mutex::new(()),
             rejected: AtomicBool::new(false),
             disabled_word: std::sync::Mutex::default(),
@@ -183,10 +186,17 @@ impl Connection {
         session: &mut Session,
         mut request: Request<'_>,
     ) -> Result<Answer, Lost> {
-        if let Err((retry_in, last)) = self.breaker.admit() {
+        let closed = |(retry_in, last)| {
             let kind = PbxErrorKind::CircuitOpen { retry_in, last };
-            return Err(Lost { kind, perhaps_sent: false, timed_out: false });
+            Lost { kind, perhaps_sent: false, timed_out: false }
+        };
+        // What is not sent uses up no budget, and what waited for it asks again.
+        self.breaker.check().map_err(closed)?;
+        self.budget.take().await;
+        if request.form.is_some() && !permit::is_permitted() {
+            return Err(Lost { kind: PbxErrorKind::Superseded, perhaps_sent: false, timed_out: false });
         }
+        self.breaker.admit().map_err(closed)?;
         let admitted = Admitted { breaker: &self.breaker, settled: false };
         request.cookies = session.cookies.header(self.transport.is_encrypted());
         let (page, method) = (request.page, if request.form.is_some() { "POST" } else { "GET" });

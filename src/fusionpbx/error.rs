@@ -41,6 +41,8 @@ pub enum PbxErrorKind {
     OutcomeUnknown { detail: String },
     /// A secret could not be read, or the client could not be set up.
     Setup { detail: String },
+    /// Not sent: another tenantd may change things now, and this one may not.
+    Superseded,
     /// Not tried: this instance failed too often just now.
     CircuitOpen { retry_in: Duration, last: String },
 }
@@ -117,6 +119,7 @@ impl fmt::Display for PbxErrorKind {
                 )
             }
             Self::Setup { detail } => f.write_str(detail),
+            Self::Superseded => f.write_str("not sent, because another tenantd took over"),
             Self::CircuitOpen { retry_in, last } => {
                 write!(f, "not tried for another {} s, because it failed before: {last}", retry_in.as_secs())
             }

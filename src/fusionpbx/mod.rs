@@ -4,14 +4,18 @@
 //! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
 
 mod breaker;
+mod budget;
 mod check;
 mod client;
 mod connection;
 mod cookies;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod pages;
 mod patience;
+mod permit;
 mod reader;
 mod session;
 mod sign_in;
@@ -25,6 +29,7 @@ mod writer;
 pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
 pub use patience::Patience;
+pub use permit::permitted_while;
 
 use std::collections::BTreeSet;
 

@@ -11,11 +11,10 @@ use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
     match &step.work {
-        Work::Disable { counts, .. } => *counts,
+        Work::Disable { counts, .. } | Work::Recreate { counts, .. } => *counts,
         Work::Delete { .. } | Work::Forget { .. } => true,
         Work::DeleteFormer { expect, .. } => expect.is_some(),
         Work::Create { .. }
-        | Work::Recreate { .. }
         | Work::Adopt { .. }
         | Work::Rekey { .. }
         | Work::Rename { .. }

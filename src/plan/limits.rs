@@ -103,8 +103,8 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
         _ => None,
     };
     let disabled = |step: &Step| match &step.work {
-        Work::Disable { record, removed: false, counts: true, .. } => Some(record.id),
-        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
+        Work::Disable { record, removed: false, counts: true, .. }
+        | Work::Recreate { record, counts: true, .. } => Some(record.id),
         // There is no record yet, so the domain's identity stands for the tenant's.
         Work::Adopt { found, .. } if records.closes_by_making(step) => Some(TenantId(found.id.0)),
         _ => None,
@@ -135,7 +135,7 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
     found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |action| {
         matches!(action, Action::Update | Action::Rename | Action::Move)
     }));
-    found.extend(emptied_instances(world, records, steps));
+    found.extend(emptied_instances(world, steps));
     found
 }
 
@@ -202,7 +202,7 @@ fn surge(
 }
 
 /// An instance that had several enabled tenants and would have none after this plan.
-fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
+fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
     for record in world.recorded.tenants.values().filter(|record| record.enabled) {
         enabled.entry(&record.instance).or_default().insert(record.id);
@@ -210,7 +210,7 @@ fn emptied_instances(world: World<'_>, records: &Records<'_>, steps: &[Step]) ->
     let closes = |step: &Step| match &step.work {
         // Extensions do not move along, so whoever moves has no phones here any more.
         Work::Disable { record, counts: true, .. } | Work::Move { record, .. } => Some(record.id),
-        Work::Recreate { record, .. } if records.closes_by_making(step) => Some(record.id),
+        Work::Recreate { record, counts: true, .. } => Some(record.id),
         _ => None,
     };
     enabled

@@ -96,6 +96,8 @@ pub enum Work {
     Recreate {
         record: RecordRef,
         tenant: Tenant,
+        /// Counts against the limits, because the file disables it at the same time.
+        counts: bool,
     },
     Adopt {
         tenant: Tenant,

@@ -41,9 +41,10 @@ pub(super) fn tenant<'a>(
         }
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
-            let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
+            let seen = Seen { domain, settings };
+            let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
-            let differences = without_reported(tenant, record, differences, draft);
+            let differences = without_reported(tenant, record, seen, differences, draft);
             show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
@@ -101,9 +102,11 @@ fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut D
 fn without_reported(
     tenant: &Tenant,
     record: &TenantRecord,
+    seen: Seen<'_>,
     differences: Vec<Difference>,
     draft: &mut Draft,
 ) -> Vec<Difference> {
+    let otherwise = diff::shown_otherwise(tenant, record, seen);
     let mut kept = Vec::new();
     for difference in differences {
         let drifted = difference.origin == Origin::Drift && !unfinished(record, &difference);
@@ -111,13 +114,16 @@ fn without_reported(
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
             .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
+        // What the PBX shows as wanted is fought over no more: only the record has to follow.
+        let is_setting = !matches!(difference.field, Field::Name | Field::Domain | Field::Enabled);
+        let won = (!is_setting || seen.settings.is_some()) && !otherwise.contains(&difference.field);
         if drifted && tenant.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
                 instance: record.instance.clone(),
                 change: FieldChange::from(&difference),
             });
-        } else if fought {
+        } else if fought && !won {
             draft.held.push(Held {
                 tenant: tenant.key.clone(),
                 instance: record.instance.clone(),
@@ -274,7 +280,11 @@ fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
             before: None,
             after: Some(tenant.domain.to_string()),
         }],
-        work: Work::Recreate { record: reference(record), tenant: tenant.clone() },
+        work: Work::Recreate {
+            record: reference(record),
+            tenant: tenant.clone(),
+            counts: record.enabled && !tenant.enabled,
+        },
     }
 }
 
@@ -542,6 +552,7 @@ fn taken<'a>(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
+    let to: &DomainName = &tenant.domain;
     let named = index.named(&tenant.instance, to.as_str());
     let found = named.iter().find(|found| Some(found.id) != own)?;
     Some(match index.owner(&tenant.instance, found.id) {

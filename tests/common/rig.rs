@@ -328,6 +328,7 @@ pub fn instance_config(name: &str, server: &StandIn) -> InstanceConfig {
         tls: TlsTrust::Fingerprint(bytes),
         sessions: 2,
         timeout: Duration::from_secs(10),
+        max_requests_per_second: 1000,
         allow_plaintext: false,
     }
 }

@@ -104,20 +104,38 @@ impl Directory {
         self.broken.contains(key) || same || heirs || heir_of_living
     }
 
+    /// So many new files at once.
+    pub fn fill(&mut self, files: usize, state: &mut State) {
+        while self.files.len() < files {
+            let told = self.add(state);
+            state.tell(|| format!("directory: {told}"));
+        }
+    }
+
+    /// What hid the directory does not last.
+    pub fn heal(&mut self, state: &mut State) {
+        if self.mount != Mount::There && state.chance(0.5) {
+            self.mount = Mount::There;
+        }
+        if !self.broken.is_empty() && state.chance(0.3) {
+            self.broken.clear();
+        }
+    }
+
     /// One commit, at random.
     pub fn commit(&mut self, state: &mut State) {
         let before = self.files.clone();
-        let what = match state.below(20) {
-            0..=3 => self.add(state),
-            4..=8 => self.edit(state),
-            9 => self.rename_file(state),
-            10 => self.rename_domain(state),
-            11 => self.switch(state),
-            12..=14 => self.remove(state),
-            15 => self.break_or_mend(state),
-            16 => self.change_mount(state),
-            17 => self.move_to_other(state),
-            18 => self.clear_out(state),
+        let what = match state.below(40) {
+            0..=7 => self.add(state),
+            8..=16 => self.edit(state),
+            17..=18 => self.rename_file(state),
+            19..=21 => self.rename_domain(state),
+            22..=25 => self.switch(state),
+            26..=29 => self.remove(state),
+            30..=31 => self.break_or_mend(state),
+            32 => self.change_mount(state),
+            33..=35 => self.move_to_other(state),
+            36 => self.clear_out(state),
             _ => match self.before.take() {
                 Some(before) => {
                     self.files = before;
@@ -310,8 +328,6 @@ impl Directory {
             }
         }
         // A directory without a file says nothing at all.
-        while self.files.is_empty() {
-            self.add(state);
-        }
+        self.fill(1, state);
     }
 }

@@ -139,9 +139,10 @@ impl Domain {
     fn shown(&mut self, now: DateTime<Utc>) {
         let memory = &mut self.memory;
         if self.enabled == Some(false) {
-            memory.closed_seen.get_or_insert(now);
+            // A clock that went back does not make the time any shorter.
+            memory.closed_seen = Some(memory.closed_seen.map_or(now, |since| since.min(now)));
             if let Some(again) = &mut memory.reopened {
-                again.get_or_insert(now);
+                *again = Some(again.map_or(now, |since| since.min(now)));
             }
         } else {
             memory.reopened = Some(None);

@@ -8,6 +8,7 @@ use tenantd::plan::{FIGHTING_AFTER, Held, Plan};
 
 use crate::model_pbx::Domain;
 use crate::person;
+use crate::properties::has_file;
 use crate::world::World;
 
 /// How many passes are enough.
@@ -18,12 +19,16 @@ impl World {
     pub fn come_to_rest(&mut self) {
         self.make_peace();
         self.settle("right after the faults");
-        let days = i64::from(self.config.deletion.retention_days);
-        self.sim.lock().now += TimeDelta::days(days + 1);
-        self.settle("when every retention was over");
-        self.sim.lock().now += TimeDelta::days(days + 1);
-        self.settle("when every retention was over again");
-        if self.config.deletion.mode == DeletionMode::Automatic {
+        for _ in 0..ENOUGH {
+            let Some(plan) = self.preview() else { break };
+            let Some(until) = plan.waiting.iter().map(|waiting| waiting.until).max() else { break };
+            {
+                let mut state = self.sim.lock();
+                state.now = state.now.max(until) + TimeDelta::hours(25);
+            }
+            self.settle("when every retention was over");
+        }
+        if self.config.deletion.mode != DeletionMode::Never {
             self.nothing_waits();
         }
     }
@@ -74,13 +79,14 @@ impl World {
             return others_there;
         }
         if reason.contains("belongs to the tenant") || reason.contains("is kept for the tenant") {
-            return wanted.is_some_and(|wanted| {
-                recorded
-                    .tenants
-                    .values()
-                    .any(|other| other.domain == wanted.domain && other.key != held.tenant)
-                    || recorded.former.iter().any(|other| other.domain == wanted.domain)
-            });
+            return others_there
+                || wanted.is_some_and(|wanted| {
+                    recorded
+                        .tenants
+                        .values()
+                        .any(|other| other.domain == wanted.domain && other.key != held.tenant)
+                        || recorded.former.iter().any(|other| other.domain == wanted.domain)
+                });
         }
         if reason.contains("protected") {
             return record.is_some_and(|record| record.protected);
@@ -115,6 +121,8 @@ impl World {
         let held = |key: &TenantKey| plan.held.iter().any(|held| held.tenant == *key);
         for (key, wanted) in self.directory.files.iter().filter(|(key, _)| !held(key)) {
             let disagreement = match recorded.tenants.get(key) {
+                // Its domain may be gone under another key, and is not to be made again.
+                None if wanted.drift == DriftPolicy::Report => None,
                 None => Some("it is not recorded".to_owned()),
                 Some(record) => self.disagreement(wanted, record),
             };
@@ -122,9 +130,8 @@ impl World {
                 self.sim.lock().violate(|| format!("{when}: {key}: {what}"));
             }
         }
-        for record in
-            recorded.tenants.values().filter(|record| !self.directory.files.contains_key(&record.key))
-        {
+        let desired = self.directory.desired();
+        for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
             if (record.enabled || record.disable_confirmed_at.is_none()) && !held(&record.key) {
                 let key = record.key.clone();
                 self.sim.lock().violate(|| format!("{when}: {key} has no file and is not disabled"));
@@ -149,6 +156,12 @@ impl World {
             drift,
             accept: _,
         } = wanted;
+        let state = self.sim.lock();
+        if *drift == DriftPolicy::Report
+            && !state.servers[&record.instance].domains.contains_key(&record.domain_id)
+        {
+            return None;
+        }
         let recorded_so = record.name == *name
             && record.domain == *domain
             && record.instance == *instance
@@ -168,15 +181,11 @@ impl World {
         if *drift == DriftPolicy::Report {
             return None;
         }
-        let state = self.sim.lock();
         let Some(found) = state.servers[instance].domains.get(&record.domain_id) else {
             return Some("its domain is not there".into());
         };
         if found.name != domain.as_str() || found.enabled != Some(*enabled) || found.description != *name {
             return Some(format!("its domain is {found:?}"));
-        }
-        if state.servers[instance].domains.values().filter(|other| other.name == found.name).count() > 1 {
-            return Some("two domains have its name".into());
         }
         if found.takes_phones() != *enabled || (!enabled && found.takes_sign_ins()) {
             return Some("its users are not as free as the file says".into());
@@ -193,12 +202,11 @@ impl World {
         their_rows(found, *enabled)
     }
 
-    /// With automatic deletion and time, nobody is left waiting or recorded without a file, but who is protected.
+    /// With time, and a person's word where it is asked for, nobody is left waiting or recorded without a file, but who is protected.
     fn nothing_waits(&mut self) {
         let recorded: Recorded = self.recorded();
-        for record in
-            recorded.tenants.values().filter(|record| !self.directory.files.contains_key(&record.key))
-        {
+        let desired = self.directory.desired();
+        for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
             if !record.protected {
                 let key = record.key.clone();
                 self.sim.lock().violate(|| format!("{key} has no file, and is never deleted"));

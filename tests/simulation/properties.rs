@@ -6,8 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tenantd::apply::StepResult;
 use tenantd::config::{Config, DeletionMode, Limit};
 use tenantd::model::{
-    Approval, Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, TenantId, TenantRecord,
+    Approval, Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, Tenant, TenantId,
+    TenantRecord,
 };
+
+use tenantd::observe::Rotation;
 
 use crate::model_pbx::{Domain, Server};
 use crate::sim::{Sim, State};
@@ -31,11 +34,13 @@ fn by_id(recorded: &Recorded) -> BTreeMap<TenantId, &TenantRecord> {
 }
 
 /// Whether some file is this tenant's: under its key, under its domain, or as its successor.
-fn has_file(desired: &Desired, record: &TenantRecord) -> bool {
+pub fn has_file(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> bool {
+    let nobodys = |tenant: &&Tenant| !recorded.tenants.contains_key(&tenant.key);
     desired.tenants.contains_key(&record.key)
         || desired
             .tenants
             .values()
+            .filter(nobodys)
             .any(|tenant| tenant.previously.as_ref() == Some(&record.key) || tenant.domain == record.domain)
 }
 
@@ -45,8 +50,9 @@ impl History {
         let state = &mut *state;
         self.started = state.now;
         if desired.completeness == Completeness::Complete {
-            for record in before.tenants.values().filter(|record| !has_file(desired, record)) {
-                state.witness.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
+            for record in before.tenants.values().filter(|record| !has_file(desired, before, record)) {
+                let since = state.witness.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
+                *since = state.now.min(*since);
             }
         }
         self.foreign.clear();
@@ -62,7 +68,7 @@ impl History {
     pub fn end(&mut self, sim: &Sim, config: &Config, desired: &Desired, pass: &Pass) {
         let mut state = sim.lock();
         let state = &mut *state;
-        let clean = is_clean(pass);
+        let clean = is_clean(desired, pass);
         for found in [
             self.limits(config, desired, pass),
             self.directory(desired, pass),
@@ -85,10 +91,11 @@ impl History {
             pass.after.former.iter().map(|former| (former.instance.clone(), former.domain_id)).collect();
         state.witness.left_since.retain(|key, _| left.contains(key));
         for key in left {
-            state.witness.left_since.entry(key).or_insert(self.started);
+            let since = state.witness.left_since.entry(key).or_insert(self.started);
+            *since = self.started.min(*since);
         }
         for record in pass.after.tenants.values() {
-            if clean && has_file(desired, record) {
+            if clean && has_file(desired, &pass.before, record) {
                 state.witness.file_gone_since.remove(&record.id.to_string());
             }
         }
@@ -104,7 +111,8 @@ impl History {
                 if let Some(again) = domain.memory.reopened.take().filter(|_| clean) {
                     domain.memory.closed_seen = again;
                 }
-                if clean && !reported.contains(id) && state.faults.meddling == 0.0 {
+                let looked = clean && pass.rotation == Rotation::All;
+                if looked && !reported.contains(id) && state.faults.meddling == 0.0 {
                     domain.memory.tampered = false;
                 }
             }
@@ -124,7 +132,7 @@ impl History {
         let mut fresh = Vec::new();
         for (id, old) in &before {
             let new = after.get(id);
-            let file = has_file(desired, old);
+            let file = has_file(desired, &pass.before, old);
             let closed = old.enabled && new.is_some_and(|new| !new.enabled);
             let marked = old.removed_at.is_none() && new.is_some_and(|new| new.removed_at.is_some());
             if new.is_none() || marked || (closed && !file) {
@@ -187,7 +195,7 @@ impl History {
             if old.removed_at.is_none() && new.removed_at.is_some() {
                 return Err(format!("{} was removed while the directory was not read whole", old.key));
             }
-            if old.enabled && !new.enabled && !has_file(desired, old) {
+            if old.enabled && !new.enabled && !has_file(desired, &pass.before, old) {
                 return Err(format!("{} was disabled while the directory was not read whole", old.key));
             }
         }
@@ -241,7 +249,9 @@ impl History {
             }
             Some(mut backup) if backup.domains.keys().next() == server.domains.keys().next() => {
                 state.tell(|| format!("{key}: the backup is restored"));
-                for domain in backup.domains.values_mut() {
+                for (id, domain) in &mut backup.domains {
+                    // Whose record is gone is nobody's any more, should it come back.
+                    domain.memory.ours &= state.witness.is_recorded(key, *id);
                     domain.memory.tampered = true;
                     domain.memory.named_at = state.point;
                 }
@@ -253,7 +263,10 @@ impl History {
 }
 
 /// Every step was done and every server was seen, so that nothing is left over from the pass.
-pub fn is_clean(pass: &Pass) -> bool {
+fn is_clean(desired: &Desired, pass: &Pass) -> bool {
+    if matches!(desired.completeness, Completeness::Unreadable { .. }) {
+        return false;
+    }
     let done = match &pass.ending {
         Ending::Whole(outcome) => outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)),
         Ending::Failed(_) | Ending::Died => false,

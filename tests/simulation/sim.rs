@@ -157,9 +157,10 @@ impl State {
         for (_, instance, mutation) in due {
             self.tell(|| format!("{instance}: a given-up request is carried out late: {mutation}"));
             if let Some(server) = self.servers.get_mut(&instance) {
-                server.tamper(mutation.domain());
                 server.carry_out(&mutation);
+                server.tamper(mutation.domain());
             }
+            self.done(&instance, &mutation);
         }
     }
 }

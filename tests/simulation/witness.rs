@@ -119,6 +119,10 @@ impl Witness {
             .and_then(|found| found.identity)
     }
 
+    pub fn is_recorded(&mut self, instance: &InstanceKey, id: DomainId) -> bool {
+        self.owner(instance, id).is_some()
+    }
+
     fn owner(&mut self, instance: &InstanceKey, id: DomainId) -> Option<Owner> {
         diesel::sql_query(
             "SELECT id, key, enabled, protected, 0 AS behind FROM tenants WHERE instance = ?1 AND domain_id = ?2 \

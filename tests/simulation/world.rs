@@ -62,6 +62,7 @@ pub enum Ending {
 /// A pass, as one who looks on saw it.
 #[derive(Debug)]
 pub struct Pass {
+    pub rotation: Rotation,
     pub before: Recorded,
     pub after: Recorded,
     pub plan: Option<Plan>,
@@ -164,7 +165,7 @@ impl World {
             None => Ending::Died,
         };
         let died = matches!(ending, Ending::Died);
-        let pass = Pass { before, after: self.recorded(), plan, ending };
+        let pass = Pass { rotation, before, after: self.recorded(), plan, ending };
         self.history.end(&self.sim, &self.config, &desired, &pass);
         if died {
             self.restart("next");
@@ -277,6 +278,7 @@ impl World {
 
     /// Between two passes, at random: what files, people, clocks and machines do.
     pub fn live(&mut self) {
+        self.directory.heal(&mut self.sim.lock());
         let edits = self.sim.lock().below(4).saturating_sub(1);
         for _ in 0..edits {
             self.directory.commit(&mut self.sim.lock());
@@ -289,8 +291,8 @@ impl World {
             }
             3 => self.swap_server(),
             4 => self.suspend(),
-            5 => self.resume(),
-            6 => self.restart("other"),
+            5..=6 => self.resume(),
+            13 => self.restart("other"),
             7..=8 => {
                 if let Some(plan) = self.preview() {
                     self.approve(&plan);
@@ -440,6 +442,7 @@ fn config(state: &mut crate::sim::State, database: &std::path::Path) -> Config {
             tls: TlsTrust::SystemRoots,
             sessions: state.below(3) + 1,
             timeout: Duration::from_secs(10),
+            max_requests_per_second: 1000,
             allow_plaintext: false,
         };
         (instance(name), config)

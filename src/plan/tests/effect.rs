@@ -35,7 +35,7 @@ fn one(scene: &mut Scene, step: &Step) {
             make(scene, &record);
             insert(scene, record);
         }
-        Work::Recreate { record, tenant } => {
+        Work::Recreate { record, tenant, .. } => {
             let mut record = take(scene, *record);
             define(&mut record, tenant);
             placed(&mut record, tenant, now);

@@ -1,0 +1,121 @@
+//! F15: several daemons on one database.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::common::rig::Backend;
+use crate::site::{Daemon, Site, until};
+
+fn created(site: &Site) -> usize {
+    site.pbx("hq").domain_count() - 1
+}
+
+/// A life with creates, edits, a disable and a removal under this many daemons; how many changing requests it took.
+async fn life_under(daemons: usize) -> Option<usize> {
+    let site = Site::slow(Backend::Postgres).await?;
+    let names = site.tenants(6);
+    let running: Vec<Daemon> = (0..daemons).map(|number| site.daemon(&format!("daemon{number}"))).collect();
+    until("all are created", || created(&site) == 6).await;
+    site.comes_to_rest().await;
+    site.tenant_with("t00", "max_users: 5\n");
+    site.comes_to_rest().await;
+    site.tenant_with("t01", "enabled: false\n");
+    site.comes_to_rest().await;
+    site.has_one_domain_each("hq", &names);
+    for daemon in running {
+        daemon.stop().await;
+    }
+    site.comes_to_rest().await;
+    Some(site.mutations())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_five_daemons_ask_for_what_one_asks_for() {
+    let Some(one) = life_under(1).await else { return };
+    assert_eq!(life_under(5).await, Some(one));
+}
+
+/// Seconds after which a stand-by has taken over, as promised, and as a busy machine may need.
+const TAKE_OVER: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_a_paused_leader_changes_nothing_more() {
+    let Some(site) = Site::slow(Backend::Postgres).await else { return };
+    let names = site.tenants(24);
+    let leader = site.daemon("leader");
+    until("the leader works", || created(&site) >= 2).await;
+    let stand_by = site.daemon("stand-by");
+    until("the other one stands by", || stand_by.told().contains("standing by")).await;
+
+    // Paused in the middle of its work, past its lease.
+    leader.signal("STOP");
+    let paused = Instant::now();
+    // What it sent already is being worked on.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let journal = site.pbx("hq").journal();
+    let its_sessions: BTreeSet<_> = journal.iter().filter_map(|asked| asked.session.clone()).collect();
+    let last = journal.last().unwrap().seq;
+    until("the stand-by takes over", || stand_by.told().contains("took over the writer's lease")).await;
+    assert!(paused.elapsed() < TAKE_OVER, "{:?}", paused.elapsed());
+    until("the stand-by works", || {
+        site.pbx("hq").journal().iter().any(|asked| asked.seq > last && asked.mutating)
+    })
+    .await;
+    leader.signal("CONT");
+    until("the leader notices", || leader.told().contains("standing by")).await;
+    site.comes_to_rest().await;
+    let late: Vec<_> = site
+        .pbx("hq")
+        .journal()
+        .into_iter()
+        .filter(|asked| asked.seq > last && asked.mutating)
+        .filter(|asked| asked.session.as_ref().is_some_and(|session| its_sessions.contains(session)))
+        .map(|asked| (asked.path, asked.at))
+        .collect();
+    assert!(late.is_empty(), "sent by the paused leader after it lost its lease: {late:?}");
+    site.has_one_domain_each("hq", &names);
+    leader.kill().await;
+    stand_by.stop().await;
+    site.expire_lease().await;
+    site.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_a_stand_by_takes_over_from_a_dead_leader() {
+    let Some(site) = Site::new(Backend::Postgres).await else { return };
+    site.tenants(2);
+    let leader = site.daemon("leader");
+    until("the leader works", || created(&site) == 2).await;
+    let stand_by = site.daemon("stand-by");
+    until("the other one stands by", || stand_by.told().contains("standing by")).await;
+    leader.kill().await;
+    let dead = Instant::now();
+    site.tenant("t02");
+    until("the stand-by takes over", || created(&site) == 3).await;
+    assert!(dead.elapsed() < TAKE_OVER, "{:?}", dead.elapsed());
+    // One that ends orderly gives its lease back, and nobody waits.
+    stand_by.stop().await;
+    site.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_on_sqlite_one_process_writes() {
+    let site = Site::slow(Backend::Sqlite).await.unwrap();
+    let names = site.tenants(6);
+    let daemons: Vec<Daemon> = (0..3).map(|number| site.daemon(&format!("daemon{number}"))).collect();
+    until("all are created", || created(&site) == 6).await;
+    // `plan` and `status` need no lock; `apply` asks the one that has it.
+    site.comes_to_rest().await;
+    assert_eq!(site.run(&["status"]).await.code, 0);
+    site.tenant("t06");
+    let ran = site.run(&["apply"]).await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(ran.stderr.contains("it is asked to do the pass"), "{ran:#?}");
+    let refused = site.run(&["apply", "--tenant", "t00"]).await;
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    site.has_one_domain_each("hq", &names);
+    for daemon in daemons {
+        daemon.stop().await;
+    }
+    site.comes_to_rest().await;
+}
