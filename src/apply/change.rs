@@ -51,9 +51,9 @@ impl Run<'_> {
         let instance = record.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
-        self.nobody_else_has(&instance, to, Some(record.domain_id)).await?;
+        self.nobody_else_has(&instance, to.as_str(), Some(record.domain_id)).await?;
         if found.name != to.as_str() {
-            self.alone_with_its_name(pbx, &instance, &found).await?;
+            self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
             let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
             let sent = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
             let corrected = record.domain == *to;

@@ -47,7 +47,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn create(&mut self, tenant: &Tenant) -> Result<(), StepError> {
-        self.nobody_else_has(&tenant.instance, &tenant.domain, None).await?;
+        self.nobody_made(&tenant.instance, tenant.domain.as_str(), None).await?;
         let record = self.new_record(tenant, DomainId(self.apply.environment.new_id()));
         let inserted = record.clone();
         self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
@@ -62,7 +62,7 @@ impl Run<'_> {
         counts: bool,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        self.nobody_else_has(&record.instance, &tenant.domain, Some(record.domain_id)).await?;
+        self.nobody_made(&record.instance, tenant.domain.as_str(), Some(record.domain_id)).await?;
         record.provisioned = false;
         take_definition(&mut record, tenant);
         record.enabled = tenant.enabled;
@@ -107,12 +107,6 @@ impl Run<'_> {
             enabled: tenant.enabled,
             description: tenant.name.clone(),
         };
-        // FusionPBX does not look whether the name is in use when the id is ours.
-        let named = self.pbx(&tenant.instance)?.enabled_domains_named(&domain.name).await?;
-        if named.iter().any(|other| other.id != domain.id) {
-            let name = &domain.name;
-            return Err(StepError::Stale(format!("a domain {name} appeared on {}", tenant.instance)));
-        }
         let mut requests = vec![Request::CreateDomain(domain.clone())];
         let wanted: BTreeMap<SettingName, Option<String>> =
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();

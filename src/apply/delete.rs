@@ -28,7 +28,7 @@ impl Run<'_> {
         let mut intents = self.begun(&instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
-            self.alone_with_its_name(pbx, &instance, found).await?;
+            self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
             // Of a deletion that was begun the lock may have gone with the first tables.
             if !record.lock_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
@@ -172,7 +172,7 @@ impl Run<'_> {
         let mut intents = self.begun(&placement.instance, record.id).await?;
         if let Some(found) = &found {
             must_be_closed(found)?;
-            self.alone_with_its_name(pbx, &placement.instance, found).await?;
+            self.nobody_else_has(&placement.instance, &found.name, Some(found.id)).await?;
             if record.protected || record.domain_id == placement.domain_id {
                 return Err(StepError::Refused(format!("{} still needs this domain", self.key())));
             }

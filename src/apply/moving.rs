@@ -14,7 +14,7 @@ impl Run<'_> {
         returns_to: Option<DomainId>,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        self.nobody_else_has(&tenant.instance, &tenant.domain, returns_to).await?;
+        self.nobody_else_has(&tenant.instance, tenant.domain.as_str(), returns_to).await?;
         let now = self.now();
         let left = FormerPlacement {
             tenant: record.id,

@@ -6,9 +6,7 @@ use uuid::Uuid;
 use super::request::{self, Request};
 use super::{Apply, StepError};
 use crate::fusionpbx::{PbxWrite, permitted_while};
-use crate::model::{
-    DomainId, DomainName, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord,
-};
+use crate::model::{DomainId, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord};
 use crate::plan::{RecordRef, Step};
 use crate::store::{AuditEntry, StoreError, StoreWriter};
 
@@ -90,28 +88,23 @@ impl<'a> Run<'a> {
     pub(super) async fn nobody_else_has(
         &self,
         instance: &InstanceKey,
-        name: &DomainName,
+        name: &str,
         ours: Option<DomainId>,
     ) -> Result<(), StepError> {
-        let found = self.pbx(instance)?.domains_named(name.as_str()).await?;
-        if found.into_iter().any(|domain| Some(domain.id) != ours) {
-            return Err(StepError::Stale(format!("a domain {name} appeared on {instance}")));
-        }
-        Ok(())
+        let found = self.pbx(instance)?.domains_named(name).await?;
+        nobody_else(found, instance, name, ours)
     }
 
-    /// Fails where another domain has this name, too: FusionPBX keeps the directories of domains by their names.
-    pub(super) async fn alone_with_its_name(
+    /// The same look at less cost, before a domain is made: all domains were just read, so only what somebody made
+    /// since is looked for, and that is enabled.
+    pub(super) async fn nobody_made(
         &self,
-        pbx: &dyn PbxWrite,
         instance: &InstanceKey,
-        domain: &PbxDomain,
+        name: &str,
+        ours: Option<DomainId>,
     ) -> Result<(), StepError> {
-        let named = pbx.domains_named(&domain.name).await?;
-        if named.iter().any(|other| other.id != domain.id) {
-            return Err(StepError::Stale(format!("another domain {} appeared on {instance}", domain.name)));
-        }
-        Ok(())
+        let found = self.pbx(instance)?.enabled_domains_named(name).await?;
+        nobody_else(found, instance, name, ours)
     }
 
     /// Sends requests one after the other, each under an intent that is committed first, and reads back what they
@@ -244,4 +237,16 @@ impl<'a> Run<'a> {
             detail: None,
         }
     }
+}
+
+fn nobody_else(
+    found: Vec<PbxDomain>,
+    instance: &InstanceKey,
+    name: &str,
+    ours: Option<DomainId>,
+) -> Result<(), StepError> {
+    if found.into_iter().any(|domain| Some(domain.id) != ours) {
+        return Err(StepError::Stale(format!("a domain {name} appeared on {instance}")));
+    }
+    Ok(())
 }

@@ -58,6 +58,7 @@ pub enum Backend {
 
 pub struct Rig {
     pub config: Config,
+    pub passwords: BTreeMap<InstanceKey, Secret>,
     pub servers: BTreeMap<InstanceKey, StandIn>,
     pub database: Database,
     pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
@@ -122,17 +123,8 @@ macro_rules! on_both_databases {
 }
 
 impl Rig {
-    /// `None` where the database is not to be had.
+    /// With two stand-ins, `hq` and `branch`. `None` where the database is not to be had.
     pub async fn new(backend: Backend) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let database = match backend {
-            Backend::Sqlite => DatabaseConfig::Sqlite { path: dir.path().join("tenantd.db") },
-            Backend::Postgres => DatabaseConfig::Postgres {
-                url: super::postgres::database()?.parse().unwrap(),
-                password: None,
-                ca_file: None,
-            },
-        };
         let mut servers = BTreeMap::new();
         let mut instances = BTreeMap::new();
         for name in ["hq", "branch"] {
@@ -148,6 +140,27 @@ impl Rig {
             instances.insert(instance(name), config);
             servers.insert(instance(name), server);
         }
+        let passwords = instances.keys().map(|key| (key.clone(), Secret::new(PASSWORD))).collect();
+        let mut rig = Self::over(backend, instances, passwords).await?;
+        rig.servers = servers;
+        Some(rig)
+    }
+
+    /// Over servers that are there already. `None` where the database is not to be had.
+    pub async fn over(
+        backend: Backend,
+        instances: BTreeMap<InstanceKey, InstanceConfig>,
+        passwords: BTreeMap<InstanceKey, Secret>,
+    ) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let database = match backend {
+            Backend::Sqlite => DatabaseConfig::Sqlite { path: dir.path().join("tenantd.db") },
+            Backend::Postgres => DatabaseConfig::Postgres {
+                url: super::postgres::database()?.parse().unwrap(),
+                password: None,
+                ca_file: None,
+            },
+        };
         let config = Config {
             path: dir.path().join("tenantd.yaml"),
             database,
@@ -175,7 +188,8 @@ impl Rig {
         .unwrap();
         let mut rig = Self {
             config,
-            servers,
+            passwords,
+            servers: BTreeMap::new(),
             database,
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
@@ -192,7 +206,7 @@ impl Rig {
     /// New clients, with new sessions, as after a restart.
     pub fn connect(&mut self) {
         for (key, config) in &self.config.instances {
-            let client = PbxClient::new(config, Secret::new(PASSWORD)).unwrap();
+            let client = PbxClient::new(config, self.passwords[key].clone()).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
         }

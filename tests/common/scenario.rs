@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use tenantd::apply::{Outcome, StepResult};
+use tenantd::config::DatabaseConfig;
 use tenantd::fusionpbx::{Patience, PbxClient};
-use tenantd::model::{InstanceKey, Secret, TenantRecord};
+use tenantd::model::{InstanceKey, TenantRecord};
 use tenantd::plan::Plan;
 use tenantd::reconcile::{self, Look, Writer};
 use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
 use uuid::Uuid;
 
-use super::rig::{PASSWORD, Rig, instance, key};
+use super::rig::{Backend, Rig, instance, key};
 
 /// The digests of all domains that were there before the first tenant.
 pub struct Strangers(BTreeMap<(InstanceKey, Uuid), String>);
@@ -86,13 +86,6 @@ impl Rig {
         panic!("not at rest after {most} passes: {seen:#?}");
     }
 
-    /// So many days pass, with a daemon that was away at first: a clock that jumped ends no retention.
-    pub async fn wait_days(&self, days: i64) {
-        self.clock.advance(TimeDelta::days(days));
-        self.pass().await;
-        self.clock.advance(TimeDelta::hours(25));
-    }
-
     /// Carries out a plan that was made from an earlier look.
     pub async fn carry_out(&self, look: &Look, plan: &Plan) -> Outcome {
         let writer = Writer {
@@ -128,9 +121,16 @@ impl Rig {
         let patience = Patience { pause: Duration::from_millis(5), ..Patience::default() };
         for (key, config) in &self.config.instances {
             let config = tenantd::config::InstanceConfig { timeout, ..config.clone() };
-            let client = PbxClient::with_patience(&config, Secret::new(PASSWORD), patience).unwrap();
+            let client = PbxClient::with_patience(&config, self.passwords[key].clone(), patience).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
+        }
+    }
+
+    pub fn backend(&self) -> Backend {
+        match self.config.database {
+            DatabaseConfig::Sqlite { .. } => Backend::Sqlite,
+            DatabaseConfig::Postgres { .. } => Backend::Postgres,
         }
     }
 

@@ -29,7 +29,7 @@ async fn due(rig: &mut Rig, name: &str) {
     rig.remove_file(name);
     rig.clock.advance(TimeDelta::hours(25));
     rig.settle(1).await;
-    rig.wait_days(30).await;
+    rig.live_through(TimeDelta::days(30) + TimeDelta::minutes(1)).await;
 }
 
 async fn prepared(rig: &mut Rig) -> Strangers {
@@ -141,7 +141,7 @@ on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_delet
     let plan = rig.plan().await;
     assert_eq!(plan.count(Action::Delete), 0, "its retention starts anew");
     assert_eq!(plan.waiting.len(), 1);
-    rig.wait_days(31).await;
+    rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     // Between the plan and the deletion somebody enables it: the page is looked at once more, right before.
     let look = rig.look().await;
     let plan = look.plan();
@@ -152,7 +152,7 @@ on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_delet
     assert_eq!(line, "skipped: the domain of acme changed on hq since the plan was made");
     assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(true));
     rig.settle(1).await;
-    rig.wait_days(31).await;
+    rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     rig.converge().await;
     assert!(rig.pbx("hq").domains_named("acme.example.com").is_empty());
     rig.assert_at_rest(&strangers).await;
@@ -191,7 +191,7 @@ on_both_databases! { async fn what_a_move_left_behind_is_deleted_to_the_end_too(
     rig.converge().await;
     rig.edit("acme", |t| t.instance = crate::common::rig::instance("branch"));
     rig.converge().await;
-    rig.wait_days(31).await;
+    rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     rig.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(12)).page("domains.php").method("POST").first(1));
     let (plan, outcome) = rig.pass().await;
     assert_eq!(steps(&plan), ["delete acme"]);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use chrono::TimeDelta;
 use tenantd::model::{DomainName, MaxUsers};
 use tenantd::sandbox::standin::{StandIn, StandInOptions};
 
@@ -44,7 +45,7 @@ on_both_databases! { async fn of_two_domains_with_one_name_only_our_own_is_touch
     assert_eq!(rig.mutations(), before);
     rig.remove_file("acme");
     rig.settle(1).await;
-    rig.wait_days(31).await;
+    rig.live_through(TimeDelta::days(31)).await;
     let plan = rig.plan().await;
     assert!(plan.steps.is_empty(), "{plan:#?}");
     assert!(held_because(&plan, "acme").starts_with("another domain on hq has the name acme.example.com too"));
@@ -64,7 +65,7 @@ on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_re
     rig.converge().await;
     rig.remove_file("gone");
     rig.settle(1).await;
-    rig.wait_days(31).await;
+    rig.live_through(TimeDelta::days(31)).await;
     rig.edit("acme", |t| t.domain = domain("acme.example.org"));
     let look = rig.look().await;
     let plan = look.plan();
@@ -77,7 +78,7 @@ on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_re
     for name in ["acme", "gone"] {
         assert_eq!(
             failure_of(&outcome, name),
-            format!("skipped: another domain {name}.example.com appeared on hq since the plan was made")
+            format!("skipped: a domain {name}.example.com appeared on hq since the plan was made")
         );
     }
     assert_eq!(theirs.map(|uuid| rig.pbx("hq").digest_of_domain(uuid)), digests);

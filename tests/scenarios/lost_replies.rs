@@ -84,7 +84,7 @@ impl Life<'_> {
         self.rig.remove_file(&name);
         self.rig.clock.advance(TimeDelta::hours(25));
         self.settle("remove").await;
-        self.rig.wait_days(31).await;
+        self.rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
         self.settle("delete").await;
         self.rig.clock.advance(TimeDelta::hours(25));
         self.settle("delete again").await;

@@ -2,6 +2,7 @@
 //! and with every domain that is not ours byte for byte as it was.
 
 mod adoption;
+mod budget;
 #[path = "../common/mod.rs"]
 mod common;
 mod deletion;

@@ -175,8 +175,14 @@ impl Handle {
 
     /// Adds a setting; the same one twice makes two rows.
     pub fn add_setting(&self, domain: Uuid, setting: NewSetting<'_>) -> Uuid {
-        let NewSetting { category, subcategory, name, value, enabled, description } = setting;
         let uuid = Uuid::new_v4();
+        self.put_setting(domain, uuid, setting);
+        uuid
+    }
+
+    /// Adds a setting under a uuid of the caller's, or overwrites the one that has it.
+    pub fn put_setting(&self, domain: Uuid, uuid: Uuid, setting: NewSetting<'_>) {
+        let NewSetting { category, subcategory, name, value, enabled, description } = setting;
         self.lock().db.put_setting(SettingRow {
             uuid,
             domain_uuid: domain,
@@ -189,7 +195,6 @@ impl Handle {
             description: (!description.is_empty()).then(|| description.to_owned()),
             updated: None,
         });
-        uuid
     }
 
     /// Changes a setting. Does nothing when there is no such setting.

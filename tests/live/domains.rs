@@ -1,0 +1,165 @@
+//! Domains that are there already, names that two have, and changes that somebody else makes.
+
+use tenantd::model::{DriftPolicy, MaxUsers, SettingName};
+use tenantd::observe::Rotation;
+use uuid::Uuid;
+
+use crate::common::scenario::{failure_of, held_because, steps};
+use crate::{counting, live};
+
+live! { async fn a_domain_that_is_not_ours_is_held_until_the_file_says_adopt(mut live) {
+    let name = live.name("acme");
+    let person = live.person("hq");
+    let domain = person.create_domain(&name, true, "somebody's").await;
+    person.add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "the office").await;
+    person.add_setting(domain, "theme.title.text", "Théâtre & <b>", true, "").await;
+    let zone = person.add_setting(domain, "domain.time_zone.name", "America/Chicago", true, "").await;
+    person.add_setting(domain, "limit.users.numeric", "3", true, "").await;
+    let before = person.all_of(domain).await;
+
+    let mut acme = live.tenant("acme");
+    acme.max_users = MaxUsers::Limited(9);
+    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    live.rig.want([acme]);
+    let changes = counting::changes();
+    let (plan, _) = live.rig.pass().await;
+    assert!(plan.steps.is_empty());
+    assert!(held_because(&plan, "acme").contains("exists on hq and is not ours; `adopt: true`"));
+    assert_eq!(counting::changes(), changes);
+    assert_eq!(live.person("hq").all_of(domain).await, before);
+
+    live.rig.edit("acme", |t| t.adopt = true);
+    assert_eq!(steps(&live.converge().await), ["adopt acme"]);
+    let person = live.person("hq");
+    assert_eq!(person.only(&name).await, domain, "the same domain, not another");
+    assert_eq!(person.settings(domain).await.len(), 4, "no row was added");
+    assert_eq!(person.settings(domain).await[&zone]["domain_setting_value"], "Europe/Berlin");
+    assert_eq!(person.values(domain, "users").await, ["9"]);
+    assert_eq!(person.values(domain, "title").await, ["Théâtre & <b>"]);
+    assert_eq!(person.values(domain, "cidr").await, ["0.0.0.0/0"]);
+    assert_eq!(person.domain(domain).await["domain_description"], "acme Ltd");
+} }
+
+live! { async fn drift_is_put_right_or_only_shown(mut live) {
+    let mut acme = live.tenant("acme");
+    acme.max_users = MaxUsers::Limited(5);
+    let mut shown = live.tenant("shown");
+    shown.drift = DriftPolicy::Report;
+    live.rig.want([acme, shown]);
+    live.converge().await;
+    let person = live.person("hq");
+    let (acme, shown) = (person.only(&live.name("acme")).await, person.only(&live.name("shown")).await);
+    for domain in [acme, shown] {
+        let meddled = [("domain_enabled", Some("false")), ("domain_description", Some("meddled"))];
+        person.edit_domain(domain, &meddled).await;
+    }
+    person.add_setting(acme, "limit.users.numeric", "500", true, "").await;
+    let left = person.all_of(shown).await;
+
+    let plan = live.converge().await;
+    assert_eq!(steps(&plan), ["update acme", "enable acme"]);
+    assert_eq!(plan.drifted.len(), 2, "{:#?}", plan.drifted);
+    let person = live.person("hq");
+    assert_eq!(person.domain(acme).await["domain_description"], "acme Ltd");
+    assert!(person.is_enabled(acme).await);
+    assert_eq!(person.values(acme, "users").await, ["5"]);
+    assert_eq!(person.all_of(shown).await, left, "what is only shown is left alone");
+
+    // NULL in `enabled`, which FusionPBX's next upgrade would make enabled.
+    person.edit_domain(acme, &[("domain_enabled", None)]).await;
+    assert!(!person.is_enabled(acme).await);
+    assert_eq!(steps(&live.converge().await), ["enable acme"]);
+    assert!(live.person("hq").is_enabled(acme).await);
+
+    // Renamed by a person.
+    let another = live.name("another");
+    live.person("hq").edit_domain(acme, &[("domain_name", Some(&another))]).await;
+    assert_eq!(steps(&live.converge().await), ["rename acme"]);
+    assert_eq!(live.person("hq").only(&live.name("acme")).await, acme);
+
+    // Deleted by a person.
+    if live.may_delete {
+        live.person("hq").delete_domain(acme).await;
+        assert_eq!(steps(&live.converge().await), ["create acme"]);
+        assert_eq!(live.person("hq").only(&live.name("acme")).await, acme, "under its own identity");
+        assert_eq!(live.person("hq").values(acme, "users").await, ["5"]);
+    }
+} }
+
+live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) {
+    let tenants = [live.tenant("acme"), live.tenant("calm")];
+    live.rig.want(tenants);
+    live.converge().await;
+    let name = live.name("acme");
+    let ours = live.person("hq").only(&name).await;
+    let theirs = Uuid::new_v4();
+    live.person("hq").create_domain_as(theirs, &name).await;
+    assert_eq!(live.person("hq").named(&name).await.len(), 2, "FusionPBX takes a name in use");
+    let before = live.person("hq").all_of(theirs).await;
+    assert!(live.plan().await.is_empty(), "a domain is ours by its id, not by its name");
+    live.rig.edit("acme", |t| {
+        t.name = "Changed".into();
+        t.enabled = false;
+    });
+    live.converge().await;
+    assert_eq!(live.person("hq").domain(ours).await["domain_enabled"], "false");
+    // A rename would take their directories along, and onto their name is onto a name in use.
+    let domain = live.domain("elsewhere");
+    live.rig.edit("acme", |t| t.domain = domain);
+    let (plan, _) = live.rig.pass().await;
+    assert!(held_because(&plan, "acme").starts_with("another domain on hq has the name"));
+    let taken = live.domain("acme");
+    live.rig.edit("acme", |t| t.domain = taken.clone());
+    live.rig.edit("calm", |t| t.domain = taken);
+    let (plan, _) = live.rig.pass().await;
+    assert!(plan.steps.is_empty());
+    assert!(held_because(&plan, "calm").contains("still belongs to the tenant acme"));
+    let calm = live.domain("calm");
+    live.rig.edit("calm", |t| t.domain = calm);
+    assert_eq!(live.person("hq").all_of(theirs).await, before);
+} }
+
+live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_renamed_onto(mut live) {
+    let acme = live.tenant("acme");
+    live.rig.want([acme]);
+    live.converge().await;
+    let wanted = live.domain("wanted");
+    live.rig.edit("acme", |t| t.domain = wanted);
+    let new = live.tenant("new");
+    live.rig.desired.tenants.insert(new.key.clone(), new);
+    let look = live.rig.look().await;
+    let plan = look.plan();
+    assert_eq!(steps(&plan), ["rename acme", "create new"]);
+    for name in ["wanted", "new"] {
+        live.person("hq").create_domain(&live.name(name), true, "").await;
+    }
+    let changes = counting::changes();
+    let outcome = live.rig.carry_out(&look, &plan).await;
+    for (tenant, name) in [("acme", "wanted"), ("new", "new")] {
+        let told = format!("skipped: a domain {} appeared on hq since the plan was made", live.name(name));
+        assert_eq!(failure_of(&outcome, tenant), told);
+    }
+    assert_eq!(counting::changes(), changes);
+    let (acme, free) = (live.domain("acme"), live.domain("free"));
+    live.rig.edit("acme", |t| t.domain = acme);
+    live.rig.edit("new", |t| t.domain = free);
+    live.rig.settle(1).await;
+} }
+
+live! { async fn an_idle_pass_costs_a_few_requests_and_no_change(mut live) {
+    let tenants: Vec<_> = (0..6).map(|n| live.tenant(&format!("t{n}"))).collect();
+    live.rig.want(tenants);
+    live.rig.edit("t5", |t| t.enabled = false);
+    live.converge().await;
+    live.rig.rotation =
+        Rotation::Share { interval: std::time::Duration::from_secs(300), cycle: std::time::Duration::from_secs(3600) };
+    for _ in 0..3 {
+        let (requests, settings, changes) =
+            (counting::requests(), counting::of_settings(), counting::changes());
+        let (plan, _) = live.rig.pass().await;
+        assert!(plan.is_empty());
+        let spent = counting::requests() - requests - (counting::of_settings() - settings);
+        assert!(spent <= 15 * live.sites.len(), "{spent} requests");
+        assert_eq!(counting::changes(), changes);
+    }
+} }

@@ -1,0 +1,199 @@
+//! What goes wrong on the way: servers that are not reached, accounts and certificates that are wrong, lost answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenantd::config::TlsTrust;
+use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite};
+use tenantd::model::{
+    DomainId, MaxUsers, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName,
+};
+
+use crate::common::rig::instance;
+use crate::common::scenario::{all_done, held_because, steps};
+use crate::site::Live;
+use crate::{counting, live};
+
+/// One pass while `hq` cannot be read; gives the line that says so.
+async fn line_of_a_pass_without_hq(live: &Live) -> String {
+    let changes = counting::changes();
+    let (plan, outcome) = live.rig.pass().await;
+    assert!(held_because(&plan, "acme").contains("the instance hq is unknown"), "{plan:#?}");
+    assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
+    if live.has_second() {
+        assert!(all_done(&outcome, "other"), "the other server's tenants go on: {outcome:#?}");
+    } else {
+        assert_eq!(counting::changes(), changes);
+    }
+    let line = &plan.warnings[0];
+    line.strip_prefix("instance hq is unknown, so its tenants are held: cannot read the domains: ")
+        .unwrap_or_else(|| panic!("{line}"))
+        .to_owned()
+}
+
+/// Something to do on `hq`, and on the other server if there is one.
+fn ask_for_something(live: &mut Live, what: &str) {
+    for name in ["acme", "other"] {
+        if live.rig.desired.tenants.contains_key(&crate::common::rig::key(name)) {
+            live.rig.edit(name, |t| t.name = what.into());
+        }
+    }
+}
+
+live! { async fn a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only_its_own_tenants(mut live) {
+    let acme = live.tenant("acme");
+    live.rig.want([acme]);
+    if live.has_second() {
+        let mut other = live.tenant("other");
+        other.instance = instance("branch");
+        live.rig.desired.tenants.insert(other.key.clone(), other);
+    }
+    live.converge().await;
+    let (hq, good) = (instance("hq"), live.rig.config.clone());
+    let password = live.rig.passwords[&hq].clone();
+
+    // Nobody listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    live.rig.config.instances.get_mut(&hq).unwrap().url = format!("https://{free}").parse().unwrap();
+    live.rig.connect();
+    ask_for_something(live, "one");
+    let line = line_of_a_pass_without_hq(live).await;
+    assert!(line.starts_with("the server cannot be reached: Connection refused"), "{line}");
+
+    // Another certificate than the pinned one: the password is not sent.
+    live.rig.config = good.clone();
+    live.rig.config.instances.get_mut(&hq).unwrap().tls = TlsTrust::Fingerprint([7; 32]);
+    live.rig.connect();
+    ask_for_something(live, "two");
+    let line = line_of_a_pass_without_hq(live).await;
+    assert!(line.starts_with("the server's certificate is not trusted: its fingerprint is sha256:"), "{line}");
+
+    // A wrong password: tried once, and no more.
+    live.rig.config = good;
+    live.rig.passwords.insert(hq.clone(), Secret::new("not-the-password"));
+    live.rig.connect();
+    ask_for_something(live, "three");
+    let line = line_of_a_pass_without_hq(live).await;
+    assert_eq!(line, "the server rejected the user name or password (/core/dashboard/, status 302)");
+    let requests = counting::requests();
+    ask_for_something(live, "four");
+    line_of_a_pass_without_hq(live).await;
+    if !live.has_second() {
+        assert_eq!(counting::requests(), requests, "rejected credentials are not tried again");
+    }
+
+    live.rig.passwords.insert(hq, password);
+    live.rig.connect();
+    live.rig.settle(1).await;
+    let domain = live.person("hq").only(&live.name("acme")).await;
+    assert_eq!(live.person("hq").domain(domain).await["domain_description"], "four");
+} }
+
+/// A client to whom every answer to a changing request gets lost.
+struct Forgetful(Arc<dyn PbxWrite>);
+
+fn lost() -> Result<(), PbxError> {
+    Err(PbxError::new("change something", PbxErrorKind::OutcomeUnknown { detail: "lost by a test".into() }))
+}
+
+#[async_trait]
+impl PbxRead for Forgetful {
+    async fn domains(&self) -> Result<DomainList, PbxError> {
+        self.0.domains().await
+    }
+    async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
+        self.0.domain(id).await
+    }
+    async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+        self.0.domains_named(name).await
+    }
+    async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
+        self.0.settings(domain).await
+    }
+    async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
+        self.0.users().await
+    }
+    async fn check(&self) -> Result<PbxCheck, PbxError> {
+        self.0.check().await
+    }
+}
+
+#[async_trait]
+impl PbxWrite for Forgetful {
+    async fn create_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
+        self.0.create_domain(domain).await?;
+        lost()
+    }
+    async fn update_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
+        self.0.update_domain(domain).await?;
+        lost()
+    }
+    async fn put_setting(&self, domain: DomainId, setting: &PbxSetting) -> Result<(), PbxError> {
+        self.0.put_setting(domain, setting).await?;
+        lost()
+    }
+    async fn delete_setting(&self, domain: DomainId, setting: SettingId) -> Result<(), PbxError> {
+        self.0.delete_setting(domain, setting).await?;
+        lost()
+    }
+    async fn delete_domain(&self, id: DomainId) -> Result<(), PbxError> {
+        self.0.delete_domain(id).await?;
+        lost()
+    }
+}
+
+live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut live) {
+    let hq = instance("hq");
+    let forgetful = Forgetful(live.rig.writers[&hq].clone());
+    live.rig.writers.insert(hq, Arc::new(forgetful));
+    let mut acme = live.tenant("acme");
+    acme.max_users = MaxUsers::Limited(3);
+    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    live.rig.want([acme]);
+    live.rig.settle(6).await;
+    let domain = live.person("hq").only(&live.name("acme")).await;
+    assert_eq!(live.person("hq").settings(domain).await.len(), 2, "no row twice");
+    live.person("hq").add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "").await;
+    let settings = live.person("hq").settings(domain).await;
+    let renamed = live.domain("renamed");
+    live.rig.edit("acme", |t| {
+        t.name = "Another".into();
+        t.domain = renamed;
+    });
+    live.rig.settle(6).await;
+    assert_eq!(live.person("hq").only(&live.name("renamed")).await, domain);
+    live.rig.edit("acme", |t| t.enabled = false);
+    live.rig.settle(6).await;
+    assert_eq!(live.person("hq").values(domain, "cidr").await, ["255.255.255.255/32"]);
+    live.rig.edit("acme", |t| t.enabled = true);
+    live.rig.settle(6).await;
+    assert_eq!(live.person("hq").settings(domain).await, settings);
+    live.rig.connect();
+} }
+
+live! { async fn the_account_is_checked_and_told_what_it_lacks(mut live) {
+    for reader in live.rig.readers.values() {
+        let check = reader.check().await.unwrap();
+        assert!(check.domains_enabled >= 1 && check.domains_total >= check.domains_enabled, "{check:?}");
+        let lacks: Vec<_> = check.missing_permissions.iter().map(|missing| missing.permission).collect();
+        let expected: &[&str] = if live.may_delete { &[] } else { &["domain_delete"] };
+        assert_eq!(lacks, expected);
+        assert!(check.clock_skew_seconds.is_some());
+    }
+    live.rig.want([]);
+} }
+
+live! { async fn several_sessions_work_side_by_side_and_each_tenant_is_made_once(mut live) {
+    let tenants: Vec<_> = (0..16).map(|n| live.tenant(&format!("t{n}"))).collect();
+    live.rig.want(tenants);
+    let started = std::time::Instant::now();
+    let plan = live.converge().await;
+    assert_eq!(steps(&plan).len(), 16);
+    assert!(started.elapsed() < Duration::from_secs(300), "bounded, also on a busy server");
+    let named = live.person("hq").domains().await;
+    for n in 0..16 {
+        let name = live.name(&format!("t{n}"));
+        assert_eq!(named.values().filter(|found| **found == name).count(), 1);
+    }
+} }
