@@ -135,6 +135,10 @@ impl Run<'_> {
     ) -> Result<(), StepError> {
         let now = self.now();
         record.provisioned = true;
+        if tenant.enabled {
+            // Of a domain that was made anew nothing is locked, whatever was remembered of the old one.
+            record.login_lock = None;
+        }
         record.settings_checked_at = Some(now);
         record.disable_confirmed_at = (!tenant.enabled).then_some(now);
         record.applied_hash = Some(definition_hash(tenant));

@@ -179,4 +179,134 @@ mod tests {
         let rows = after(&rows, &converge(DOMAIN, &rows, &none));
         assert!(rows.iter().all(|row| !row.enabled));
     }
+
+    fn extensions() -> SettingName {
+        SettingName::new("limit", "extensions", "numeric")
+    }
+
+    /// Converges, and proves that what is wanted is there and that a second time there is nothing to do.
+    fn converged(rows: &[PbxSetting], name: &SettingName, value: Option<&str>) -> Vec<PbxSetting> {
+        let wanted = [(name.clone(), value.map(str::to_owned))].into();
+        let rows = after(rows, &converge(DOMAIN, rows, &wanted));
+        assert!(!crate::diff::setting_differs(&rows, name, value));
+        assert!(converge(DOMAIN, &rows, &wanted).is_empty(), "a second time there is nothing to do");
+        rows
+    }
+
+    #[test]
+    fn a_setting_that_is_not_there_is_added_once_under_its_own_id() {
+        let name = extensions();
+        let rows = converged(&[], &name, Some("100"));
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].id, SettingId::for_setting(DOMAIN, &name));
+        assert_eq!((rows[0].order, rows[0].enabled), (Some(10), true), "FusionPBX refuses an order of 0");
+        let wanted = [(name, Some("200".to_owned()))].into();
+        let again = after(&rows, &converge(DOMAIN, &rows, &wanted));
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0].value, "200");
+    }
+
+    #[test]
+    fn a_row_that_is_there_is_used_and_keeps_what_is_not_ours() {
+        let name = extensions();
+        for enabled in [true, false] {
+            let rows = converged(&[row(1, &name, "5", enabled)], &name, Some("9"));
+            assert_eq!(rows, [PbxSetting { value: "9".into(), ..row(1, &name, "5", true) }]);
+        }
+        // An enabled row comes before one that was switched off, and the right value before both.
+        let rows = converged(&[row(1, &name, "5", false), row(2, &name, "7", true)], &name, Some("9"));
+        assert_eq!(rows, [row(1, &name, "5", false), row(2, &name, "9", true)]);
+        let rows = converged(&[row(1, &name, "5", true), row(2, &name, "9", true)], &name, Some("9"));
+        assert_eq!(rows, [row(1, &name, "5", false), row(2, &name, "9", true)]);
+    }
+
+    #[test]
+    fn our_own_row_comes_before_somebody_elses() {
+        let name = extensions();
+        let own = PbxSetting { id: SettingId::for_setting(DOMAIN, &name), ..row(0, &name, "5", false) };
+        let rows = converged(&[own.clone(), row(1, &name, "7", true)], &name, Some("9"));
+        let kept = rows.iter().find(|row| row.id == own.id).unwrap();
+        assert_eq!((kept.value.as_str(), kept.enabled), ("9", true));
+        assert_eq!(rows.iter().filter(|row| row.enabled).count(), 1);
+    }
+
+    #[test]
+    fn a_list_keeps_the_entries_of_others() {
+        let name = SettingName::new("theme", "fonts", "array");
+        let theirs = [row(1, &name, "a", true), row(2, &name, "b", false)];
+        let rows = converged(&theirs, &name, Some("c"));
+        assert_eq!(rows.len(), 3);
+        assert!(theirs.iter().all(|row| rows.contains(row)));
+        // The entry is ours: another value replaces it.
+        let rows = converged(&rows, &name, Some("d"));
+        let values: Vec<&str> = rows.iter().filter(|row| row.enabled).map(|row| row.value.as_str()).collect();
+        assert_eq!((rows.len(), values.contains(&"c"), values.contains(&"d")), (3, false, true));
+        // Somebody's entry that is right already is left as it is.
+        let same = [row(1, &name, "a", true)];
+        assert_eq!(converged(&same, &name, Some("a")), same);
+        let none = converged(&theirs, &name, None);
+        assert!(none.iter().all(|row| !row.enabled));
+    }
+
+    #[test]
+    fn settings_of_other_names_are_not_touched() {
+        let other = SettingName::new("limit", "gateways", "numeric");
+        let rows = [row(1, &other, "5", true), row(2, &SettingName::cidr(), "10.0.0.0/8", true)];
+        let found = converged(&rows, &extensions(), Some("9"));
+        assert!(rows.iter().all(|row| found.contains(row)));
+        let found = converged(&rows, &extensions(), None);
+        assert_eq!(found, rows);
+    }
+
+    #[test]
+    fn a_lock_that_somebody_widened_or_switched_off_is_put_right() {
+        let cidr = SettingName::cidr();
+        let entry = SettingId::for_login_lock(DOMAIN);
+        let lock_row = |value: &str, enabled| PbxSetting { id: entry, ..row(0, &cidr, value, enabled) };
+        for meddled in [lock_row("0.0.0.0/0", true), lock_row(NOBODY, false)] {
+            let rows = [meddled];
+            assert!(!crate::diff::lock_is_in_force(&rows, entry));
+            let (recorded, requests) = lock(DOMAIN, &rows, None);
+            assert_eq!(recorded.entry, entry);
+            assert!(recorded.switched_off.is_empty(), "our own entry is not to come back");
+            let locked = after(&rows, &requests);
+            assert!(crate::diff::lock_is_in_force(&locked, entry));
+            assert!(lock(DOMAIN, &locked, Some(&recorded)).1.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_entry_that_came_while_it_was_locked_comes_back_too() {
+        let cidr = SettingName::cidr();
+        let before = [row(1, &cidr, "10.0.0.0/8", true)];
+        let (recorded, requests) = lock(DOMAIN, &before, None);
+        let mut locked = after(&before, &requests);
+        locked.push(row(2, &cidr, "192.0.2.0/24", true));
+        let (recorded, requests) = lock(DOMAIN, &locked, Some(&recorded));
+        assert_eq!(recorded.switched_off.len(), 2);
+        let locked = after(&locked, &requests);
+        assert!(crate::diff::lock_is_in_force(&locked, recorded.entry));
+        let open = after(&locked, &unlock(DOMAIN, &locked, Some(&recorded)));
+        assert_eq!(open, [before[0].clone(), row(2, &cidr, "192.0.2.0/24", true)]);
+    }
+
+    #[test]
+    fn unlocking_gives_back_only_what_is_still_there_and_off() {
+        let cidr = SettingName::cidr();
+        let before = [row(1, &cidr, "10.0.0.0/8", true), row(2, &cidr, "192.0.2.0/24", true)];
+        let (recorded, requests) = lock(DOMAIN, &before, None);
+        let mut locked = after(&before, &requests);
+        // Somebody deleted one entry and switched the other on.
+        locked.retain(|row| row.id != before[0].id);
+        locked.iter_mut().filter(|row| row.id == before[1].id).for_each(|row| row.enabled = true);
+        let requests = unlock(DOMAIN, &locked, Some(&recorded));
+        assert_eq!(requests, [Request::DeleteSetting(DOMAIN, recorded.entry)]);
+    }
+
+    #[test]
+    fn unlocking_what_is_not_locked_does_nothing() {
+        let rows = [row(1, &SettingName::cidr(), "10.0.0.0/8", false)];
+        assert!(unlock(DOMAIN, &rows, None).is_empty());
+        assert!(unlock(DOMAIN, &[], None).is_empty());
+    }
 }

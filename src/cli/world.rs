@@ -1,6 +1,6 @@
 //! `tenantd isolation check`, `stats`, `archive`, `restore` and `sync`: the tenants' own data.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::args::{ArchiveArgs, IsolationCommand};
 use super::context::{Context, Failure, Result};
@@ -89,10 +89,10 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub async fn restore(context: &Context, file: &PathBuf) -> Result<Exit> {
+pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
     let config = context.config()?;
     let database = context.database(&config, Access::ReadWrite).await?;
-    let (path, now, actor) = (file.clone(), System.now(), actor("restore", None));
+    let (path, now, actor) = (file.to_owned(), System.now(), actor("restore", None));
     let restored = database
         .write(move |store| {
             // Any error rolls everything back.

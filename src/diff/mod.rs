@@ -193,11 +193,6 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
         // Cut short before its end was recorded: whether everything is closed has to be looked at again.
         drift(found, Field::Enabled, None, Some(wanted.enabled.to_string()));
     }
-    // Cut short, and it may be only the web sign-in that is still open: the lists do not show that.
-    let unconfirmed = !record.enabled && record.disable_confirmed_at.is_none() && !record.lock_left_open;
-    if !wanted.enabled && unconfirmed {
-        drift(found, Field::WebSignIn, None, Some("locked".into()));
-    }
     if wanted.enabled && record.enabled && record.login_lock.is_some() {
         // What the lock switched off is still to be given back.
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));

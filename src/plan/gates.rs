@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::removal::deletion_begun;
+use super::removal::{deletion_begun, has_no_other_place};
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
@@ -36,32 +36,30 @@ fn resumes(world: World<'_>, step: &Step) -> bool {
 }
 
 /// Records by the identity that steps name them by.
-pub(super) struct Records<'a>(BTreeMap<TenantId, &'a TenantRecord>);
+struct Records<'a>(BTreeMap<TenantId, &'a TenantRecord>);
 
 impl<'a> Records<'a> {
-    pub(super) fn of(world: World<'a>) -> Self {
+    fn of(world: World<'a>) -> Self {
         Self(world.recorded.tenants.values().map(|record| (record.id, record)).collect())
     }
 
-    pub(super) fn of_step(&self, step: &Step) -> Option<&'a TenantRecord> {
+    fn of_step(&self, step: &Step) -> Option<&'a TenantRecord> {
         self.0.get(&identity::record(&step.work)?.id).copied()
     }
+}
 
-    /// Whether the step makes a domain, or takes one over, whose tenant could sign in until now and then cannot.
-    pub(super) fn closes_by_making(&self, step: &Step) -> bool {
-        match &step.work {
-            Work::Recreate { tenant, .. } => {
-                !tenant.enabled && self.of_step(step).is_some_and(|record| record.enabled)
-            }
-            Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
-            _ => false,
-        }
+/// Whether the step makes a domain, or takes one over, whose tenant could sign in until now and then cannot.
+pub(super) fn closes_by_making(step: &Step) -> bool {
+    match &step.work {
+        Work::Recreate { counts, .. } => *counts,
+        Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+        _ => false,
     }
 }
 
 /// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
-fn takes_away(step: &Step, records: &Records<'_>) -> bool {
-    matches!(step.action, Action::Disable | Action::Delete | Action::Forget) || records.closes_by_making(step)
+fn takes_away(step: &Step) -> bool {
+    matches!(step.action, Action::Disable | Action::Delete | Action::Forget) || closes_by_making(step)
 }
 
 fn hold_step(step: &Step, reason: String, lift: Option<String>) -> Held {
@@ -84,16 +82,14 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     suspended(world, &records, draft);
     beyond_the_tier(world, draft);
     if world.policy.no_removals {
-        move_steps(
-            draft,
-            |step| takes_away(step, &records),
-            |step| hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None),
-        );
+        move_steps(draft, takes_away, |step| {
+            hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
+        });
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
     let removals: Vec<Step> =
         draft.steps.iter().filter(|step| is_removal(step) && !resumes(world, step)).cloned().collect();
-    let would_exceed = limits::exceeded(world, &records, &draft.steps);
+    let would_exceed = limits::exceeded(world, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
         world
@@ -104,7 +100,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     });
     if !approved {
         unapproved_deletions(world, draft);
-        let over = limits::exceeded(world, &records, &draft.steps);
+        let over = limits::exceeded(world, &draft.steps);
         let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
             draft.warnings.push(over.message(lift.as_deref()));
@@ -119,31 +115,42 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             },
         );
     }
-    moves_wait_for_their_disabling(&records, draft);
+    what_rests_on_held_steps(world, &records, draft);
     draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
 }
 
-/// A move makes its tenant as the file says, so it would carry out a disabling that is held.
-fn moves_wait_for_their_disabling(records: &Records<'_>, draft: &mut Draft) {
-    let disabling: BTreeMap<(TenantKey, InstanceKey), Option<String>> = draft
+/// What would do the work of a held step, or is right only after it, is held with it.
+fn what_rests_on_held_steps(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let held: BTreeMap<(TenantKey, InstanceKey, Action), Option<String>> = draft
         .held
         .iter()
-        .filter(|held| held.action == Action::Disable)
-        .map(|held| ((held.tenant.clone(), held.instance.clone()), held.lift.clone()))
+        .map(|held| ((held.tenant.clone(), held.instance.clone(), held.action), held.lift.clone()))
         .collect();
-    let waits_for = |step: &Step| {
-        let Work::Move { tenant, .. } = &step.work else { return None };
-        let record = records.of_step(step).filter(|_| !tenant.enabled)?;
-        disabling.get(&(step.tenant.clone(), record.instance.clone())).cloned()
+    let rests_on = |step: &Step| {
+        let record = records.of_step(step)?;
+        let (action, reason) = match &step.work {
+            // It makes the tenant as the file says, so it would disable it.
+            Work::Move { tenant, .. } if !tenant.enabled => {
+                (Action::Disable, "it waits for its disabling, which is held")
+            }
+            Work::DisableFormer { .. } if has_no_other_place(world, &step.tenant, record) => {
+                (Action::Create, "it stays open until the tenant is made elsewhere, which is held")
+            }
+            _ => return None,
+        };
+        let lift = held.get(&(step.tenant.clone(), record.instance.clone(), action))?;
+        Some(hold_step(step, reason.to_owned(), lift.clone()))
     };
-    move_steps(
-        draft,
-        |step| waits_for(step).is_some(),
-        |step| hold_step(step, "it waits for its disabling, which is held".into(), waits_for(step).flatten()),
-    );
+    let steps = std::mem::take(&mut draft.steps);
+    for step in steps {
+        match rests_on(&step) {
+            Some(held) => draft.held.push(held),
+            None => draft.steps.push(step),
+        }
+    }
 }
 
 /// The id that an approval names: of every removal, and of what a surge limit holds.
@@ -184,7 +191,6 @@ fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
     });
 }
 
-/// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
 /// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
 /// to it, lest a restored backup be given a day's changes one by one.
 fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
@@ -219,6 +225,7 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     );
 }
 
+/// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(

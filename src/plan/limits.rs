@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
-use super::gates::Records;
+use super::gates::closes_by_making;
 use super::types::{Action, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
@@ -64,7 +64,7 @@ pub(super) fn allowed(limit: Limit, managed: usize) -> usize {
 }
 
 /// The limits that these steps would exceed.
-pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) -> Vec<Exceeded> {
+pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let limits = &world.policy.limits;
     let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
     let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
@@ -106,7 +106,7 @@ pub(super) fn exceeded(world: World<'_>, records: &Records<'_>, steps: &[Step]) 
         Work::Disable { record, removed: false, counts: true, .. }
         | Work::Recreate { record, counts: true, .. } => Some(record.id),
         // There is no record yet, so the domain's identity stands for the tenant's.
-        Work::Adopt { found, .. } if records.closes_by_making(step) => Some(TenantId(found.id.0)),
+        Work::Adopt { found, .. } if closes_by_making(step) => Some(TenantId(found.id.0)),
         _ => None,
     };
     let mut found = Vec::new();
@@ -209,8 +209,9 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     }
     let closes = |step: &Step| match &step.work {
         // Extensions do not move along, so whoever moves has no phones here any more.
-        Work::Disable { record, counts: true, .. } | Work::Move { record, .. } => Some(record.id),
-        Work::Recreate { record, counts: true, .. } => Some(record.id),
+        Work::Disable { record, counts: true, .. }
+        | Work::Recreate { record, counts: true, .. }
+        | Work::Move { record, .. } => Some(record.id),
         _ => None,
     };
     enabled

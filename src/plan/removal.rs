@@ -282,6 +282,13 @@ pub(super) fn former_placements(
     }
 }
 
+/// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
+pub(super) fn has_no_other_place(world: World<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
+    record.enabled
+        && !record.provisioned
+        && world.desired.tenants.get(key).is_none_or(|tenant| tenant.enabled)
+}
+
 fn former(
     world: World<'_>,
     key: &TenantKey,
@@ -335,6 +342,16 @@ fn former(
         return;
     }
     if domain.enabled != Some(false) || placement.disable_confirmed_at.is_none() || unlocked {
+        let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
+        if has_no_other_place(world, key, record) && !draft.steps.iter().any(is_made) {
+            draft.held.push(Held {
+                action: Action::Disable,
+                ..hold(
+                    "it stays open until the tenant is made elsewhere, which an earlier pass did not finish",
+                )
+            });
+            return;
+        }
         draft.steps.push(step(
             Action::Disable,
             format!("the tenant moved to {}; what it left behind stays closed", record.instance),

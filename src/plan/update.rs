@@ -552,7 +552,6 @@ fn taken<'a>(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
-    let to: &DomainName = &tenant.domain;
     let named = index.named(&tenant.instance, to.as_str());
     let found = named.iter().find(|found| Some(found.id) != own)?;
     Some(match index.owner(&tenant.instance, found.id) {

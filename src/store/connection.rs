@@ -87,7 +87,11 @@ fn open_postgres(
         Ok::<_, Boxed>(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     })?;
     let mut conn = PgConnection::from(inner);
-    conn.batch_execute("SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET lock_timeout = '10s';")?;
+    // A transaction holds the lease's row. That of a process that was paused in it must not keep a stand-by waiting.
+    conn.batch_execute(
+        "SET TIME ZONE 'UTC'; SET client_min_messages = warning; SET lock_timeout = '10s'; \
+         SET idle_in_transaction_session_timeout = '8s';",
+    )?;
     if access == Access::ReadOnly {
         conn.batch_execute("SET default_transaction_read_only = on;")?;
     }

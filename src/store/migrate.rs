@@ -109,6 +109,11 @@ pub(crate) fn migrate(
     conn: &mut AnyConnection,
     sqlite_path: Option<&std::path::Path>,
 ) -> Result<(), StoreError> {
+    if schema(conn)? == Schema::UpToDate {
+        return Ok(());
+    }
+    // Two that start at once migrate one after the other; the second finds nothing to do.
+    let _lock = sqlite_path.map(lock).transpose()?;
     let before = schema(conn)?;
     if before == Schema::UpToDate {
         return Ok(());
@@ -125,7 +130,6 @@ pub(crate) fn migrate(
             conn.run_pending_migrations(SQLITE).map_err(|source| StoreError::Migrate { source })?;
         }
         AnyConnection::Postgres(conn) => {
-            // Two that start at once migrate one after the other; the second finds nothing to do.
             conn.batch_execute("SELECT pg_advisory_lock(7305146)")
                 .map_err(StoreError::query("wait for another one's migration"))?;
             let migrated = conn
@@ -138,4 +142,15 @@ pub(crate) fn migrate(
         }
     }
     Ok(())
+}
+
+/// Waits for another one's migration of an SQLite database. The lock is given back with the file.
+fn lock(database: &std::path::Path) -> Result<std::fs::File, StoreError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".migration");
+    let locked = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    locked.and_then(|file| file.lock().map(|()| file)).map_err(|source| StoreError::Open {
+        place: format!("lock {}", path.display()),
+        source: source.into(),
+    })
 }

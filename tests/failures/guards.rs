@@ -165,8 +165,7 @@ on_both_databases! { async fn f24_a_delete_that_died_half_way_is_finished(mut ri
         assert!(created(&rig) <= before, "what is half deleted is not made again");
     }
     rig.pbx("hq").clear_faults();
-    // A delete that got as far as the login lock left a web sign-in that is open: it is closed again, and the retention
-    // begins anew.
+    // Time goes on, whatever the deletions wait for.
     for _ in 0..2 {
         for step in [TimeDelta::hours(25), TimeDelta::days(31), TimeDelta::hours(25)] {
             rig.clock.advance(step);

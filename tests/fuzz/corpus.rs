@@ -208,9 +208,10 @@ pub fn pages() -> Vec<Vec<u8>> {
              name='domain_setting_uuid' value='{id}'>{token}</form>"
         ),
         format!(
-            "<form id='form_list'><table><tr class='list-row'><td><input type='checkbox' class='checkbox_limit'><input \
-             type='hidden' name='domain_settings[0][uuid]' value='{id}'></td><td>users</td><td>Numeric</td><td>7</td>\
-             </tr></table>{token}</form>"
+            "<div class='heading'><b id='heading_sub'>a.example.com</b><div class='count'>1</div></div><form \
+             id='form_list'><table><tr class='list-row'><td><input type='checkbox' class='checkbox_limit'><input \
+             type='hidden' name='domain_settings[0][uuid]' value='{id}'></td><td><a>users</a></td><td>Numeric</td>\
+             <td>7</td><td><button>True</button></td><td class='description'>x</td></tr></table>{token}</form>"
         ),
         "<div align='center'><table><tr><td>Required Fields: Name</td></tr></table><form><input type='hidden' \
          name='persistformvar' value='true'></form></div>"

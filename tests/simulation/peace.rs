@@ -24,7 +24,8 @@ impl World {
             let Some(until) = plan.waiting.iter().map(|waiting| waiting.until).max() else { break };
             {
                 let mut state = self.sim.lock();
-                state.now = state.now.max(until) + TimeDelta::hours(25);
+                // Not so late that the clock seems to have jumped again.
+                state.now = state.now.max(until) + TimeDelta::hours(1);
             }
             self.settle("when every retention was over");
         }
@@ -88,6 +89,22 @@ impl World {
                         || recorded.former.iter().any(|other| other.domain == wanted.domain)
                 });
         }
+        if reason.contains("somebody renamed its domain") {
+            return record.is_some_and(|record| {
+                let ours = recorded.former.iter().filter(|former| former.tenant == record.id);
+                ours.map(|former| (&former.instance, former.domain_id, &former.domain))
+                    .chain([(&record.instance, record.domain_id, &record.domain)])
+                    .any(|(on, id, name)| {
+                        state.servers[on].domains.get(&id).is_some_and(|domain| domain.name != name.as_str())
+                    })
+            });
+        }
+        if reason.contains("FusionPBX keeps their recordings") {
+            let named = |name: &str| {
+                state.servers[&held.instance].domains.values().filter(|domain| domain.name == name).count()
+            };
+            return state.servers[&held.instance].domains.values().any(|domain| named(&domain.name) > 1);
+        }
         if reason.contains("protected") {
             return record.is_some_and(|record| record.protected);
         }
@@ -108,8 +125,9 @@ impl World {
     /// File, record and PBX say the same of every tenant that nothing holds.
     fn agree(&mut self, when: &str, plan: &Plan) {
         let recorded = self.recorded();
-        if !recorded.open_intents.is_empty() {
-            let open = recorded.open_intents.len();
+        // A deletion that was begun stays open until its record is gone, which may wait for a person.
+        let open = recorded.open_intents.iter().filter(|intent| intent.action != "delete").count();
+        if open > 0 {
             self.sim.lock().violate(|| format!("{when}: {open} intents are still open"));
         }
         let again = self.preview();
@@ -204,10 +222,15 @@ impl World {
 
     /// With time, and a person's word where it is asked for, nobody is left waiting or recorded without a file, but who is protected.
     fn nothing_waits(&mut self) {
+        let plan = self.preview();
         let recorded: Recorded = self.recorded();
         let desired = self.directory.desired();
         for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
-            if !record.protected {
+            // What waits for a person may wait.
+            let held = plan.as_ref().is_some_and(|plan| {
+                plan.held.iter().any(|held| held.tenant == record.key && self.is_legitimate(held, plan))
+            });
+            if !record.protected && !held {
                 let key = record.key.clone();
                 self.sim.lock().violate(|| format!("{key} has no file, and is never deleted"));
             }

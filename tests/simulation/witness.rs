@@ -196,7 +196,7 @@ impl State {
         if closes(mutation, domain) && owner.enabled && !owner.behind {
             return Err(format!("{} is closed, and not recorded as disabled", owner.key));
         }
-        if opens(mutation, domain) && !(wanted.is_some_and(|wanted| wanted.enabled) && !owner.behind) {
+        if opens(mutation, domain) && (owner.behind || !wanted.is_some_and(|wanted| wanted.enabled)) {
             return Err(format!("{} is opened, and no file wants it open", owner.key));
         }
         match mutation {

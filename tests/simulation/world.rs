@@ -55,6 +55,7 @@ struct Process {
 pub enum Ending {
     Whole(Outcome),
     /// The database failed outside of a step.
+    #[expect(dead_code, reason = "shown where a seed fails")]
     Failed(StoreError),
     Died,
 }

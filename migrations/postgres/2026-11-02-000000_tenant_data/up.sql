@@ -64,15 +64,20 @@ CREATE TABLE archives (
 -- ---- The tenant of a transaction ------------------------------------------------------------------------------------
 
 -- The tenant that this transaction works for; NULL (and so no row at all) where none is set or it is disabled.
-CREATE FUNCTION crystalqore_tenant() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED AS $$
-    SELECT t.id FROM tenants t WHERE t.id = current_setting('crystalqore.tenant', true) AND t.enabled
+-- PL/pgSQL keeps its plan for the session; an SQL function of this kind is planned anew in every statement.
+CREATE FUNCTION crystalqore_tenant() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED AS $$
+BEGIN
+    RETURN (SELECT t.id FROM tenants t WHERE t.id = current_setting('crystalqore.tenant', true) AND t.enabled);
+END
 $$;
 
 -- The tenants that share this kind with the transaction's tenant.
-CREATE FUNCTION crystalqore_shared(kind text) RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION crystalqore_shared(kind text) RETURNS SETOF text LANGUAGE plpgsql STABLE SECURITY DEFINER
 PARALLEL RESTRICTED AS $$
-    SELECT s.tenant_id FROM cross_tenant_shares s JOIN tenants t ON t.id = s.tenant_id
-    WHERE s.kind = $1 AND s.with_tenant_id = crystalqore_tenant() AND t.enabled
+BEGIN
+    RETURN QUERY SELECT s.tenant_id FROM cross_tenant_shares s JOIN tenants t ON t.id = s.tenant_id
+        WHERE s.kind = $1 AND s.with_tenant_id = crystalqore_tenant() AND t.enabled;
+END
 $$;
 
 -- Which enabled tenant a sign-in belongs to, by the domain or by the user's e-mail address: what a service asks

@@ -412,3 +412,16 @@ fn a_plans_id_does_not_depend_on_how_its_reasons_are_worded() {
     assert_eq!(plan.held[0].tenant, key("t01"), "sorted by reason");
     assert_eq!(plan.id, id);
 }
+
+#[test]
+fn a_suspended_instance_holds_nothing_elsewhere() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    let id = scene.former("acme", "branch", 1);
+    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    scene.suspend(None, Some("hq"), 2);
+    assert_eq!(steps(&scene.plan()), "disable acme");
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.edit("acme", |acme| acme.instance = instance("branch"));
+    scene.suspend(None, Some("third"), 2);
+    assert_eq!(steps(&scene.plan()), "move acme");
+}

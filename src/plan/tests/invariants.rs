@@ -30,6 +30,9 @@ pub fn check(scene: &Scene, plan: &Plan) {
         if is_removal(step) {
             removals_need_completeness(scene, step);
         }
+        if matches!(step.work, Work::DisableFormer { .. }) {
+            nobody_is_closed_out(scene, plan, step);
+        }
         if deletes(step) {
             deletion_needs_everything(scene, plan, step);
         }
@@ -181,9 +184,7 @@ pub fn takes_away(scene: &Scene, step: &Step) -> bool {
         | Work::DeleteFormer { .. }
         | Work::Forget { .. } => true,
         Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
-        Work::Recreate { tenant, .. } | Work::Move { tenant, .. } => {
-            !tenant.enabled && record(scene, step).unwrap().enabled
-        }
+        Work::Recreate { tenant, .. } => !tenant.enabled && record(scene, step).unwrap().enabled,
         _ => false,
     }
 }
@@ -219,6 +220,19 @@ pub fn deletes(step: &Step) -> bool {
         Work::DeleteFormer { expect, .. } => expect.is_some(),
         _ => false,
     }
+}
+
+/// What a tenant left is closed only when it has its new place, or gets it before.
+fn nobody_is_closed_out(scene: &Scene, plan: &Plan, step: &Step) {
+    let record = record(scene, step).unwrap();
+    let made = |other: &Step| matches!(other.work, Work::Recreate { .. }) && other.tenant == step.tenant;
+    assert!(
+        record.provisioned
+            || !record.enabled
+            || scene.desired.tenants.get(&step.tenant).is_some_and(|tenant| !tenant.enabled)
+            || plan.steps.iter().any(made),
+        "closed before it is made elsewhere: {step:#?}"
+    );
 }
 
 /// Whether deleting it there was begun and not finished.

@@ -416,6 +416,9 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
         why(&plan, "new-two", Action::Adopt),
         "the tier allows 4 tenants (tier.max_tenants); there are 3, and 2 are new"
     );
+    scene.policy.max_tenants = Some(5);
+    assert_eq!(steps(&scene.plan()), "create new-one, adopt new-two, update t00");
+    scene.policy.max_tenants = Some(4);
     // Whose file is gone makes room.
     scene.removed("t01", 1);
     assert_eq!(steps(&scene.plan()), "create new-one, adopt new-two, update t00");

@@ -254,3 +254,52 @@ fn a_deletion_of_what_was_left_behind_is_finished_without_another_approval() {
     assert_eq!(held(&scene.plan()), "delete acme");
     assert_eq!(scene.plan().held[0].reason.matches("its retention is over").count(), 1);
 }
+
+/// A move that died after its first transaction: the new domain is not there yet, and the old one is still in use.
+fn cut_short() -> Scene {
+    let mut scene = moved(0);
+    let id = scene.recorded.former[0].domain_id;
+    scene.recorded.former[0].disable_confirmed_at = None;
+    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    scene.record("acme").provisioned = false;
+    scene.vanish("acme");
+    scene
+}
+
+#[test]
+fn a_move_that_was_cut_short_is_finished_in_the_next_pass() {
+    let mut scene = cut_short();
+    assert_eq!(steps(&scene.converge()), "create acme, disable acme");
+    let mut scene = cut_short();
+    scene.edit("acme", |acme| acme.enabled = false);
+    assert_eq!(steps(&scene.converge()), "create acme, disable acme");
+}
+
+#[test]
+fn what_a_tenant_leaves_stays_open_until_it_is_made_elsewhere() {
+    let held_open = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = cut_short();
+        change(&mut scene);
+        let plan = scene.plan();
+        assert_eq!(steps(&plan), "");
+        assert!(
+            why(&plan, "acme", Action::Disable)
+                .starts_with("it stays open until the tenant is made elsewhere")
+        );
+        scene
+    };
+    held_open(&|scene| scene.lose("hq"));
+    held_open(&|scene| scene.suspend(None, Some("hq"), 1));
+    held_open(&|scene| scene.break_file("acme"));
+    let mut scene = held_open(&|scene| {
+        scene.foreign("hq", 1, "acme.example.com");
+    });
+    // The way out is the file's word, or that its file goes.
+    scene.edit("acme", |acme| acme.enabled = false);
+    assert_eq!(steps(&scene.plan()), "disable acme");
+    scene.remove_file("acme");
+    assert_eq!(steps(&scene.pass()), "disable acme");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.steps[0].instance, instance("branch"));
+}

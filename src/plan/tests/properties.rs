@@ -458,7 +458,9 @@ fn look(scene: &Scene, closed: &mut Closed) {
     *closed = there;
 }
 
+/// What nobody looks at is not known: a domain that was opened and closed again between two passes counts as closed.
 fn pass(scene: &mut Scene, closed: &mut Closed) {
+    look(scene, closed);
     let plan = scene.plan();
     let retention = TimeDelta::days(i64::from(scene.policy.deletion.retention_days));
     for step in plan.steps.iter().filter(|step| invariants::deletes(step)) {
@@ -550,7 +552,6 @@ fn happens(scene: &mut Scene, event: Event, closed: &mut Closed) {
         Event::Pass => pass(scene, closed),
         _ => {}
     }
-    look(scene, closed);
 }
 
 proptest! {
