@@ -384,3 +384,68 @@ fn everything_on_the_pbx_may_be_fought_over() {
     let plan = scene.plan();
     assert_eq!((plan.steps.len(), plan.held.len()), (0, 6));
 }
+
+/// Ten tenants on `hq`, of which it lost two, and a lot to do.
+fn another_server() -> Scene {
+    let mut scene = Scene::of_size(10);
+    ["t00", "t01"].into_iter().for_each(|of| scene.vanish(of));
+    scene
+}
+
+#[test]
+fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
+    let mut scene = another_server();
+    scene.want(testing::wanted("new"));
+    scene.edit("t02", |tenant| tenant.name = "Another".into());
+    scene.edit("t03", |tenant| tenant.enabled = false);
+    scene.edit("t04", |tenant| tenant.domain = super::scene::domain("new4.example.com"));
+    scene.edit("t05", |tenant| tenant.instance = super::scene::instance("branch"));
+    scene.removed("t06", 31);
+    scene.policy.allow_delete.insert(key("t06"));
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "");
+    assert_eq!(
+        held(&plan),
+        "create new, create t00, create t01, update t02, disable t03, rename t04, move t05, delete t06"
+    );
+    assert_eq!(
+        why(&plan, "t02", Action::Update),
+        "2 recorded domains are missing on hq at once: it may be another server or a restored backup, so nothing is \
+         changed there"
+    );
+    // To it is as wrong as from it.
+    let mut mover = testing::wanted("mover");
+    mover.instance = super::scene::instance("branch");
+    scene.agree(mover);
+    scene.edit("mover", |tenant| tenant.instance = super::scene::instance("hq"));
+    assert!(why(&scene.plan(), "mover", Action::Move).contains("missing on hq at once"));
+}
+
+#[test]
+fn a_server_that_lost_domains_holds_nothing_that_only_the_database_sees() {
+    let mut scene = another_server();
+    scene.git_mv("t02", "t02b");
+    scene.remove_file("t00");
+    scene.former("t05", "branch", 1);
+    scene.domains("branch").clear();
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "disable t00, rename t02b, forget t05");
+    scene.removed("t03", 31);
+    scene.vanish("t03");
+    scene.policy.allow_delete.insert(key("t03"));
+    assert_eq!(held(&scene.plan()), "disable t00, create t01, forget t03", "two are more than the limit");
+    scene.recorded.tenants.remove(&key("t00"));
+    scene.vanish("t04");
+    assert_eq!(steps(&scene.plan()), "rename t02b, forget t03, forget t05");
+}
+
+#[test]
+fn what_is_to_be_deleted_anyway_is_not_missed() {
+    let mut scene = Scene::of_size(10);
+    for of in ["t00", "t01", "t02"] {
+        scene.removed(of, 1);
+        scene.vanish(of);
+    }
+    scene.vanish("t03");
+    assert_eq!(steps(&scene.plan()), "create t03");
+}
