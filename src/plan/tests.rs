@@ -2,8 +2,10 @@
 //! worlds. Every plan that a test looks at is also checked against all invariants.
 
 mod approval;
+mod deletion;
 mod drift;
 mod effect;
+mod histories;
 mod invariants;
 mod limits;
 mod moving;
@@ -12,4 +14,8 @@ mod own_account;
 mod properties;
 mod removal;
 mod scene;
+mod stopping;
+mod surges;
 mod table;
+mod vanished;
+mod worlds;

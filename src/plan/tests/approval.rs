@@ -2,16 +2,9 @@
 
 use chrono::TimeDelta;
 
-use super::scene::{Scene, held, instance, key, steps, why};
+use super::scene::{Scene, held, instance, key, past_the_limit, steps, why};
 use crate::model::testing;
 use crate::plan::Action;
-
-fn past_the_limit() -> Scene {
-    let mut scene = Scene::of_size(10);
-    scene.remove_file("t00");
-    scene.remove_file("t01");
-    scene
-}
 
 #[test]
 fn an_approval_lifts_the_hold_for_exactly_this_plan() {
@@ -101,137 +94,6 @@ fn an_approval_does_not_lift_a_protection() {
 }
 
 #[test]
-fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("globex", |globex| globex.session_timeout = 30);
-    scene.suspend(Some("acme"), None, 2);
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update globex", "update acme"));
-    assert_eq!(
-        why(&plan, "acme", Action::Update),
-        "suspended by anna until 2025-10-09 10:53 UTC: the customer is live"
-    );
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume acme"));
-    scene.later(TimeDelta::hours(2) - TimeDelta::seconds(1));
-    assert_eq!(steps(&scene.plan()), "update globex");
-    scene.later(TimeDelta::seconds(1));
-    assert_eq!(steps(&scene.plan()), "update acme, update globex");
-}
-
-#[test]
-fn a_suspended_instance_is_left_alone() {
-    let mut scene = Scene::of(["acme"]);
-    let mut branch = testing::wanted("branch1");
-    branch.instance = instance("branch");
-    scene.agree(branch);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("branch1", |tenant| tenant.session_timeout = 30);
-    scene.suspend(None, Some("branch"), 2);
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update branch1"));
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume --instance branch"));
-}
-
-#[test]
-fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("globex", |globex| globex.session_timeout = 30);
-    scene.suspend(Some("acme"), Some("branch"), 2);
-    assert_eq!(steps(&scene.plan()), "update acme, update globex");
-    scene.suspend(Some("acme"), Some("hq"), 2);
-    assert_eq!(steps(&scene.plan()), "update globex");
-}
-
-#[test]
-fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.suspend(Some("acme"), None, 2);
-    scene.git_mv("acme", "umbrella");
-    scene.edit("umbrella", |tenant| tenant.enabled = false);
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename umbrella, disable umbrella"));
-}
-
-#[test]
-fn nobody_moves_from_or_to_a_suspended_instance() {
-    for on in ["hq", "branch"] {
-        let mut scene = Scene::of(["acme", "globex"]);
-        scene.edit("acme", |acme| acme.instance = instance("branch"));
-        scene.suspend(None, Some(on), 2);
-        let plan = scene.plan();
-        assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
-    }
-}
-
-#[test]
-fn everything_can_be_suspended() {
-    let mut scene = past_the_limit();
-    scene.want(testing::wanted("new"));
-    scene.suspend(None, None, 2);
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create new, disable t00, disable t01"));
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume"));
-    assert_eq!(plan.removals_id, None, "what is suspended is nothing to approve");
-}
-
-#[test]
-fn what_is_suspended_uses_up_no_limit() {
-    let mut scene = past_the_limit();
-    scene.suspend(Some("t00"), None, 2);
-    assert_eq!(steps(&scene.plan()), "disable t01");
-}
-
-#[test]
-fn the_brake_removes_nothing_and_stops_nothing_else() {
-    let mut scene = Scene::of_size(12);
-    scene.removed("t00", 31);
-    scene.approve_deletion("t00", 1);
-    scene.remove_file("t01");
-    scene.edit("t02", |tenant| tenant.enabled = false);
-    scene.edit("t03", |tenant| tenant.session_timeout = 30);
-    scene.policy.limits.removals.count = 5;
-    assert_eq!(steps(&scene.plan()), "delete t00, disable t01, disable t02, update t03");
-    scene.policy.no_removals = true;
-    let plan = scene.plan();
-    assert_eq!(steps(&plan), "update t03");
-    assert_eq!(held(&plan), "delete t00, disable t01, disable t02");
-    assert!(why(&plan, "t01", Action::Disable).contains("--no-removals"));
-}
-
-#[test]
-fn only_plans_for_the_named_tenants() {
-    let mut scene = Scene::of_size(12);
-    scene.removed("t00", 31);
-    scene.removed("t01", 1);
-    scene.remove_file("t02");
-    scene.edit("t03", |tenant| tenant.drift = crate::model::DriftPolicy::Report);
-    scene.record("t03").drift = crate::model::DriftPolicy::Report;
-    scene.pbx("t03").description = "theirs".into();
-    for of in ["t04", "t05"] {
-        scene.edit(of, |tenant| tenant.session_timeout = 30);
-    }
-    let whole = scene.plan();
-    assert_eq!((whole.held.len(), whole.waiting.len(), whole.drifted.len()), (1, 1, 1));
-    assert_eq!(steps(&whole), "disable t02, update t04, update t05");
-    scene.policy.only = [key("t05")].into();
-    let plan = scene.plan();
-    assert_eq!(steps(&plan), "update t05");
-    assert_eq!((plan.held.len(), plan.waiting.len(), plan.drifted.len()), (0, 0, 0));
-    assert_eq!(plan.previews.keys().collect::<Vec<_>>(), [&key("t05")]);
-}
-
-#[test]
-fn only_is_no_way_around_a_limit() {
-    let mut scene = past_the_limit();
-    scene.policy.only = [key("t00")].into();
-    assert_eq!(steps(&scene.pass()), "disable t00");
-    scene.policy.only = [key("t01")].into();
-    assert_eq!(held(&scene.pass()), "disable t01");
-}
-
-#[test]
 fn a_plans_id_is_the_same_for_the_same_world_and_changes_with_what_it_does_or_holds() {
     let mut scene = Scene::of_size(10);
     let empty = scene.plan().id;
@@ -260,60 +122,6 @@ fn the_id_of_a_plans_removals_tells_where_from_and_how() {
     scene.record("t05").revision += 1;
     assert_eq!(scene.plan().removals_id.unwrap(), id);
     assert_eq!(Scene::of_size(10).plan().removals_id, None);
-}
-
-/// Also what counts against no limit: the brake is for somebody who does not trust what tenantd sees.
-#[test]
-fn the_brake_stops_everything_that_closes() {
-    let braked = |mut scene: Scene| {
-        assert_eq!(scene.plan().steps.len(), 1);
-        scene.policy.no_removals = true;
-        let plan = scene.plan();
-        assert_eq!((plan.steps.len(), plan.held.len()), (0, 1), "{plan:#?}");
-    };
-    let mut opened = Scene::of(["acme", "globex"]);
-    opened.removed("acme", 1);
-    opened.pbx("acme").enabled = Some(true);
-    braked(opened);
-    let mut left_open = Scene::of(["acme", "globex"]);
-    let id = left_open.former("acme", "branch", 1);
-    left_open.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
-    braked(left_open);
-    let mut left_and_gone = Scene::of(["acme", "globex"]);
-    left_and_gone.former("acme", "branch", 1);
-    left_and_gone.domains("branch").clear();
-    braked(left_and_gone);
-    let mut made_again = Scene::of(["acme", "globex"]);
-    made_again.vanish("acme");
-    made_again.edit("acme", |acme| acme.enabled = false);
-    braked(made_again);
-    for enabled in [Some(true), None] {
-        let mut adopted = Scene::of(["globex"]);
-        let mut acme = testing::wanted("acme");
-        (acme.adopt, acme.enabled) = (true, false);
-        adopted.want(acme);
-        let id = adopted.foreign("hq", 1, "acme.example.com");
-        adopted.domains("hq").get_mut(&id).unwrap().enabled = enabled;
-        braked(adopted);
-    }
-}
-
-#[test]
-fn the_brake_does_not_stop_what_takes_nothing_away() {
-    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
-    scene.policy.no_removals = true;
-    scene.vanish("acme");
-    let mut adopted = testing::wanted("adopted");
-    (adopted.adopt, adopted.enabled) = (true, false);
-    scene.want(adopted);
-    let id = scene.foreign("hq", 1, "adopted.example.com");
-    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
-    scene.edit("globex", |globex| globex.instance = instance("branch"));
-    assert_eq!(steps(&scene.converge()), "create acme, adopt adopted, move globex");
-    scene.vanish("acme");
-    scene.edit("acme", |acme| acme.enabled = false);
-    scene.record("acme").enabled = false;
-    assert_eq!(steps(&scene.converge()), "create acme");
 }
 
 #[test]
@@ -411,17 +219,4 @@ fn a_plans_id_does_not_depend_on_how_its_reasons_are_worded() {
     let plan = scene.plan();
     assert_eq!(plan.held[0].tenant, key("t01"), "sorted by reason");
     assert_eq!(plan.id, id);
-}
-
-#[test]
-fn a_suspended_instance_holds_nothing_elsewhere() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    let id = scene.former("acme", "branch", 1);
-    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
-    scene.suspend(None, Some("hq"), 2);
-    assert_eq!(steps(&scene.plan()), "disable acme");
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.instance = instance("branch"));
-    scene.suspend(None, Some("third"), 2);
-    assert_eq!(steps(&scene.plan()), "move acme");
 }

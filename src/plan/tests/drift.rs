@@ -1,7 +1,6 @@
 //! Foreign changes on the PBX: put right, shown, or left alone after three times.
 
 use super::scene::{Scene, held, key, lock_row, row, steps, why};
-use crate::config::Limit;
 use crate::diff::Field;
 use crate::model::{DriftPolicy, MaxUsers, SettingName, testing};
 use crate::plan::{Action, FIGHTING_AFTER, Work, fight_key};
@@ -215,67 +214,6 @@ fn a_correction_that_lasted_is_forgotten_once_it_was_looked_at() {
     assert_eq!(settled[&key("acme")], all.into_iter().cloned().collect());
     scene.pbx("acme").description = "theirs".into();
     assert!(!scene.plan().settled[&key("acme")].contains(&name));
-}
-
-#[test]
-fn a_domain_that_is_gone_is_made_again_under_its_identity() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    let id = scene.pbx("acme").id;
-    scene.vanish("acme");
-    let plan = scene.converge();
-    assert_eq!(steps(&plan), "create acme");
-    assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
-    assert_eq!(plan.previews[&key("acme")].before, None);
-    assert_eq!(scene.pbx("acme").id, id);
-}
-
-#[test]
-fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
-    let mut scene = Scene::of(["acme"]);
-    scene.vanish("acme");
-    scene.foreign("hq", 1, "acme.example.com");
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
-    assert!(
-        why(&plan, "acme", Action::Create)
-            .contains("the domain acme.example.com exists on hq and is not ours")
-    );
-}
-
-#[test]
-fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
-    let gone = |count: usize, of: usize| {
-        let mut scene = Scene::of_size(of);
-        (0..count).for_each(|n| scene.vanish(&format!("t{n:02}")));
-        scene
-    };
-    assert_eq!(gone(1, 5).plan().count(Action::Create), 1);
-    let plan = gone(2, 19).plan();
-    assert_eq!((plan.steps.len(), plan.held.len()), (0, 2));
-    assert!(why(&plan, "t00", Action::Create).contains("2 recorded domains are missing on hq at once"));
-    assert_eq!(gone(2, 20).plan().count(Action::Create), 2);
-    assert_eq!(gone(3, 20).plan().count(Action::Create), 0);
-    let mut scene = gone(2, 5);
-    scene.policy.limits.removals = Limit { count: 2, percent: 0 };
-    assert_eq!(scene.plan().count(Action::Create), 2);
-    // Unfinished creations were never there.
-    let mut scene = gone(3, 5);
-    ["t00", "t01"].into_iter().for_each(|of| scene.record(of).provisioned = false);
-    assert_eq!(scene.plan().count(Action::Create), 3);
-    assert_eq!(scene.plan().steps[0].reason, "an earlier pass did not finish making it");
-}
-
-#[test]
-fn another_instance_that_lost_domains_holds_nothing_here() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    for of in ["b1", "b2", "b3"] {
-        let mut tenant = testing::wanted(of);
-        tenant.instance = super::scene::instance("branch");
-        scene.agree(tenant);
-        scene.vanish(of);
-    }
-    scene.vanish("acme");
-    assert_eq!(steps(&scene.plan()), "create acme");
 }
 
 #[test]

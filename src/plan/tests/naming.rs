@@ -354,3 +354,46 @@ fn finishing_what_was_cut_short_takes_no_recorded_domain() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "create acme"));
     assert_eq!(steps(&scene.converge()), "create acme");
 }
+
+/// FusionPBX keeps recordings and voicemail by name, and would take theirs along.
+#[test]
+fn a_domain_that_shares_its_name_is_neither_renamed_nor_deleted() {
+    let shares = "another domain on hq has the name acme.example.com too";
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.foreign("hq", 1, "acme.example.com");
+    assert!(scene.plan().is_empty());
+    rename(&mut scene, "acme", "new.example.com");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename acme"));
+    assert!(why(&plan, "acme", Action::Rename).starts_with(shares));
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.foreign("hq", 1, "acme.example.com");
+    scene.removed("acme", 31);
+    scene.policy.allow_delete.insert(key("acme"));
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).starts_with(shares));
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.former("acme", "branch", 31);
+    scene.foreign("branch", 1, "acme.example.com");
+    scene.policy.allow_delete.insert(key("acme"));
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
+    assert!(why(&plan, "acme", Action::Delete).starts_with("another domain on branch"));
+    // A name on another instance is another name.
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.foreign("branch", 1, "acme.example.com");
+    rename(&mut scene, "acme", "new.example.com");
+    assert_eq!(steps(&scene.converge()), "rename acme");
+}
+
+/// The PBX has the new name already: only the record is to follow.
+#[test]
+fn a_rename_that_was_cut_short_is_finished_beside_another_domain_of_the_old_name() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    rename(&mut scene, "acme", "new.example.com");
+    scene.pbx("acme").name = "new.example.com".into();
+    scene.foreign("hq", 1, "acme.example.com");
+    assert_eq!(steps(&scene.converge()), "rename acme");
+    assert_eq!(scene.record("acme").domain, domain("new.example.com"));
+}

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{effect, invariants};
-use crate::config::{Deletion, Limits};
+use crate::config::{Deletion, DeletionMode, Limits};
 use crate::model::{
     Approval, BrokenFile, Completeness, Desired, DomainId, DomainName, FormerPlacement, InstanceKey,
     InstanceView, LoginLock, Observed, OpenIntent, PbxDomain, PbxSetting, Recorded, RemovalKind,
@@ -295,6 +295,22 @@ impl Scene {
         assert!(second.steps.is_empty(), "a second plan is not empty: {:#?}", second.steps);
         plan
     }
+}
+
+/// Two of ten tenants are to be removed: one more than the limit allows.
+pub fn past_the_limit() -> Scene {
+    let mut scene = Scene::of_size(10);
+    scene.remove_file("t00");
+    scene.remove_file("t01");
+    scene
+}
+
+/// `acme` may be deleted, and its deletion needs nothing more.
+pub fn deletable() -> Scene {
+    let mut scene = Scene::of(["acme", "globex", "one", "two", "three"]);
+    scene.removed("acme", 30);
+    scene.policy.deletion.mode = DeletionMode::Automatic;
+    scene
 }
 
 /// A row of a domain's settings.
