@@ -113,7 +113,10 @@ impl Run<'_> {
         let record = self.record(reference).await?;
         let pbx = self.pbx(&placement.instance)?;
         let found = self.look_present(pbx, placement.domain_id, expect).await?;
-        self.close_former(record.id, placement, &found).await?;
+        let seen_open = expect.enabled != Some(false);
+        let confirmed = placement.disable_confirmed_at.filter(|_| !seen_open);
+        let placement = FormerPlacement { disable_confirmed_at: confirmed, ..placement.clone() };
+        self.close_former(record.id, &placement, &found).await?;
         let entry = self.audit("tenant.disabled", record.id);
         self.apply.database.write(move |store| store.append_audit(&entry)).await?;
         Ok(())

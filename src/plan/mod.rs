@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 mod policy;
 mod removal;
+mod reopened;
 mod types;
 mod update;
 
@@ -78,6 +79,7 @@ pub fn make(world: World<'_>) -> Plan {
         warnings,
         previews,
         settled,
+        reopened: reopened::reopened(world),
     }
 }
 

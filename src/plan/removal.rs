@@ -108,7 +108,8 @@ fn why_disable(
     }
     if record.disable_confirmed_at.is_none() {
         return Some((
-            "an earlier pass did not finish disabling it".into(),
+            "it is not confirmed closed: an earlier pass did not finish disabling it, or somebody opened it"
+                .into(),
             vec![change(Field::Enabled, "true", "false")],
             false,
         ));

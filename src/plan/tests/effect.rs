@@ -13,6 +13,16 @@ use crate::model::{
 use crate::plan::{Plan, RecordRef, Step, Work};
 
 pub fn carry_out(scene: &mut Scene, plan: &Plan) {
+    for record in
+        scene.recorded.tenants.values_mut().filter(|record| plan.reopened.tenants.contains(&record.id))
+    {
+        record.disable_confirmed_at = None;
+    }
+    let former = scene.recorded.former.iter_mut();
+    for left in former.filter(|left| plan.reopened.former.contains(&(left.instance.clone(), left.domain_id)))
+    {
+        left.disable_confirmed_at = None;
+    }
     for step in &plan.steps {
         let before = doubles(scene);
         one(scene, step);
