@@ -14,6 +14,7 @@ pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
+pub mod sabotage;
 pub mod sandbox;
 pub mod store;
 pub mod yaml;

@@ -12,6 +12,7 @@ use crate::model::{
     Completeness, DomainState, FormerPlacement, InstanceView, PbxDomain, SettingId, TenantDocument,
     TenantKey, TenantRecord,
 };
+use crate::sabotage::{Bug, active};
 
 pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
     let hold = |action: Action, reason: String| Held {
@@ -28,6 +29,7 @@ pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRec
     let next = if record.enabled || record.removed_at.is_none() { Action::Disable } else { Action::Delete };
     match &world.desired.completeness {
         Completeness::Complete => {}
+        Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}
         Completeness::Partial { reason } | Completeness::Unreadable { reason } => {
             draft.held.push(hold(
                 next,
@@ -136,7 +138,8 @@ pub fn retention_end(
     disable_confirmed_at: DateTime<Utc>,
     retention_days: u32,
 ) -> DateTime<Utc> {
-    removed_at.max(disable_confirmed_at) + TimeDelta::days(i64::from(retention_days))
+    let days = if active(Bug::NoRetention) { 0 } else { i64::from(retention_days) };
+    removed_at.max(disable_confirmed_at) + TimeDelta::days(days)
 }
 
 fn delete(

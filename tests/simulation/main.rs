@@ -15,6 +15,8 @@ mod model_pbx;
 mod peace;
 mod person;
 mod properties;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod sim;
 mod template;
 mod witness;
