@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, identity, limits};
 use crate::config::DeletionMode;
+use crate::model::InstanceKey;
 use crate::sabotage::{Bug, active};
 
 /// Why and under which word a removal counts.
@@ -95,13 +96,22 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
     }
 }
 
+/// Whether a step changes something on an instance. A move also closes what it leaves behind.
+fn touches(world: World<'_>, step: &Step, instance: &InstanceKey) -> bool {
+    let left = match &step.work {
+        Work::Move { record, .. } => world.recorded.tenants.values().find(|found| found.id == record.id),
+        _ => None,
+    };
+    step.instance == *instance || left.is_some_and(|left| left.instance == *instance)
+}
+
 fn suspended(world: World<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         move_steps(
             draft,
             |step| {
                 suspension.key.as_ref().is_none_or(|key| *key == step.tenant)
-                    && suspension.instance.as_ref().is_none_or(|instance| *instance == step.instance)
+                    && suspension.instance.as_ref().is_none_or(|instance| touches(world, step, instance))
             },
             |step| {
                 hold_step(
