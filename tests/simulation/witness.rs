@@ -13,6 +13,7 @@ use tenantd::model::{
 };
 
 use crate::model_pbx::{Domain, Mutation};
+use crate::off_limits::OffLimits;
 use crate::sim::State;
 
 /// What the witness knows of the pass in hand.
@@ -26,6 +27,8 @@ pub struct Witness {
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
     /// Since when a domain is left behind.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
+    /// What nobody may touch in this pass.
+    pub off_limits: OffLimits,
     /// Changing requests that reached a server.
     pub mutations: u64,
     /// Domains that were looked at since acting began.
@@ -64,16 +67,17 @@ struct Owner {
 }
 
 impl Witness {
-    pub fn new(database: &Path, retention: TimeDelta, own_domains: BTreeMap<InstanceKey, String>) -> Self {
+    pub fn new(database: &Path, own_domains: BTreeMap<InstanceKey, String>) -> Self {
         let mut conn = SqliteConnection::establish(&database.display().to_string()).unwrap();
         conn.batch_execute("PRAGMA query_only = ON;").unwrap();
         Self {
             conn,
             acting_for: None,
-            retention,
+            retention: TimeDelta::zero(),
             own_domains,
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
+            off_limits: OffLimits::default(),
             mutations: 0,
             looked_at: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -181,6 +185,7 @@ impl State {
         if server.identity(own).as_deref() != enrolled {
             return Err("sent to another server than was enrolled".into());
         }
+        self.witness.off_limits.judge(instance, mutation.domain())?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
         let wanted = TenantKey::parse(&owner.key).ok().and_then(|key| desired.tenants.get(&key));
         let domain = server.domains.get(&mutation.domain());
