@@ -94,7 +94,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
             removal::without_file(world, key, record, draft);
         }
     }
-    removal::former_placements(world, draft);
+    removal::former_placements(world, &taken_over, draft);
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).

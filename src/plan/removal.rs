@@ -1,5 +1,7 @@
 //! A record without a file: disable now, delete much later and only when everything allows it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{reference, seen};
@@ -213,16 +215,29 @@ fn delete(
 }
 
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
-pub(super) fn former_placements(world: World<'_>, draft: &mut Draft) {
+///
+/// A tenant whose file has another key now keeps its steps together under that key.
+pub(super) fn former_placements(
+    world: World<'_>,
+    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
+    draft: &mut Draft,
+) {
     for placement in &world.recorded.former {
         let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
-        former(world, record, placement, draft);
+        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
+        former(world, key, record, placement, draft);
     }
 }
 
-fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, draft: &mut Draft) {
+fn former(
+    world: World<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    draft: &mut Draft,
+) {
     let step = |action, reason: String, changes, work| Step {
-        tenant: placement.key.clone(),
+        tenant: key.clone(),
         instance: placement.instance.clone(),
         action,
         reason,
@@ -239,7 +254,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
         .desired
         .tenants
         .values()
-        .any(|tenant| tenant.key == placement.key && tenant.instance == placement.instance);
+        .any(|tenant| tenant.key == *key && tenant.instance == placement.instance);
     if returns {
         return;
     }
@@ -279,7 +294,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
     if world.now < until {
         draft.waiting.push(Waiting {
-            tenant: placement.key.clone(),
+            tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             until,
@@ -292,7 +307,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     }
     if record.protected {
         draft.held.push(Held {
-            tenant: placement.key.clone(),
+            tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             reason: "what it left behind is kept, because the tenant is protected".into(),
@@ -302,7 +317,7 @@ fn former(world: World<'_>, record: &TenantRecord, placement: &FormerPlacement, 
     }
     if !matches!(world.desired.completeness, Completeness::Complete) {
         draft.held.push(Held {
-            tenant: placement.key.clone(),
+            tenant: key.clone(),
             instance: placement.instance.clone(),
             action: Action::Delete,
             reason: "nothing is removed until every file can be read".into(),

@@ -36,15 +36,17 @@ pub(super) fn tenant<'a>(
     match seen(world.observed, record) {
         DomainState::Unknown => unknown(world, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
-        DomainState::Present(_) if !record.provisioned => match belongs_to_another(index, tenant, record) {
-            Some(reason) => draft.held.push(Held {
+        DomainState::Present(_) if !record.provisioned => match may_have_domain(index, tenant, record) {
+            Err(reason) => draft.held.push(Held {
                 tenant: tenant.key.clone(),
                 instance: record.instance.clone(),
                 action: Action::Create,
                 reason,
                 lift: None,
             }),
-            None => draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it")),
+            Ok(()) => {
+                draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it"))
+            }
         },
         DomainState::Present(domain) => {
             let settings = world.observed.instance(&record.instance).settings(record.domain_id);
@@ -469,9 +471,18 @@ fn may_rename<'a>(
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    if let Some(reason) = locks_us_out(world, record) {
-        return Err(reason);
+    match locks_us_out(world, record) {
+        Some(reason) => Err(reason),
+        None => may_have_domain(index, tenant, record),
     }
+}
+
+/// Whether nobody else has the domain, by record or on the instance.
+fn may_have_domain<'a>(
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: &'a TenantRecord,
+) -> Result<(), String> {
     if let Some(reason) = belongs_to_another(index, tenant, record) {
         return Err(reason);
     }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use tenantd::model::{
-    Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, TenantKey, TenantRecord,
-};
+use tenantd::model::{Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, TenantRecord};
 use tenantd::plan::definition_hash;
 
 use crate::process::Task;
+use crate::properties::heirs;
 
 #[derive(Default)]
 pub struct OffLimits {
@@ -25,7 +24,8 @@ impl OffLimits {
             limits.everything = Some("the directory was not read");
         }
         for record in recorded.tenants.values() {
-            let heirs = heirs(desired, recorded, record);
+            let mut heirs = heirs(desired, recorded, record);
+            heirs.insert(record.key.clone());
             if desired.is_broken(&record.key) {
                 limits.close(record, "its file is broken");
             }
@@ -72,20 +72,6 @@ impl OffLimits {
             None => Ok(()),
         }
     }
-}
-
-/// Under which keys a record's steps may stand: its own, or that of a file that takes it over.
-fn heirs(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> BTreeSet<TenantKey> {
-    let takes_over = |key: &TenantKey| {
-        desired.tenants.get(key).is_some_and(|tenant| {
-            !recorded.tenants.contains_key(key)
-                && (tenant.previously.as_ref() == Some(&record.key) || tenant.domain == record.domain)
-        })
-    };
-    let mut heirs: BTreeSet<TenantKey> =
-        desired.tenants.keys().filter(|key| takes_over(key)).cloned().collect();
-    heirs.insert(record.key.clone());
-    heirs
 }
 
 /// The file says `drift: report`, and nothing in it is new since it was applied whole.

@@ -7,7 +7,7 @@ use tenantd::apply::StepResult;
 use tenantd::config::{Config, DeletionMode, Limit};
 use tenantd::model::{
     Approval, Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, Tenant, TenantId,
-    TenantRecord,
+    TenantKey, TenantRecord,
 };
 
 use tenantd::observe::Rotation;
@@ -36,15 +36,22 @@ fn by_id(recorded: &Recorded) -> BTreeMap<TenantId, &TenantRecord> {
     recorded.tenants.values().map(|record| (record.id, record)).collect()
 }
 
-/// Whether some file is this tenant's: under its key, under its domain, or as its successor.
+/// Under which keys a tenant's file stands: its own, or that of a file that takes it over by `previously`, or else by
+/// its domain.
+pub fn heirs(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> BTreeSet<TenantKey> {
+    let takes_over = |tenant: &&Tenant| {
+        let by_name = tenant.previously.as_ref().filter(|old| recorded.tenants.contains_key(old));
+        !recorded.tenants.contains_key(&tenant.key)
+            && by_name.map_or(tenant.domain == record.domain, |old| *old == record.key)
+    };
+    let mut heirs: BTreeSet<TenantKey> =
+        desired.tenants.values().filter(takes_over).map(|tenant| tenant.key.clone()).collect();
+    heirs.extend(desired.tenants.get(&record.key).map(|tenant| tenant.key.clone()));
+    heirs
+}
+
 pub fn has_file(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> bool {
-    let nobodys = |tenant: &&Tenant| !recorded.tenants.contains_key(&tenant.key);
-    desired.tenants.contains_key(&record.key)
-        || desired
-            .tenants
-            .values()
-            .filter(nobodys)
-            .any(|tenant| tenant.previously.as_ref() == Some(&record.key) || tenant.domain == record.domain)
+    !heirs(desired, recorded, record).is_empty()
 }
 
 impl History {
@@ -53,6 +60,11 @@ impl History {
         let mut state = sim.lock();
         let state = &mut *state;
         self.started = state.now;
+        state.witness.heirs = before
+            .tenants
+            .values()
+            .map(|record| (record.id.to_string(), heirs(desired, before, record)))
+            .collect();
         state.witness.off_limits = OffLimits::of(before, task, state.now);
         for server in state.servers.values_mut() {
             for domain in server.domains.values_mut() {
@@ -80,10 +92,9 @@ impl History {
         let mut state = sim.lock();
         let state = &mut *state;
         let clean = is_clean(pass);
-        // A removal counts from the time that the daemon may have written down for it.
-        self.started = self.started.min(state.now);
+
         for found in [
-            self.limits(config, desired, pass),
+            self.limits(config, desired, pass, state.now),
             self.directory(desired, pass),
             self.deletions(config, pass),
             self.foreign(state),
@@ -133,7 +144,13 @@ impl History {
     }
 
     /// Never more removals within a day than the limits allow, unless a person approved just these.
-    fn limits(&mut self, config: &Config, desired: &Desired, pass: &Pass) -> Result<(), String> {
+    fn limits(
+        &mut self,
+        config: &Config,
+        desired: &Desired,
+        pass: &Pass,
+        now: DateTime<Utc>,
+    ) -> Result<(), String> {
         let window = self.started - TimeDelta::hours(24);
         let lately = |gone: bool| -> BTreeSet<TenantId> {
             let of_kind = self.removals.iter().filter(|(at, _, kind)| *at > window && *kind == gone);
@@ -161,7 +178,8 @@ impl History {
             .chain(gone_lately.iter().copied())
             .collect();
         for (id, gone) in &fresh {
-            self.removals.push((self.started, *id, *gone));
+            // The earliest time that may have been written down for it, should the clock have been set.
+            self.removals.push((self.started.min(now), *id, *gone));
         }
         if pass.task.policy.no_removals && !fresh.is_empty() {
             return Err("something was removed although nothing was to be".into());

@@ -27,6 +27,8 @@ pub struct Witness {
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
     /// Since when a domain is left behind.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
+    /// Under which keys the files of the recorded tenants stand in this pass.
+    pub heirs: BTreeMap<String, BTreeSet<TenantKey>>,
     /// What nobody may touch in this pass.
     pub off_limits: OffLimits,
     /// Changing requests that reached a server.
@@ -77,6 +79,7 @@ impl Witness {
             own_domains,
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             off_limits: OffLimits::default(),
             mutations: 0,
             looked_at: BTreeSet::new(),
@@ -187,7 +190,9 @@ impl State {
         }
         self.witness.off_limits.judge(instance, mutation.domain())?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
-        let wanted = TenantKey::parse(&owner.key).ok().and_then(|key| desired.tenants.get(&key));
+        let own = TenantKey::parse(&owner.key).ok();
+        let keys = self.witness.heirs.get(&owner.id).into_iter().flatten().chain(&own);
+        let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
         if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
             let adopted = wanted.is_some_and(|wanted| {
