@@ -6,6 +6,7 @@ use super::run::Run;
 use super::{StepError, settings};
 use crate::model::{FormerPlacement, NewDomain, PbxDomain, RemovalKind, RemovalRecord};
 use crate::plan::{RecordRef, retention_end};
+use crate::sabotage::{Bug, active};
 
 impl Run<'_> {
     /// Nobody of the tenant gets in any more: database first, then the PBX for phones, then its web sign-in.
@@ -29,7 +30,7 @@ impl Run<'_> {
             if found.enabled != Some(false) {
                 requests.push(Request::UpdateDomain(NewDomain { enabled: false, ..keep(found) }));
             }
-            if !record.lock_left_open {
+            if !record.lock_left_open && !active(Bug::NoLoginLock) {
                 let rows = pbx.settings(record.domain_id).await?;
                 let (lock, locking) = settings::lock(record.domain_id, &rows, record.login_lock.as_ref());
                 record.login_lock = Some(lock);

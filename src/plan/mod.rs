@@ -25,7 +25,7 @@ use crate::model::{Completeness, Desired, InstanceView, Observed, Recorded};
 
 pub use identity::definition_hash;
 pub use policy::Policy;
-pub use removal::retention_end;
+pub use removal::{record_retention_end, retention_end};
 pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
 pub use update::FIGHTING_AFTER;
 pub(crate) use update::fight_key;

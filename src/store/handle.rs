@@ -177,6 +177,17 @@ impl Database {
         .await
     }
 
+    /// Runs work that needs no connection and takes its time where this database's work is done.
+    pub async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Interrupted),
+            Mode::Inline(_) => Ok(work()),
+        }
+    }
+
     async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -8,7 +8,7 @@ use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxDomain, PbxSetting, Pb
 
 use crate::faults::Fate;
 use crate::model_pbx::{Mutation, Server};
-use crate::sim::{Sim, State};
+use crate::sim::{Late, Sim, State};
 
 #[derive(Clone)]
 pub struct ModelClient {
@@ -91,7 +91,8 @@ impl ModelClient {
             let mut state = self.sim.lock();
             state.arrives(&self.instance, &mutation);
             if let Fate::Late(points) = fate {
-                state.late.push((points, self.instance.clone(), mutation.clone()));
+                let (instance, mutation) = (self.instance.clone(), mutation.clone());
+                state.late.push(Late { instance, mutation, points, old: false });
             }
             if let Some(server) = state.servers.get_mut(&self.instance) {
                 match fate {

@@ -13,6 +13,7 @@ use tenantd::model::{
 };
 
 use crate::model_pbx::{Domain, Mutation};
+use crate::off_limits::OffLimits;
 use crate::sim::State;
 
 /// What the witness knows of the pass in hand.
@@ -26,6 +27,10 @@ pub struct Witness {
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
     /// Since when a domain is left behind.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
+    /// Under which keys the files of the recorded tenants stand in this pass.
+    pub heirs: BTreeMap<String, BTreeSet<TenantKey>>,
+    /// What nobody may touch in this pass.
+    pub off_limits: OffLimits,
     /// Changing requests that reached a server.
     pub mutations: u64,
     /// Domains that were looked at since acting began.
@@ -64,16 +69,18 @@ struct Owner {
 }
 
 impl Witness {
-    pub fn new(database: &Path, retention: TimeDelta, own_domains: BTreeMap<InstanceKey, String>) -> Self {
+    pub fn new(database: &Path, own_domains: BTreeMap<InstanceKey, String>) -> Self {
         let mut conn = SqliteConnection::establish(&database.display().to_string()).unwrap();
         conn.batch_execute("PRAGMA query_only = ON;").unwrap();
         Self {
             conn,
             acting_for: None,
-            retention,
+            retention: TimeDelta::zero(),
             own_domains,
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            off_limits: OffLimits::default(),
             mutations: 0,
             looked_at: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -181,8 +188,11 @@ impl State {
         if server.identity(own).as_deref() != enrolled {
             return Err("sent to another server than was enrolled".into());
         }
+        self.witness.off_limits.judge(instance, mutation.domain())?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
-        let wanted = TenantKey::parse(&owner.key).ok().and_then(|key| desired.tenants.get(&key));
+        let own = TenantKey::parse(&owner.key).ok();
+        let keys = self.witness.heirs.get(&owner.id).into_iter().flatten().chain(&own);
+        let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
         if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
             let adopted = wanted.is_some_and(|wanted| {

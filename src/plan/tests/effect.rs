@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::scene::Scene;
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, InstanceView, LoginLock, PbxDomain, PbxSetting,
-    RemovalKind, RemovalRecord, SettingId, SettingName, Tenant, TenantId, TenantKey, TenantRecord, testing,
+    DomainId, DomainName, DomainState, FormerPlacement, InstanceKey, InstanceView, LoginLock, PbxDomain,
+    PbxSetting, RemovalKind, RemovalRecord, SettingId, SettingName, Tenant, TenantId, TenantKey,
+    TenantRecord, testing,
 };
 use crate::plan::{Plan, RecordRef, Step, Work};
 
@@ -34,7 +35,7 @@ fn one(scene: &mut Scene, step: &Step) {
     let now = scene.now;
     match &step.work {
         Work::Create { tenant } => {
-            let id = DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, tenant.key.as_str().as_bytes()));
+            let id = unused(scene, tenant.key.as_str());
             let record = new_record(tenant, id, now);
             make(scene, &record);
             insert(scene, record);
@@ -206,6 +207,23 @@ fn new_record(tenant: &Tenant, id: DomainId, now: DateTime<Utc>) -> TenantRecord
     record.id = TenantId(id.0);
     placed(&mut record, tenant, now);
     record
+}
+
+/// An identity that nobody has or had here: a key may serve again after its tenant took another one.
+fn unused(scene: &Scene, key: &str) -> DomainId {
+    let named = |n: usize| DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{key}{n}").as_bytes()));
+    let records = &scene.recorded.tenants;
+    let former = &scene.recorded.former;
+    let taken = |id: DomainId| {
+        records.values().any(|record| record.domain_id == id || record.id.0 == id.0)
+            || former.iter().any(|former| former.domain_id == id)
+            || scene
+                .observed
+                .instances
+                .values()
+                .any(|view| matches!(view.domain(id), DomainState::Present(_)))
+    };
+    (0..).map(named).find(|id| !taken(*id)).unwrap()
 }
 
 /// The record of a tenant whose domain was just made as its file says.
