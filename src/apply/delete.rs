@@ -129,7 +129,11 @@ impl Run<'_> {
     }
 
     /// Open intents of deletions there that were begun and not finished.
-    async fn begun(&self, instance: &InstanceKey, tenant: TenantId) -> Result<Vec<Uuid>, StepError> {
+    pub(super) async fn begun(
+        &self,
+        instance: &InstanceKey,
+        tenant: TenantId,
+    ) -> Result<Vec<Uuid>, StepError> {
         let now = self.now();
         let recorded = self.apply.database.read(move |store| store.recorded(now)).await?;
         let begun = recorded.open_intents.into_iter().filter(|intent| {

@@ -37,7 +37,10 @@ impl Run<'_> {
                 requests.extend(locking);
             }
         }
-        let unbroken = requests.is_empty() && record.disable_confirmed_at.is_some();
+        // What a deletion that was begun took away does not begin the retention anew.
+        let still_closed = found.as_ref().is_none_or(|found| found.enabled == Some(false));
+        let half_deleted = still_closed && !self.begun(&instance, record.id).await?.is_empty();
+        let unbroken = record.disable_confirmed_at.is_some() && (requests.is_empty() || half_deleted);
         record.enabled = false;
         record.disabled_at = Some(record.disabled_at.unwrap_or(now));
         if removed {
@@ -137,7 +140,9 @@ impl Run<'_> {
         let (lock, locking) = settings::lock(placement.domain_id, &rows, placement.login_lock.as_ref());
         requests.extend(locking);
         let mut placement = placement.clone();
-        if !requests.is_empty() {
+        let half_deleted =
+            found.enabled == Some(false) && !self.begun(&placement.instance, tenant).await?.is_empty();
+        if !requests.is_empty() && !half_deleted {
             placement.disable_confirmed_at = None;
         }
         placement.login_lock = Some(lock);

@@ -124,9 +124,8 @@ fn why_disable(
             false,
         ));
     }
-    if deletion_begun(world, record.id, &record.instance) {
-        return None;
-    }
+    // Of a deletion that was begun the lock may be gone, too. It comes back before anything more is deleted: who knows
+    // when that will be.
     let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
     let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
     (!locked && !record.lock_left_open).then(|| {
@@ -139,8 +138,7 @@ fn why_disable(
 }
 
 /// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
-/// the middle of it. What has gone until then, the login lock perhaps, is no drift, and to finish needs no other
-/// approval than to begin.
+/// the middle of it. To finish needs no other approval than to begin, and no other retention.
 pub(super) fn deletion_begun(world: World<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
     world.recorded.open_intents.iter().any(|intent| {
         intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
@@ -344,8 +342,8 @@ fn former(
     };
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
     let begun = deletion_begun(world, record.id, &placement.instance);
-    let unlocked = !begun
-        && rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    let unlocked =
+        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(world, &placement.instance, &domain.name).is_some() {
         return;

@@ -60,6 +60,7 @@ impl History {
         let mut state = sim.lock();
         let state = &mut *state;
         self.started = state.now;
+        state.witness.latest = state.now;
         state.witness.heirs = before
             .tenants
             .values()

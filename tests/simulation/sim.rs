@@ -157,6 +157,7 @@ impl State {
             return;
         }
         self.deliver_late();
+        self.witness.latest = self.witness.latest.max(self.now);
         let jumps = self.faults.clock;
         if self.chance(jumps) {
             self.jump();

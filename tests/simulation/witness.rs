@@ -22,6 +22,8 @@ pub struct Witness {
     /// The wanted side that the pass in hand works from; `None` while nobody may change anything.
     pub acting_for: Option<Desired>,
     pub retention: TimeDelta,
+    /// The latest time that the pass in hand can have read from the clock.
+    pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
     /// Since when a complete directory lacks the file of a tenant (by its id in the database).
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
@@ -76,6 +78,7 @@ impl Witness {
             conn,
             acting_for: None,
             retention: TimeDelta::zero(),
+            latest: DateTime::<Utc>::MIN_UTC,
             own_domains,
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
@@ -191,7 +194,8 @@ impl State {
         self.witness.off_limits.judge(instance, mutation.domain())?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
         let own = TenantKey::parse(&owner.key).ok();
-        let keys = self.witness.heirs.get(&owner.id).into_iter().flatten().chain(&own);
+        let heirs = self.witness.heirs.get(&owner.id).into_iter().flatten();
+        let keys = own.iter().chain(heirs);
         let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
         if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
@@ -265,7 +269,7 @@ impl State {
             return Err("nobody looked at it before".into());
         }
         let over = |since: Option<&DateTime<Utc>>| {
-            since.is_some_and(|since| self.now - *since >= self.witness.retention)
+            since.is_some_and(|since| self.witness.latest - *since >= self.witness.retention)
         };
         let Some(domain) = domain else { return Ok(()) };
         if !over(domain.memory.closed_seen.as_ref()) {

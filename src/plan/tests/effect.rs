@@ -130,7 +130,15 @@ fn one(scene: &mut Scene, step: &Step) {
             assert_eq!(found.as_ref().map(|found| found.id), expect.as_ref().map(|expect| expect.id));
             let before = scene.observed.clone();
             close(scene, &record.instance, record.domain_id);
-            let unbroken = scene.observed == before && record.disable_confirmed_at.is_some();
+            let closed = found.is_none_or(|found| found.enabled == Some(false));
+            let half_deleted = closed
+                && scene.recorded.open_intents.iter().any(|intent| {
+                    intent.tenant == record.id
+                        && intent.instance == record.instance
+                        && intent.action == "delete"
+                });
+            let unbroken =
+                record.disable_confirmed_at.is_some() && (scene.observed == before || half_deleted);
             record.enabled = false;
             record.disabled_at = record.disabled_at.or(Some(now));
             if !unbroken {
