@@ -90,6 +90,11 @@ pub trait Weather: Send + Sync {
 
     /// After the work is committed; an error takes its answer away.
     async fn after(&self) -> Result<(), StoreError>;
+
+    /// Whether the writer's lease is still held, as each writing transaction asks.
+    fn holds_lease(&self) -> bool {
+        true
+    }
 }
 
 impl Database {
@@ -142,7 +147,7 @@ impl Database {
 
     /// Whether requests may still be sent: with a lease, that it is still ours by our own clock.
     pub fn may_still_write(&self) -> bool {
-        self.lease.as_ref().is_none_or(|held| held.is_live())
+        self.weather_allows() && self.lease.as_ref().is_none_or(|held| held.is_live())
     }
 
     /// Runs `work` with the database for reading. The default is the answer where there is no database yet.
@@ -164,9 +169,12 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let lease = self.lease.clone();
+        let (lease, database) = (self.lease.clone(), self.clone());
         self.run(move |conn| match conn {
             Some(conn) => in_transaction(conn, |conn| {
+                if !database.weather_allows() {
+                    return Err(StoreError::LeaseLost);
+                }
                 if let Some(held) = lease {
                     held.check(conn)?;
                 }
@@ -175,6 +183,13 @@ impl Database {
             None => Err(StoreError::Interrupted),
         })
         .await
+    }
+
+    fn weather_allows(&self) -> bool {
+        match &self.mode {
+            Mode::Pool => true,
+            Mode::Inline(weather) => weather.holds_lease(),
+        }
     }
 
     /// Runs work that needs no connection and takes its time where this database's work is done.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite};
+use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite, is_permitted};
 use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 
 use crate::faults::Fate;
@@ -82,14 +82,14 @@ impl ModelClient {
             self.ask_form(&mut state, &mutation).map_err(|kind| error(&operation, kind))?;
             Fate::drawn(&mut state)
         };
-        self.sim.lock().tell(|| format!("{}: {mutation}: {fate:?}", self.instance));
-        if fate == Fate::NotSent {
+        if fate == Fate::NotSent || !is_permitted() {
             return Err(error(&operation, unreachable()));
         }
+        self.sim.lock().tell(|| format!("{}: {mutation}: {fate:?}", self.instance));
+        self.sim.lock().sent(&self.instance, &mutation);
         self.sim.point().await;
         {
             let mut state = self.sim.lock();
-            state.arrives(&self.instance, &mutation);
             if let Fate::Late(points) = fate {
                 let (instance, mutation) = (self.instance.clone(), mutation.clone());
                 state.late.push(Late { instance, mutation, points, old: false });

@@ -18,6 +18,7 @@ use crate::sim::{Disk, Sim};
 
 pub struct Process {
     name: String,
+    number: u64,
     sim: Arc<Sim>,
     config: Config,
     database: Database,
@@ -38,14 +39,27 @@ impl Process {
         let client = |key: &InstanceKey| ModelClient { sim: Arc::clone(sim), instance: key.clone() };
         let readers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
         let writers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
+        let number = {
+            let mut state = sim.lock();
+            state.processes += 1;
+            state.processes
+        };
         Self {
             name: name.to_owned(),
+            number,
             sim: Arc::clone(sim),
             config: config.clone(),
-            database: open(database, Arc::new(Disk(Arc::clone(sim)))),
+            database: open(database, Arc::new(Disk { sim: Arc::clone(sim), process: number })),
             readers: readers.collect(),
             writers: writers.collect(),
         }
+    }
+
+    /// Has the writer's lease from now on. Whoever had it finds out when it writes.
+    pub fn take_the_lease(&self) {
+        let mut state = self.sim.lock();
+        state.holder = self.number;
+        state.tell(|| format!("the process {} has the lease", self.name));
     }
 
     pub async fn look(&self, task: Task) -> Result<(Look, Plan), StoreError> {

@@ -189,13 +189,16 @@ impl History {
             return Ok(());
         }
         self.creations(config, managed.len(), pass)?;
+        // What was begun was allowed when it was begun.
+        let begun = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
+        let begun: BTreeSet<TenantId> = begun.map(|intent| intent.tenant).collect();
         for (gone, lately, limit, what) in [
             (true, &gone_lately, config.limits.removals, "removed"),
             (false, &disabled_lately, config.limits.disables, "disabled"),
         ] {
             let new: BTreeSet<TenantId> = fresh
                 .iter()
-                .filter(|(id, kind)| *kind == gone && !lately.contains(id))
+                .filter(|(id, kind)| *kind == gone && !lately.contains(id) && !begun.contains(id))
                 .map(|(id, _)| *id)
                 .collect();
             let count = lately.len() + new.len();
@@ -257,7 +260,13 @@ impl History {
     fn deletions(&self, config: &Config, pass: &Pass) -> Result<(), String> {
         let after = by_id(&pass.after);
         for old in pass.before.tenants.values().filter(|old| !after.contains_key(&old.id)) {
-            let approved = self.approved(pass)
+            let begun = pass
+                .before
+                .open_intents
+                .iter()
+                .any(|intent| intent.tenant == old.id && intent.action == "delete");
+            let approved = begun
+                || self.approved(pass)
                 || self.approvals.iter().any(|approval| {
                     approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.started
                 });

@@ -39,6 +39,9 @@ pub struct State {
     pub witness: Witness,
     /// Points passed: every place where work can be cut short is one.
     pub point: u64,
+    /// The process that holds the writer's lease, and how many there were.
+    pub holder: u64,
+    pub processes: u64,
     crash_at: Option<u64>,
     crashed: bool,
     /// The first property that was found violated.
@@ -67,6 +70,8 @@ impl Sim {
             late: Vec::new(),
             witness,
             point: 0,
+            holder: 0,
+            processes: 0,
             crash_at: None,
             crashed: false,
             violation: None,
@@ -252,20 +257,29 @@ impl Environment for Sim {
     }
 }
 
-/// A process's database: work on it can be cut short, can fail, or can be done and its answer lost.
-pub struct Disk(pub Arc<Sim>);
+/// A process's database: work on it can be cut short, can fail, or can be done and its answer lost. It takes changes
+/// from the process that holds the lease.
+pub struct Disk {
+    pub sim: Arc<Sim>,
+    pub process: u64,
+}
 
 #[async_trait]
 impl Weather for Disk {
     async fn before(&self) -> Result<(), StoreError> {
-        self.0.point().await;
-        self.0.database_fails(|faults| faults.database, "the database does not take it")
+        self.sim.point().await;
+        self.sim.database_fails(|faults| faults.database, "the database does not take it")
     }
 
     async fn after(&self) -> Result<(), StoreError> {
-        self.0.database_fails(|faults| faults.database_answer, "the database took it; its answer is lost")?;
-        self.0.point().await;
+        self.sim
+            .database_fails(|faults| faults.database_answer, "the database took it; its answer is lost")?;
+        self.sim.point().await;
         Ok(())
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.sim.lock().holder == self.process
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Witness {
     /// The latest time that the pass in hand can have read from the clock.
     pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
+    /// What was ours at any time.
+    pub ours: BTreeSet<(InstanceKey, DomainId)>,
     /// Since when a complete directory lacks the file of a tenant (by its id in the database).
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
     /// Since when a domain is left behind.
@@ -80,6 +82,7 @@ impl Witness {
             retention: TimeDelta::zero(),
             latest: DateTime::<Utc>::MIN_UTC,
             own_domains,
+            ours: BTreeSet::new(),
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
             heirs: BTreeMap::new(),
@@ -149,8 +152,8 @@ impl Witness {
 }
 
 impl State {
-    /// A changing request reaches a server.
-    pub fn arrives(&mut self, instance: &InstanceKey, mutation: &Mutation) {
+    /// A changing request is sent.
+    pub fn sent(&mut self, instance: &InstanceKey, mutation: &Mutation) {
         self.witness.mutations += 1;
         let intent = self.witness.has_intent(instance, mutation);
         let enrolled = self.witness.enrolled(instance);
@@ -166,6 +169,7 @@ impl State {
         let Some(server) = self.servers.get_mut(instance) else { return };
         if let Some(domain) = server.domains.get_mut(&mutation.domain()) {
             domain.memory.ours = true;
+            self.witness.ours.insert((instance.clone(), mutation.domain()));
             if matches!(mutation, Mutation::Create(_) | Mutation::Update(_)) {
                 domain.memory.named_at = point;
             }
@@ -198,7 +202,9 @@ impl State {
         let keys = own.iter().chain(heirs);
         let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
-        if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
+        // A backup may be older than the adoption.
+        let was_ours = self.witness.ours.contains(&(instance.clone(), mutation.domain()));
+        if let Some(domain) = domain.filter(|domain| !domain.memory.ours && !was_ours) {
             let adopted = wanted.is_some_and(|wanted| {
                 wanted.adopt && wanted.domain.as_str() == domain.name && wanted.instance == *instance
             });
@@ -235,7 +241,8 @@ impl State {
         domain: Option<&Domain>,
     ) -> Result<(), String> {
         let (Mutation::Create(new) | Mutation::Update(new)) = mutation else { return Ok(()) };
-        if domain.is_some_and(|domain| domain.name == new.name) {
+        // Somebody may have renamed it after it was looked at: then it gets its own name back.
+        if domain.is_some_and(|domain| domain.name == new.name || domain.memory.tampered_lately) {
             return Ok(());
         }
         let Some(asked) = self.witness.asked.get(&(instance.clone(), new.name.clone())) else {

@@ -41,8 +41,8 @@ pub struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Daemons {
     One,
-    /// Two, turn by turn.
-    SideBySide,
+    /// Another one takes over the lease while one is at work.
+    TakenOver,
     /// One is stopped after it looked, another makes a whole pass, and then the first goes on.
     StoppedAndResumed,
 }
@@ -86,11 +86,13 @@ impl World {
                 }
             }
         }
+        let process = Process::start("first", &sim, &config, &database);
+        process.take_the_lease();
         Self {
             directory: Directory::new(),
             calm: open(&database, Arc::new(Calm)),
             history: History::default(),
-            process: Process::start("first", &sim, &config, &database),
+            process,
             aside: BTreeMap::new(),
             sim,
             config,
@@ -108,6 +110,7 @@ impl World {
         let tell = format!("the process {name} takes over");
         self.sim.lock().tell(|| tell);
         self.process = Process::start(name, &self.sim, &self.config, &self.database);
+        self.process.take_the_lease();
     }
 
     pub fn recorded(&self) -> Recorded {
@@ -136,7 +139,7 @@ impl World {
                 let ended = run(&self.sim, self.process.pass(task.clone(), &mut plan));
                 (vec![plan], vec![ended])
             }
-            Daemons::SideBySide => self.side_by_side(&task),
+            Daemons::TakenOver => self.taken_over(&task),
             Daemons::StoppedAndResumed => self.stopped_and_resumed(&task),
         };
         let endings: Vec<Ending> = endings
@@ -162,14 +165,27 @@ impl World {
         pass
     }
 
-    fn side_by_side(&mut self, task: &Task) -> (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>) {
+    fn taken_over(&mut self, task: &Task) -> (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>) {
         let other = Process::start("beside", &self.sim, &self.config, &self.database);
+        let waits = {
+            let mut state = self.sim.lock();
+            let most = state.pick(&[20, 80, 300]);
+            state.below(most)
+        };
         let (mut first, mut second) = (None, None);
-        let both = join(self.process.pass(task.clone(), &mut first), other.pass(task.clone(), &mut second));
+        let takes_over = async {
+            for _ in 0..waits {
+                self.sim.point().await;
+            }
+            other.take_the_lease();
+            other.pass(task.clone(), &mut second).await
+        };
+        let both = join(self.process.pass(task.clone(), &mut first), takes_over);
         let endings = match run(&self.sim, both) {
             Some((one, two)) => vec![Some(one), Some(two)],
             None => vec![None],
         };
+        self.process = other;
         (vec![first, second], endings)
     }
 
@@ -181,10 +197,12 @@ impl World {
             return (Vec::new(), vec![None]);
         };
         let other = Process::start("meanwhile", &self.sim, &self.config, &self.database);
+        other.take_the_lease();
         let mut newer = None;
-        let second = run(&self.sim, other.pass(self.task(), &mut newer));
+        let second = run(&self.sim, other.pass(task.clone(), &mut newer));
         self.sim.lock().tell(|| "the stopped process goes on".into());
         let first = run(&self.sim, self.process.act(&look, &plan));
+        self.process = other;
         (vec![Some(plan), newer], vec![first, second])
     }
 
