@@ -15,6 +15,8 @@ pub struct StatsJson {
     pub active_users: i64,
     /// The lower of the tenant's own limit and the tier's; absent where there is none.
     pub max_users: Option<u32>,
+    /// Enabled on the PBX and kept out, because the tenant is at its limit.
+    pub users_over_limit: i64,
     pub files: i64,
     pub file_bytes: i64,
     pub open_sessions: i64,
@@ -39,6 +41,7 @@ pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
             enabled: tenant.enabled,
             active_users: tenant.active_users,
             max_users: user_limit(tenant.max_users, tier),
+            users_over_limit: tenant.users_over_limit,
             files: tenant.files,
             file_bytes: tenant.file_bytes,
             open_sessions: tenant.open_sessions,
@@ -55,7 +58,14 @@ pub fn warnings(stats: &[TenantStats], tier: &Tier) -> Vec<String> {
         if let Some(how) = near(tenant.active_users, limit) {
             let whose =
                 if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
-            warnings.push(format!("{} {how} {whose}: {} of {limit} users", tenant.key, tenant.active_users));
+            let kept_out = match tenant.users_over_limit {
+                0 => String::new(),
+                kept_out => format!(", {kept_out} more of its PBX are kept out"),
+            };
+            warnings.push(format!(
+                "{} {how} {whose}: {} of {limit} users{kept_out}",
+                tenant.key, tenant.active_users
+            ));
         }
     }
     if let Some(limit) = tier.max_tenants {

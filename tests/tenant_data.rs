@@ -427,8 +427,9 @@ async fn users_follow_the_pbx(backend: Backend) {
         add(&rig, "branch", moved.domain_id.0, &format!("x{n}"));
     }
     let report = synced(&rig, "branch").await;
-    assert_eq!((report.tenants[0].added.len(), report.tenants[0].refused.len()), (6, 2));
-    assert!(report.tenants[0].refused[0].reason.contains("(max_users)"));
+    assert_eq!((report.tenants[0].added.len(), report.tenants[0].over_limit.len()), (8, 2));
+    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled").await, 10, "and not one more");
+    assert_eq!(report.tenants[0].over_limit, ["x6", "x7"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

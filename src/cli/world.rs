@@ -140,9 +140,13 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
         if only.is_some_and(|record| record.instance != *instance) {
             continue;
         }
-        let report = sync::sync_instance(&database, instance, &**pbx, key, System.now())
+        let now = System.now();
+        let report = sync::sync_instance(&database, instance, &**pbx, key, now)
             .await
             .map_err(|error| Failure::of(&error))?;
+        if key.is_none() {
+            sync::note(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;
+        }
         reports.push(report);
     }
     if context.is_json() {
@@ -150,9 +154,9 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
     } else {
         context.say(&sync::text(&reports));
     }
-    Ok(if reports.iter().any(|report| report.unknown.is_some()) {
+    Ok(if reports.iter().any(|report| report.unknown.is_some() || !report.left_alone.is_empty()) {
         Exit::SomeFailed
-    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| !tenant.refused.is_empty()) {
+    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| tenant.kept_out() > 0) {
         Exit::Held
     } else {
         Exit::Done

@@ -200,6 +200,8 @@ pub struct OutcomeJson {
     #[serde(flatten)]
     pub plan: PlanJson,
     pub results: Vec<ResultJson>,
+    /// The users of instances where a tenant came to be.
+    pub users: Vec<crate::sync::InstanceSync>,
     pub done: usize,
     pub failed: usize,
     pub skipped: usize,
@@ -237,6 +239,7 @@ impl OutcomeJson {
                     }
                 })
                 .collect(),
+            users: Vec::new(),
             done: outcome.done(),
             failed: outcome.failed(),
             skipped: outcome.skipped(),
