@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::advice;
 use crate::apply::{self, Apply, Outcome, StepResult};
 use crate::config::Config;
 use crate::environment::Environment;
@@ -133,9 +134,13 @@ pub async fn act(
     };
     let outcome = apply.carry_out(plan).await;
     // After the steps, so that tenants made in this pass share at once, and what a file no longer says is gone.
-    let (desired, allowed) = (look.desired.clone(), config.cross_tenant.clone());
-    if let Err(error) = writer.database.write(move |store| store.put_shares(&desired, &allowed)).await {
-        tracing::warn!(error = %crate::report::chain(&error), "sharing between tenants is not up to date");
+    let (desired, allowed, now) = (look.desired.clone(), config.cross_tenant.clone(), look.now);
+    let kept = writer.database.write(move |store| {
+        store.put_shares(&desired, &allowed)?;
+        advice::remember(store, &desired, now)
+    });
+    if let Err(error) = kept.await {
+        tracing::warn!(error = %report::chain(&error), "sharing between tenants is not up to date");
     }
     Ok(outcome)
 }
