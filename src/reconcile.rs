@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::advice;
 use crate::apply::{self, Apply, Outcome, StepResult};
-use crate::config::Config;
+use crate::config::{Config, Tier};
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded};
@@ -179,7 +179,7 @@ pub async fn sync_users(
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
         seen && (changed.contains(*key) || (has_tenants() && by_time()))
     });
-    let synced = due.map(|(key, pbx)| sync_one(writer, key, &**pbx, now));
+    let synced = due.map(|(key, pbx)| sync_one(writer, &reader.config.tier, key, &**pbx, now));
     join_all(synced).await.into_iter().flatten().collect()
 }
 
@@ -197,6 +197,7 @@ fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
 /// `None` where the pass is to stop, or the database did not take it.
 async fn sync_one(
     writer: &Writer<'_>,
+    tier: &Tier,
     key: &InstanceKey,
     pbx: &dyn PbxRead,
     now: DateTime<Utc>,
@@ -204,7 +205,7 @@ async fn sync_one(
     let work = async {
         let report = tokio::select! {
             () = writer.stop.cancelled() => return Ok(None),
-            report = sync::sync_instance(writer.database, key, pbx, None, now) => report?,
+            report = sync::sync_instance(writer.database, key, pbx, None, tier, now) => report?,
         };
         let before = sync::note(writer.database, key, &report, now).await?;
         report::log_users(&report, &before);

@@ -182,6 +182,17 @@ on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_unti
     assert!(rig.users("over_limit").await.is_empty());
 } }
 
+on_both_databases! { async fn the_tiers_limit_holds_where_the_tenant_has_none(mut rig) {
+    rig.config.tier.max_users_per_tenant = Some(1);
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.add_user("hq", "acme.example.com", "bert");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!((rig.users("enabled").await, rig.users("over_limit").await), (vec!["anna".into()], vec!["bert".into()]));
+} }
+
 on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_are_left_alone(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.daemon_pass().await;
@@ -189,7 +200,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
     rig.add_user("hq", "beta.example.com", "bert");
     let now = rig.clock.now();
     let hq = instance("hq");
-    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, now).await.unwrap();
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
     assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
     let suspension = Suspension {
         id: rig.clock.new_id(),
@@ -205,7 +216,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         rig.pbx("hq").remove_domain(domain);
     }
-    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, now).await.unwrap();
+    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
     assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
     assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");

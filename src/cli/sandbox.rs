@@ -174,6 +174,7 @@ impl Sandbox {
             stop: stop_on_signal(),
         };
         let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
         context.say(&report::outcome_text(&outcome, context.paint()));
         context.say("\n");
         let now = chrono::Utc::now();

@@ -184,7 +184,7 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
             continue;
         }
         let now = System.now();
-        let report = sync::sync_instance(&database, instance, &**pbx, key, now)
+        let report = sync::sync_instance(&database, instance, &**pbx, key, &config.tier, now)
             .await
             .map_err(|error| Failure::of(&error))?;
         if key.is_none() {

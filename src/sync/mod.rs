@@ -8,9 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::config::Tier;
 use crate::fusionpbx::{PbxError, PbxRead};
-use crate::model::{DomainId, InstanceKey, MaxUsers, PbxUser, Suspension, TenantId, TenantKey, TenantRecord};
+use crate::model::{DomainId, InstanceKey, PbxUser, Suspension, TenantId, TenantKey, TenantRecord};
 use crate::report::chain;
+use crate::stats::user_limit;
 use crate::store::data::{TenantScope, UserRow, UserSource};
 use crate::store::{Database, StoreError, StoreWriter};
 
@@ -70,7 +72,8 @@ impl TenantSync {
     }
 }
 
-/// Reads an instance's users and brings its tenants' users to them; `only` narrows it to one tenant.
+/// Reads an instance's users and brings its tenants' users to them; `only` narrows it to one tenant. The tier's limit
+/// holds beside each tenant's own.
 ///
 /// A read that is not complete changes nothing, and neither does a PBX that does not have the tenant's domain: that it
 /// shows no users says nothing then. *Call it* after a tenant was created, adopted or moved, and at an interval.
@@ -79,6 +82,7 @@ pub async fn sync_instance(
     instance: &InstanceKey,
     pbx: &dyn PbxRead,
     only: Option<&TenantKey>,
+    tier: &Tier,
     now: DateTime<Utc>,
 ) -> Result<InstanceSync, StoreError> {
     let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
@@ -89,10 +93,10 @@ pub async fn sync_instance(
             return Ok(report);
         }
     };
-    let (instance, only) = (instance.clone(), only.cloned());
+    let (instance, only, tier) = (instance.clone(), only.cloned(), tier.clone());
     database
         .write(move |store| {
-            apply(store, &instance, &there, only.as_ref(), now, &mut report)?;
+            apply(store, &instance, &there, only.as_ref(), &tier, now, &mut report)?;
             Ok(report)
         })
         .await
@@ -121,6 +125,7 @@ fn apply(
     instance: &InstanceKey,
     there: &There,
     only: Option<&TenantKey>,
+    tier: &Tier,
     now: DateTime<Utc>,
     report: &mut InstanceSync,
 ) -> Result<(), StoreError> {
@@ -139,7 +144,8 @@ fn apply(
             continue;
         }
         let users = there.users.get(&record.domain_id).map(Vec::as_slice).unwrap_or_default();
-        let done = tenant(&mut store.scope(record.id), &record, users, now)?;
+        let limit = user_limit(record.max_users, tier);
+        let done = tenant(&mut store.scope(record.id), &record, users, limit, now)?;
         if !done.is_empty() {
             report.tenants.push(done);
         }
@@ -159,6 +165,7 @@ fn tenant(
     scope: &mut TenantScope<'_>,
     record: &TenantRecord,
     there: &[PbxUser],
+    limit: Option<u32>,
     now: DateTime<Utc>,
 ) -> Result<TenantSync, StoreError> {
     let mut report = TenantSync { tenant: record.key.to_string(), ..TenantSync::default() };
@@ -190,7 +197,7 @@ fn tenant(
     for (user, known) in pairs {
         let mut wanted = wanted(record.id, record, user, known);
         let was_in = known.is_some_and(|row| row.enabled);
-        if wanted.enabled && !was_in && !has_room(record, active) {
+        if wanted.enabled && !was_in && !has_room(limit, active) {
             wanted.enabled = false;
             wanted.over_limit = true;
         }
@@ -220,11 +227,8 @@ fn tenant(
 }
 
 /// Whether one more may work. The database has the last word.
-fn has_room(record: &TenantRecord, active: usize) -> bool {
-    match record.max_users {
-        MaxUsers::Unlimited => true,
-        MaxUsers::Limited(most) => u64::try_from(active).unwrap_or(u64::MAX) < u64::from(most),
-    }
+fn has_room(limit: Option<u32>, active: usize) -> bool {
+    limit.is_none_or(|most| u64::try_from(active).unwrap_or(u64::MAX) < u64::from(most))
 }
 
 /// The account of a PBX user: by the PBX's identity of it, or, after a move to another PBX, by name.
@@ -288,7 +292,7 @@ pub fn text(reports: &[InstanceSync]) -> String {
                 done.kept_out()
             ));
             for username in over_limit {
-                text.push_str(&format!("  kept out: {username}: {tenant} is at its limit (max_users)\n"));
+                text.push_str(&format!("  kept out: {username}: {tenant} is at its limit of users\n"));
             }
             for RefusedUser { username, reason } in refused {
                 text.push_str(&format!("  not taken over: {username}: {reason}\n"));

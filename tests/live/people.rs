@@ -126,7 +126,15 @@ live! { async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of
 async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
     let (key, now) = (instance(on), live.rig.clock.now());
     let (started, requests) = (Instant::now(), counting::requests());
-    let report =
-        sync::sync_instance(&live.rig.database, &key, &*live.rig.readers[&key], None, now).await.unwrap();
+    let report = sync::sync_instance(
+        &live.rig.database,
+        &key,
+        &*live.rig.readers[&key],
+        None,
+        &live.rig.config.tier,
+        now,
+    )
+    .await
+    .unwrap();
     (report, started.elapsed().as_secs_f32(), counting::requests() - requests)
 }
