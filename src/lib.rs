@@ -19,6 +19,7 @@ pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
+pub mod sabotage;
 pub mod sandbox;
 pub mod stats;
 pub mod store;

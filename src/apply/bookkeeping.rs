@@ -53,9 +53,11 @@ pub async fn note_pass(
         .iter()
         .filter_map(|(key, fields)| Some((recorded.tenants.get(key)?.id, fields.clone())))
         .collect();
+    let reopened = plan.reopened.clone();
     database
         .write(move |store| {
             store.note_clock(now)?;
+            store.note_reopened(&reopened)?;
             store.settings_checked(&checked, now)?;
             for id in settled {
                 store.close_intent(id, "settled by looking", now)?;

@@ -6,6 +6,7 @@ use super::run::Run;
 use super::{StepError, settings};
 use crate::model::{FormerPlacement, NewDomain, PbxDomain, RemovalKind, RemovalRecord};
 use crate::plan::{RecordRef, retention_end};
+use crate::sabotage::{Bug, active};
 
 impl Run<'_> {
     /// Nobody of the tenant gets in any more: database first, then the PBX for phones, then its web sign-in.
@@ -29,14 +30,17 @@ impl Run<'_> {
             if found.enabled != Some(false) {
                 requests.push(Request::UpdateDomain(NewDomain { enabled: false, ..keep(found) }));
             }
-            if !record.lock_left_open {
+            if !record.lock_left_open && !active(Bug::NoLoginLock) {
                 let rows = pbx.settings(record.domain_id).await?;
                 let (lock, locking) = settings::lock(record.domain_id, &rows, record.login_lock.as_ref());
                 record.login_lock = Some(lock);
                 requests.extend(locking);
             }
         }
-        let unbroken = requests.is_empty() && record.disable_confirmed_at.is_some();
+        // What a deletion that was begun took away does not begin the retention anew.
+        let still_closed = found.as_ref().is_none_or(|found| found.enabled == Some(false));
+        let half_deleted = still_closed && !self.begun(&instance, record.id).await?.is_empty();
+        let unbroken = record.disable_confirmed_at.is_some() && (requests.is_empty() || half_deleted);
         record.enabled = false;
         record.disabled_at = Some(record.disabled_at.unwrap_or(now));
         if removed {
@@ -113,7 +117,10 @@ impl Run<'_> {
         let record = self.record(reference).await?;
         let pbx = self.pbx(&placement.instance)?;
         let found = self.look_present(pbx, placement.domain_id, expect).await?;
-        self.close_former(record.id, placement, &found).await?;
+        let seen_open = expect.enabled != Some(false);
+        let confirmed = placement.disable_confirmed_at.filter(|_| !seen_open);
+        let placement = FormerPlacement { disable_confirmed_at: confirmed, ..placement.clone() };
+        self.close_former(record.id, &placement, &found).await?;
         let entry = self.audit("tenant.disabled", record.id);
         self.apply.database.write(move |store| store.append_audit(&entry)).await?;
         Ok(())
@@ -133,7 +140,9 @@ impl Run<'_> {
         let (lock, locking) = settings::lock(placement.domain_id, &rows, placement.login_lock.as_ref());
         requests.extend(locking);
         let mut placement = placement.clone();
-        if !requests.is_empty() {
+        let half_deleted =
+            found.enabled == Some(false) && !self.begun(&placement.instance, tenant).await?.is_empty();
+        if !requests.is_empty() && !half_deleted {
             placement.disable_confirmed_at = None;
         }
         placement.login_lock = Some(lock);

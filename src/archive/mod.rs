@@ -127,13 +127,14 @@ pub async fn archive_or_reuse(
         && record.disabled_at.is_some_and(|at| known.checked_at >= at)
     {
         let path = PathBuf::from(&known.path);
-        let checked = tokio::task::spawn_blocking(move || {
-            let sha256 = sha256_of(&path)?;
-            let manifest = check(&path)?;
-            Ok::<_, ArchiveError>(ArchiveFile { path, sha256, manifest })
-        })
-        .await;
-        if let Ok(Ok(file)) = checked
+        let checked = database
+            .beside(move || {
+                let sha256 = sha256_of(&path)?;
+                let manifest = check(&path)?;
+                Ok::<_, ArchiveError>(ArchiveFile { path, sha256, manifest })
+            })
+            .await?;
+        if let Ok(file) = checked
             && file.sha256 == known.sha256
         {
             let tables = file.manifest.tables.clone();

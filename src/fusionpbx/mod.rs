@@ -30,7 +30,7 @@ mod writer;
 pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
 pub use patience::Patience;
-pub use permit::permitted_while;
+pub use permit::{is_permitted, permitted_while};
 
 use std::collections::BTreeSet;
 

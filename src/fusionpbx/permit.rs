@@ -21,6 +21,6 @@ pub async fn permitted_while<W: Future>(
 }
 
 /// Whether a changing request may be sent now. Where nobody said otherwise, it may.
-pub(super) fn is_permitted() -> bool {
+pub fn is_permitted() -> bool {
     MAY.try_with(|may| may()).unwrap_or(true)
 }

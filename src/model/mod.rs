@@ -21,8 +21,8 @@ pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Suspension,
-    TenantId, TenantRecord, Tombstone,
+    Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Reopened,
+    Suspension, TenantId, TenantRecord, Tombstone,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

@@ -85,6 +85,13 @@ pub struct FormerPlacement {
     pub deletable_from: Option<DateTime<Utc>>,
 }
 
+/// What was confirmed closed and is seen open: removed tenants, and domains left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reopened {
+    pub tenants: BTreeSet<TenantId>,
+    pub former: BTreeSet<(InstanceKey, DomainId)>,
+}
+
 /// What remains of a deleted tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {

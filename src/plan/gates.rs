@@ -7,6 +7,7 @@ use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
+use crate::sabotage::{Bug, active};
 
 /// Why and under which word a removal counts.
 pub(super) fn is_removal(step: &Step) -> bool {
@@ -92,11 +93,10 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     let would_exceed = limits::exceeded(world, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
-        world
-            .recorded
-            .approvals
-            .iter()
-            .any(|approval| approval.removals_id.as_ref() == Some(id) && approval.expires_at > world.now)
+        world.recorded.approvals.iter().any(|approval| {
+            let of_this = approval.removals_id.as_ref() == Some(id) || active(Bug::AnyApproval);
+            of_this && approval.expires_at > world.now
+        })
     });
     if !approved {
         unapproved_deletions(world, draft);

@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 mod policy;
 mod removal;
+mod reopened;
 mod types;
 mod update;
 
@@ -24,7 +25,7 @@ use crate::model::{Completeness, Desired, InstanceView, Observed, Recorded};
 
 pub use identity::definition_hash;
 pub use policy::Policy;
-pub use removal::retention_end;
+pub use removal::{record_retention_end, retention_end};
 pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
 pub use update::FIGHTING_AFTER;
 pub(crate) use update::fight_key;
@@ -78,6 +79,7 @@ pub fn make(world: World<'_>) -> Plan {
         warnings,
         previews,
         settled,
+        reopened: reopened::reopened(world),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::model::{
     Completeness, DomainState, FormerPlacement, InstanceKey, InstanceView, PbxDomain, SettingId,
     TenantDocument, TenantId, TenantKey, TenantRecord,
 };
+use crate::sabotage::{Bug, active};
 
 pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
     let hold = |action: Action, reason: String| Held {
@@ -30,6 +31,7 @@ pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRec
     let next = if record.enabled || record.removed_at.is_none() { Action::Disable } else { Action::Delete };
     match &world.desired.completeness {
         Completeness::Complete => {}
+        Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}
         Completeness::Partial { reason } | Completeness::Unreadable { reason } => {
             draft.held.push(hold(
                 next,
@@ -108,7 +110,8 @@ fn why_disable(
     }
     if record.disable_confirmed_at.is_none() {
         return Some((
-            "an earlier pass did not finish disabling it".into(),
+            "it is not confirmed closed: an earlier pass did not finish disabling it, or somebody opened it"
+                .into(),
             vec![change(Field::Enabled, "true", "false")],
             false,
         ));
@@ -121,9 +124,8 @@ fn why_disable(
             false,
         ));
     }
-    if deletion_begun(world, record.id, &record.instance) {
-        return None;
-    }
+    // Of a deletion that was begun the lock may be gone, too. It comes back before anything more is deleted: who knows
+    // when that will be.
     let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
     let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
     (!locked && !record.lock_left_open).then(|| {
@@ -136,8 +138,7 @@ fn why_disable(
 }
 
 /// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
-/// the middle of it. What has gone until then, the login lock perhaps, is no drift, and to finish needs no other
-/// approval than to begin.
+/// the middle of it. To finish needs no other approval than to begin, and no other retention.
 pub(super) fn deletion_begun(world: World<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
     world.recorded.open_intents.iter().any(|intent| {
         intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
@@ -167,14 +168,23 @@ fn still_waits(world: World<'_>, until: DateTime<Utc>, since: &str) -> Option<(D
     clock_suspect(world).map(|until| (until, JUMPED.to_owned()))
 }
 
-/// When a removed tenant's retention is over: so many days after the later of the file's going and the PBX's no.
+/// When a removed tenant's retention is over; `None` while its file is there or its closing is not confirmed.
+///
+/// A clock that was set back leaves times that are still to come, so the latest of them counts.
+pub fn record_retention_end(record: &TenantRecord, retention_days: u32) -> Option<DateTime<Utc>> {
+    let confirmed_at = record.disable_confirmed_at?.max(record.disabled_at?);
+    Some(retention_end(record.removed_at?, confirmed_at, retention_days))
+}
+
+/// So many days after the later of the file's going, or the tenant's leaving, and the PBX's no.
 pub fn retention_end(
     removed_at: DateTime<Utc>,
     disable_confirmed_at: DateTime<Utc>,
     retention_days: u32,
 ) -> DateTime<Utc> {
     let from = removed_at.max(disable_confirmed_at);
-    from.checked_add_signed(TimeDelta::days(i64::from(retention_days))).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    let days = if active(Bug::NoRetention) { 0 } else { i64::from(retention_days) };
+    from.checked_add_signed(TimeDelta::days(days)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn delete(
@@ -184,9 +194,7 @@ fn delete(
     domain: Option<&PbxDomain>,
     draft: &mut Draft,
 ) {
-    let (Some(removed_at), Some(confirmed_at)) = (record.removed_at, record.disable_confirmed_at) else {
-        return;
-    };
+    let Some(until) = record_retention_end(record, world.policy.deletion.retention_days) else { return };
     let action = if domain.is_some() { Action::Delete } else { Action::Forget };
     let hold = |reason: String| Held {
         tenant: key.clone(),
@@ -198,7 +206,6 @@ fn delete(
     if world.policy.deletion.mode == DeletionMode::Never {
         return;
     }
-    let until = retention_end(removed_at, confirmed_at, world.policy.deletion.retention_days);
     if let Some((until, reason)) = still_waits(world, until, "after it was disabled") {
         draft.waiting.push(Waiting {
             tenant: key.clone(),
@@ -335,8 +342,8 @@ fn former(
     };
     let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
     let begun = deletion_begun(world, record.id, &placement.instance);
-    let unlocked = !begun
-        && rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    let unlocked =
+        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(world, &placement.instance, &domain.name).is_some() {
         return;

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::diff::{Difference, Field};
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, SettingName, Tenant, TenantDocument,
-    TenantId, TenantKey,
+    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
+    TenantDocument, TenantId, TenantKey,
 };
 
 /// What a step does to a tenant.
@@ -226,6 +226,8 @@ pub struct Plan {
     pub counts: Counts,
     /// Fields that stayed as they were put, so that their count of corrections starts anew.
     pub settled: BTreeMap<TenantKey, BTreeSet<String>>,
+    /// What was confirmed closed and is seen open, so that its retention begins anew.
+    pub reopened: Reopened,
 }
 
 /// Tenants that a plan does not touch, for the closing line.

@@ -254,7 +254,10 @@ fn unfinished_creation<'a>(
     let refused = if renamed {
         may_rename(world, index, tenant, record).err()
     } else {
-        locks_us_out(world, record).filter(|_| !tenant.enabled)
+        // Somebody may have made another one of this name since ours was looked for.
+        locks_us_out(world, record)
+            .filter(|_| !tenant.enabled)
+            .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
     };
     match refused {
         Some(reason) => draft.held.push(Held {

@@ -112,6 +112,7 @@ impl From<&Plan> for PlanJson {
             previews: _,
             counts,
             settled: _,
+            reopened: _,
         } = plan;
         Self {
             format_version: FORMAT_VERSION,

@@ -92,6 +92,11 @@ pub trait Weather: Send + Sync {
 
     /// After the work is committed; an error takes its answer away.
     async fn after(&self) -> Result<(), StoreError>;
+
+    /// Whether the writer's lease is still held, as each writing transaction asks.
+    fn holds_lease(&self) -> bool {
+        true
+    }
 }
 
 impl Database {
@@ -145,7 +150,7 @@ impl Database {
 
     /// Whether requests may still be sent: with a lease, that it is still ours by our own clock.
     pub fn may_still_write(&self) -> bool {
-        self.lease.as_ref().is_none_or(|held| held.is_live())
+        self.weather_allows() && self.lease.as_ref().is_none_or(|held| held.is_live())
     }
 
     /// Runs `work` with the database for reading. The default is the answer where there is no database yet.
@@ -207,12 +212,15 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let lease = self.lease.clone();
+        let (lease, database) = (self.lease.clone(), self.clone());
         self.run(move |conn| {
             let Some(conn) = conn else { return Err(StoreError::Interrupted) };
             let started = Instant::now();
             let (done, extended) = in_transaction(conn, |conn| {
                 begin(conn)?;
+                if !database.weather_allows() {
+                    return Err(StoreError::LeaseLost);
+                }
                 if let Some(held) = &lease {
                     held.check(conn)?;
                 }
@@ -231,6 +239,24 @@ impl Database {
             Ok(done)
         })
         .await
+    }
+
+    fn weather_allows(&self) -> bool {
+        match &self.mode {
+            Mode::Pool => true,
+            Mode::Inline(weather) => weather.holds_lease(),
+        }
+    }
+
+    /// Runs work that needs no connection and takes its time where this database's work is done.
+    pub async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.mode {
+            Mode::Pool => tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Interrupted),
+            Mode::Inline(_) => Ok(work()),
+        }
     }
 
     async fn run<T, F>(&self, work: F) -> Result<T, StoreError>

@@ -37,8 +37,8 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::model::{
-    Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord, Suspension,
-    TenantId, TenantKey, TenantRecord, Tombstone,
+    Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord, Reopened,
+    Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
 };
 use connection::AnyConnection;
 
@@ -131,6 +131,13 @@ impl StoreWriter<'_> {
     /// Stores the counts of corrections alone. Not a change of the tenant: the revision stays.
     pub fn settle_fights(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
         tenants::settle_fights(self.conn, record)
+    }
+
+    /// Notes what was seen open that was confirmed closed. Not a change by us: the revision stays.
+    pub fn note_reopened(&mut self, reopened: &Reopened) -> Result<(), StoreError> {
+        let Reopened { tenants, former } = reopened;
+        tenants::not_closed(self.conn, tenants)?;
+        former.iter().try_for_each(|(instance, domain)| placements::not_closed(self.conn, instance, *domain))
     }
 
     pub fn put_former_placement(&mut self, placement: &FormerPlacement) -> Result<(), StoreError> {

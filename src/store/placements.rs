@@ -114,3 +114,19 @@ pub(super) fn remove(
         .map(drop)
         .map_err(StoreError::query("remove the former placement"))
 }
+
+/// Notes that it is not known to be closed any more, so that its retention is not over.
+pub(super) fn not_closed(
+    conn: &mut AnyConnection,
+    instance: &InstanceKey,
+    domain: DomainId,
+) -> Result<(), StoreError> {
+    diesel::update(former_placements::table.find((instance.to_string(), domain.to_string())))
+        .set((
+            former_placements::disable_confirmed_at.eq(None::<NaiveDateTime>),
+            former_placements::deletable_from.eq(None::<NaiveDateTime>),
+        ))
+        .execute(conn)
+        .map(drop)
+        .map_err(StoreError::query("note which domains somebody opened"))
+}

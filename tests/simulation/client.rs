@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite};
+use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite, is_permitted};
 use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 
 use crate::faults::Fate;
 use crate::model_pbx::{Mutation, Server};
-use crate::sim::{Sim, State};
+use crate::sim::{Late, Sim, State};
 
 #[derive(Clone)]
 pub struct ModelClient {
@@ -82,16 +82,17 @@ impl ModelClient {
             self.ask_form(&mut state, &mutation).map_err(|kind| error(&operation, kind))?;
             Fate::drawn(&mut state)
         };
-        self.sim.lock().tell(|| format!("{}: {mutation}: {fate:?}", self.instance));
-        if fate == Fate::NotSent {
+        if fate == Fate::NotSent || !is_permitted() {
             return Err(error(&operation, unreachable()));
         }
+        self.sim.lock().tell(|| format!("{}: {mutation}: {fate:?}", self.instance));
+        self.sim.lock().sent(&self.instance, &mutation);
         self.sim.point().await;
         {
             let mut state = self.sim.lock();
-            state.arrives(&self.instance, &mutation);
             if let Fate::Late(points) = fate {
-                state.late.push((points, self.instance.clone(), mutation.clone()));
+                let (instance, mutation) = (self.instance.clone(), mutation.clone());
+                state.late.push(Late { instance, mutation, points, old: false });
             }
             if let Some(server) = state.servers.get_mut(&self.instance) {
                 match fate {

@@ -39,7 +39,7 @@ fn domain_name(state: &mut State) -> DomainName {
     DomainName::parse(&some_domain(state)).unwrap()
 }
 
-fn some_key(state: &mut State) -> TenantKey {
+pub fn some_key(state: &mut State) -> TenantKey {
     TenantKey::parse(&format!("t{}", state.below(10))).unwrap()
 }
 

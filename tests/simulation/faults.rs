@@ -23,6 +23,8 @@ pub struct Faults {
     pub database_answer: f64,
     /// A person changes something on a PBX at any point of a pass.
     pub meddling: f64,
+    /// The clock is set at any point of a pass.
+    pub clock: f64,
 }
 
 impl Faults {
@@ -42,15 +44,16 @@ impl Faults {
             4 => faults.late = strength,
             5 => faults.database = strength / 2.0,
             6 => faults.database_answer = strength / 2.0,
+            7 => faults.clock = strength / 50.0,
             _ => faults.meddling = strength / 20.0,
         };
         match state.rng.random_range(0..10) {
             0..=4 => {}
             5..=8 => {
-                let kind = state.rng.random_range(0..8);
+                let kind = state.rng.random_range(0..9);
                 one(&mut faults, kind);
             }
-            _ => (0..8).for_each(|kind| one(&mut faults, kind)),
+            _ => (0..9).for_each(|kind| one(&mut faults, kind)),
         }
         faults
     }

@@ -11,10 +11,16 @@
 mod client;
 mod directory;
 mod faults;
+mod life;
 mod model_pbx;
+mod off_limits;
 mod peace;
 mod person;
+mod process;
 mod properties;
+#[cfg(feature = "sabotage")]
+mod sabotage;
+mod scenery;
 mod sim;
 mod template;
 mod witness;
@@ -24,7 +30,7 @@ use tenantd::observe::Rotation;
 
 use faults::Faults;
 use template::Template;
-use world::World;
+use world::{Daemons, World};
 
 /// One seed from its first file to its last pass; what it violates, if anything, and its story.
 fn live(seed: u64, told: bool, template: &Template) -> (Option<String>, String) {
@@ -37,14 +43,21 @@ fn live(seed: u64, told: bool, template: &Template) -> (Option<String>, String) 
     }
     for _ in 0..passes {
         world.live();
-        let (dies, rotation) = {
+        let mut task = world.task();
+        let dies = {
             let mut state = world.sim.lock();
             state.faults = Faults::drawn(&mut state);
             let most = state.pick(&[10, 40, 200]);
             let dies = if state.chance(0.2) { Some(state.below(most) as u64 + 1) } else { None };
-            (dies, state.pick(&[Rotation::All, Rotation::All, Rotation::None]))
+            task.rotation = state.pick(&[Rotation::All, Rotation::All, Rotation::None]);
+            task.policy.no_removals = state.chance(0.05);
+            if state.chance(0.05) {
+                task.policy.only.insert(directory::some_key(&mut state));
+            }
+            dies
         };
-        world.pass(rotation, dies);
+        let daemons = two_daemons(&mut world).unwrap_or(Daemons::One);
+        world.pass(task, daemons, dies);
         if world.is_over() {
             break;
         }
@@ -54,6 +67,15 @@ fn live(seed: u64, told: bool, template: &Template) -> (Option<String>, String) 
     }
     let state = world.sim.lock();
     (state.violation.clone(), state.story().to_owned())
+}
+
+/// Whether the lease changes hands in the middle of a pass, and how.
+fn two_daemons(world: &mut World) -> Option<Daemons> {
+    let mut state = world.sim.lock();
+    if !state.chance(0.1) {
+        return None;
+    }
+    Some(state.pick(&[Daemons::TakenOver, Daemons::StoppedAndResumed]))
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -73,8 +95,7 @@ fn share(part: u64, parts: u64) {
         return;
     }
     let from = number("TENANTD_SIM_FROM").unwrap_or(0);
-    // Not yet 2,000: the seeds 809 and 1038 do not come to rest (a deletion that was begun is planned again and again).
-    let seeds = number("TENANTD_SIM_SEEDS").unwrap_or(600);
+    let seeds = number("TENANTD_SIM_SEEDS").unwrap_or(2000);
     let begun = std::time::Instant::now();
     let mut lived = 0;
     let survey = std::env::var_os("TENANTD_SIM_SURVEY").is_some();

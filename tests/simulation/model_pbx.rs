@@ -41,6 +41,8 @@ pub struct Memory {
     pub ours: bool,
     /// A person, a late request or a restored backup changed it since a pass last left it in order.
     pub tampered: bool,
+    /// … since the pass in hand began.
+    pub tampered_lately: bool,
     /// The rows as a person last set them.
     pub theirs: BTreeMap<SettingId, PbxSetting>,
     /// Since when we have been shown it as disabled, without a break.
@@ -49,6 +51,13 @@ pub struct Memory {
     pub reopened: Option<Option<DateTime<Utc>>>,
     /// The point at which it got its name.
     pub named_at: u64,
+}
+
+impl Memory {
+    pub fn tamper(&mut self) {
+        self.tampered = true;
+        self.tampered_lately = true;
+    }
 }
 
 /// Two states of a domain are compared without what only the simulation knows.
@@ -125,13 +134,13 @@ impl Domain {
 
     /// A person sets a row.
     pub fn set_theirs(&mut self, row: PbxSetting) {
-        self.memory.tampered = true;
+        self.memory.tamper();
         self.memory.theirs.insert(row.id, row.clone());
         self.rows.insert(row.id, row);
     }
 
     pub fn remove_theirs(&mut self, id: SettingId) {
-        self.memory.tampered = true;
+        self.memory.tamper();
         self.memory.theirs.remove(&id);
         self.rows.remove(&id);
     }
@@ -187,7 +196,7 @@ impl Server {
 
     pub fn tamper(&mut self, id: DomainId) {
         if let Some(domain) = self.domains.get_mut(&id) {
-            domain.memory.tampered = true;
+            domain.memory.tamper();
         }
     }
 
@@ -243,7 +252,7 @@ impl Server {
                     let gone: Vec<SettingId> = domain.rows.keys().copied().take(some).collect();
                     domain.rows.retain(|id, _| !gone.contains(id));
                     domain.memory.theirs.clear();
-                    domain.memory.tampered = true;
+                    domain.memory.tamper();
                 }
             }
             other => self.carry_out(other),

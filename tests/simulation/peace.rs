@@ -2,14 +2,15 @@
 
 use chrono::TimeDelta;
 use tenantd::config::DeletionMode;
-use tenantd::model::{DriftPolicy, PbxSetting, Recorded, SettingName, Tenant, TenantKey, TenantRecord};
-use tenantd::observe::Rotation;
+use tenantd::model::{
+    DriftPolicy, MaxUsers, PbxSetting, Recorded, SettingName, Tenant, TenantKey, TenantRecord,
+};
 use tenantd::plan::{FIGHTING_AFTER, Held, Plan};
 
 use crate::model_pbx::Domain;
 use crate::person;
 use crate::properties::has_file;
-use crate::world::World;
+use crate::world::{Daemons, World};
 
 /// How many passes are enough.
 const ENOUGH: usize = 12;
@@ -39,7 +40,8 @@ impl World {
             if self.is_over() {
                 return;
             }
-            let Some(plan) = self.pass(Rotation::All, None).plan else { continue };
+            let pass = self.pass(self.task(), Daemons::One, None);
+            let Some(plan) = pass.plans.into_iter().next() else { continue };
             if plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan)) {
                 return self.agree(when, &plan);
             }
@@ -50,10 +52,6 @@ impl World {
         self.sim.lock().violate(|| {
             format!("{when}: no rest after {ENOUGH} passes; still planned: {}", describe(plan.as_ref()))
         });
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.sim.lock().violation.is_some()
     }
 
     /// Whether a hold is one that only a person can end, and its ground is really there.
@@ -208,7 +206,10 @@ impl World {
         if found.takes_phones() != *enabled || (!enabled && found.takes_sign_ins()) {
             return Some("its users are not as free as the file says".into());
         }
-        let limit = World::user_limit(*max_users);
+        let limit = match max_users {
+            MaxUsers::Limited(n) => Some(n.to_string()),
+            MaxUsers::Unlimited => None,
+        };
         let limit = [(SettingName::user_limit(), limit)].into_iter();
         for (name, value) in
             pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).chain(limit)

@@ -89,7 +89,7 @@ fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static s
         return "deletes a domain";
     }
     let Some(domain) = domains.get_mut(&id) else { return "nothing" };
-    domain.memory.tampered = true;
+    domain.memory.tamper();
     let lock = SettingId::for_login_lock(id);
     match kind {
         0..=2 => {

@@ -7,12 +7,15 @@ use tenantd::apply::StepResult;
 use tenantd::config::{Config, DeletionMode, Limit};
 use tenantd::model::{
     Approval, Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, Tenant, TenantId,
-    TenantRecord,
+    TenantKey, TenantRecord,
 };
 
 use tenantd::observe::Rotation;
+use tenantd::plan::Action;
 
 use crate::model_pbx::{Domain, Server};
+use crate::off_limits::OffLimits;
+use crate::process::Task;
 use crate::sim::{Sim, State};
 use crate::world::{Ending, Pass};
 
@@ -33,22 +36,42 @@ fn by_id(recorded: &Recorded) -> BTreeMap<TenantId, &TenantRecord> {
     recorded.tenants.values().map(|record| (record.id, record)).collect()
 }
 
-/// Whether some file is this tenant's: under its key, under its domain, or as its successor.
+/// Under which keys a tenant's file stands: its own, or that of a file that takes it over by `previously`, or else by
+/// its domain.
+pub fn heirs(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> BTreeSet<TenantKey> {
+    let takes_over = |tenant: &&Tenant| {
+        let by_name = tenant.previously.as_ref().filter(|old| recorded.tenants.contains_key(old));
+        !recorded.tenants.contains_key(&tenant.key)
+            && by_name.map_or(tenant.domain == record.domain, |old| *old == record.key)
+    };
+    let mut heirs: BTreeSet<TenantKey> =
+        desired.tenants.values().filter(takes_over).map(|tenant| tenant.key.clone()).collect();
+    heirs.extend(desired.tenants.get(&record.key).map(|tenant| tenant.key.clone()));
+    heirs
+}
+
 pub fn has_file(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> bool {
-    let nobodys = |tenant: &&Tenant| !recorded.tenants.contains_key(&tenant.key);
-    desired.tenants.contains_key(&record.key)
-        || desired
-            .tenants
-            .values()
-            .filter(nobodys)
-            .any(|tenant| tenant.previously.as_ref() == Some(&record.key) || tenant.domain == record.domain)
+    !heirs(desired, recorded, record).is_empty()
 }
 
 impl History {
-    pub fn begin(&mut self, sim: &Sim, before: &Recorded, desired: &Desired) {
+    pub fn begin(&mut self, sim: &Sim, before: &Recorded, task: &Task) {
+        let desired = &task.desired;
         let mut state = sim.lock();
         let state = &mut *state;
         self.started = state.now;
+        state.witness.latest = state.now;
+        state.witness.heirs = before
+            .tenants
+            .values()
+            .map(|record| (record.id.to_string(), heirs(desired, before, record)))
+            .collect();
+        state.witness.off_limits = OffLimits::of(before, task, state.now);
+        for server in state.servers.values_mut() {
+            for domain in server.domains.values_mut() {
+                domain.memory.tampered_lately = false;
+            }
+        }
         if desired.completeness == Completeness::Complete {
             for record in before.tenants.values().filter(|record| !has_file(desired, before, record)) {
                 let since = state.witness.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
@@ -65,12 +88,14 @@ impl History {
         }
     }
 
-    pub fn end(&mut self, sim: &Sim, config: &Config, desired: &Desired, pass: &Pass) {
+    pub fn end(&mut self, sim: &Sim, config: &Config, pass: &Pass) {
+        let desired = &pass.task.desired;
         let mut state = sim.lock();
         let state = &mut *state;
-        let clean = is_clean(desired, pass);
+        let clean = is_clean(pass);
+
         for found in [
-            self.limits(config, desired, pass),
+            self.limits(config, desired, pass, state.now),
             self.directory(desired, pass),
             self.deletions(config, pass),
             self.foreign(state),
@@ -111,16 +136,22 @@ impl History {
                 if let Some(again) = domain.memory.reopened.take().filter(|_| clean) {
                     domain.memory.closed_seen = again;
                 }
-                let looked = clean && pass.rotation == Rotation::All;
-                if looked && !reported.contains(id) && state.faults.meddling == 0.0 {
-                    domain.memory.tampered = false;
+                let looked = clean && pass.task.rotation == Rotation::All;
+                if looked && !reported.contains(id) {
+                    domain.memory.tampered = domain.memory.tampered_lately;
                 }
             }
         }
     }
 
     /// Never more removals within a day than the limits allow, unless a person approved just these.
-    fn limits(&mut self, config: &Config, desired: &Desired, pass: &Pass) -> Result<(), String> {
+    fn limits(
+        &mut self,
+        config: &Config,
+        desired: &Desired,
+        pass: &Pass,
+        now: DateTime<Utc>,
+    ) -> Result<(), String> {
         let window = self.started - TimeDelta::hours(24);
         let lately = |gone: bool| -> BTreeSet<TenantId> {
             let of_kind = self.removals.iter().filter(|(at, _, kind)| *at > window && *kind == gone);
@@ -148,18 +179,26 @@ impl History {
             .chain(gone_lately.iter().copied())
             .collect();
         for (id, gone) in &fresh {
-            self.removals.push((self.started, *id, *gone));
+            // The earliest time that may have been written down for it, should the clock have been set.
+            self.removals.push((self.started.min(now), *id, *gone));
+        }
+        if pass.task.policy.no_removals && !fresh.is_empty() {
+            return Err("something was removed although nothing was to be".into());
         }
         if self.approved(pass) {
             return Ok(());
         }
+        self.creations(config, managed.len(), pass)?;
+        // What was begun was allowed when it was begun.
+        let begun = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
+        let begun: BTreeSet<TenantId> = begun.map(|intent| intent.tenant).collect();
         for (gone, lately, limit, what) in [
             (true, &gone_lately, config.limits.removals, "removed"),
             (false, &disabled_lately, config.limits.disables, "disabled"),
         ] {
             let new: BTreeSet<TenantId> = fresh
                 .iter()
-                .filter(|(id, kind)| *kind == gone && !lately.contains(id))
+                .filter(|(id, kind)| *kind == gone && !lately.contains(id) && !begun.contains(id))
                 .map(|(id, _)| *id)
                 .collect();
             let count = lately.len() + new.len();
@@ -174,12 +213,23 @@ impl History {
     }
 
     fn approved(&self, pass: &Pass) -> bool {
-        let id = pass.plan.as_ref().and_then(|plan| plan.removals_id.as_ref());
-        id.is_some()
-            && self
-                .approvals
-                .iter()
-                .any(|approval| approval.removals_id.as_ref() == id && approval.expires_at > self.started)
+        let ids: Vec<_> = pass.plans.iter().filter_map(|plan| plan.removals_id.as_ref()).collect();
+        self.approvals.iter().any(|approval| {
+            approval.removals_id.as_ref().is_some_and(|id| ids.contains(&id))
+                && approval.expires_at > self.started
+        })
+    }
+
+    /// A surge of new tenants waits for a person's word.
+    fn creations(&self, config: &Config, managed: usize, pass: &Pass) -> Result<(), String> {
+        let Some(limit) = config.limits.creates else { return Ok(()) };
+        for plan in &pass.plans {
+            let created = plan.count(Action::Create) + plan.count(Action::Adopt);
+            if created > allowed(limit, managed) {
+                return Err(format!("{created} tenants are made at once"));
+            }
+        }
+        Ok(())
     }
 
     /// Nothing is removed while the directory was not read whole, and nothing changes while it was not read.
@@ -200,7 +250,7 @@ impl History {
             }
         }
         let unreadable = matches!(desired.completeness, Completeness::Unreadable { .. });
-        if unreadable && pass.plan.as_ref().is_some_and(|plan| !plan.steps.is_empty()) {
+        if unreadable && pass.plans.iter().any(|plan| !plan.steps.is_empty()) {
             return Err("something was planned while the directory was not read".into());
         }
         Ok(())
@@ -210,7 +260,13 @@ impl History {
     fn deletions(&self, config: &Config, pass: &Pass) -> Result<(), String> {
         let after = by_id(&pass.after);
         for old in pass.before.tenants.values().filter(|old| !after.contains_key(&old.id)) {
-            let approved = self.approved(pass)
+            let begun = pass
+                .before
+                .open_intents
+                .iter()
+                .any(|intent| intent.tenant == old.id && intent.action == "delete");
+            let approved = begun
+                || self.approved(pass)
                 || self.approvals.iter().any(|approval| {
                     approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.started
                 });
@@ -252,7 +308,7 @@ impl History {
                 for (id, domain) in &mut backup.domains {
                     // Whose record is gone is nobody's any more, should it come back.
                     domain.memory.ours &= state.witness.is_recorded(key, *id);
-                    domain.memory.tampered = true;
+                    domain.memory.tamper();
                     domain.memory.named_at = state.point;
                 }
                 state.servers.insert(key.clone(), backup);
@@ -263,17 +319,17 @@ impl History {
 }
 
 /// Every step was done and every server was seen, so that nothing is left over from the pass.
-fn is_clean(desired: &Desired, pass: &Pass) -> bool {
-    if matches!(desired.completeness, Completeness::Unreadable { .. }) {
-        return false;
-    }
-    let done = match &pass.ending {
+fn is_clean(pass: &Pass) -> bool {
+    let Task { desired, policy, rotation: _ } = &pass.task;
+    let done = pass.endings.iter().all(|ending| match ending {
         Ending::Whole(outcome) => outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)),
         Ending::Failed(_) | Ending::Died => false,
-    };
-    done && pass.plan.as_ref().is_some_and(|plan| {
-        plan.held.is_empty() && plan.counts.unknown_instances == 0 && plan.counts.broken_files == 0
-    })
+    });
+    let whole = pass.plans.iter().all(|plan| plan.held.is_empty() && plan.counts.unknown_instances == 0);
+    done && whole
+        && desired.completeness == Completeness::Complete
+        && policy.only.is_empty()
+        && !policy.no_removals
 }
 
 fn allowed(limit: Limit, managed: usize) -> usize {

@@ -35,15 +35,28 @@ pub struct State {
     /// What answers at each instance's address.
     pub servers: BTreeMap<InstanceKey, Server>,
     /// Requests that were given up and are carried out all the same, so many points from now.
-    pub late: Vec<(u32, InstanceKey, Mutation)>,
+    pub late: Vec<Late>,
     pub witness: Witness,
     /// Points passed: every place where work can be cut short is one.
     pub point: u64,
+    /// The process that holds the writer's lease, and how many there were.
+    pub holder: u64,
+    pub processes: u64,
     crash_at: Option<u64>,
     crashed: bool,
     /// The first property that was found violated.
     pub violation: Option<String>,
     story: Option<String>,
+}
+
+/// A request that was given up and is on its way all the same.
+pub struct Late {
+    pub instance: InstanceKey,
+    pub mutation: Mutation,
+    /// So many points from now.
+    pub points: u32,
+    /// It was on its way already when the pass began.
+    pub old: bool,
 }
 
 impl Sim {
@@ -57,6 +70,8 @@ impl Sim {
             late: Vec::new(),
             witness,
             point: 0,
+            holder: 0,
+            processes: 0,
             crash_at: None,
             crashed: false,
             violation: None,
@@ -130,6 +145,13 @@ impl State {
         self.crashed = false;
     }
 
+    /// The clock is set.
+    pub fn jump(&mut self) {
+        let hours = self.pick(&[-400, -30, -2, 3, 40]);
+        self.tell(|| format!("the clock jumps by {hours} h"));
+        self.now += TimeDelta::hours(hours);
+    }
+
     fn pass_point(&mut self) {
         self.point += 1;
         let step = self.rng.random_range(0..150);
@@ -139,22 +161,39 @@ impl State {
             self.tell(|| "the process dies".into());
             return;
         }
-        self.deliver_late(false);
+        self.deliver_late();
+        self.witness.latest = self.witness.latest.max(self.now);
+        let jumps = self.faults.clock;
+        if self.chance(jumps) {
+            self.jump();
+        }
         let meddling = self.faults.meddling;
         if self.chance(meddling) {
             person::meddle(self);
         }
     }
 
-    /// Carries out the given-up requests whose time has come, or all of them.
-    pub fn deliver_late(&mut self, all: bool) {
-        let due: Vec<_>;
-        for (left, ..) in &mut self.late {
-            *left = left.saturating_sub(1);
+    /// Carries out the given-up requests whose time has come.
+    fn deliver_late(&mut self) {
+        for late in &mut self.late {
+            late.points = late.points.saturating_sub(1);
         }
-        (due, self.late) =
-            std::mem::take(&mut self.late).into_iter().partition(|(left, ..)| all || *left == 0);
-        for (_, instance, mutation) in due {
+        self.deliver(|late| late.points == 0);
+    }
+
+    /// At the end of a pass: what was given up is carried out by now, or during the next pass. Who waits for a delete to
+    /// be carried out waits long enough.
+    pub fn deliver_left(&mut self) {
+        let all = self.chance(0.7);
+        self.deliver(|late| all || late.old || matches!(late.mutation, Mutation::Delete(_)));
+        self.late.iter_mut().for_each(|late| late.old = true);
+    }
+
+    fn deliver(&mut self, which: impl Fn(&Late) -> bool) {
+        let (due, left) = std::mem::take(&mut self.late).into_iter().partition(which);
+        self.late = left;
+        let due: Vec<Late> = due;
+        for Late { instance, mutation, .. } in due {
             self.tell(|| format!("{instance}: a given-up request is carried out late: {mutation}"));
             if let Some(server) = self.servers.get_mut(&instance) {
                 server.carry_out(&mutation);
@@ -218,20 +257,29 @@ impl Environment for Sim {
     }
 }
 
-/// A process's database: work on it can be cut short, can fail, or can be done and its answer lost.
-pub struct Disk(pub Arc<Sim>);
+/// A process's database: work on it can be cut short, can fail, or can be done and its answer lost. It takes changes
+/// from the process that holds the lease.
+pub struct Disk {
+    pub sim: Arc<Sim>,
+    pub process: u64,
+}
 
 #[async_trait]
 impl Weather for Disk {
     async fn before(&self) -> Result<(), StoreError> {
-        self.0.point().await;
-        self.0.database_fails(|faults| faults.database, "the database does not take it")
+        self.sim.point().await;
+        self.sim.database_fails(|faults| faults.database, "the database does not take it")
     }
 
     async fn after(&self) -> Result<(), StoreError> {
-        self.0.database_fails(|faults| faults.database_answer, "the database took it; its answer is lost")?;
-        self.0.point().await;
+        self.sim
+            .database_fails(|faults| faults.database_answer, "the database took it; its answer is lost")?;
+        self.sim.point().await;
         Ok(())
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.sim.lock().holder == self.process
     }
 }
 

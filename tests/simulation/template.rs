@@ -27,7 +27,7 @@ fn temporary() -> TempDir {
 impl Template {
     pub fn new() -> Self {
         let dir = temporary();
-        drop(crate::world::open(&dir.path().join(NAME), Arc::new(Calm)));
+        drop(crate::process::open(&dir.path().join(NAME), Arc::new(Calm)));
         Self { dir }
     }
 

@@ -13,6 +13,7 @@ use tenantd::model::{
 };
 
 use crate::model_pbx::{Domain, Mutation};
+use crate::off_limits::OffLimits;
 use crate::sim::State;
 
 /// What the witness knows of the pass in hand.
@@ -21,11 +22,19 @@ pub struct Witness {
     /// The wanted side that the pass in hand works from; `None` while nobody may change anything.
     pub acting_for: Option<Desired>,
     pub retention: TimeDelta,
+    /// The latest time that the pass in hand can have read from the clock.
+    pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
+    /// What was ours at any time.
+    pub ours: BTreeSet<(InstanceKey, DomainId)>,
     /// Since when a complete directory lacks the file of a tenant (by its id in the database).
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
     /// Since when a domain is left behind.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
+    /// Under which keys the files of the recorded tenants stand in this pass.
+    pub heirs: BTreeMap<String, BTreeSet<TenantKey>>,
+    /// What nobody may touch in this pass.
+    pub off_limits: OffLimits,
     /// Changing requests that reached a server.
     pub mutations: u64,
     /// Domains that were looked at since acting began.
@@ -64,16 +73,20 @@ struct Owner {
 }
 
 impl Witness {
-    pub fn new(database: &Path, retention: TimeDelta, own_domains: BTreeMap<InstanceKey, String>) -> Self {
+    pub fn new(database: &Path, own_domains: BTreeMap<InstanceKey, String>) -> Self {
         let mut conn = SqliteConnection::establish(&database.display().to_string()).unwrap();
         conn.batch_execute("PRAGMA query_only = ON;").unwrap();
         Self {
             conn,
             acting_for: None,
-            retention,
+            retention: TimeDelta::zero(),
+            latest: DateTime::<Utc>::MIN_UTC,
             own_domains,
+            ours: BTreeSet::new(),
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            off_limits: OffLimits::default(),
             mutations: 0,
             looked_at: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -139,8 +152,8 @@ impl Witness {
 }
 
 impl State {
-    /// A changing request reaches a server.
-    pub fn arrives(&mut self, instance: &InstanceKey, mutation: &Mutation) {
+    /// A changing request is sent.
+    pub fn sent(&mut self, instance: &InstanceKey, mutation: &Mutation) {
         self.witness.mutations += 1;
         let intent = self.witness.has_intent(instance, mutation);
         let enrolled = self.witness.enrolled(instance);
@@ -156,6 +169,7 @@ impl State {
         let Some(server) = self.servers.get_mut(instance) else { return };
         if let Some(domain) = server.domains.get_mut(&mutation.domain()) {
             domain.memory.ours = true;
+            self.witness.ours.insert((instance.clone(), mutation.domain()));
             if matches!(mutation, Mutation::Create(_) | Mutation::Update(_)) {
                 domain.memory.named_at = point;
             }
@@ -181,10 +195,16 @@ impl State {
         if server.identity(own).as_deref() != enrolled {
             return Err("sent to another server than was enrolled".into());
         }
+        self.witness.off_limits.judge(instance, mutation.domain())?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
-        let wanted = TenantKey::parse(&owner.key).ok().and_then(|key| desired.tenants.get(&key));
+        let own = TenantKey::parse(&owner.key).ok();
+        let heirs = self.witness.heirs.get(&owner.id).into_iter().flatten();
+        let keys = own.iter().chain(heirs);
+        let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
-        if let Some(domain) = domain.filter(|domain| !domain.memory.ours) {
+        // A backup may be older than the adoption.
+        let was_ours = self.witness.ours.contains(&(instance.clone(), mutation.domain()));
+        if let Some(domain) = domain.filter(|domain| !domain.memory.ours && !was_ours) {
             let adopted = wanted.is_some_and(|wanted| {
                 wanted.adopt && wanted.domain.as_str() == domain.name && wanted.instance == *instance
             });
@@ -221,7 +241,8 @@ impl State {
         domain: Option<&Domain>,
     ) -> Result<(), String> {
         let (Mutation::Create(new) | Mutation::Update(new)) = mutation else { return Ok(()) };
-        if domain.is_some_and(|domain| domain.name == new.name) {
+        // Somebody may have renamed it after it was looked at: then it gets its own name back.
+        if domain.is_some_and(|domain| domain.name == new.name || domain.memory.tampered_lately) {
             return Ok(());
         }
         let Some(asked) = self.witness.asked.get(&(instance.clone(), new.name.clone())) else {
@@ -255,7 +276,7 @@ impl State {
             return Err("nobody looked at it before".into());
         }
         let over = |since: Option<&DateTime<Utc>>| {
-            since.is_some_and(|since| self.now - *since >= self.witness.retention)
+            since.is_some_and(|since| self.witness.latest - *since >= self.witness.retention)
         };
         let Some(domain) = domain else { return Ok(()) };
         if !over(domain.memory.closed_seen.as_ref()) {

@@ -138,7 +138,10 @@ fn a_disable_that_was_cut_short_is_finished_and_its_retention_starts_then() {
     scene.record("acme").disable_confirmed_at = None;
     let plan = scene.converge();
     assert_eq!(steps(&plan), "disable acme");
-    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish disabling it");
+    assert_eq!(
+        plan.steps[0].reason,
+        "it is not confirmed closed: an earlier pass did not finish disabling it, or somebody opened it"
+    );
     assert_eq!(scene.plan().waiting[0].until, scene.now + TimeDelta::days(30));
 }
 
@@ -216,8 +219,11 @@ fn a_deletion_that_was_begun_is_finished_without_another_approval() {
     assert_eq!(steps(&plan), "delete acme");
     assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting it");
     assert_eq!(plan.removals_id, None, "there is nothing to approve");
-    // The lock may have gone with the first tables.
+    // The lock may have gone with the first tables. It comes back first, and its retention does not begin anew.
     scene.read_settings("acme", Vec::new());
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "disable acme");
+    super::effect::carry_out(&mut scene, &plan);
     assert_eq!(steps(&scene.plan()), "delete acme");
     // The domain went, and the answer was lost.
     scene.vanish("acme");

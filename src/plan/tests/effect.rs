@@ -7,12 +7,23 @@ use uuid::Uuid;
 
 use super::scene::Scene;
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, InstanceView, LoginLock, PbxDomain, PbxSetting,
-    RemovalKind, RemovalRecord, SettingId, SettingName, Tenant, TenantId, TenantKey, TenantRecord, testing,
+    DomainId, DomainName, DomainState, FormerPlacement, InstanceKey, InstanceView, LoginLock, PbxDomain,
+    PbxSetting, RemovalKind, RemovalRecord, SettingId, SettingName, Tenant, TenantId, TenantKey,
+    TenantRecord, testing,
 };
 use crate::plan::{Plan, RecordRef, Step, Work};
 
 pub fn carry_out(scene: &mut Scene, plan: &Plan) {
+    for record in
+        scene.recorded.tenants.values_mut().filter(|record| plan.reopened.tenants.contains(&record.id))
+    {
+        record.disable_confirmed_at = None;
+    }
+    let former = scene.recorded.former.iter_mut();
+    for left in former.filter(|left| plan.reopened.former.contains(&(left.instance.clone(), left.domain_id)))
+    {
+        left.disable_confirmed_at = None;
+    }
     for step in &plan.steps {
         let before = doubles(scene);
         one(scene, step);
@@ -24,7 +35,7 @@ fn one(scene: &mut Scene, step: &Step) {
     let now = scene.now;
     match &step.work {
         Work::Create { tenant } => {
-            let id = DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, tenant.key.as_str().as_bytes()));
+            let id = unused(scene, tenant.key.as_str());
             let record = new_record(tenant, id, now);
             make(scene, &record);
             insert(scene, record);
@@ -119,7 +130,15 @@ fn one(scene: &mut Scene, step: &Step) {
             assert_eq!(found.as_ref().map(|found| found.id), expect.as_ref().map(|expect| expect.id));
             let before = scene.observed.clone();
             close(scene, &record.instance, record.domain_id);
-            let unbroken = scene.observed == before && record.disable_confirmed_at.is_some();
+            let closed = found.is_none_or(|found| found.enabled == Some(false));
+            let half_deleted = closed
+                && scene.recorded.open_intents.iter().any(|intent| {
+                    intent.tenant == record.id
+                        && intent.instance == record.instance
+                        && intent.action == "delete"
+                });
+            let unbroken =
+                record.disable_confirmed_at.is_some() && (scene.observed == before || half_deleted);
             record.enabled = false;
             record.disabled_at = record.disabled_at.or(Some(now));
             if !unbroken {
@@ -196,6 +215,23 @@ fn new_record(tenant: &Tenant, id: DomainId, now: DateTime<Utc>) -> TenantRecord
     record.id = TenantId(id.0);
     placed(&mut record, tenant, now);
     record
+}
+
+/// An identity that nobody has or had here: a key may serve again after its tenant took another one.
+fn unused(scene: &Scene, key: &str) -> DomainId {
+    let named = |n: usize| DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{key}{n}").as_bytes()));
+    let records = &scene.recorded.tenants;
+    let former = &scene.recorded.former;
+    let taken = |id: DomainId| {
+        records.values().any(|record| record.domain_id == id || record.id.0 == id.0)
+            || former.iter().any(|former| former.domain_id == id)
+            || scene
+                .observed
+                .instances
+                .values()
+                .any(|view| matches!(view.domain(id), DomainState::Present(_)))
+    };
+    (0..).map(named).find(|id| !taken(*id)).unwrap()
 }
 
 /// The record of a tenant whose domain was just made as its file says.

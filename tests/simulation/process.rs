@@ -1,0 +1,105 @@
+//! A running tenantd: its own connection and clients, and the passes that it makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tenantd::apply::Outcome;
+use tenantd::config::{Config, DatabaseConfig};
+use tenantd::fusionpbx::{PbxRead, PbxWrite};
+use tenantd::model::{Desired, InstanceKey};
+use tenantd::observe::Rotation;
+use tenantd::plan::{Plan, Policy};
+use tenantd::reconcile::{self, Look, Reader, Writer};
+use tenantd::store::{Access, Database, DatabaseOptions, StoreError, Weather};
+
+use crate::client::ModelClient;
+use crate::sim::{Disk, Sim};
+
+pub struct Process {
+    name: String,
+    number: u64,
+    sim: Arc<Sim>,
+    config: Config,
+    database: Database,
+    readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
+    writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
+}
+
+/// What a pass works from.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub desired: Desired,
+    pub policy: Policy,
+    pub rotation: Rotation,
+}
+
+impl Process {
+    pub fn start(name: &str, sim: &Arc<Sim>, config: &Config, database: &Path) -> Self {
+        let client = |key: &InstanceKey| ModelClient { sim: Arc::clone(sim), instance: key.clone() };
+        let readers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
+        let writers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
+        let number = {
+            let mut state = sim.lock();
+            state.processes += 1;
+            state.processes
+        };
+        Self {
+            name: name.to_owned(),
+            number,
+            sim: Arc::clone(sim),
+            config: config.clone(),
+            database: open(database, Arc::new(Disk { sim: Arc::clone(sim), process: number })),
+            readers: readers.collect(),
+            writers: writers.collect(),
+        }
+    }
+
+    /// Has the writer's lease from now on. Whoever had it finds out when it writes.
+    pub fn take_the_lease(&self) {
+        let mut state = self.sim.lock();
+        state.holder = self.number;
+        state.tell(|| format!("the process {} has the lease", self.name));
+    }
+
+    pub async fn look(&self, task: Task) -> Result<(Look, Plan), StoreError> {
+        let reader = Reader {
+            config: &self.config,
+            database: &self.database,
+            pbxs: &self.readers,
+            environment: &*self.sim,
+            rotation: task.rotation,
+        };
+        let look = reconcile::look(&reader, task.desired, task.policy).await?;
+        let plan = look.plan();
+        Ok((look, plan))
+    }
+
+    pub async fn act(&self, look: &Look, plan: &Plan) -> Result<Outcome, StoreError> {
+        self.sim.lock().witness.begin_acting(look.desired.clone());
+        let writer = Writer {
+            database: &self.database,
+            pbxs: &self.writers,
+            environment: &*self.sim,
+            actor: self.name.clone(),
+            stop: Default::default(),
+        };
+        reconcile::act(&writer, &self.config, look, plan).await
+    }
+
+    /// Looks and acts; the plan is put down in `planned` before the first change.
+    pub async fn pass(&self, task: Task, planned: &mut Option<Plan>) -> Result<Outcome, StoreError> {
+        let (look, plan) = self.look(task).await?;
+        let plan = planned.insert(plan);
+        self.act(&look, plan).await
+    }
+}
+
+pub fn open(path: &Path, weather: Arc<dyn Weather>) -> Database {
+    let options = DatabaseOptions {
+        database: DatabaseConfig::Sqlite { path: path.to_owned() },
+        password: None,
+        access: Access::ReadWrite,
+    };
+    Database::open_inline(&options, weather).unwrap()
+}
