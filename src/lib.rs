@@ -3,6 +3,7 @@
 //! Data flows one way: `load` (files to [`model::Desired`]) → `observe` (database and PBXs) → `diff` → `plan` →
 //! `apply` → `report`. [`reconcile`] knows the order and is read first.
 
+pub mod advice;
 pub mod apply;
 pub mod archive;
 pub mod cli;

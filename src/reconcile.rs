@@ -1,22 +1,29 @@
 //! One pass: load → observe → diff → plan → apply → report. Read this file first.
 //!
 //! [`look`] reads everything, [`Look::plan`] decides, [`act`] carries out. The first two hold nothing that could
-//! change anything.
+//! change anything. [`sync_users`] comes last: the users of tenants that are there now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{self, Apply, Outcome};
-use crate::config::Config;
+use crate::advice;
+use crate::apply::{self, Apply, Outcome, StepResult};
+use crate::config::{Config, Tier};
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded};
 use crate::observe::{Observer, Rotation};
-use crate::plan::{self, Plan, Policy, World};
+use crate::plan::{self, Action, Plan, Policy, World};
+use crate::report;
 use crate::store::{Database, StoreError};
+use crate::sync::{self, InstanceSync, SyncNote};
 
 /// What looking needs. There is no way to write in it.
 pub struct Reader<'a> {
@@ -127,9 +134,88 @@ pub async fn act(
     };
     let outcome = apply.carry_out(plan).await;
     // After the steps, so that tenants made in this pass share at once, and what a file no longer says is gone.
-    let (desired, allowed) = (look.desired.clone(), config.cross_tenant.clone());
-    if let Err(error) = writer.database.write(move |store| store.put_shares(&desired, &allowed)).await {
-        tracing::warn!(error = %crate::report::chain(&error), "sharing between tenants is not up to date");
+    let (desired, allowed, now) = (look.desired.clone(), config.cross_tenant.clone(), look.now);
+    let kept = writer.database.write(move |store| {
+        store.put_shares(&desired, &allowed)?;
+        advice::remember(store, &desired, now)
+    });
+    if let Err(error) = kept.await {
+        tracing::warn!(error = %report::chain(&error), "sharing between tenants is not up to date");
     }
     Ok(outcome)
+}
+
+/// Brings the platform's users to those of the PBXs, where a step of this pass made, took over or moved a tenant, and
+/// where the last reading is older than `interval` (`None`: never for that reason). An instance is read once, whatever
+/// the number of its tenants, and one that this pass could not see is not asked.
+///
+/// Never fails the pass: what could not be read changes nothing, is told once, and is tried again at the next pass.
+pub async fn sync_users(
+    reader: &Reader<'_>,
+    writer: &Writer<'_>,
+    look: &Look,
+    outcome: &Outcome,
+    interval: Option<Duration>,
+) -> Vec<InstanceSync> {
+    let now = reader.environment.now();
+    let keys: Vec<InstanceKey> = reader.pbxs.keys().cloned().collect();
+    let notes: BTreeMap<InstanceKey, SyncNote> = match reader
+        .database
+        .read(move |store| {
+            keys.into_iter().map(|key| SyncNote::of(store, &key).map(|note| (key, note))).collect()
+        })
+        .await
+    {
+        Ok(notes) => notes,
+        Err(error) => {
+            tracing::warn!(error = %report::chain(&error), "users are not synchronised in this pass");
+            return Vec::new();
+        }
+    };
+    let changed = with_new_tenants(outcome);
+    let due = reader.pbxs.iter().filter(|(key, _)| {
+        let seen = matches!(look.observed.instance(key), InstanceView::Seen { .. });
+        let has_tenants = || look.recorded.tenants.values().any(|record| record.instance == **key);
+        let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
+        seen && (changed.contains(*key) || (has_tenants() && by_time()))
+    });
+    let synced = due.map(|(key, pbx)| sync_one(writer, &reader.config.tier, key, &**pbx, now));
+    join_all(synced).await.into_iter().flatten().collect()
+}
+
+/// The instances where tenants are since this pass.
+fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
+    let arrived = |action| matches!(action, Action::Create | Action::Adopt | Action::Move);
+    outcome
+        .steps
+        .iter()
+        .filter(|step| matches!(step.result, StepResult::Done) && arrived(step.action))
+        .map(|step| step.instance.clone())
+        .collect()
+}
+
+/// `None` where the pass is to stop, or the database did not take it.
+async fn sync_one(
+    writer: &Writer<'_>,
+    tier: &Tier,
+    key: &InstanceKey,
+    pbx: &dyn PbxRead,
+    now: DateTime<Utc>,
+) -> Option<InstanceSync> {
+    let work = async {
+        let report = tokio::select! {
+            () = writer.stop.cancelled() => return Ok(None),
+            report = sync::sync_instance(writer.database, key, pbx, None, tier, now) => report?,
+        };
+        let before = sync::note(writer.database, key, &report, now).await?;
+        report::log_users(&report, &before);
+        Ok::<_, StoreError>(Some(report))
+    };
+    let error = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(Ok(report)) => return report,
+        Ok(Err(error)) => report::chain(&error),
+        Err(panic) => format!("it panicked: {}", report::panic_text(&*panic)),
+    };
+    tracing::warn!(instance = %key, error, "the users of {key} are not synchronised in this pass");
+    None
 }

@@ -1,10 +1,11 @@
 //! Statistics as people and programs read them, with the warnings that follow from them.
 
+use chrono::DateTime;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::config::Tier;
-use crate::model::MaxUsers;
+use crate::model::{MaxUsers, TenantKey};
 use crate::store::data::TenantStats;
 
 /// One tenant's numbers.
@@ -15,6 +16,8 @@ pub struct StatsJson {
     pub active_users: i64,
     /// The lower of the tenant's own limit and the tier's; absent where there is none.
     pub max_users: Option<u32>,
+    /// Enabled on the PBX and kept out, because the tenant is at its limit.
+    pub users_over_limit: i64,
     pub files: i64,
     pub file_bytes: i64,
     pub open_sessions: i64,
@@ -39,6 +42,7 @@ pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
             enabled: tenant.enabled,
             active_users: tenant.active_users,
             max_users: user_limit(tenant.max_users, tier),
+            users_over_limit: tenant.users_over_limit,
             files: tenant.files,
             file_bytes: tenant.file_bytes,
             open_sessions: tenant.open_sessions,
@@ -49,22 +53,32 @@ pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
 
 /// Tenants and the platform at 80 % and at 100 % of what they may have, a line each.
 pub fn warnings(stats: &[TenantStats], tier: &Tier) -> Vec<String> {
-    let mut warnings = Vec::new();
+    near_limits(stats, tier).into_iter().map(|(_, text)| text).collect()
+}
+
+/// [`warnings`] with the tenant; without one where the platform as a whole is meant.
+pub fn near_limits(stats: &[TenantStats], tier: &Tier) -> Vec<(Option<TenantKey>, String)> {
+    let mut found = Vec::new();
     for tenant in stats {
         let Some(limit) = user_limit(tenant.max_users, tier) else { continue };
-        if let Some(how) = near(tenant.active_users, limit) {
-            let whose =
-                if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
-            warnings.push(format!("{} {how} {whose}: {} of {limit} users", tenant.key, tenant.active_users));
-        }
+        let Some(how) = near(tenant.active_users, limit) else { continue };
+        let whose =
+            if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
+        let kept_out = match tenant.users_over_limit {
+            0 => String::new(),
+            kept_out => format!(", {kept_out} more of its PBX are kept out"),
+        };
+        let text =
+            format!("{} {how} {whose}: {} of {limit} users{kept_out}", tenant.key, tenant.active_users);
+        found.push((Some(tenant.key.clone()), text));
     }
     if let Some(limit) = tier.max_tenants {
         let count = i64::try_from(stats.len()).unwrap_or(i64::MAX);
         if let Some(how) = near(count, limit) {
-            warnings.push(format!("the platform {how} the tier's limit: {count} of {limit} tenants"));
+            found.push((None, format!("the platform {how} the tier's limit: {count} of {limit} tenants")));
         }
     }
-    warnings
+    found
 }
 
 /// From 80 % on.
@@ -83,6 +97,11 @@ fn near(count: i64, limit: u32) -> Option<&'static str> {
 
 /// The table for people.
 pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
+    table_of(&json(stats, tier))
+}
+
+/// [`table`] of what was counted before.
+pub fn table_of(stats: &[StatsJson]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["TENANT", "USERS", "LIMIT", "SESSIONS", "FILES", "SIZE", "LAST ACTIVITY"]);
@@ -92,14 +111,20 @@ pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
         }
     }
     for tenant in stats {
+        let users = match tenant.users_over_limit {
+            0 => tenant.active_users.to_string(),
+            kept_out => format!("{} (+{kept_out} kept out)", tenant.active_users),
+        };
+        let last_activity =
+            tenant.last_activity.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
         table.add_row([
-            if tenant.enabled { tenant.key.to_string() } else { format!("{} (disabled)", tenant.key) },
-            tenant.active_users.to_string(),
-            user_limit(tenant.max_users, tier).map_or("unlimited".to_owned(), |limit| limit.to_string()),
+            if tenant.enabled { tenant.key.clone() } else { format!("{} (disabled)", tenant.key) },
+            users,
+            tenant.max_users.map_or("unlimited".to_owned(), |limit| limit.to_string()),
             tenant.open_sessions.to_string(),
             tenant.files.to_string(),
             bytes(tenant.file_bytes),
-            tenant.last_activity.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            last_activity.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
         ]);
     }
     format!("{}\n", table.trim_fmt())

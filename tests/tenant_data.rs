@@ -386,7 +386,9 @@ async fn users_follow_the_pbx(backend: Backend) {
     let synced = async |rig: &Rig, instance: &str| {
         let name = common::rig::instance(instance);
         let now = rig.clock.now();
-        sync::sync_instance(&rig.database, &name, &*rig.readers[&name], None, now).await.unwrap()
+        sync::sync_instance(&rig.database, &name, &*rig.readers[&name], None, &rig.config.tier, now)
+            .await
+            .unwrap()
     };
     let report = synced(&rig, "hq").await;
     assert_eq!((report.tenants[0].added.len(), report.unknown), (350, None));
@@ -427,8 +429,9 @@ async fn users_follow_the_pbx(backend: Backend) {
         add(&rig, "branch", moved.domain_id.0, &format!("x{n}"));
     }
     let report = synced(&rig, "branch").await;
-    assert_eq!((report.tenants[0].added.len(), report.tenants[0].refused.len()), (6, 2));
-    assert!(report.tenants[0].refused[0].reason.contains("(max_users)"));
+    assert_eq!((report.tenants[0].added.len(), report.tenants[0].over_limit.len()), (8, 2));
+    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled").await, 10, "and not one more");
+    assert_eq!(report.tenants[0].over_limit, ["x6", "x7"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,9 +67,9 @@ impl Run<'_> {
         let key = record.key.clone();
         self.apply
             .database
-            .write(move |store| {
+            .write_at_one_state(move |store| {
                 let mut scope = store.scope(removal.tenant);
-                if let Some(differs) = archive::counts_agree(&mut scope, &archive.manifest.tables)? {
+                if let Some(differs) = archive::contents_agree(&mut scope, &archive.manifest.tables)? {
                     return Err(StoreError::Refused(format!("{differs}: it is not deleted")));
                 }
                 scope.delete_all()?;

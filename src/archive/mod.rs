@@ -11,13 +11,11 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use read::{check, sha256_of};
-pub use restore::{Restored, restore};
-pub use write::write;
-
 use crate::model::{TenantId, TenantRecord};
 use crate::store::data::{ArchiveRecord, TableDigest, TenantScope};
 use crate::store::{Database, StoreError};
+pub use read::{check, sha256_of};
+pub use restore::{Restored, restore};
 
 /// The version of the files' form.
 pub const FORMAT: u32 = 1;
@@ -90,6 +88,9 @@ pub fn file_name(record: &TenantRecord) -> String {
 }
 
 /// Archives a tenant below `dir`, reads the file back, and notes in the database that it is whole.
+///
+/// It reads one state of the database on a connection of its own: however long that takes, the daemon keeps its lease
+/// and goes on writing.
 pub async fn archive(
     database: &Database,
     record: &TenantRecord,
@@ -98,8 +99,9 @@ pub async fn archive(
 ) -> Result<ArchiveFile, ArchiveError> {
     let (id, owned, dir) = (record.id, record.clone(), dir.to_owned());
     let written = database
-        .read(move |store| {
-            store.in_scope(id, |scope: &mut TenantScope<'_>| Ok(Some(write(scope, &owned, &dir, now))))
+        .read_apart(move |store| {
+            let spooled = store.in_scope(id, |scope| Ok(write::spool_all(scope, &dir)))?;
+            Ok(Some(spooled.and_then(|spooled| write::finish(spooled, &owned, &dir, now))))
         })
         .await?;
     let file = match written {
@@ -111,8 +113,8 @@ pub async fn archive(
     Ok(file)
 }
 
-/// The archive that was made since the tenant was disabled, if it is still there, whole, and its counts are those of
-/// the database; or a new one.
+/// The archive that was made since the tenant was disabled, if it is still there, whole, and holds what the database
+/// holds; or a new one.
 pub async fn archive_or_reuse(
     database: &Database,
     record: &TenantRecord,
@@ -137,8 +139,8 @@ pub async fn archive_or_reuse(
         {
             let tables = file.manifest.tables.clone();
             let same = database
-                .read(move |store| {
-                    store.in_scope(id, |scope| counts_agree(scope, &tables).map(|differ| differ.is_none()))
+                .read_apart(move |store| {
+                    store.in_scope(id, |scope| contents_agree(scope, &tables).map(|differ| differ.is_none()))
                 })
                 .await?;
             if same {
@@ -159,17 +161,22 @@ fn noted(tenant: TenantId, file: &ArchiveFile, now: DateTime<Utc>) -> ArchiveRec
     }
 }
 
-/// Whether every table holds as many rows of the tenant as its archive: `None`, or what differs.
-pub fn counts_agree(
+/// Whether every table holds exactly the rows that its archive holds, by their hashes: `None`, or what differs.
+pub fn contents_agree(
     scope: &mut TenantScope<'_>,
     archived: &[TableDigest],
 ) -> Result<Option<String>, StoreError> {
     let catalog = scope.catalog()?;
     for table in catalog.data_tables() {
+        let then = archived.iter().find(|digest| digest.table == table.name);
+        let rows = then.map_or(0, |digest| digest.rows);
+        // Counting is cheap and names the difference.
         let now = scope.count(table)?;
-        let then = archived.iter().find(|digest| digest.table == table.name).map_or(0, |digest| digest.rows);
-        if now != then {
-            return Ok(Some(format!("{} has {now} rows and its archive {then}", table.name)));
+        if now != rows {
+            return Ok(Some(format!("{} has {now} rows and its archive {rows}", table.name)));
+        }
+        if now > 0 && Some(&scope.digest(table)?) != then {
+            return Ok(Some(format!("the rows of {} changed since they were archived", table.name)));
         }
     }
     Ok(None)

@@ -14,13 +14,11 @@ use crate::model::TenantRecord;
 use crate::store::data::{TableDigest, TableInfo, TenantScope};
 use crate::store::{StoreError, migration_names};
 
-/// Writes all rows of a tenant to a file below `dir` and checks it.
-pub fn write(
-    scope: &mut TenantScope<'_>,
-    record: &TenantRecord,
-    dir: &Path,
-    now: DateTime<Utc>,
-) -> Result<ArchiveFile, ArchiveError> {
+/// Rows of each table, in files without a name.
+pub(super) struct Spooled(Vec<(TableDigest, File)>);
+
+/// Writes all rows of a tenant to files, and nothing else: the transaction that this is done in is over soon.
+pub(super) fn spool_all(scope: &mut TenantScope<'_>, dir: &Path) -> Result<Spooled, ArchiveError> {
     std::fs::create_dir_all(dir).map_err(io("make the directory", dir))?;
     let catalog = scope.catalog()?;
     let mut tables = Vec::new();
@@ -30,6 +28,16 @@ pub fn write(
     for (table, owner) in record_tables.chain(data_tables) {
         tables.push(spool(scope, table, owner, dir)?);
     }
+    Ok(Spooled(tables))
+}
+
+/// Makes the archive of what was read, below `dir`, and checks it.
+pub(super) fn finish(
+    Spooled(tables): Spooled,
+    record: &TenantRecord,
+    dir: &Path,
+    now: DateTime<Utc>,
+) -> Result<ArchiveFile, ArchiveError> {
     let manifest = Manifest {
         format: FORMAT,
         schema: schema()?,

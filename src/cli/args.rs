@@ -104,7 +104,7 @@ pub enum Command {
     Suspend(SuspendArgs),
     /// End a suspension.
     Resume(ScopeArgs),
-    /// Whether the database keeps tenants apart.
+    /// Whether database and PBXs keep tenants apart.
     #[command(subcommand)]
     Isolation(IsolationCommand),
     /// Users, files, sessions and last activity of each tenant, with warnings near limits.
@@ -211,8 +211,13 @@ pub struct ApproveArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum IsolationCommand {
-    /// Sweep the catalog, and try every verb across two throw-away tenants in a transaction that is rolled back.
-    Check,
+    /// Sweep the catalog, try every verb across two throw-away tenants in a transaction that is rolled back, and look on
+    /// the PBXs for extensions, gateways and dialplans that reach into another tenant's domain.
+    Check {
+        /// Look at the database alone.
+        #[arg(long)]
+        no_pbx: bool,
+    },
 }
 
 #[derive(Debug, Args)]

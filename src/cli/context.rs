@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::args::{Colour, Global, LogFormat, Output};
 use super::exit::Exit;
 use crate::config::{Config, DatabaseConfig, process_environment};
-use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use crate::fusionpbx::{PbxClient, PbxRead, PbxReader, PbxWrite};
 use crate::load::{self, Loaded};
 use crate::model::{InstanceKey, Secret};
-use crate::report::{Paint, chain};
+use crate::report::{FORMAT_VERSION, Paint, chain};
 use crate::store::{Access, Database, DatabaseOptions};
 use crate::yaml::Problem;
 
@@ -77,6 +77,17 @@ impl Context {
         self.say("\n");
     }
 
+    /// What a command that failed leaves on standard output, where JSON is wanted: a document all the same.
+    pub async fn also_as_json(&self, command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+        let ended = command.await;
+        if let Err(failure) = &ended
+            && self.is_json()
+        {
+            self.json(&serde_json::json!({ "format_version": FORMAT_VERSION, "error": failure.message }));
+        }
+        ended
+    }
+
     /// Problems of files go to standard error, with their source lines.
     pub fn show_problems(&self, problems: &[Problem]) {
         let colour = std::io::stderr().is_terminal() && self.global.color != Colour::Never;
@@ -139,6 +150,17 @@ impl Context {
             readers.insert(key, Arc::new(client.reader()));
         }
         Ok(readers)
+    }
+
+    /// A client of one instance that can only read.
+    pub fn reader(&self, config: &Config, key: &InstanceKey) -> Result<PbxReader> {
+        let instance = config
+            .instances
+            .get(key)
+            .ok_or_else(|| Failure::new(format!("the instance {key} is not in the configuration")))?;
+        let password =
+            instance.password.resolve(&process_environment).map_err(|error| Failure::of(&error))?;
+        PbxReader::new(instance, password).map_err(|error| Failure::of(&error))
     }
 
     pub fn clients(&self, config: &Config) -> Result<Clients> {

@@ -19,6 +19,7 @@ use crate::observe::Rotation;
 use crate::plan::{Policy, definition_hash};
 use crate::reconcile::{self, Reader};
 use crate::store::{Access, AuditEntry, Database};
+use crate::sync;
 use crate::yaml::write_tenant_file;
 
 /// Writes a file for each domain that is not managed, and records it as it is. The PBX is not changed.
@@ -100,6 +101,12 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         }
     }
     context.say(&format!("{count} imported, {left} left\n"));
+    if count > 0 && !args.dry_run {
+        let pbx = &*clients.readers[&args.instance];
+        let now = System.now();
+        let users = sync::sync_instance(&database, &args.instance, pbx, None, &config.tier, now).await;
+        context.say(&sync::text(&[users.map_err(|error| Failure::of(&error))?]));
+    }
     Ok(if left > 0 { Exit::SomeFailed } else { Exit::Done })
 }
 

@@ -76,11 +76,11 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Approve(args) => words::approve(context, args).await,
         Command::Suspend(args) => words::suspend(context, args).await,
         Command::Resume(args) => words::resume(context, args).await,
-        Command::Isolation(command) => world::isolation(context, command).await,
-        Command::Stats { key } => world::stats(context, key.as_ref()).await,
-        Command::Archive(args) => world::archive(context, args).await,
-        Command::Restore { file } => world::restore(context, file).await,
-        Command::Sync { key } => world::sync(context, key.as_ref()).await,
+        Command::Isolation(command) => context.also_as_json(world::isolation(context, command)).await,
+        Command::Stats { key } => context.also_as_json(world::stats(context, key.as_ref())).await,
+        Command::Archive(args) => context.also_as_json(world::archive(context, args)).await,
+        Command::Restore { file } => context.also_as_json(world::restore(context, file)).await,
+        Command::Sync { key } => context.also_as_json(world::sync(context, key.as_ref())).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "tenantd", &mut std::io::stdout());

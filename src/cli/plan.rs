@@ -18,6 +18,7 @@ use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, Database};
+use crate::sync;
 
 /// Shows the plan. It is given readers only.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
@@ -182,10 +183,15 @@ async fn carry_out_alone(
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
     let outcome = reconcile::act(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    // Only where tenants came to be: what is due by time is the daemon's.
+    let users = reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
     if context.is_json() {
-        context.json(&OutcomeJson::new(PlanJson::from(&plan), &outcome));
+        context.json(&OutcomeJson { users, ..OutcomeJson::new(PlanJson::from(&plan), &outcome) });
     } else if !plan.steps.is_empty() {
         context.say(&report::outcome_text(&outcome, context.paint()));
+        if !users.is_empty() {
+            context.say(&sync::text(&users));
+        }
     }
     Ok(if outcome.failed() > 0 || outcome.skipped() > 0 {
         Exit::SomeFailed

@@ -174,15 +174,14 @@ impl Sandbox {
             stop: stop_on_signal(),
         };
         let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
         context.say(&report::outcome_text(&outcome, context.paint()));
         context.say("\n");
         let now = chrono::Utc::now();
-        let (recorded, instances, last) = self
-            .database
-            .read(move |store| Ok((store.recorded(now)?, store.instances()?, store.last_events()?)))
-            .await
-            .map_err(failed)?;
-        let status = status::build(&self.config, &loaded, &recorded, &instances, &last);
+        let keys = self.config.instances.keys().cloned().collect();
+        let noted =
+            self.database.read(move |store| status::Noted::read(store, keys, now)).await.map_err(failed)?;
+        let status = status::build(&self.config, &loaded, &noted);
         context.say(&status::text(context, &status));
         Ok(if outcome.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
     }

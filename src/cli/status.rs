@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::load::Loaded;
-use crate::model::{Recorded, Tenant, TenantKey, TenantRecord};
-use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson};
-use crate::store::{Access, AuditEntry, InstanceRecord};
+use crate::model::{InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
+use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson, WarningJson};
+use crate::stats::{self, StatsJson};
+use crate::store::data::TenantStats;
+use crate::store::{Access, AuditEntry, InstanceRecord, Store, StoreError};
+use crate::sync::SyncNote;
 
 /// The table of tenants, from the files and the database. It asks no PBX: the daemon noted what it saw.
 pub async fn run(context: &Context) -> Result<Exit> {
@@ -39,21 +45,50 @@ async fn collect(context: &Context) -> Result<StatusJson> {
     let loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
     let now = chrono::Utc::now();
-    let (recorded, instances, last_events) = database
-        .read(move |store| Ok((store.recorded(now)?, store.instances()?, store.last_events()?)))
+    let keys = config.instances.keys().cloned().collect();
+    let noted = database
+        .read(move |store| Noted::read(store, keys, now))
         .await
         .map_err(|error| Failure::of(&error))?;
-    Ok(build(&config, &loaded, &recorded, &instances, &last_events))
+    Ok(build(&config, &loaded, &noted))
+}
+
+/// What the database knows. The number of readings does not depend on the number of tenants.
+#[derive(Default)]
+pub struct Noted {
+    recorded: Recorded,
+    instances: Vec<InstanceRecord>,
+    last_events: Vec<AuditEntry>,
+    stats: Vec<TenantStats>,
+    users: BTreeMap<InstanceKey, SyncNote>,
+    accepted: Accepted,
+}
+
+impl Noted {
+    pub fn read(
+        store: &mut Store<'_>,
+        instances: Vec<InstanceKey>,
+        now: DateTime<Utc>,
+    ) -> std::result::Result<Self, StoreError> {
+        Ok(Self {
+            recorded: store.recorded(now)?,
+            instances: store.instances()?,
+            last_events: store.last_events()?,
+            stats: store.stats(now)?,
+            users: instances
+                .into_iter()
+                .map(|key| SyncNote::of(store, &key).map(|note| (key, note)))
+                .collect::<std::result::Result<_, _>>()?,
+            accepted: advice::accepted(store)?,
+        })
+    }
 }
 
 /// Puts files, records and notes together.
-pub fn build(
-    config: &Config,
-    loaded: &Loaded,
-    recorded: &Recorded,
-    instances: &[InstanceRecord],
-    last_events: &[AuditEntry],
-) -> StatusJson {
+pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
+    let Noted { recorded, instances, last_events, stats, users, accepted } = noted;
+    let stats_of: BTreeMap<String, StatsJson> =
+        stats::json(stats, &config.tier).into_iter().map(|stats| (stats.key.clone(), stats)).collect();
     let last: BTreeMap<&TenantKey, &AuditEntry> =
         last_events.iter().map(|entry| (&entry.key, entry)).collect();
     let problems: BTreeMap<&str, &str> = instances
@@ -69,7 +104,8 @@ pub fn build(
             let wanted = loaded.desired.tenants.get(key);
             let record = recorded.tenants.get(key);
             let last = last.get(key).copied();
-            tenant(key, wanted, record, last, loaded, recorded, &problems)
+            let stats = stats_of.get(key.as_str()).cloned();
+            TenantStatusJson { stats, ..tenant(key, wanted, record, last, loaded, recorded, &problems) }
         })
         .collect();
     StatusJson {
@@ -85,6 +121,8 @@ pub fn build(
                     url: instance.url.to_string(),
                     last_seen: noted.and_then(|noted| noted.last_seen_at).map(|at| at.to_rfc3339()),
                     problem: noted.and_then(|noted| noted.last_problem.clone()),
+                    users_read: users.get(key).and_then(|note| note.read_at).map(|at| at.to_rfc3339()),
+                    users_problem: users.get(key).and_then(|note| note.problem.clone()),
                 }
             })
             .collect(),
@@ -112,8 +150,28 @@ pub fn build(
             })
             .collect(),
         open_intents: recorded.open_intents.len(),
+        warnings: warnings(config, loaded, noted, accepted),
         error: None,
     }
+}
+
+fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted) -> Vec<WarningJson> {
+    let of_files = loaded.problems.iter().filter(|problem| !problem.is_error()).map(|problem| WarningJson {
+        lint: problem.lint.map(str::to_owned),
+        subject: Some(problem.file.clone()),
+        text: problem.to_string(),
+    });
+    let advice = advice::all(&loaded.desired, &noted.recorded, &noted.stats, &config.tier, accepted);
+    let of_tenants = advice.into_iter().map(|Advice { lint, tenant, text }| WarningJson {
+        lint: Some(lint.name.to_owned()),
+        subject: Some(tenant.to_string()),
+        text: format!("{text} [{}]", lint.name),
+    });
+    let of_all = stats::near_limits(&noted.stats, &config.tier)
+        .into_iter()
+        .filter(|(tenant, _)| tenant.is_none())
+        .map(|(_, text)| WarningJson { lint: None, subject: None, text });
+    of_files.chain(of_tenants).chain(of_all).collect()
 }
 
 fn tenant(
@@ -177,6 +235,7 @@ fn tenant(
             format!("{} {}", entry.at.format("%Y-%m-%d %H:%M"), entry.event.replace("tenant.", ""))
         }),
         problem,
+        stats: None,
     }
 }
 
@@ -185,9 +244,23 @@ pub fn text(context: &Context, status: &StatusJson) -> String {
     let paint = context.paint();
     let mut text = report::status_table(status);
     text.push('\n');
+    let stats: Vec<StatsJson> = status.tenants.iter().filter_map(|tenant| tenant.stats.clone()).collect();
+    if !stats.is_empty() {
+        text.push_str(&format!("\n{}\n", stats::table_of(&stats)));
+    }
+    for warning in &status.warnings {
+        text.push_str(&format!("{} {}\n", paint.warning("warning:"), warning.text));
+    }
     for instance in &status.instances {
         if let Some(problem) = &instance.problem {
             text.push_str(&format!("{} {}: {problem}\n", paint.warning("instance"), instance.key));
+        }
+        if let Some(problem) = &instance.users_problem {
+            text.push_str(&format!(
+                "{} {}: its users cannot be read whole: {problem}\n",
+                paint.warning("instance"),
+                instance.key
+            ));
         }
     }
     for suspension in &status.suspensions {

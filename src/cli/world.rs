@@ -1,25 +1,36 @@
 //! `tenantd isolation check`, `stats`, `archive`, `restore` and `sync`: the tenants' own data.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use futures_util::future::join_all;
 
 use super::args::{ArchiveArgs, IsolationCommand};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::actor;
+use crate::config::Config;
 use crate::environment::{Environment as _, System};
-use crate::model::TenantKey;
+use crate::isolation::PbxSweep;
+use crate::model::{DomainId, InstanceKey, TenantKey, TenantRecord};
+use crate::plan::Policy;
 use crate::report::{FORMAT_VERSION, chain};
-use crate::store::{Access, StoreError};
+use crate::store::{Access, Database, StoreError};
 use crate::{archive, isolation, stats, sync};
 
-/// Ends with 1 when anything leaks.
+/// Ends with 1 when anything leaks, or could not be looked at.
 pub async fn isolation(context: &Context, command: &IsolationCommand) -> Result<Exit> {
-    let IsolationCommand::Check = command;
+    let IsolationCommand::Check { no_pbx } = command;
     let config = context.config()?;
     let database = context.database(&config, Access::ReadOnly).await?;
-    let report = isolation::check(&database).await.map_err(|error| Failure::of(&error))?;
+    let mut report = isolation::check(&database).await.map_err(|error| Failure::of(&error))?;
     if report.tables.is_empty() {
         return Err(Failure::new("there is no database yet: `tenantd apply` or the daemon makes it"));
+    }
+    if *no_pbx {
+        report.notes.push("the PBXs were not looked at, as asked for".to_owned());
+    } else {
+        report.pbxs = sweep_pbxs(context, &config, &database).await?;
     }
     if context.is_json() {
         context.json(&serde_json::json!({
@@ -31,6 +42,38 @@ pub async fn isolation(context: &Context, command: &IsolationCommand) -> Result<
         context.say(&report.text());
     }
     Ok(if report.is_tight() { Exit::Done } else { Exit::Error })
+}
+
+/// Every instance that has tenants, side by side.
+async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> Result<Vec<PbxSweep>> {
+    let (tenants, noted) = database
+        .read(|store| Ok((store.tenants()?, store.instances()?)))
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let tenants: Vec<TenantRecord> = tenants.into_values().collect();
+    let instances: BTreeSet<&InstanceKey> = tenants.iter().map(|record| &record.instance).collect();
+    let own_domains = Policy::new(config).own_domains;
+    let sweeps = instances.into_iter().map(|key| {
+        let (tenants, own_domain) = (&tenants, own_domains.get(key));
+        let identity =
+            noted.iter().find(|noted| noted.key == key.as_str()).and_then(|noted| noted.identity.clone());
+        async move {
+            let client = match context.reader(config, key) {
+                Ok(client) => client,
+                Err(failure) => return PbxSweep::not_checked(key.as_str(), failure.message),
+            };
+            let is_the_server = |domains: &BTreeMap<DomainId, String>| {
+                let own = domains.iter().find(|(_, name)| Some(*name) == own_domain);
+                match (&identity, own) {
+                    (Some(known), Some((id, _))) if *known == id.to_string() => Ok(()),
+                    (None, _) => Ok(()),
+                    _ => Err("another server answers at its address".to_owned()),
+                }
+            };
+            isolation::sweep_pbx(key.as_str(), &client, tenants, is_the_server).await
+        }
+    });
+    Ok(join_all(sweeps).await)
 }
 
 pub async fn stats(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
@@ -140,9 +183,13 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
         if only.is_some_and(|record| record.instance != *instance) {
             continue;
         }
-        let report = sync::sync_instance(&database, instance, &**pbx, key, System.now())
+        let now = System.now();
+        let report = sync::sync_instance(&database, instance, &**pbx, key, &config.tier, now)
             .await
             .map_err(|error| Failure::of(&error))?;
+        if key.is_none() {
+            sync::note(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;
+        }
         reports.push(report);
     }
     if context.is_json() {
@@ -150,9 +197,9 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
     } else {
         context.say(&sync::text(&reports));
     }
-    Ok(if reports.iter().any(|report| report.unknown.is_some()) {
+    Ok(if reports.iter().any(|report| report.unknown.is_some() || !report.left_alone.is_empty()) {
         Exit::SomeFailed
-    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| !tenant.refused.is_empty()) {
+    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| tenant.kept_out() > 0) {
         Exit::Held
     } else {
         Exit::Done

@@ -167,6 +167,9 @@ pub struct DaemonConfig {
     pub quiet_max: Duration,
     /// All per-domain settings are compared once in this time. Default 1 h.
     pub settings_cycle: Duration,
+    /// The users of each instance are read at the first pass after this time; `None` where it is `never`: then only
+    /// after a tenant was made, taken over or moved. Default 15 min.
+    pub user_sync: Option<Duration>,
 }
 
 /// Which kinds of sharing between tenants the deployment allows. Default: none.
@@ -207,6 +210,7 @@ impl Default for DaemonConfig {
             quiet: Duration::from_millis(500),
             quiet_max: Duration::from_secs(10),
             settings_cycle: Duration::from_secs(3600),
+            user_sync: Some(Duration::from_secs(900)),
         }
     }
 }

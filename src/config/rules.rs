@@ -113,7 +113,7 @@ fn limit(reader: &mut Reader, field: &Field<'_>) -> Option<Limit> {
 pub(super) fn daemon(reader: &mut Reader, field: &Field<'_>) -> DaemonConfig {
     let seconds = Duration::from_secs;
     let mut daemon = DaemonConfig::default();
-    let keys: &[&str] = &["interval", "quiet", "quiet_max", "settings_cycle"];
+    let keys: &[&str] = &["interval", "quiet", "quiet_max", "settings_cycle", "user_sync"];
     let Some(fields) = reader.mapping(field, "the daemon's pace", keys) else { return daemon };
     let quiet = fields.get("quiet");
     let quiet_max = fields.get("quiet_max");
@@ -126,6 +126,9 @@ pub(super) fn daemon(reader: &mut Reader, field: &Field<'_>) -> DaemonConfig {
     set(quiet.as_ref(), &mut daemon.quiet, Duration::from_millis(50), seconds(60));
     set(quiet_max.as_ref(), &mut daemon.quiet_max, Duration::from_millis(50), seconds(600));
     set(fields.get("settings_cycle").as_ref(), &mut daemon.settings_cycle, seconds(60), seconds(7 * 86_400));
+    if let Some(field) = fields.get("user_sync") {
+        daemon.user_sync = user_sync(reader, &field, daemon.interval).unwrap_or(daemon.user_sync);
+    }
     if let Some(field) = quiet_max.or(quiet)
         && daemon.quiet_max < daemon.quiet
     {
@@ -135,4 +138,27 @@ pub(super) fn daemon(reader: &mut Reader, field: &Field<'_>) -> DaemonConfig {
         reader.report(finding);
     }
     daemon
+}
+
+/// Words that people try where `never` is meant.
+const OFF: [&str; 6] = ["off", "no", "false", "none", "disabled", "0"];
+
+/// A duration, or `never`.
+fn user_sync(reader: &mut Reader, field: &Field<'_>, interval: Duration) -> Option<Option<Duration>> {
+    if matches!(&field.node.value, Value::Scalar { text, .. } if text == "never") {
+        return Some(None);
+    }
+    if matches!(&field.node.value, Value::Scalar { text, .. } if OFF.contains(&text.as_str())) {
+        reader.wrong(field, "a duration with its unit, or `never`", "write `user_sync: never`");
+        return None;
+    }
+    let read = reader.duration(field, Duration::from_secs(5)..=Duration::from_secs(7 * 86_400))?;
+    if read < interval {
+        let finding =
+            Finding::warning(field.node.span, format!("`{}` is shorter than `daemon.interval`", field.path))
+                .expected(format!("at least {}, or `never`", humantime::format_duration(interval)))
+                .help("users are read at passes, so every pass reads them then");
+        reader.report(finding);
+    }
+    Some(Some(read))
 }

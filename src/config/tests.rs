@@ -115,6 +115,28 @@ cross_tenant: {allow: [presense]}
 }
 
 #[test]
+fn users_are_read_at_an_interval_or_never() {
+    let read = |text: &str| {
+        parse(&format!("{SMALL}daemon: {{{text}}}\n"))
+            .map(|(config, warnings)| (config.daemon.user_sync, warnings.len()))
+            .map_err(|errors| errors.to_string())
+    };
+    assert_eq!(read("interval: 5m"), Ok((Some(Duration::from_secs(900)), 0)));
+    assert_eq!(read("user_sync: 1h"), Ok((Some(Duration::from_secs(3600)), 0)));
+    assert_eq!(read("user_sync: never"), Ok((None, 0)));
+    assert_eq!(
+        read("user_sync: 1m"),
+        Ok((Some(Duration::from_secs(60)), 1)),
+        "shorter than a pass's interval"
+    );
+    for wrong in ["user_sync: off", "user_sync: 15", "user_sync: 1s", "user_sync: 8d", "user_sync: often"] {
+        let told = read(wrong).unwrap_err();
+        assert!(told.contains("daemon.user_sync") && told.contains("tenantd.yaml:"), "{told}");
+    }
+    assert!(read("user_sync: off").unwrap_err().contains("`user_sync: never`"));
+}
+
+#[test]
 fn zero_retention_is_allowed_with_a_warning_and_never_by_default() {
     let (config, warnings) =
         parse(&format!("{SMALL}deletion: {{mode: approve, retention_days: 0}}\n")).unwrap();

@@ -306,6 +306,9 @@ async fn pass(
     if !plan.steps.is_empty() {
         witness.applied(&plan, &outcome);
     }
+    // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
+    let interval = config.daemon.user_sync.map(next_wait);
+    reconcile::sync_users(&reader, &writer, &look, &outcome, interval).await;
     service::status(&format!(
         "{} tenants; last plan {}: {} done, {} failed, {} held",
         look.desired.tenants.len(),

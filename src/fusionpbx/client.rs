@@ -6,9 +6,13 @@ use async_trait::async_trait;
 
 use super::connection::Connection;
 use super::patience::Patience;
-use super::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite, check, reader, users, writer};
+use super::{
+    DomainList, PbxCheck, PbxError, PbxRead, PbxRouting, PbxWrite, check, reader, routes, users, writer,
+};
 use crate::config::InstanceConfig;
-use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName};
+use crate::model::{
+    DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, Secret, SettingId, SettingName,
+};
 
 /// Reads and changes one FusionPBX server. Keep it: its sessions stay signed in.
 ///
@@ -104,6 +108,13 @@ macro_rules! reads {
 
             async fn check(&self) -> Result<PbxCheck, PbxError> {
                 check::check(&self.connection).await
+            }
+        }
+
+        #[async_trait]
+        impl PbxRouting for $client {
+            async fn routes(&self) -> Result<Vec<PbxRoute>, PbxError> {
+                routes::routes(&self.connection).await
             }
         }
     )*};

@@ -1,6 +1,7 @@
 //! A way for the fuzzer to reach what reads pages, which nobody else has a use for.
 
 use super::pages::{self, DomainForm, DomainPage, SettingForm, SettingList, UserPage};
+use super::routes::LISTS;
 
 /// Reads a text as every page there is; how many of them it could be.
 pub fn read_as_every_page(text: &str) -> usize {
@@ -15,6 +16,8 @@ pub fn read_as_every_page(text: &str) -> usize {
         SettingList::parse(text).is_ok(),
         SettingForm::parse(text).is_ok(),
         UserPage::parse(text).is_ok(),
+        pages::gateway_targets(text, uuid::Uuid::nil()).is_ok(),
+        LISTS.iter().any(|list| pages::RoutePage::parse(text, list).is_ok()),
     ];
     // What is said of a text repeats none of it and is short.
     assert!(pages::describe(text).len() < 60);

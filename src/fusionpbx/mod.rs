@@ -17,6 +17,7 @@ mod pages;
 mod patience;
 mod permit;
 mod reader;
+mod routes;
 mod session;
 mod sign_in;
 mod spec;
@@ -35,7 +36,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use crate::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId, SettingName};
+use crate::model::{DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, SettingId, SettingName};
 
 /// Every domain of an instance, read whole.
 ///
@@ -87,6 +88,13 @@ pub trait PbxRead: Send + Sync {
 
     /// Signs in if need be and proves it with a read. Says what the account may not do.
     async fn check(&self) -> Result<PbxCheck, PbxError>;
+}
+
+/// Reading where the calls of one PBX instance go: more than a pass needs, and more requests than one may cost.
+#[async_trait]
+pub trait PbxRouting: PbxRead {
+    /// The extensions, gateways and dialplans of all domains, each list read whole, with the domains that they name.
+    async fn routes(&self) -> Result<Vec<PbxRoute>, PbxError>;
 }
 
 /// Changing one PBX instance.

@@ -21,4 +21,8 @@ pages! {
     SETTING_EDIT = "/core/domain_settings/domain_setting_edit.php", "domain_setting_edit", FORM_BYTES;
     USER_JSON = "/core/users/user_json.php", "user_view", LIST_BYTES;
     USERS = "/core/users/users.php", "user_view", LIST_BYTES;
+    EXTENSIONS = "/app/extensions/extensions.php", "extension_view", LIST_BYTES;
+    GATEWAYS = "/app/gateways/gateways.php", "gateway_view", LIST_BYTES;
+    GATEWAY_EDIT = "/app/gateways/gateway_edit.php", "gateway_edit", FORM_BYTES;
+    DIALPLANS = "/app/dialplans/dialplans.php", "dialplan_view", LIST_BYTES;
 }

@@ -1,10 +1,14 @@
-//! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying.
+//! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying; and whether
+//! anything on the PBXs reaches from one domain into the domain of a tenant.
 
 mod expected;
 mod probe;
+mod routes;
 mod sweep;
 
 use serde::Serialize;
+
+pub use routes::{PbxSweep, judged as judged_routes, sweep as sweep_pbx};
 
 use crate::store::data::{Catalog, Protection};
 use crate::store::{Database, Store, StoreError};
@@ -20,6 +24,8 @@ pub struct IsolationReport {
     pub findings: Vec<Finding>,
     /// What this kind of database cannot enforce.
     pub notes: Vec<String>,
+    /// What was looked at on each PBX instance, where that was asked for.
+    pub pbxs: Vec<PbxSweep>,
 }
 
 /// One thing that is not as it must be.
@@ -41,7 +47,7 @@ impl Finding {
 impl IsolationReport {
     /// Whether everything is as it must be.
     pub fn is_tight(&self) -> bool {
-        self.findings.is_empty()
+        self.findings.is_empty() && self.pbxs.iter().all(PbxSweep::is_tight)
     }
 
     /// The report for people.
@@ -53,17 +59,36 @@ impl IsolationReport {
         for note in &self.notes {
             text.push_str(&format!("note  {note}\n"));
         }
-        let found = match self.findings.len() {
+        for PbxSweep { instance, domains, extensions, dialplans, gateways, not_checked, findings } in
+            &self.pbxs
+        {
+            for finding in findings {
+                text.push_str(&format!("leak  {} ({}): {}\n", finding.object, finding.kind, finding.detail));
+            }
+            text.push_str(&match not_checked {
+                Some(reason) => format!("open  {instance} could not be checked, which is no pass: {reason}\n"),
+                None => format!(
+                    "{instance}: {extensions} extensions, {dialplans} dialplans and {gateways} gateways of {domains} \
+                     domains: {}\n",
+                    Self::found(findings.len())
+                ),
+            });
+        }
+        text.push_str(&format!(
+            "{} tables, {} attempts across tenants: {}\n",
+            self.tables.len(),
+            self.attempts,
+            Self::found(self.findings.len())
+        ));
+        text
+    }
+
+    fn found(findings: usize) -> String {
+        match findings {
             0 => "nothing leaks".to_owned(),
             1 => "1 finding".to_owned(),
             n => format!("{n} findings"),
-        };
-        text.push_str(&format!(
-            "{} tables, {} attempts across tenants: {found}\n",
-            self.tables.len(),
-            self.attempts
-        ));
-        text
+        }
     }
 }
 
@@ -107,6 +132,7 @@ fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Trie
         attempts: tried.attempts,
         findings: sweep::catalog(catalog),
         notes: Vec::new(),
+        pbxs: Vec::new(),
     };
     match protection {
         Some(protection) => report.findings.extend(sweep::protection(catalog, protection)),

@@ -26,8 +26,16 @@ pub const SHARING_UNKNOWN: Lint =
 pub const SHARING_ONE_SIDED: Lint =
     Lint { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
 
+/// These two are told by `status`, which knows what is recorded.
+pub const USERS_NEAR_LIMIT: Lint =
+    Lint { name: "users-near-limit", about: "80 % or more of the users that the tenant may have" };
+pub const REMOVED_WHILE_ENABLED: Lint = Lint {
+    name: "removed-while-enabled",
+    about: "a file that was removed without `enabled: false` before; accepted by what the file said last",
+};
+
 /// Every lint that a file may accept, in the order of the manual.
-pub const LINTS: [Lint; 7] = [
+pub const LINTS: [Lint; 9] = [
     UNCLEAR_NAME,
     DUPLICATE_NAME,
     SESSION_TIMEOUT_RANGE,
@@ -35,6 +43,8 @@ pub const LINTS: [Lint; 7] = [
     SHARING_NOT_ALLOWED,
     SHARING_UNKNOWN,
     SHARING_ONE_SIDED,
+    USERS_NEAR_LIMIT,
+    REMOVED_WHILE_ENABLED,
 ];
 
 impl Lint {

@@ -7,6 +7,7 @@ mod instance;
 mod observed;
 mod pbx;
 mod recorded;
+mod route;
 mod secret;
 mod setting;
 mod tenant;
@@ -23,6 +24,7 @@ pub use recorded::{
     Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Reopened,
     Suspension, TenantId, TenantRecord, Tombstone,
 };
+pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;
 pub use setting::{SettingName, SettingNameError};
 pub use tenant::{

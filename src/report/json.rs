@@ -201,6 +201,8 @@ pub struct OutcomeJson {
     #[serde(flatten)]
     pub plan: PlanJson,
     pub results: Vec<ResultJson>,
+    /// The users of instances where a tenant came to be.
+    pub users: Vec<crate::sync::InstanceSync>,
     pub done: usize,
     pub failed: usize,
     pub skipped: usize,
@@ -238,6 +240,7 @@ impl OutcomeJson {
                     }
                 })
                 .collect(),
+            users: Vec::new(),
             done: outcome.done(),
             failed: outcome.failed(),
             skipped: outcome.skipped(),
@@ -263,6 +266,8 @@ pub struct StatusJson {
     pub ignored_files: Vec<IgnoredJson>,
     pub suspensions: Vec<String>,
     pub open_intents: usize,
+    /// Advice on files and tenants. Each has a name where a file can accept it.
+    pub warnings: Vec<WarningJson>,
     /// Why there is no status, where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -280,6 +285,17 @@ pub struct TenantStatusJson {
     pub state: String,
     pub last_change: Option<String>,
     pub problem: Option<String>,
+    /// Absent for a tenant without a record.
+    pub stats: Option<crate::stats::StatsJson>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct WarningJson {
+    /// What `accept` in the tenant's file silences it by.
+    pub lint: Option<String>,
+    /// The tenant's key, or the file.
+    pub subject: Option<String>,
+    pub text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -288,6 +304,10 @@ pub struct InstanceStatusJson {
     pub url: String,
     pub last_seen: Option<String>,
     pub problem: Option<String>,
+    /// When its users were last read whole.
+    pub users_read: Option<String>,
+    /// Why they could not be since.
+    pub users_problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -1,11 +1,12 @@
 //! The plan and its outcome in the log: one event for each step, a sentence and fields.
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::text::Paint;
 use super::{chain, preview};
 use crate::apply::{Outcome, StepResult};
 use crate::plan::Plan;
+use crate::sync::{InstanceSync, SyncNote};
 
 /// Logs the preview of a plan, before anything of it is done.
 pub fn plan(plan: &Plan) {
@@ -109,4 +110,45 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) {
         outcome.failed(),
         outcome.skipped()
     );
+}
+
+/// Logs what became of an instance's users. What was told before, as `before` has it, is not told again.
+pub fn users(report: &InstanceSync, before: &SyncNote) {
+    let InstanceSync { instance, tenants, left_alone: _, unknown } = report;
+    let news = before.is_news(report);
+    match unknown {
+        Some(reason) if news => warn!(
+            instance,
+            reason,
+            "the users of {instance} could not be read whole, so none of its users is changed: {reason}"
+        ),
+        Some(reason) => debug!(instance, reason, "the users of {instance} still cannot be read whole"),
+        None if before.problem.is_some() => info!(instance, "the users of {instance} can be read again"),
+        None => {}
+    }
+    for tenant in tenants {
+        let (added, changed, disabled) = (tenant.added.len(), tenant.changed.len(), tenant.disabled.len());
+        if tenant.did_something() {
+            info!(
+                tenant = tenant.tenant,
+                instance,
+                added,
+                changed,
+                disabled,
+                "users of {} synchronised from {instance}: {added} added, {changed} changed, {disabled} disabled",
+                tenant.tenant
+            );
+        }
+        let (over_limit, refused) = (tenant.over_limit.len(), tenant.refused.len());
+        if news && tenant.kept_out() > 0 {
+            warn!(
+                tenant = tenant.tenant,
+                instance,
+                over_limit,
+                refused,
+                "users of {} are kept out: {over_limit} beyond max_users, {refused} whose address or name is taken",
+                tenant.tenant
+            );
+        }
+    }
 }

@@ -9,9 +9,9 @@ mod text;
 
 pub use json::{
     FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson, StatusJson,
-    TenantStatusJson,
+    TenantStatusJson, WarningJson,
 };
-pub use log::{outcome as log_outcome, plan as log_plan};
+pub use log::{outcome as log_outcome, plan as log_plan, users as log_users};
 pub use preview::{plan as preview, tenant_diff};
 pub use text::{Paint, outcome as outcome_text, status_table};
 

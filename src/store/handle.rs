@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -25,7 +26,8 @@ pub struct DatabaseOptions {
 pub struct Database {
     /// `None` while a read-only database does not exist yet: it reads as empty.
     shared: Arc<Mutex<Option<AnyConnection>>>,
-    access: Access,
+    /// How it was opened, for a connection besides.
+    options: Arc<DatabaseOptions>,
     sqlite: Option<PathBuf>,
     mode: Mode,
     /// The writer's lease that every writing transaction checks.
@@ -119,11 +121,12 @@ impl Database {
             DatabaseConfig::Sqlite { path } => Some(path.clone()),
             DatabaseConfig::Postgres { .. } => None,
         };
-        Ok(Self { shared: Arc::new(Mutex::new(conn)), access: options.access, sqlite, mode, lease: None })
+        let options = Arc::new(options.clone());
+        Ok(Self { shared: Arc::new(Mutex::new(conn)), options, sqlite, mode, lease: None })
     }
 
     pub fn access(&self) -> Access {
-        self.access
+        self.options.access
     }
 
     /// Asks for the writer's lease; `Err` in the inner result names who has it.
@@ -163,24 +166,77 @@ impl Database {
         .await
     }
 
+    /// As [`Self::read`], on a connection of its own: work that may take long keeps nobody waiting, the lease's renewal
+    /// least of all.
+    pub async fn read_apart<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Default + Send + 'static,
+        F: FnOnce(&mut Store<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        if let Mode::Inline(_) = self.mode {
+            return self.read(work).await;
+        }
+        let options = DatabaseOptions { access: Access::ReadOnly, ..(*self.options).clone() };
+        let run = move || match open_blocking(&options)? {
+            Some(mut conn) => work(&mut Store { conn: &mut conn }),
+            None => Ok(T::default()),
+        };
+        tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Interrupted)?
+    }
+
+    /// As [`Self::write`], with one state of the database for everything that `work` reads: what others change
+    /// meanwhile makes it fail as a whole.
+    pub async fn write_at_one_state<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.transact(work, super::data::one_snapshot).await
+    }
+
     /// Runs `work` in one transaction for writing. Under a lease, the transaction checks it first.
     pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.transact(work, |_| Ok(())).await
+    }
+
+    async fn transact<T, F>(
+        &self,
+        work: F,
+        begin: fn(&mut AnyConnection) -> Result<(), StoreError>,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut StoreWriter<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         let (lease, database) = (self.lease.clone(), self.clone());
-        self.run(move |conn| match conn {
-            Some(conn) => in_transaction(conn, |conn| {
+        self.run(move |conn| {
+            let Some(conn) = conn else { return Err(StoreError::Interrupted) };
+            let started = Instant::now();
+            let (done, extended) = in_transaction(conn, |conn| {
+                begin(conn)?;
                 if !database.weather_allows() {
                     return Err(StoreError::LeaseLost);
                 }
-                if let Some(held) = lease {
+                if let Some(held) = &lease {
                     held.check(conn)?;
                 }
-                work(&mut StoreWriter { conn })
-            }),
-            None => Err(StoreError::Interrupted),
+                let done = work(&mut StoreWriter { conn })?;
+                // The renewal waits for this connection; nobody can have taken the lease since it was checked.
+                let extended = match &lease {
+                    Some(held) if started.elapsed() >= lease::RENEW_EVERY => held.extend(conn)?,
+                    _ => None,
+                };
+                Ok((done, extended))
+            })?;
+            // Only what is committed counts.
+            if let (Some(held), Some(until)) = (&lease, extended) {
+                held.holds_until(until);
+            }
+            Ok(done)
         })
         .await
     }

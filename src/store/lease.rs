@@ -148,6 +148,29 @@ impl Held {
         Ok(())
     }
 
+    /// Within a transaction that has checked it, and so kept others from taking it: extends the lease, as long as the
+    /// transaction took. The answer counts once the transaction is committed.
+    pub(super) fn extend(&self, conn: &mut AnyConnection) -> Result<Option<Instant>, StoreError> {
+        let AnyConnection::Postgres(conn) = conn else { return Ok(None) };
+        let asked = Instant::now();
+        let extended = diesel::sql_query(
+            "UPDATE writer_lease SET expires_at = clock_timestamp() + make_interval(secs => $2::bigint) \
+             WHERE id = 1 AND epoch = $1",
+        )
+        .bind::<BigInt, _>(self.epoch)
+        .bind::<BigInt, _>(seconds(LEASE))
+        .execute(conn)
+        .map_err(StoreError::query("extend the writer's lease"))?;
+        if extended == 0 {
+            return Err(StoreError::LeaseLost);
+        }
+        Ok(Some(asked + LEASE))
+    }
+
+    pub(super) fn holds_until(&self, until: Instant) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
     fn lose(&self) {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }

@@ -182,6 +182,10 @@ impl StoreWriter<'_> {
         journal::forget_closed_before(self.conn, before)
     }
 
+    pub fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        facts::get(self.conn, name)
+    }
+
     pub fn put_fact(&mut self, name: &str, value: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         facts::put(self.conn, name, value, now)
     }
@@ -196,6 +200,11 @@ impl StoreWriter<'_> {
 
     pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {
         words::use_up(self.conn, key)
+    }
+
+    /// The suspensions in force.
+    pub fn suspensions(&mut self, now: DateTime<Utc>) -> Result<Vec<Suspension>, StoreError> {
+        words::suspensions(self.conn, now)
     }
 
     pub fn suspend(&mut self, suspension: &Suspension) -> Result<(), StoreError> {

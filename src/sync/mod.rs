@@ -1,16 +1,22 @@
 //! The users of a tenant as its PBX has them: added, changed, disabled; never deleted, and manual ones untouched.
 
+mod note;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::fusionpbx::PbxRead;
-use crate::model::{DomainId, InstanceKey, PbxUser, TenantId, TenantKey, TenantRecord};
+use crate::config::Tier;
+use crate::fusionpbx::{PbxError, PbxRead};
+use crate::model::{DomainId, InstanceKey, PbxUser, Suspension, TenantId, TenantKey, TenantRecord};
 use crate::report::chain;
+use crate::stats::user_limit;
 use crate::store::data::{TenantScope, UserRow, UserSource};
 use crate::store::{Database, StoreError, StoreWriter};
+
+pub use note::{SyncNote, note};
 
 /// What a synchronisation did to one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,11 +26,13 @@ pub struct TenantSync {
     pub changed: Vec<String>,
     /// Disabled on the PBX, or not there any more.
     pub disabled: Vec<String>,
-    /// On the PBX and not taken over: past `max_users`, or with an address or name that is taken. With the reason.
+    /// Enabled on the PBX and kept out here, because the tenant is at its `max_users`: those before, too.
+    pub over_limit: Vec<String>,
+    /// Not taken over at all: their address or name is another account's. With the reason.
     pub refused: Vec<RefusedUser>,
 }
 
-/// A user who exists on the PBX and may not work on the platform.
+/// A user who exists on the PBX and has no account of its own on the platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RefusedUser {
     pub username: String,
@@ -35,107 +43,192 @@ pub struct RefusedUser {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InstanceSync {
     pub instance: String,
-    /// Tenants where something was done or refused.
+    /// Tenants where something was done, or users are kept out.
     pub tenants: Vec<TenantSync>,
+    /// Tenants that were left as they are, with the reason: suspended, or their domain is not on the PBX.
+    pub left_alone: BTreeMap<String, String>,
     /// Why nothing was done: the users could not be read whole.
     pub unknown: Option<String>,
 }
 
 impl TenantSync {
     fn is_empty(&self) -> bool {
-        let Self { tenant: _, added, changed, disabled, refused } = self;
-        added.is_empty() && changed.is_empty() && disabled.is_empty() && refused.is_empty()
+        let Self { tenant: _, added, changed, disabled, over_limit, refused } = self;
+        added.is_empty()
+            && changed.is_empty()
+            && disabled.is_empty()
+            && over_limit.is_empty()
+            && refused.is_empty()
+    }
+
+    /// Whether an account was added, changed or disabled.
+    pub fn did_something(&self) -> bool {
+        !(self.added.is_empty() && self.changed.is_empty() && self.disabled.is_empty())
+    }
+
+    /// How many users of the PBX may not work on the platform.
+    pub fn kept_out(&self) -> usize {
+        self.over_limit.len() + self.refused.len()
     }
 }
 
-/// Reads an instance's users and brings its tenants' users to them; `only` narrows it to one tenant.
+/// Reads an instance's users and brings its tenants' users to them; `only` narrows it to one tenant. The tier's limit
+/// holds beside each tenant's own.
 ///
-/// A read that is not complete changes nothing. *Call it* after a tenant was created, adopted or moved, and at an
-/// interval.
+/// A read that is not complete changes nothing, and neither does a PBX that does not have the tenant's domain: that it
+/// shows no users says nothing then. *Call it* after a tenant was created, adopted or moved, and at an interval.
 pub async fn sync_instance(
     database: &Database,
     instance: &InstanceKey,
     pbx: &dyn PbxRead,
     only: Option<&TenantKey>,
+    tier: &Tier,
     now: DateTime<Utc>,
 ) -> Result<InstanceSync, StoreError> {
     let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
-    let users = match pbx.users().await {
-        Ok(users) => users,
+    let there = match There::read(pbx).await {
+        Ok(there) => there,
         Err(error) => {
             report.unknown = Some(chain(&error));
             return Ok(report);
         }
     };
-    let (instance, only) = (instance.clone(), only.cloned());
-    report.tenants = database.write(move |store| apply(store, &instance, &users, only.as_ref(), now)).await?;
-    Ok(report)
+    let (instance, only, tier) = (instance.clone(), only.cloned(), tier.clone());
+    database
+        .write(move |store| {
+            apply(store, &instance, &there, only.as_ref(), &tier, now, &mut report)?;
+            Ok(report)
+        })
+        .await
+}
+
+/// What an instance has.
+struct There {
+    domains: BTreeSet<DomainId>,
+    users: BTreeMap<DomainId, Vec<PbxUser>>,
+}
+
+impl There {
+    async fn read(pbx: &dyn PbxRead) -> Result<Self, PbxError> {
+        let mut users: BTreeMap<DomainId, Vec<PbxUser>> = BTreeMap::new();
+        for user in pbx.users().await? {
+            users.entry(user.domain).or_default().push(user);
+        }
+        // After the users: a domain that goes in between is then not taken for one without users.
+        let domains = pbx.domains().await?.into_iter().map(|domain| domain.id).collect();
+        Ok(Self { domains, users })
+    }
 }
 
 fn apply(
     store: &mut StoreWriter<'_>,
     instance: &InstanceKey,
-    users: &[PbxUser],
+    there: &There,
     only: Option<&TenantKey>,
+    tier: &Tier,
     now: DateTime<Utc>,
-) -> Result<Vec<TenantSync>, StoreError> {
-    let mut by_domain: BTreeMap<DomainId, Vec<&PbxUser>> = BTreeMap::new();
-    for user in users {
-        by_domain.entry(user.domain).or_default().push(user);
-    }
-    let mut reports = Vec::new();
+    report: &mut InstanceSync,
+) -> Result<(), StoreError> {
+    let suspensions = store.suspensions(now)?;
     for (key, record) in store.all_tenants()? {
         // A domain that is not made yet has no users, which says nothing.
         if record.instance != *instance || !record.provisioned || only.is_some_and(|only| *only != key) {
             continue;
         }
-        let there = by_domain.remove(&record.domain_id).unwrap_or_default();
-        let report = tenant(&mut store.scope(record.id), &record, there, now)?;
-        if !report.is_empty() {
-            reports.push(report);
+        if let Some(suspension) = suspensions.iter().find(|suspension| covers(suspension, &record)) {
+            report.left_alone.insert(key.to_string(), format!("it is suspended: {}", suspension.reason));
+            continue;
+        }
+        if !there.domains.contains(&record.domain_id) {
+            report.left_alone.insert(key.to_string(), format!("its domain is not on {instance}"));
+            continue;
+        }
+        let users = there.users.get(&record.domain_id).map(Vec::as_slice).unwrap_or_default();
+        let limit = user_limit(record.max_users, tier);
+        let done = tenant(&mut store.scope(record.id), &record, users, limit, now)?;
+        if !done.is_empty() {
+            report.tenants.push(done);
         }
     }
-    Ok(reports)
+    Ok(())
+}
+
+fn covers(suspension: &Suspension, record: &TenantRecord) -> bool {
+    match (&suspension.key, &suspension.instance) {
+        (Some(key), _) => *key == record.key,
+        (None, Some(instance)) => *instance == record.instance,
+        (None, None) => true,
+    }
 }
 
 fn tenant(
     scope: &mut TenantScope<'_>,
     record: &TenantRecord,
-    mut there: Vec<&PbxUser>,
+    there: &[PbxUser],
+    limit: Option<u32>,
     now: DateTime<Utc>,
 ) -> Result<TenantSync, StoreError> {
     let mut report = TenantSync { tenant: record.key.to_string(), ..TenantSync::default() };
     let found = scope.users()?;
     let synced: Vec<&UserRow> = found.iter().filter(|user| user.source == UserSource::Fusionpbx).collect();
     let mut matched = BTreeSet::new();
-    // Who leaves makes room first, and among the rest the order of names decides who gets it.
-    there.sort_by(|a, b| (a.enabled, &a.username, a.id).cmp(&(b.enabled, &b.username, b.id)));
-    let pairs: Vec<(&PbxUser, Option<&UserRow>)> =
-        there.iter().map(|user| (*user, known(&synced, user, &mut matched))).collect();
-    for gone in synced.iter().filter(|user| user.enabled && !matched.contains(&user.id)) {
-        match scope.change_user(&UserRow { enabled: false, ..(*gone).clone() }, now)? {
-            Ok(()) => report.disabled.push(gone.username.clone()),
+    let mut pairs: Vec<(&PbxUser, Option<&UserRow>)> = Vec::new();
+    let mut by_name: Vec<&PbxUser> = there.iter().collect();
+    by_name.sort_by(|a, b| (&a.username, a.id).cmp(&(&b.username, b.id)));
+    // Identities first, so that a name that went to somebody else takes nobody's account.
+    let (same, others): (Vec<_>, Vec<_>) =
+        by_name.into_iter().partition(|user| synced.iter().any(|row| row.pbx_user_id == Some(user.id)));
+    for user in same.into_iter().chain(others) {
+        pairs.push((user, known(&synced, user, &mut matched)));
+    }
+    // Who leaves makes room, who is in stays in, and among the rest the order of names decides who gets it.
+    pairs.sort_by_key(|(user, known)| (user.enabled, !known.is_some_and(|row| row.enabled)));
+    let mut active = found.iter().filter(|user| user.enabled).count();
+    for gone in synced.iter().filter(|user| !matched.contains(&user.id) && (user.enabled || user.over_limit))
+    {
+        match scope.change_user(&UserRow { enabled: false, over_limit: false, ..(*gone).clone() }, now)? {
+            Ok(()) => {
+                active -= usize::from(gone.enabled);
+                report.disabled.push(gone.username.clone());
+            }
             Err(reason) => report.refused.push(RefusedUser { username: gone.username.clone(), reason }),
         }
     }
     for (user, known) in pairs {
-        let wanted = wanted(record.id, record, user, known);
-        if known == Some(&wanted) {
-            continue;
+        let mut wanted = wanted(record.id, record, user, known);
+        let was_in = known.is_some_and(|row| row.enabled);
+        if wanted.enabled && !was_in && !has_room(limit, active) {
+            wanted.enabled = false;
+            wanted.over_limit = true;
         }
-        let done = match known {
-            Some(_) => scope.change_user(&wanted, now)?,
-            None => scope.add_user(&wanted, now)?,
-        };
-        let username = user.username.clone();
-        match (done, known) {
-            (Err(reason), _) => report.refused.push(RefusedUser { username, reason }),
-            (Ok(()), None) => report.added.push(username),
-            (Ok(()), Some(known)) if known.enabled && !wanted.enabled => report.disabled.push(username),
-            (Ok(()), Some(_)) => report.changed.push(username),
+        if known != Some(&wanted) {
+            let done = match known {
+                Some(_) => scope.change_user(&wanted, now)?,
+                None => scope.add_user(&wanted, now)?,
+            };
+            let username = user.username.clone();
+            match (done, known) {
+                (Err(reason), _) => {
+                    report.refused.push(RefusedUser { username, reason });
+                    continue;
+                }
+                (Ok(()), None) => report.added.push(username),
+                (Ok(()), Some(_)) if was_in && !wanted.enabled => report.disabled.push(username),
+                (Ok(()), Some(_)) => report.changed.push(username),
+            }
+            active = active + usize::from(wanted.enabled) - usize::from(was_in);
+        }
+        if wanted.over_limit {
+            report.over_limit.push(user.username.clone());
         }
     }
+    report.over_limit.sort();
     Ok(report)
+}
+
+/// Whether one more may work. The database has the last word.
+fn has_room(limit: Option<u32>, active: usize) -> bool {
+    limit.is_none_or(|most| u64::try_from(active).unwrap_or(u64::MAX) < u64::from(most))
 }
 
 /// The account of a PBX user: by the PBX's identity of it, or, after a move to another PBX, by name.
@@ -165,6 +258,7 @@ fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option
         username: user.username.clone(),
         role: role(&user.groups).to_owned(),
         enabled: user.enabled,
+        over_limit: false,
         source: UserSource::Fusionpbx,
         pbx_user_id: Some(user.id),
     }
@@ -179,21 +273,27 @@ fn role(groups: &[String]) -> &'static str {
 pub fn text(reports: &[InstanceSync]) -> String {
     let mut text = String::new();
     for report in reports {
-        let InstanceSync { instance, tenants, unknown } = report;
+        let InstanceSync { instance, tenants, left_alone, unknown } = report;
         if let Some(reason) = unknown {
             text.push_str(&format!(
                 "{instance}: nothing is changed, its users could not be read whole: {reason}\n"
             ));
         }
-        for tenant in tenants {
-            let TenantSync { tenant, added, changed, disabled, refused } = tenant;
+        for (tenant, reason) in left_alone {
+            text.push_str(&format!("{tenant}: left as it is: {reason}\n"));
+        }
+        for done in tenants {
+            let TenantSync { tenant, added, changed, disabled, over_limit, refused } = done;
             text.push_str(&format!(
-                "{tenant}: {} added, {} changed, {} disabled, {} not taken over\n",
+                "{tenant}: {} added, {} changed, {} disabled, {} kept out\n",
                 added.len(),
                 changed.len(),
                 disabled.len(),
-                refused.len()
+                done.kept_out()
             ));
+            for username in over_limit {
+                text.push_str(&format!("  kept out: {username}: {tenant} is at its limit of users\n"));
+            }
             for RefusedUser { username, reason } in refused {
                 text.push_str(&format!("  not taken over: {username}: {reason}\n"));
             }

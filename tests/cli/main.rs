@@ -10,6 +10,7 @@ mod planning;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;
+mod tenant_world;
 mod words;
 
 use serde_json::Value;

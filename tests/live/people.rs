@@ -1,8 +1,17 @@
-//! A tenant's people: out while it is disabled, in again after.
+//! A tenant's people: out while it is disabled, in again after; and on the platform as they are on the PBX.
 
+use std::time::Instant;
+
+use tenantd::environment::Environment as _;
+use tenantd::model::MaxUsers;
+use tenantd::sync::{self, InstanceSync};
+
+use crate::common::plain::Plain;
+use crate::common::rig::instance;
 use crate::common::scenario::steps;
-use crate::live;
 use crate::person::Person;
+use crate::site::Live;
+use crate::{counting, live};
 
 const PASSWORD: &str = "Anna-Secret-123";
 
@@ -58,3 +67,74 @@ live! { async fn a_removed_tenants_user_stays_out_and_gets_in_again_when_the_fil
     assert!(Person::new(&site).signs_in(&anna, PASSWORD).await);
     assert!(live.person("hq").settings(domain).await.is_empty(), "the lock is gone");
 } }
+
+/// More than FusionPBX's JSON list shows, which stops at 300 without saying so.
+const MANY: usize = 350;
+
+live! { async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of_the_new_instance(mut live) {
+    let (acme, calm) = (live.tenant("acme"), live.tenant("calm"));
+    live.rig.want([acme, calm]);
+    live.converge().await;
+    let person = live.person("hq");
+    let domain = person.only(&live.name("acme")).await;
+    let other = person.only(&live.name("calm")).await;
+    for n in 0..MANY {
+        person.add_one_of_many_users(domain, &format!("user{n:03}"), PASSWORD).await;
+    }
+    person.add_one_of_many_users(other, "olga", PASSWORD).await;
+    let (report, seconds, requests) = synchronised(live, "hq").await;
+    live.tell(&format!("{MANY} users arrived in {seconds:.1} s with {requests} requests"));
+    assert_eq!(report.unknown, None);
+    let added: Vec<_> = report.tenants.iter().map(|tenant| (&*tenant.tenant, tenant.added.len())).collect();
+    assert_eq!(added, [("acme", MANY), ("calm", 1)]);
+    let mut plain = Plain::connect(&live.rig.config.database).await;
+    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled AND source = 'fusionpbx'").await, 351);
+    assert_eq!(
+        plain.texts("SELECT email FROM users WHERE username = 'user007'").await,
+        [format!("user007@{}", live.name("acme"))]
+    );
+    let (again, ..) = synchronised(live, "hq").await;
+    assert!(again.tenants.is_empty(), "a second time there is nothing to do: {again:?}");
+
+    live.rig.edit("acme", |tenant| tenant.max_users = MaxUsers::Limited(2));
+    if live.has_second() {
+        live.rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    }
+    live.converge().await;
+    if !live.has_second() {
+        return;
+    }
+    let person = live.person("branch");
+    let domain = person.only(&live.name("acme")).await;
+    // FusionPBX itself refuses the third where `max_users` is 2: the deployment's own people make it another way.
+    for name in ["user001", "fresh"] {
+        person.add_user(domain, name, PASSWORD).await;
+    }
+    let (report, ..) = synchronised(live, "branch").await;
+    let acme = &report.tenants[0];
+    assert_eq!((acme.added.as_slice(), acme.disabled.len()), (&["fresh".to_owned()][..], MANY - 1));
+    assert_eq!(
+        plain.texts("SELECT username FROM users WHERE enabled ORDER BY username").await,
+        ["fresh", "olga", "user001"]
+    );
+    assert_eq!(plain.number("SELECT count(*) FROM users").await, 352, "nobody is lost");
+    let (back, ..) = synchronised(live, "hq").await;
+    assert!(back.tenants.is_empty(), "the old instance has no word in it any more: {back:?}");
+} }
+
+/// What a synchronisation did, in how many seconds and requests.
+async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
+    let (key, now) = (instance(on), live.rig.clock.now());
+    let (started, requests) = (Instant::now(), counting::requests());
+    let report = sync::sync_instance(
+        &live.rig.database,
+        &key,
+        &*live.rig.readers[&key],
+        None,
+        &live.rig.config.tier,
+        now,
+    )
+    .await
+    .unwrap();
+    (report, started.elapsed().as_secs_f32(), counting::requests() - requests)
+}

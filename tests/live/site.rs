@@ -125,6 +125,11 @@ impl Live {
         &self.people[&instance(on)]
     }
 
+    /// A figure for whoever reads the log of a live run.
+    pub fn tell(&self, figure: &str) {
+        tell(&format!("live: {figure}"));
+    }
+
     pub fn has_second(&self) -> bool {
         self.sites.len() > 1
     }

@@ -1,6 +1,7 @@
 //! What FusionPBX's pages say. Functions of text: no I/O, no panic, whatever the text.
 
 mod domains;
+mod routes;
 mod settings;
 mod users;
 
@@ -10,6 +11,7 @@ use scraper::{ElementRef, Html, Selector};
 use uuid::Uuid;
 
 pub(super) use domains::{DomainForm, DomainPage, DomainRow, enabled_domains};
+pub(super) use routes::{RouteList, RoutePage, RouteRow, gateway_targets};
 pub(super) use settings::{SettingForm, SettingList, SettingRow};
 pub(super) use users::{UserPage, UserRow, json_users};
 

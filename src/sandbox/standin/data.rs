@@ -83,6 +83,28 @@ impl std::fmt::Debug for UserRow {
     }
 }
 
+/// Which list a [`RouteRow`] stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteKind {
+    Extension,
+    Gateway,
+    Dialplan,
+}
+
+/// A row of `v_extensions`, `v_gateways` or `v_dialplans`, with what it names of domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRow {
+    pub uuid: Uuid,
+    /// `None` is a global row.
+    pub domain_uuid: Option<Uuid>,
+    pub kind: RouteKind,
+    pub name: String,
+    /// `user_context` of an extension.
+    pub context: String,
+    /// Of a gateway: `proxy`, `realm`, `from_domain`, `register_proxy`, `outbound_proxy`.
+    pub fields: BTreeMap<&'static str, String>,
+}
+
 /// What FusionPBX keeps of a domain's dialplans. One text stands for the 34 that name the domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dialplan {
@@ -123,6 +145,8 @@ pub(super) struct Db {
     users: BTreeMap<Uuid, UserRow>,
     users_of: BTreeMap<Uuid, Vec<Uuid>>,
     pub dialplans: BTreeMap<Uuid, Dialplan>,
+    /// Rows that tests put in; the dialplans that every domain has are made up when they are shown.
+    pub routes: BTreeMap<Uuid, RouteRow>,
     pub rows: BTreeMap<Uuid, BTreeMap<&'static str, u64>>,
     /// The switch's directories by domain name, with the number of files in each.
     pub directories: BTreeMap<(Directory, String), u64>,
@@ -208,6 +232,9 @@ impl Db {
             dialplan.context = dialplan.context.replace(old, new);
             dialplan.xml = dialplan.xml.replace(old, new);
         }
+        for row in self.routes.values_mut().filter(|row| row.domain_uuid == Some(uuid) && !old.is_empty()) {
+            row.context = row.context.replace(old, new);
+        }
         for kind in DIRECTORIES {
             let asked = kind != Directory::Recordings || self.directory(kind, asker).is_some();
             // An empty directory in the way gives way, as `rename` has it; one with files stays.
@@ -260,7 +287,13 @@ impl Db {
             rows.remove(table);
         }
         match table {
+            "v_extensions" => {
+                self.routes
+                    .retain(|_, row| row.domain_uuid != Some(domain) || row.kind != RouteKind::Extension);
+            }
             "v_dialplans" => {
+                self.routes
+                    .retain(|_, row| row.domain_uuid != Some(domain) || row.kind != RouteKind::Dialplan);
                 self.dialplans.remove(&domain);
             }
             "v_domain_settings" => {
@@ -360,12 +393,33 @@ impl Db {
         Some(row)
     }
 
+    /// The rows of a list: what tests put in, and the dialplans that every domain has.
+    pub fn routes_of(&self, kind: RouteKind) -> Vec<RouteRow> {
+        let mut rows: Vec<RouteRow> = self.routes.values().filter(|row| row.kind == kind).cloned().collect();
+        if kind == RouteKind::Dialplan {
+            for (domain, dialplan) in &self.dialplans {
+                rows.extend((0..DIALPLANS_OF_A_DOMAIN).map(|number| RouteRow {
+                    uuid: Uuid::new_v5(domain, format!("dialplan {number}").as_bytes()),
+                    domain_uuid: Some(*domain),
+                    kind,
+                    name: format!("dialplan_{number}"),
+                    context: dialplan.context.clone(),
+                    fields: BTreeMap::new(),
+                }));
+            }
+        }
+        rows
+    }
+
     /// A hash over everything that is kept of a domain, dates included.
     pub fn digest(&self, domain: Uuid) -> String {
         let mut hash = Sha256::new();
         hash.update(format!("{:?}\n", self.domains.get(&domain)));
         for setting in self.settings_of(domain) {
             hash.update(format!("{setting:?}\n"));
+        }
+        for route in self.routes.values().filter(|row| row.domain_uuid == Some(domain)) {
+            hash.update(format!("{route:?}\n"));
         }
         for user in self.users_of(domain) {
             hash.update(format!("{user:?} {}\n", user.password));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::data::{Db, Dialplan, Directory, DomainRow, SettingRow, TABLES, UserRow};
+use super::data::{Db, Dialplan, Directory, DomainRow, RouteKind, RouteRow, SettingRow, TABLES, UserRow};
 use super::fault::{Fault, FaultId};
 use super::journal::Request;
 use super::net::Identity;
@@ -250,6 +250,25 @@ impl Handle {
     /// Deletes a user.
     pub fn remove_user(&self, uuid: Uuid) {
         self.lock().db.take_user(uuid);
+    }
+
+    // --- where calls go ---
+
+    /// Adds an extension, a gateway or a dialplan.
+    pub fn add_route(
+        &self,
+        domain: Option<Uuid>,
+        kind: RouteKind,
+        name: &str,
+        context: &str,
+        fields: &[(&'static str, &str)],
+    ) -> Uuid {
+        let uuid = Uuid::new_v4();
+        let fields = fields.iter().map(|(field, value)| (*field, (*value).to_owned())).collect();
+        let (name, context) = (name.to_owned(), context.to_owned());
+        let row = RouteRow { uuid, domain_uuid: domain, kind, name, context, fields };
+        self.lock().db.routes.insert(uuid, row);
+        uuid
     }
 
     // --- what disabling does ---

@@ -43,7 +43,9 @@ use axum_server::Handle as ServerHandle;
 use axum_server::tls_rustls::RustlsAcceptor;
 use tokio::task::JoinHandle;
 
-pub use data::{DIALPLANS_OF_A_DOMAIN, Dialplan, Directory, DomainRow, SettingRow, TABLES, UserRow};
+pub use data::{
+    DIALPLANS_OF_A_DOMAIN, Dialplan, Directory, DomainRow, RouteKind, RouteRow, SettingRow, TABLES, UserRow,
+};
 pub use fault::{Fault, FaultId, FaultKind};
 pub use handle::{Handle, Snapshot};
 pub use journal::Request;

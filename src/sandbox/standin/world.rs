@@ -48,7 +48,7 @@ pub(super) struct World {
 }
 
 /// All permissions that the pages ask for.
-const PERMISSIONS: [&str; 17] = [
+const PERMISSIONS: [&str; 29] = [
     "domain_view",
     "domain_add",
     "domain_edit",
@@ -66,6 +66,18 @@ const PERMISSIONS: [&str; 17] = [
     "user_delete",
     "user_all",
     "user_domain",
+    "extension_view",
+    "extension_all",
+    "extension_edit",
+    "extension_user_context",
+    "gateway_view",
+    "gateway_all",
+    "gateway_edit",
+    "gateway_domain",
+    "dialplan_view",
+    "dialplan_all",
+    "dialplan_edit",
+    "dialplan_context",
 ];
 
 /// Finds the fixed name of a permission.

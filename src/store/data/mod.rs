@@ -96,6 +96,11 @@ impl StoreWriter<'_> {
     }
 }
 
+/// Within a transaction that has read nothing yet: what it reads is one state of the database.
+pub(super) fn one_snapshot(conn: &mut super::connection::AnyConnection) -> Result<(), StoreError> {
+    sql::one_snapshot(conn)
+}
+
 /// Tenants with open user sessions, and how many.
 pub(super) fn open_sessions(
     conn: &mut super::connection::AnyConnection,

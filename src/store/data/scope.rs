@@ -103,9 +103,25 @@ impl<'a> TenantScope<'a> {
 
     /// Counts and hashes what a table holds of the tenant.
     pub fn digest(&mut self, table: &TableInfo) -> Result<TableDigest, StoreError> {
+        self.digest_of(table, |_| true)
+    }
+
+    /// As [`Self::digest`], of some columns alone: those that the table had when it was archived.
+    pub fn digest_of(
+        &mut self,
+        table: &TableInfo,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<TableDigest, StoreError> {
         let mut hash = Sha256::new();
+        let all = table.columns.iter().all(|column| wanted(&column.name));
         let rows = self.each_row(table, TENANT, |line| {
-            hash.update(line.as_bytes());
+            if all {
+                hash.update(line.as_bytes());
+            } else {
+                let mut row: BTreeMap<String, Value> = serde_json::from_str(line).unwrap_or_default();
+                row.retain(|column, _| wanted(column));
+                hash.update(serde_json::to_string(&row).unwrap_or_default().as_bytes());
+            }
             hash.update(b"\n");
             Ok(())
         })?;

@@ -21,6 +21,8 @@ pub struct TenantStats {
     pub max_users: MaxUsers,
     /// Enabled user accounts.
     pub active_users: i64,
+    /// Accounts that the PBX has enabled and that are kept out, because the tenant is at its limit.
+    pub users_over_limit: i64,
     pub files: i64,
     /// Of all files together.
     pub file_bytes: i64,
@@ -41,6 +43,8 @@ struct Row {
     max_users: Option<i32>,
     #[diesel(sql_type = BigInt)]
     active_users: i64,
+    #[diesel(sql_type = BigInt)]
+    users_over_limit: i64,
     #[diesel(sql_type = BigInt)]
     files: i64,
     #[diesel(sql_type = BigInt)]
@@ -65,6 +69,7 @@ struct Row {
 const SQL: &str = "
 SELECT t.id, t.key, t.enabled, t.max_users,
     (SELECT count(*) FROM users u WHERE u.tenant_id = t.id AND u.enabled) AS active_users,
+    (SELECT count(*) FROM users u WHERE u.tenant_id = t.id AND u.over_limit) AS users_over_limit,
     (SELECT count(*) FROM files f WHERE f.tenant_id = t.id) AS files,
     (SELECT CAST(coalesce(sum(f.size_bytes), 0) AS BIGINT) FROM files f WHERE f.tenant_id = t.id) AS file_bytes,
     (SELECT count(*) FROM user_sessions s WHERE s.tenant_id = t.id AND s.ended_at IS NULL AND OPEN) AS open_sessions,
@@ -105,6 +110,7 @@ pub(super) fn all(conn: &mut AnyConnection, now: DateTime<Utc>) -> Result<Vec<Te
                     .and_then(|n| u32::try_from(n).ok())
                     .map_or(MaxUsers::Unlimited, MaxUsers::Limited),
                 active_users: row.active_users,
+                users_over_limit: row.users_over_limit,
                 files: row.files,
                 file_bytes: row.file_bytes,
                 open_sessions: row.open_sessions,

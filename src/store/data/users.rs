@@ -17,6 +17,7 @@ diesel::table! {
         username -> Text,
         role -> Text,
         enabled -> Bool,
+        over_limit -> Bool,
         source -> Text,
         pbx_user_id -> Nullable<Text>,
         updated_at -> Timestamp,
@@ -41,6 +42,8 @@ pub struct UserRow {
     pub username: String,
     pub role: String,
     pub enabled: bool,
+    /// Enabled on the PBX and kept out here, because the tenant is at its `max_users`.
+    pub over_limit: bool,
     pub source: UserSource,
     pub pbx_user_id: Option<Uuid>,
 }
@@ -55,6 +58,7 @@ struct Row {
     username: String,
     role: String,
     enabled: bool,
+    over_limit: bool,
     source: String,
     pbx_user_id: Option<String>,
     updated_at: NaiveDateTime,
@@ -62,7 +66,8 @@ struct Row {
 
 impl Row {
     fn new(tenant: String, user: &UserRow, now: DateTime<Utc>) -> Self {
-        let UserRow { id, email, email_derived, username, role, enabled, source, pbx_user_id } = user;
+        let UserRow { id, email, email_derived, username, role, enabled, over_limit, source, pbx_user_id } =
+            user;
         Self {
             tenant_id: tenant,
             id: id.clone(),
@@ -71,6 +76,7 @@ impl Row {
             username: username.clone(),
             role: role.clone(),
             enabled: *enabled,
+            over_limit: *over_limit,
             source: match source {
                 UserSource::Fusionpbx => "fusionpbx".to_owned(),
                 UserSource::Manual => "manual".to_owned(),
@@ -99,6 +105,7 @@ impl TenantScope<'_> {
                 username: row.username,
                 role: row.role,
                 enabled: row.enabled,
+                over_limit: row.over_limit,
                 source: if row.source == "manual" { UserSource::Manual } else { UserSource::Fusionpbx },
                 pbx_user_id: row.pbx_user_id.and_then(|id| id.parse().ok()),
             })
@@ -123,7 +130,17 @@ impl TenantScope<'_> {
     ) -> Result<Result<(), String>, StoreError> {
         let row = Row::new(self.tenant.to_string(), user, now);
         let changed = self.conn.transaction(|conn| {
-            let Row { email, email_derived, username, role, enabled, pbx_user_id, updated_at, .. } = &row;
+            let Row {
+                email,
+                email_derived,
+                username,
+                role,
+                enabled,
+                over_limit,
+                pbx_user_id,
+                updated_at,
+                ..
+            } = &row;
             diesel::update(users::table.find((&row.tenant_id, &row.id)))
                 .set((
                     users::email.eq(email),
@@ -131,6 +148,7 @@ impl TenantScope<'_> {
                     users::username.eq(username),
                     users::role.eq(role),
                     users::enabled.eq(enabled),
+                    users::over_limit.eq(over_limit),
                     users::pbx_user_id.eq(pbx_user_id),
                     users::updated_at.eq(updated_at),
                 ))

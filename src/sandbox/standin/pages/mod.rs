@@ -5,6 +5,7 @@ mod domain_setting_edit;
 mod domain_settings;
 mod domains;
 mod layout;
+mod routes;
 mod sign_in;
 mod user_edit;
 mod users;
@@ -16,7 +17,7 @@ use maud::html;
 use uuid::Uuid;
 
 use super::call::{Answer, Call};
-use super::data::Db;
+use super::data::{Db, RouteKind};
 use super::fault::{FaultKind, Strike};
 use super::rules::{self, BadMask};
 use super::session::{Mood, ROTATION_SECONDS, Session};
@@ -40,6 +41,10 @@ fn php_self(path: &str) -> Option<&'static str> {
         "/core/users/user_json.php" => "/core/users/user_json.php",
         "/core/users/users.php" => "/core/users/users.php",
         "/core/users/user_edit.php" => "/core/users/user_edit.php",
+        "/app/extensions/extensions.php" => "/app/extensions/extensions.php",
+        "/app/gateways/gateways.php" => "/app/gateways/gateways.php",
+        "/app/gateways/gateway_edit.php" => "/app/gateways/gateway_edit.php",
+        "/app/dialplans/dialplans.php" => "/app/dialplans/dialplans.php",
         _ => return None,
     })
 }
@@ -117,6 +122,10 @@ impl Page<'_> {
             "/core/users/user_json.php" => users::json(self),
             "/core/users/users.php" => users::list(self),
             "/core/users/user_edit.php" => user_edit::page(self),
+            "/app/extensions/extensions.php" => routes::list(self, RouteKind::Extension),
+            "/app/gateways/gateways.php" => routes::list(self, RouteKind::Gateway),
+            "/app/gateways/gateway_edit.php" => routes::gateway(self),
+            "/app/dialplans/dialplans.php" => routes::list(self, RouteKind::Dialplan),
             _ => Answer::page(layout::shell(self, "Dashboard", html! { b { "Dashboard" } })),
         };
         if self.session_ends && answer.location.is_none() {

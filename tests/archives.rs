@@ -1,0 +1,214 @@
+//! Archives of large tenants, of tenants that change meanwhile, and of older schemas.
+
+mod common;
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use common::plain::{Plain, fresh, open};
+use common::rows::{change, fill, insert, record};
+use tenantd::archive;
+use tenantd::model::TenantId;
+use tenantd::store::{Access, StoreError};
+
+async fn on_both<F: AsyncFn(bool)>(body: F) {
+    for postgres in [false, true] {
+        body(postgres).await;
+    }
+}
+
+async fn many_messages(plain: &mut Plain, tenant: TenantId, count: u32) {
+    let numbers = if plain.is_postgres() {
+        format!("generate_series(1, {count}) AS s(n)")
+    } else {
+        format!(
+            "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) SELECT n FROM s) AS s"
+        )
+    };
+    let conversation = format!("SELECT id FROM chat_conversations WHERE tenant_id = '{tenant}' LIMIT 1");
+    let sender = format!("SELECT id FROM users WHERE tenant_id = '{tenant}' LIMIT 1");
+    plain
+        .run(&format!(
+            "INSERT INTO chat_messages (tenant_id, id, conversation_id, sender_id, body) \
+             SELECT '{tenant}', 'many-' || n, ({conversation}), ({sender}), 'message ' || n FROM {numbers}"
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archiving_a_large_tenant_keeps_nobody_waiting() {
+    on_both(async |postgres| {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(config) = fresh(postgres, dir.path()) else { return };
+        let database = open(&config, Access::ReadWrite).await;
+        let acme = record("acme");
+        insert(&database, &acme).await;
+        let mut plain = Plain::connect(&config).await;
+        fill(&mut plain, acme.id).await;
+        many_messages(&mut plain, acme.id, 40_000).await;
+        let lease = database.lease("test").await.unwrap().unwrap();
+        let writing = lease.database();
+        let archiving = {
+            let (database, acme, to) = (lease.database(), acme.clone(), dir.path().join("archive"));
+            tokio::spawn(async move { archive::archive(&database, &acme, &to, Utc::now()).await })
+        };
+        let (started, mut writes) = (Instant::now(), 0);
+        while !archiving.is_finished() {
+            writing.write(|store| store.put_fact("test", "written meanwhile", Utc::now())).await.unwrap();
+            writes += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let file = archiving.await.unwrap().unwrap();
+        let messages = file.manifest.tables.iter().find(|table| table.table == "chat_messages").unwrap();
+        assert_eq!(messages.rows, 40_002);
+        assert!(writes >= 3, "{writes} writes in the {:?} that the archive took", started.elapsed());
+        assert!(lease.is_live());
+        lease.release().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
+    on_both(async |postgres| {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(config) = fresh(postgres, dir.path()) else { return };
+        let database = open(&config, Access::ReadWrite).await;
+        let mut acme = record("acme");
+        insert(&database, &acme).await;
+        let mut plain = Plain::connect(&config).await;
+        fill(&mut plain, acme.id).await;
+        change(&database, &mut acme, |acme| {
+            acme.enabled = false;
+            acme.disabled_at = Some(Utc::now());
+        })
+        .await;
+        let to = dir.path().join("archive");
+        let first = archive::archive_or_reuse(&database, &acme, &to, Utc::now()).await.unwrap();
+        let second = archive::archive_or_reuse(&database, &acme, &to, Utc::now()).await.unwrap();
+        assert_eq!(first, second, "nothing changed, so the archive is the one that is there");
+        // As many rows as before, with other contents.
+        let id = acme.id;
+        plain
+            .run(&format!("UPDATE chat_messages SET body = 'changed' WHERE tenant_id = '{id}'"))
+            .await
+            .unwrap();
+        let tables = first.manifest.tables.clone();
+        let differs = database
+            .read(move |store| store.in_scope(id, |scope| archive::contents_agree(scope, &tables)))
+            .await
+            .unwrap();
+        assert_eq!(differs.as_deref(), Some("the rows of chat_messages changed since they were archived"));
+        let third = archive::archive_or_reuse(&database, &acme, &to, Utc::now()).await.unwrap();
+        assert_ne!(third.sha256, first.sha256);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_write_while_a_tenant_is_deleted_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(config) = fresh(true, dir.path()) else { return };
+    let database = open(&config, Access::ReadWrite).await;
+    let acme = record("acme");
+    insert(&database, &acme).await;
+    let mut plain = Plain::connect(&config).await;
+    fill(&mut plain, acme.id).await;
+    let id = acme.id;
+    let delete_while = async |meanwhile: String, plain: &mut Plain| {
+        let (compared, wait) = mpsc::channel();
+        let (changed, go_on) = mpsc::channel();
+        let database = database.clone();
+        let deleting = tokio::spawn(async move {
+            database
+                .write_at_one_state(move |store| {
+                    store.scope(id).digests()?;
+                    compared.send(()).unwrap();
+                    go_on.recv().unwrap();
+                    store.scope(id).delete_all()
+                })
+                .await
+        });
+        tokio::task::spawn_blocking(move || wait.recv().unwrap()).await.unwrap();
+        plain.run(&meanwhile).await.unwrap();
+        changed.send(()).unwrap();
+        deleting.await.unwrap()
+    };
+    let update = format!("UPDATE chat_messages SET body = 'late' WHERE tenant_id = '{id}'");
+    let refusal = delete_while(update, &mut plain).await.unwrap_err();
+    let refusal = tenantd::report::chain(&refusal);
+    assert!(refusal.contains("could not serialize access"), "{refusal}");
+    assert_eq!(plain.number("SELECT count(*) FROM chat_messages").await, 2, "nothing is deleted");
+    // A row that came later is not seen, so it stays; and with it the tenant, which its key refers to.
+    let insert =
+        format!("INSERT INTO contacts (tenant_id, id, display_name) VALUES ('{id}', 'late', 'Late Comer')");
+    delete_while(insert, &mut plain).await.unwrap();
+    assert_eq!(plain.texts("SELECT id FROM contacts").await, ["late"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_outlasts_the_lease_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(config) = fresh(true, dir.path()) else { return };
+    let (one, other) = (open(&config, Access::ReadWrite).await, open(&config, Access::ReadWrite).await);
+    let lease = one.lease("one").await.unwrap().unwrap();
+    let asking = tokio::spawn(async move {
+        let until = Instant::now() + Duration::from_secs(14);
+        while Instant::now() < until {
+            if let Ok(Ok(taken)) = other.lease("other").await {
+                taken.release().await;
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        false
+    });
+    lease
+        .database()
+        .write(|store| {
+            for _ in 0..24 {
+                store.fact("test")?;
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert!(lease.is_live(), "twelve seconds of work, and the lease is ours still");
+    lease.database().write(|store| store.put_fact("test", "after", Utc::now())).await.unwrap();
+    assert!(!asking.await.unwrap(), "nobody took it meanwhile");
+    lease.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_an_older_schema_is_restored() {
+    on_both(async |postgres| {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(config) = fresh(postgres, dir.path()) else { return };
+        let database = open(&config, Access::ReadWrite).await;
+        let acme = record("acme");
+        insert(&database, &acme).await;
+        let mut plain = Plain::connect(&config).await;
+        fill(&mut plain, acme.id).await;
+        let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
+
+        let later = tempfile::tempdir().unwrap();
+        let config = fresh(postgres, later.path()).unwrap();
+        let database = open(&config, Access::ReadWrite).await;
+        let mut plain = Plain::connect(&config).await;
+        plain.run("ALTER TABLE contacts ADD COLUMN fax TEXT NOT NULL DEFAULT ''").await.unwrap();
+        let path = file.path.clone();
+        let restored = database
+            .write(move |store| {
+                archive::restore(store, &path, "test", Utc::now())
+                    .map_err(|error| StoreError::Refused(error.to_string()))
+            })
+            .await
+            .unwrap();
+        assert_eq!(restored.tenant, acme.id);
+        assert!(plain.number("SELECT count(*) FROM contacts WHERE fax = ''").await > 0);
+    })
+    .await;
+}

@@ -1,0 +1,265 @@
+//! What services keep for tenants: statistics, synchronisation, archives, isolation, as text and as JSON.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tenantd::config::DatabaseConfig;
+use tenantd::sandbox::standin::{Fault, FaultKind, NewUser, RouteKind};
+use uuid::Uuid;
+
+use crate::common::plain::Plain;
+use crate::site::{Site, at_both_sites, until};
+
+impl Site {
+    fn add_user(&self, pbx: &str, tenant: &str, name: &str) -> Uuid {
+        let domain = self.pbx(pbx).domains_named(&format!("{tenant}.example.com"))[0].uuid;
+        self.pbx(pbx).add_user(NewUser {
+            domain,
+            username: name.into(),
+            password: "pw".into(),
+            enabled: Some(true),
+            groups: vec!["user".into()],
+        })
+    }
+
+    async fn plain(&self) -> Plain {
+        Plain::connect(&match self.backend {
+            Backend::Sqlite => DatabaseConfig::Sqlite { path: self.path("state/tenantd.db") },
+            Backend::Postgres => DatabaseConfig::Postgres {
+                url: self.database_url.parse().unwrap(),
+                password: None,
+                ca_file: None,
+            },
+        })
+        .await
+    }
+
+    async fn users(&self, which: &str) -> Vec<String> {
+        self.plain().await.texts(&format!("SELECT username FROM users WHERE {which} ORDER BY username")).await
+    }
+
+    async fn with_a_file(&self, tenant: &str, bytes: u32) {
+        let mut plain = self.plain().await;
+        let id = &plain.texts(&format!("SELECT id FROM tenants WHERE key = '{tenant}'")).await[0];
+        plain
+            .run(&format!(
+                "INSERT INTO files (tenant_id, id, name, size_bytes, storage_path) \
+                 VALUES ('{id}', 'f1', 'price list.pdf', {bytes}, '{id}/f1')"
+            ))
+            .await
+            .unwrap();
+    }
+}
+
+use crate::common::rig::Backend;
+
+fn warnings(document: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = document["warnings"].as_array().unwrap();
+    list.iter().map(|warning| (text(&warning["lint"]), text(&warning["subject"]))).collect()
+}
+
+at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_limit(site) {
+    site.tenant_with("acme", "max_users: 2\n");
+    site.tenant("beta");
+    site.apply().await;
+    for name in ["anna", "bert", "cleo"] {
+        site.add_user("hq", "acme", name);
+    }
+    site.run(&["sync"]).await.ended_with(3);
+    site.with_a_file("acme", 2048).await;
+
+    let ran = site.run(&["stats"]).await;
+    let line = ran.ended_with(0).stdout.lines().find(|line| line.trim_start().starts_with("acme")).unwrap().to_owned();
+    assert!(line.contains("2 (+1 kept out)") && line.contains("2.0 KiB"), "{line}");
+    assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, 1 more"), "{ran:#?}");
+    let stats = site.run(&["stats", "acme", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(stats["tenants"].as_array().unwrap().len(), 1);
+    let acme = &stats["tenants"][0];
+    assert_eq!((&acme["active_users"], &acme["max_users"], &acme["users_over_limit"]), (&2.into(), &2.into(), &1.into()));
+    assert_eq!((&acme["files"], &acme["file_bytes"]), (&1.into(), &2048.into()));
+    let ran = site.run(&["stats", "nobody", "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("no record of the tenant nobody"));
+
+    let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(status["tenants"][0]["stats"], *acme, "the same numbers");
+    assert_eq!(warnings(&status), [("users-near-limit".into(), "acme".into())]);
+    assert!(status["instances"][1]["users_read"].is_string(), "{status:#}");
+    let ran = site.run(&["status"]).await;
+    assert!(ran.stdout.contains("[users-near-limit]") && ran.stdout.contains("kept out"), "{ran:#?}");
+    site.tenant_with("acme", "max_users: 2\naccept: [users-near-limit]\n");
+    let ran = site.run(&["status"]).await;
+    assert!(!ran.stdout.contains("users-near-limit"), "{ran:#?}");
+} }
+
+at_both_sites! { async fn status_advises_to_disable_before_a_file_is_removed_and_the_file_can_accept_it(site) {
+    // Enough of them, so that no limit holds the removals.
+    site.configure("limits: { removals: { count: 5, percent: 50 }, disables: { count: 5, percent: 50 } }\n");
+    for name in ["calm", "early", "sudden", "known"] {
+        site.tenant(name);
+    }
+    site.tenant_with("known", "accept: [removed-while-enabled]\n");
+    site.tenant_with("early", "enabled: false\n");
+    site.apply().await;
+    for name in ["early", "sudden", "known"] {
+        site.remove(&format!("{name}.yaml"));
+    }
+    for round in ["before the pass", "after it"] {
+        let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
+        assert_eq!(warnings(&status), [("removed-while-enabled".into(), "sudden".into())], "{round}");
+        site.run(&["apply"]).await;
+    }
+    site.tenant("sudden");
+    site.run(&["apply"]).await;
+    let status = site.run(&["status", "-o", "json"]).await.json();
+    assert_eq!(warnings(&status), []);
+} }
+
+at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_did_not(site) {
+    let theirs = site.pbx("hq").add_domain("acme.example.com", Some(true), None);
+    site.pbx("hq").add_user(NewUser {
+        domain: theirs,
+        username: "anna".into(),
+        password: "pw".into(),
+        enabled: Some(true),
+        groups: vec![],
+    });
+    site.tenant_with("acme", "adopt: true\n");
+    site.tenant("beta");
+    let applied = site.run(&["apply", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(applied["users"][0]["tenants"][0]["added"][0], "anna", "{applied:#}");
+    assert_eq!(site.users("enabled").await, ["anna"]);
+
+    let ran = site.run(&["sync"]).await;
+    assert_eq!(ran.ended_with(0).stdout, "every tenant has the users of its PBX\n");
+    site.add_user("hq", "acme", "bert");
+    site.add_user("hq", "beta", "cleo");
+    let synced = site.run(&["sync", "acme", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(synced["instances"][0]["tenants"][0]["added"][0], "bert");
+    assert_eq!(site.users("enabled").await, ["anna", "bert"], "only the tenant that was named");
+    let ran = site.run(&["sync"]).await;
+    assert!(ran.ended_with(0).stdout.contains("beta: 1 added, 0 changed, 0 disabled, 0 kept out"), "{ran:#?}");
+
+    let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
+    site.add_user("hq", "acme", "dora");
+    let ran = site.run(&["sync"]).await;
+    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users could not be read whole"), "{ran:#?}");
+    let failed = site.run(&["sync", "-o", "json"]).await.ended_with(4).json();
+    assert!(failed["instances"].to_string().contains("unknown"), "{failed:#}");
+    assert_eq!(site.users("enabled").await, ["anna", "bert", "cleo"]);
+    site.pbx("hq").remove_fault(fault);
+    let ran = site.run(&["sync", "nobody", "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].is_string());
+} }
+
+at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_interval(site) {
+    let config = std::fs::read_to_string(site.path("tenantd.yaml")).unwrap();
+    std::fs::write(site.path("tenantd.yaml"), config.replace("interval: 5s", "interval: 5s, user_sync: 5s")).unwrap();
+    site.tenant("acme");
+    let daemon = site.daemon("daemon");
+    until("the domain is made", || !site.pbx("hq").domains_named("acme.example.com").is_empty()).await;
+    site.add_user("hq", "acme", "anna");
+    until("users are read", || daemon.told().contains("users of acme synchronised from hq: 1 added")).await;
+    let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
+    until("it is told", || daemon.told().contains("the users of hq could not be read whole")).await;
+    until("another pass", || site.pbx("hq").fired(fault) >= 6).await;
+    site.pbx("hq").remove_fault(fault);
+    until("it is over", || daemon.told().contains("the users of hq can be read again")).await;
+    let told = daemon.told().matches("could not be read whole").count();
+    assert_eq!(told, 1, "one warning, however many passes: {}", daemon.told());
+    daemon.stop().await;
+    assert_eq!(site.users("enabled").await, ["anna"]);
+} }
+
+at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
+    site.tenant("acme");
+    site.tenant("calm");
+    site.apply().await;
+    site.add_user("hq", "acme", "anna");
+    site.run(&["sync"]).await.ended_with(0);
+    site.with_a_file("acme", 7).await;
+    let dir = site.path("archive here");
+    let to = dir.to_str().unwrap();
+    let ran = site.run(&["archive", "acme", "--to", to]).await;
+    assert!(ran.ended_with(0).stdout.contains("read back and checked"), "{ran:#?}");
+    let made = site.run(&["archive", "acme", "--to", to, "-o", "json"]).await.ended_with(0).json();
+    let path = PathBuf::from(made["path"].as_str().unwrap());
+    assert!(path.starts_with(&dir) && path.exists());
+    assert_eq!(made["manifest"]["key"], "acme");
+    let rows = |table: &str| {
+        let tables = made["manifest"]["tables"].as_array().unwrap();
+        tables.iter().find(|digest| digest["table"] == table).map(|digest| digest["rows"].as_u64().unwrap())
+    };
+    assert_eq!((rows("users"), rows("files"), rows("tenants")), (Some(1), Some(1), Some(1)));
+    let ran = site.run(&["archive", "nobody", "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].is_string());
+
+    // It is there still: nothing is restored over it.
+    let file = path.to_str().unwrap();
+    let ran = site.run(&["restore", file, "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("is taken"), "{ran:#?}");
+    let mut plain = site.plain().await;
+    let before = plain.texts("SELECT id FROM tenants WHERE key = 'acme'").await;
+    // Another database has nothing of it.
+    let site = Site::new(site.backend).await.unwrap();
+    site.tenant("calm");
+    site.apply().await;
+    let restored = site.run(&["restore", file, "-o", "json"]).await.ended_with(0).json();
+    assert_eq!((&restored["tenant"], &restored["tenant_id"]), (&"acme".into(), &before[0].clone().into()));
+    let ran = site.run(&["restore", file]).await;
+    assert!(ran.ended_with(1).stderr.contains("is taken"), "a second time is refused: {ran:#?}");
+    assert_eq!(site.users("enabled").await, ["anna"]);
+    let mut plain = site.plain().await;
+    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled").await, 1, "disabled");
+    // What is damaged is not restored.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    let damaged = site.path("damaged.tar.gz");
+    std::fs::write(&damaged, bytes).unwrap();
+    let ran = site.run(&["restore", damaged.to_str().unwrap(), "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("damaged"), "{ran:#?}");
+    site.run(&["restore", "/nonexistent.tar.gz"]).await.ended_with(1);
+} }
+
+at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_what_it_could_not_see(site) {
+    let ran = site.run(&["isolation", "check", "-o", "json"]).await;
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("no database yet"), "{ran:#?}");
+    for name in ["acme", "beta"] {
+        site.tenant(name);
+    }
+    site.apply().await;
+    let before = site.mutations();
+    let ran = site.run(&["isolation", "check"]).await;
+    assert!(ran.ended_with(0).stdout.contains("attempts across tenants: nothing leaks"), "{ran:#?}");
+    assert!(ran.stdout.contains("hq: 0 extensions") && !ran.stdout.contains("branch"), "{ran:#?}");
+    let report = site.run(&["isolation", "check", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!((&report["tight"], &report["report"]["pbxs"][0]["instance"]), (&true.into(), &"hq".into()));
+
+    let acme = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    site.pbx("hq").add_route(Some(acme), RouteKind::Extension, "101", "beta.example.com", &[]);
+    let ran = site.run(&["isolation", "check"]).await;
+    assert!(
+        ran.ended_with(1).stdout.contains(
+            "leak  hq: extension 101 of acme.example.com (pbx): its user_context is beta.example.com, the domain of \
+             the tenant beta"
+        ),
+        "{ran:#?}"
+    );
+    site.run(&["isolation", "check", "--no-pbx"]).await.ended_with(0);
+
+    site.pbx("hq").revoke("extension_all");
+    let ran = site.run(&["isolation", "check"]).await;
+    assert!(ran.ended_with(1).stdout.contains("hq could not be checked, which is no pass"), "{ran:#?}");
+    assert!(ran.stdout.contains("extension_all"), "{ran:#?}");
+    let report = site.run(&["isolation", "check", "-o", "json"]).await.ended_with(1).json();
+    assert_eq!(report["tight"], false);
+    assert!(report["report"]["pbxs"][0]["not_checked"].is_string());
+    site.pbx("hq").grant("extension_all");
+
+    // A table that keeps no tenants apart.
+    site.plain().await.run("CREATE TABLE notes (id TEXT PRIMARY KEY, body TEXT)").await.unwrap();
+    let report = site.run(&["isolation", "check", "--no-pbx", "-o", "json"]).await.ended_with(1).json();
+    assert_eq!(report["report"]["findings"][0]["object"], "notes", "{report:#}");
+    assert_eq!(site.mutations(), before, "it only reads");
+} }

@@ -1,0 +1,131 @@
+//! The PBX side of `tenantd isolation check`: what of one domain reaches into another tenant's.
+
+mod common;
+
+use common::rig::{Rig, instance, tenant};
+use tenantd::fusionpbx::{PbxClient, PbxErrorKind, PbxRouting};
+use tenantd::isolation::{self, PbxSweep};
+use tenantd::model::TenantRecord;
+use tenantd::sandbox::standin::{DIALPLANS_OF_A_DOMAIN, Fault, FaultKind, RouteKind};
+
+async fn sweep(rig: &Rig) -> PbxSweep {
+    let hq = instance("hq");
+    let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap().reader();
+    let records: Vec<TenantRecord> =
+        rig.database.read(|store| store.tenants()).await.unwrap().into_values().collect();
+    isolation::sweep_pbx("hq", &client, &records, |_| Ok(())).await
+}
+
+fn told(sweep: &PbxSweep) -> Vec<String> {
+    sweep.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
+}
+
+on_both_databases! { async fn what_reaches_into_another_tenants_domain_is_named_and_nothing_else(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.converge().await;
+    let hq = rig.pbx("hq");
+    let id = |name: &str| hq.domains_named(&format!("{name}.example.com"))[0].uuid;
+    let (acme, beta) = (id("acme"), id("beta"));
+    let theirs = hq.add_domain("theirs.example.com", Some(true), None);
+    for n in 0..150 {
+        hq.add_route(Some(acme), RouteKind::Extension, &format!("{}", 1000 + n), "acme.example.com", &[]);
+    }
+    hq.add_route(Some(beta), RouteKind::Extension, "100", "public", &[]);
+    hq.add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "sip.carrier.example.org")]);
+    hq.add_route(None, RouteKind::Gateway, "everybody", "acme.example.com", &[("proxy", "acme.example.com")]);
+    hq.add_route(None, RouteKind::Dialplan, "global", "beta.example.com", &[]);
+    hq.add_route(Some(acme), RouteKind::Extension, "200", "theirs.example.com", &[]);
+    let before = rig.mutations();
+    let clean = sweep(&rig).await;
+    assert!(clean.is_tight(), "{clean:#?}");
+    assert_eq!((clean.extensions, clean.gateways), (152, 2));
+    // With those of the domain of the own account.
+    assert_eq!(clean.dialplans, usize::try_from(4 * DIALPLANS_OF_A_DOMAIN).unwrap() + 1);
+
+    let hq = rig.pbx("hq");
+    hq.add_route(Some(acme), RouteKind::Extension, "666", "Beta.example.com", &[]);
+    hq.add_route(Some(beta), RouteKind::Dialplan, "queue", "agents@acme.example.com", &[]);
+    for (n, (field, value)) in [
+        ("proxy", "beta.example.com:5061"),
+        ("realm", "beta.example.com"),
+        ("from_domain", "beta.example.com"),
+        ("register_proxy", "sip:beta.example.com;transport=tls"),
+        ("outbound_proxy", "sip:beta.example.com"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        hq.add_route(Some(acme), RouteKind::Gateway, &format!("gw{n}"), "public", &[(field, value)]);
+    }
+    hq.add_route(Some(theirs), RouteKind::Extension, "1", "acme.example.com", &[]);
+    hq.add_route(Some(uuid::Uuid::new_v4()), RouteKind::Extension, "2", "acme.example.com", &[]);
+    let found = sweep(&rig).await;
+    assert_eq!(told(&found), [
+        "hq: dialplan queue of beta.example.com: its context is agents@acme.example.com, the domain of the tenant acme",
+        "hq: extension 1 of theirs.example.com: its user_context is acme.example.com, the domain of the tenant acme",
+        "hq: extension 2 of a domain that is gone: its user_context is acme.example.com, the domain of the tenant acme",
+        "hq: extension 666 of acme.example.com: its user_context is Beta.example.com, the domain of the tenant beta",
+        "hq: gateway gw0 of acme.example.com: its proxy is beta.example.com:5061, the domain of the tenant beta",
+        "hq: gateway gw1 of acme.example.com: its realm is beta.example.com, the domain of the tenant beta",
+        "hq: gateway gw2 of acme.example.com: its from_domain is beta.example.com, the domain of the tenant beta",
+        "hq: gateway gw3 of acme.example.com: its register_proxy is sip:beta.example.com;transport=tls, the domain of the \
+         tenant beta",
+        "hq: gateway gw4 of acme.example.com: its outbound_proxy is sip:beta.example.com, the domain of the tenant beta",
+    ]);
+    assert!(!found.is_tight());
+    assert_eq!(rig.mutations(), before, "it only reads");
+} }
+
+on_both_databases! { async fn what_cannot_be_read_whole_is_not_checked_and_no_pass(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.converge().await;
+    let acme = rig.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    for n in 0..250 {
+        rig.pbx("hq").add_route(Some(acme), RouteKind::Extension, &format!("{n}"), "acme.example.com", &[]);
+    }
+    rig.pbx("hq").add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "carrier.example.org")]);
+    assert!(sweep(&rig).await.is_tight());
+    for (page, kind) in [
+        ("extensions.php", FaultKind::WrongTotal(1)),
+        ("extensions.php", FaultKind::MissingPage(1)),
+        ("dialplans.php", FaultKind::WrongTotal(-1)),
+        ("dialplans.php", FaultKind::AccessDenied),
+        ("gateways.php", FaultKind::HtmlForJson),
+        ("gateway_edit.php", FaultKind::TruncatedJson),
+    ] {
+        let fault = rig.pbx("hq").inject(Fault::new(kind.clone()).page(page));
+        let swept = sweep(&rig).await;
+        assert!(swept.not_checked.is_some() && !swept.is_tight(), "{page} {kind:?}: {swept:#?}");
+        assert!(swept.findings.is_empty());
+        rig.pbx("hq").remove_fault(fault);
+    }
+} }
+
+#[tokio::test]
+async fn a_missing_permission_is_named_before_anything_is_concluded() {
+    let rig = Rig::new(common::rig::Backend::Sqlite).await.unwrap();
+    let hq = instance("hq");
+    let domain = rig.pbx("hq").add_domain("acme.example.com", Some(true), None);
+    rig.pbx("hq").add_route(Some(domain), RouteKind::Extension, "1", "acme.example.com", &[]);
+    for permission in [
+        "extension_view",
+        "extension_all",
+        "extension_edit",
+        "extension_user_context",
+        "gateway_view",
+        "gateway_all",
+        "dialplan_view",
+        "dialplan_all",
+        "dialplan_edit",
+        "dialplan_context",
+    ] {
+        rig.pbx("hq").revoke(permission);
+        let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap();
+        let error = client.routes().await.unwrap_err();
+        assert!(
+            matches!(error.kind, PbxErrorKind::AccessDenied { permission: Some(named) } if named == permission),
+            "{permission}: {error:?}"
+        );
+        rig.pbx("hq").grant(permission);
+    }
+}

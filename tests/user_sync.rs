@@ -1,0 +1,223 @@
+//! When the users of tenants are read from their PBX, and what a reading that fails does: nothing.
+
+mod common;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::plain::Plain;
+use common::rig::{Rig, instance, key, tenant};
+use tenantd::apply::Outcome;
+use tenantd::environment::Environment as _;
+use tenantd::model::{MaxUsers, Suspension};
+use tenantd::plan::Plan;
+use tenantd::reconcile::{self, Reader, Writer};
+use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
+use tenantd::sync::{self, InstanceSync};
+
+const INTERVAL: Duration = Duration::from_secs(900);
+
+impl Rig {
+    /// A pass as the daemon makes it.
+    async fn daemon_pass(&self) -> (Plan, Outcome, Vec<InstanceSync>) {
+        let look = self.look().await;
+        let plan = look.plan();
+        let reader = Reader {
+            config: &self.config,
+            database: &self.database,
+            pbxs: &self.readers,
+            environment: &self.clock,
+            rotation: self.rotation,
+        };
+        let writer = Writer {
+            database: &self.database,
+            pbxs: &self.writers,
+            environment: &self.clock,
+            actor: "test".into(),
+            stop: Default::default(),
+        };
+        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.unwrap();
+        let users = reconcile::sync_users(&reader, &writer, &look, &outcome, Some(INTERVAL)).await;
+        (plan, outcome, users)
+    }
+
+    fn add_user(&self, pbx: &str, domain: &str, name: &str) -> uuid::Uuid {
+        let domain = self.pbx(pbx).domains_named(domain)[0].uuid;
+        self.pbx(pbx).add_user(NewUser {
+            domain,
+            username: name.into(),
+            password: "pw".into(),
+            enabled: Some(true),
+            groups: vec!["user".into()],
+        })
+    }
+
+    /// How often the list of users was asked for.
+    fn readings(&self, pbx: &str) -> usize {
+        self.pbx(pbx).journal().iter().filter(|asked| asked.path.ends_with("/users.php")).count()
+    }
+
+    async fn users(&self, which: &str) -> Vec<String> {
+        let mut plain = Plain::connect(&self.config.database).await;
+        plain.texts(&format!("SELECT username FROM users WHERE {which} ORDER BY username")).await
+    }
+}
+
+on_both_databases! { async fn users_come_with_the_pass_that_makes_or_takes_over_a_tenant_and_cost_one_reading(mut rig) {
+    let theirs = rig.pbx("hq").add_domain("old.example.com", Some(true), None);
+    rig.pbx("hq").add_user(NewUser {
+        domain: theirs,
+        username: "anna".into(),
+        password: "pw".into(),
+        enabled: Some(true),
+        groups: vec!["admin".into()],
+    });
+    let mut old = tenant("old");
+    old.adopt = true;
+    rig.want([old, tenant("acme"), tenant("beta"), tenant("calm")]);
+    let (_, outcome, users) = rig.daemon_pass().await;
+    assert_eq!((outcome.done(), outcome.failed()), (4, 0), "{outcome:?}");
+    assert_eq!(rig.users("enabled AND role = 'admin'").await, ["anna"]);
+    assert_eq!((users.len(), rig.readings("hq")), (1, 1), "one reading for all tenants of the instance");
+    assert_eq!(rig.readings("branch"), 0);
+} }
+
+on_both_databases! { async fn an_idle_pass_reads_no_users_until_the_interval_is_over_also_after_a_restart(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "bert");
+    rig.connect();
+    for _ in 0..3 {
+        assert!(rig.daemon_pass().await.2.is_empty());
+        rig.clock.advance(TimeDelta::seconds(299));
+    }
+    assert_eq!((rig.readings("hq"), rig.users("enabled").await.len()), (1, 0));
+    rig.clock.advance(TimeDelta::seconds(10));
+    rig.daemon_pass().await;
+    assert_eq!((rig.readings("hq"), rig.users("enabled").await), (2, vec!["bert".to_owned()]));
+    assert_eq!(rig.readings("branch"), 0, "an instance without tenants is not asked");
+} }
+
+on_both_databases! { async fn a_reading_that_is_not_whole_changes_nothing_fails_no_pass_and_is_tried_at_the_next(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    for n in 0..5 {
+        rig.add_user("hq", "acme.example.com", &format!("user{n}"));
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 5);
+    for kind in [
+        FaultKind::Status { code: 503, retry_after: None },
+        FaultKind::LoginPageWith200,
+        FaultKind::EmptyJsonArray,
+        FaultKind::TruncatedJson,
+    ] {
+        let fault = rig.pbx("hq").inject(Fault::new(kind.clone()).page("user_json.php"));
+        rig.clock.advance(TimeDelta::seconds(901));
+        let (plan, outcome, users) = rig.daemon_pass().await;
+        assert!(plan.is_empty() && outcome.steps.is_empty());
+        assert!(users[0].unknown.is_some(), "{kind:?}: {users:?}");
+        assert_eq!(rig.users("enabled").await.len(), 5, "{kind:?}");
+        rig.pbx("hq").remove_fault(fault);
+        rig.connect();
+        let (.., users) = rig.daemon_pass().await;
+        assert_eq!(users[0].unknown, None, "the next pass tries again without waiting for the interval");
+    }
+} }
+
+on_both_databases! { async fn after_a_move_the_users_are_those_of_the_new_instance(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    for name in ["anna", "bert"] {
+        rig.add_user("hq", "acme.example.com", name);
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
+    rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    let before = rig.readings("hq");
+    rig.daemon_pass().await;
+    assert_eq!((rig.readings("branch"), rig.readings("hq")), (1, before));
+    assert!(rig.users("enabled").await.is_empty(), "nobody is there yet");
+    assert_eq!(rig.users("NOT enabled").await, ["anna", "bert"], "and nobody is lost");
+    rig.add_user("branch", "acme.example.com", "bert");
+    rig.add_user("branch", "acme.example.com", "cleo");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await, ["bert", "cleo"]);
+} }
+
+on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_until_there_is_room(mut rig) {
+    let mut acme = tenant("acme");
+    acme.max_users = MaxUsers::Limited(2);
+    rig.want([acme]);
+    rig.daemon_pass().await;
+    let bert = rig.add_user("hq", "acme.example.com", "bert");
+    rig.add_user("hq", "acme.example.com", "cleo");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    // A name that sorts earlier pushes nobody out.
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    assert_eq!(users[0].tenants[0].over_limit, ["anna"]);
+    assert_eq!(rig.users("enabled").await, ["bert", "cleo"]);
+    assert_eq!(rig.users("over_limit AND NOT enabled").await, ["anna"]);
+    let now = rig.clock.now();
+    let stats = rig.database.read(move |store| store.stats(now)).await.unwrap();
+    assert_eq!((stats[0].active_users, stats[0].users_over_limit), (2, 1));
+    let warnings = tenantd::stats::warnings(&stats, &rig.config.tier);
+    assert_eq!(warnings, ["acme has reached max_users: 2 of 2 users, 1 more of its PBX are kept out"]);
+    // No service lets them in, whatever it writes.
+    let mut plain = Plain::connect(&rig.config.database).await;
+    for sql in ["UPDATE users SET enabled = true WHERE over_limit", "UPDATE users SET enabled = true, over_limit = false \
+                 WHERE over_limit"] {
+        assert!(plain.run(sql).await.is_err(), "{sql}");
+    }
+    rig.pbx("hq").remove_user(bert);
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await, ["anna", "cleo"]);
+    assert!(rig.users("over_limit").await.is_empty());
+} }
+
+on_both_databases! { async fn the_tiers_limit_holds_where_the_tenant_has_none(mut rig) {
+    rig.config.tier.max_users_per_tenant = Some(1);
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.add_user("hq", "acme.example.com", "bert");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!((rig.users("enabled").await, rig.users("over_limit").await), (vec!["anna".into()], vec!["bert".into()]));
+} }
+
+on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_are_left_alone(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.add_user("hq", "beta.example.com", "bert");
+    let now = rig.clock.now();
+    let hq = instance("hq");
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
+    let suspension = Suspension {
+        id: rig.clock.new_id(),
+        key: Some(key("acme")),
+        instance: None,
+        until: now + TimeDelta::hours(1),
+        reason: "maintenance".into(),
+        suspended_by: "test".into(),
+        suspended_at: now,
+    };
+    rig.database.write(move |store| store.suspend(&suspension)).await.unwrap();
+    for name in ["acme", "beta"] {
+        let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
+        rig.pbx("hq").remove_domain(domain);
+    }
+    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
+    assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
+    assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
+} }
