@@ -141,6 +141,7 @@ impl Daemon<'_> {
             if !self.take_lease().await {
                 return;
             }
+            self.watch.renew();
             let asked = self.requests.waiting(&self.equipment.database).await;
             let passed = self.pass().await;
             if let Some(asked) = asked {
@@ -223,7 +224,6 @@ impl Daemon<'_> {
 
     /// Waits for whatever brings the next pass. False when asked to stop.
     async fn wait(&mut self, interval: Duration) -> bool {
-        self.watch.renew();
         let config = self.equipment.config.daemon.clone();
         let database = self.equipment.database.clone();
         tokio::select! {
