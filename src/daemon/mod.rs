@@ -3,6 +3,7 @@
 //! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
 
 pub mod asked;
+mod restart;
 mod service;
 mod watch;
 
@@ -137,6 +138,9 @@ struct Told {
 
 impl Daemon<'_> {
     async fn turn(&mut self) {
+        if !self.take_lease().await || !self.rest_after_restart().await {
+            return;
+        }
         while !self.stop.is_cancelled() {
             if !self.take_lease().await {
                 return;
@@ -203,6 +207,25 @@ impl Daemon<'_> {
                 () = self.stop.cancelled() => return false,
                 () = tokio::time::sleep(STAND_BY) => {}
             }
+        }
+    }
+
+    /// A start soon after another waits before its first request. False when asked to stop meanwhile.
+    async fn rest_after_restart(&self) -> bool {
+        let rest = match restart::rest(&self.equipment.database, self.environment).await {
+            Ok(rest) => rest,
+            Err(error) => {
+                warn!(error = %chain(&error), "when tenantd started last is not known");
+                None
+            }
+        };
+        let Some(rest) = rest else { return true };
+        let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        info!(rest_ms, "started again so soon: the first pass comes in {:.1} s", rest.as_secs_f64());
+        service::status("started again so soon: resting before the first pass");
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(rest) => true,
         }
     }
 

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod directory;
+mod restarts;
 mod service;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
