@@ -74,7 +74,7 @@ fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
     reader.visible(text, "pbx_settings", &['\n', '\t']).then(|| text.text.to_owned())
 }
 
-fn looks_secret(name: &SettingName) -> bool {
+pub(super) fn looks_secret(name: &SettingName) -> bool {
     let sub = name.subcategory.as_str();
     // `password_length` and its like speak about passwords and are none.
     !matches!(name.kind.as_str(), "numeric" | "boolean")
