@@ -23,7 +23,7 @@
 //! | F17 | another server, a restored backup | `f17_…` | |
 //! | F18 | a thundering herd | `f18_…` | `tests/daemon`: `f18_restarts_do_not_exceed_the_rate`; `fusionpbx/budget.rs`, `fusionpbx/breaker.rs` |
 //! | F19 | one poisonous input stops everything | `f19_…` | |
-//! | F20 | secrets in what is written | `f20_…` | `fusionpbx.rs`: `no_secret_and_no_body_is_in_an_error…`; `config/tests.rs` |
+//! | F20 | secrets in what is written | `f20_…` | `tests/secrets`: every command, every error, every table; `fusionpbx.rs`: `no_secret_and_no_body_is_in_an_error…`; `config/tests.rs` |
 //! | F21 | a clock that jumps | `f21_…` | `plan/tests/removal.rs`: `a_clock_that_went_back_…`; `lifecycle.rs` |
 //! | F22 | content that nobody allowed | `f22_…` | Signed commits are not checked: who may merge is the forge's matter. |
 //! | F23 | a fight over a field | `f23_…` | `plan/tests/drift.rs` |
