@@ -434,7 +434,7 @@ mod properties {
             prop_assume!(!name.is_empty());
             let settings = settings.into_iter().filter(|(key, _)| {
                 !key.starts_with("domain.cidr.") && !key.starts_with("limit.users.")
-            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value)).collect();
+            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value.trim().to_owned())).collect();
             let tenant = tenantd::model::Tenant {
                 key: key("acme"),
                 name,
@@ -459,5 +459,29 @@ mod properties {
             prop_assert!(!loaded.has_errors(), "{}\n{}", text, rendered(&loaded.problems));
             prop_assert_eq!(&loaded.desired.tenants[&key("acme")], &tenant, "{}", text);
         }
+    }
+}
+
+#[test]
+fn a_setting_that_fusionpbx_would_store_otherwise_is_an_error() {
+    let with = |value: &str| {
+        load(&[(
+            "acme.yaml",
+            &format!("{}  theme.css.text: {value}\n", GOOD.split("cross_tenant").next().unwrap()),
+        )])
+    };
+    for (value, said) in [
+        ("|\n    one\n    two", "ends with a line break"),
+        ("\" one\"", "begins or ends with a blank"),
+        ("\"one\\t\"", "begins or ends with a blank"),
+    ] {
+        let loaded = with(value);
+        let text = rendered(&loaded.problems);
+        assert!(text.contains("`theme.css.text`") && text.contains(said), "{value}: {text}");
+        assert!(text.contains("tenants.d/acme.yaml:1"), "{value}: {text}");
+    }
+    for value in ["|-\n    one\n    two", "one", "\"one\\ttwo\""] {
+        let loaded = with(value);
+        assert!(loaded.desired.tenants.contains_key(&key("acme")), "{value}: {}", rendered(&loaded.problems));
     }
 }

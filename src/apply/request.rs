@@ -1,6 +1,7 @@
 //! The changing requests, each with the reading that proves it.
 
 use super::StepError;
+use crate::diff::same_value;
 use crate::fusionpbx::{PbxError, PbxRead, PbxWrite};
 use crate::model::{DomainId, NewDomain, PbxSetting, SettingId};
 
@@ -124,7 +125,7 @@ fn settings_agree(request: &Request, rows: &[PbxSetting]) -> Result<(), StepErro
                 return Err(not_applied(what, "present", "absent"));
             };
             // Values may be secrets of the tenant (a `*_password` setting), so they are not shown.
-            if found.value != wanted.value || found.name != wanted.name {
+            if !same_value(&found.value, &wanted.value) || found.name != wanted.name {
                 return Err(not_applied(what, "the value that was sent", "another one"));
             }
             if found.enabled != wanted.enabled {

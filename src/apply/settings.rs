@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
+use crate::diff::same_value;
 use crate::model::{DomainId, LoginLock, PbxSetting, SettingId, SettingName};
 use crate::sabotage::{Bug, active};
 
@@ -30,12 +31,12 @@ pub(super) fn converge(
         let list = name.kind == "array";
         let keeper = of_name
             .iter()
-            .find(|row| row.enabled && row.value == *value)
+            .find(|row| row.enabled && same_value(&row.value, value))
             .or_else(|| of_name.iter().find(|row| row.id == own))
             .or_else(|| of_name.iter().find(|row| row.enabled && !list))
             .or_else(|| of_name.iter().find(|_| !list));
         match keeper {
-            Some(row) if row.enabled && row.value == *value => {}
+            Some(row) if row.enabled && same_value(&row.value, value) => {}
             Some(row) => requests.push(Request::PutSetting(
                 domain,
                 PbxSetting { value: value.clone(), enabled: true, ..(**row).clone() },

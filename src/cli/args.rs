@@ -93,7 +93,8 @@ pub enum Command {
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
     },
-    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
+    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is. Takes the
+    /// writer's lock, so stop the daemon meanwhile.
     Import(ImportArgs),
     /// Look after the connections to the PBX instances.
     #[command(subcommand)]

@@ -211,11 +211,10 @@ pub async fn read_directory(config: &Config) -> Loaded {
 /// Starts the log, to standard error.
 pub fn start_log(global: &Global, default: &str) {
     use tracing_subscriber::EnvFilter;
-    let filter = global
-        .log
-        .as_deref()
+    let wanted = global.log.as_deref().map(without_pages);
+    let filter = wanted
         .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(default));
+        .unwrap_or_else(|| EnvFilter::new(without_pages(default)));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -227,4 +226,29 @@ pub fn start_log(global: &Global, default: &str) {
         LogFormat::Journal => builder.without_time().with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+/// What reads a page logs all of it, with session tokens and every setting's value.
+const READERS_OF_PAGES: [&str; 5] = ["html5ever", "markup5ever", "selectors", "cssparser", "scraper"];
+
+/// A filter that silences them, whatever was asked for.
+fn without_pages(filter: &str) -> String {
+    let about_pages = |part: &&str| READERS_OF_PAGES.iter().any(|reader| part.contains(reader));
+    let kept = filter.split(',').filter(|part| !about_pages(part)).map(str::to_owned);
+    kept.chain(READERS_OF_PAGES.map(|reader| format!("{reader}=off"))).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_pages;
+
+    #[test]
+    fn no_filter_brings_pages_into_the_log() {
+        let off = "html5ever=off,markup5ever=off,selectors=off,cssparser=off,scraper=off";
+        assert_eq!(without_pages("trace"), format!("trace,{off}"));
+        assert_eq!(
+            without_pages("info,html5ever::tokenizer=trace,tenantd=debug"),
+            format!("info,tenantd=debug,{off}")
+        );
+    }
 }

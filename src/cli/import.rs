@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::actor;
 use crate::config::Config;
+use crate::daemon::holder;
 use crate::diff::enabled_values;
 use crate::environment::{Environment as _, System};
+use crate::load::Loaded;
 use crate::model::{
     CrossTenant, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting, SettingName, Tenant,
     TenantDocument, TenantId, TenantKey, TenantRecord,
@@ -18,7 +21,7 @@ use crate::model::{
 use crate::observe::Rotation;
 use crate::plan::{Policy, definition_hash};
 use crate::reconcile::{self, Reader};
-use crate::store::{Access, AuditEntry, Database};
+use crate::store::{Access, AuditEntry, Database, Lease};
 use crate::sync;
 use crate::yaml::write_tenant_file;
 
@@ -35,18 +38,56 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
             "mend the broken files first: a name or domain in them could be taken twice",
         ));
     }
-    let access = if args.dry_run { Access::ReadOnly } else { Access::ReadWrite };
-    let database = context.database(&config, access).await?;
-    let readers = context.readers(&config)?;
+    if args.dry_run {
+        let database = context.database(&config, Access::ReadOnly).await?;
+        return take_over(context, args, &config, loaded, &database).await;
+    }
+    let database = context.database(&config, Access::ReadWrite).await?;
+    let lease = lease(&database).await?;
+    let imported = take_over(context, args, &config, loaded, &lease.database()).await;
+    lease.release().await;
+    imported
+}
+
+/// How long the writer's lock is waited for: another command may be at its end, and what a process that died held on
+/// PostgreSQL expires in ten seconds.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// There is one writer. A daemon keeps the lock for as long as it runs, so that waiting for it would be in vain.
+async fn lease(database: &Database) -> Result<Lease> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let mut told = false;
+    loop {
+        let by = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
+            Ok(lease) => return Ok(lease),
+            Err(by) => by,
+        };
+        if tokio::time::Instant::now() >= until {
+            return Err(Failure::new(format!(
+                "{by} holds the writer's lock, so nothing was imported: stop it for the time of the import \
+                 (`--dry-run` needs no lock), or take domains over one by one with `adopt: true` in their files"
+            )));
+        }
+        if !told {
+            eprintln!("{by} holds the writer's lock; waiting for it {} seconds", PATIENCE.as_secs());
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn take_over(
+    context: &Context,
+    args: &ImportArgs,
+    config: &Config,
+    loaded: Loaded,
+    database: &Database,
+) -> Result<Exit> {
+    let readers = context.readers(config)?;
     let clients = Clients { readers, writers: Default::default() };
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &clients.readers,
-        environment: &System,
-        rotation: Rotation::None,
-    };
-    let policy = Policy::new(&config);
+    let reader =
+        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: Rotation::None };
+    let policy = Policy::new(config);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
     let domains = match look.observed.instance(&args.instance) {
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
@@ -78,7 +119,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         }
         let rows =
             clients.readers[&args.instance].settings(domain.id).await.map_err(|error| Failure::of(&error))?;
-        match describe(&config, args, domain, &rows, &mut taken, &wanted_domains) {
+        match describe(config, args, domain, &rows, &mut taken, &wanted_domains) {
             Err(why) => {
                 left += 1;
                 context.say(&format!("left: {}: {why}\n", domain.name));
@@ -93,7 +134,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
                     // The file first: without a record it is held as not ours, but a record without its file
                     // would be disabled.
                     write_new(&file, &text)?;
-                    record(&database, &tenant, domain).await?;
+                    record(database, &tenant, domain).await?;
                     context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
                 }
                 count += 1;
@@ -104,7 +145,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     if count > 0 && !args.dry_run {
         let pbx = &*clients.readers[&args.instance];
         let now = System.now();
-        let users = sync::sync_instance(&database, &args.instance, pbx, None, &config.tier, now).await;
+        let users = sync::sync_instance(database, &args.instance, pbx, None, &config.tier, now).await;
         context.say(&sync::text(&[users.map_err(|error| Failure::of(&error))?]));
     }
     Ok(if left > 0 { Exit::SomeFailed } else { Exit::Done })

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
 use crate::load::Loaded;
-use crate::model::{Completeness, Desired};
+use crate::model::{BrokenFile, Completeness, Desired};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
@@ -42,7 +42,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
     }
     Ok(if !args.detailed_exitcode {
         Exit::Done
-    } else if !plan.held.is_empty() {
+    } else if is_held(&plan, &desired, &args.selection) {
         Exit::Held
     } else if !plan.steps.is_empty() {
         Exit::Changes
@@ -67,6 +67,15 @@ async fn make_plan(context: &Context, selection: &Selection) -> Result<(Plan, De
     let policy = policy(&config, selection, &[]);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
     Ok((look.plan(), look.desired))
+}
+
+/// Whether something waits for a person. The tenant of a broken file is held also where it has no record yet, and so
+/// no line of its own in the plan.
+fn is_held(plan: &Plan, desired: &Desired, selection: &Selection) -> bool {
+    let of_this_run = |file: &BrokenFile| {
+        selection.tenants.is_empty() || file.key.as_ref().is_some_and(|key| selection.tenants.contains(key))
+    };
+    !plan.held.is_empty() || desired.broken.iter().any(of_this_run)
 }
 
 /// The share of settings that a single run compares is that of a daemon's pass.
@@ -105,7 +114,7 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let database = context.database(&config, Access::ReadWrite).await?;
     let lease = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
         Ok(lease) => lease,
-        Err(by) => return ask_the_daemon(context, args, &database, &by).await,
+        Err(by) => return ask_the_daemon(context, args, &database, &loaded.desired, &by).await,
     };
     let applied = carry_out_alone(context, args, &config, loaded, &lease.database()).await;
     lease.release().await;
@@ -116,7 +125,13 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// There is one writer. Beside a running daemon, it is the daemon that does the pass.
-async fn ask_the_daemon(context: &Context, args: &ApplyArgs, database: &Database, by: &str) -> Result<Exit> {
+async fn ask_the_daemon(
+    context: &Context,
+    args: &ApplyArgs,
+    database: &Database,
+    desired: &Desired,
+    by: &str,
+) -> Result<Exit> {
     let ApplyArgs { selection, allow_delete, plan_id } = args;
     let Selection { tenants, no_removals } = selection;
     if !tenants.is_empty() || *no_removals || !allow_delete.is_empty() || plan_id.is_some() {
@@ -142,9 +157,13 @@ async fn ask_the_daemon(context: &Context, args: &ApplyArgs, database: &Database
             answer.plan_id, answer.done, answer.failed, answer.skipped, answer.held
         ));
     }
+    if !desired.broken.is_empty() {
+        let names: Vec<&str> = desired.broken.iter().map(|file| file.file.as_str()).collect();
+        eprintln!("broken: {}: nothing is removed until every file can be read", names.join(", "));
+    }
     Ok(if answer.failed > 0 || answer.skipped > 0 {
         Exit::SomeFailed
-    } else if answer.held > 0 {
+    } else if answer.held > 0 || !desired.broken.is_empty() {
         Exit::Held
     } else {
         Exit::Done
@@ -195,7 +214,7 @@ async fn carry_out_alone(
     }
     Ok(if outcome.failed() > 0 || outcome.skipped() > 0 {
         Exit::SomeFailed
-    } else if !plan.held.is_empty() {
+    } else if is_held(&plan, &look.desired, &args.selection) {
         Exit::Held
     } else {
         Exit::Done

@@ -3,6 +3,7 @@
 //! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
 
 pub mod asked;
+mod restart;
 mod service;
 mod watch;
 
@@ -137,10 +138,14 @@ struct Told {
 
 impl Daemon<'_> {
     async fn turn(&mut self) {
+        if !self.take_lease().await || !self.rest_after_restart().await {
+            return;
+        }
         while !self.stop.is_cancelled() {
             if !self.take_lease().await {
                 return;
             }
+            self.watch.renew();
             let asked = self.requests.waiting(&self.equipment.database).await;
             let passed = self.pass().await;
             if let Some(asked) = asked {
@@ -205,6 +210,25 @@ impl Daemon<'_> {
         }
     }
 
+    /// A start soon after another waits before its first request. False when asked to stop meanwhile.
+    async fn rest_after_restart(&self) -> bool {
+        let rest = match restart::rest(&self.equipment.database, self.environment).await {
+            Ok(rest) => rest,
+            Err(error) => {
+                warn!(error = %chain(&error), "when tenantd started last is not known");
+                None
+            }
+        };
+        let Some(rest) = rest else { return true };
+        let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        info!(rest_ms, "started again so soon: the first pass comes in {:.1} s", rest.as_secs_f64());
+        service::status("started again so soon: resting before the first pass");
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(rest) => true,
+        }
+    }
+
     /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
     async fn equip_again(&mut self) {
         match self.equip.equip().await {
@@ -223,7 +247,6 @@ impl Daemon<'_> {
 
     /// Waits for whatever brings the next pass. False when asked to stop.
     async fn wait(&mut self, interval: Duration) -> bool {
-        self.watch.renew();
         let config = self.equipment.config.daemon.clone();
         let database = self.equipment.database.clone();
         tokio::select! {

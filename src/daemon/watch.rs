@@ -1,5 +1,6 @@
 //! What wakes the daemon: changes of the tenants directory, as hints. Every pass reads everything anyway.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,9 +18,26 @@ pub struct Watch {
     hints: mpsc::Receiver<()>,
     sender: mpsc::Sender<()>,
     watcher: Option<Box<dyn Watcher + Send>>,
-    /// The real path that was watched last; another one means that the directory was replaced.
-    watched: Option<PathBuf>,
+    /// The directory that was watched last.
+    watched: Option<Directory>,
     polling: bool,
+}
+
+/// A directory itself, whatever its name leads to. Another path, device or inode means that it was replaced, or that
+/// something was mounted or unmounted there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Directory {
+    real: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Directory {
+    fn at(path: &Path) -> Option<Self> {
+        let real = path.canonicalize().ok()?;
+        let found = real.metadata().ok()?;
+        Some(Self { real, device: found.dev(), inode: found.ino() })
+    }
 }
 
 impl Watch {
@@ -32,13 +50,14 @@ impl Watch {
         watch
     }
 
-    /// Watches anew if the directory is another one than before, or none was watched.
+    /// Watches anew if the directory is another one than before, or none was watched. Called before the directory is
+    /// read, so that what changes after the reading is told.
     pub fn renew(&mut self) {
-        let real = self.dir.canonicalize().ok();
-        if self.watcher.is_some() && real == self.watched {
+        let found = Directory::at(&self.dir);
+        if self.watcher.is_some() && found == self.watched {
             return;
         }
-        self.watched = real;
+        self.watched = found;
         self.watcher = self.start();
     }
 
@@ -53,8 +72,11 @@ impl Watch {
         }
         if !self.polling {
             let sender = self.sender.clone();
-            let places: Vec<PathBuf> =
-                [Some(self.dir.clone()), self.watched.clone()].into_iter().flatten().collect();
+            let places: Vec<PathBuf> = [Some(&self.dir), self.watched.as_ref().map(|watched| &watched.real)]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
             let made =
                 RecommendedWatcher::new(move |event| hint(&sender, &event, &places), Config::default());
             match made.and_then(|mut watcher| self.watch_all(&mut watcher).map(|()| watcher)) {
@@ -84,12 +106,21 @@ impl Watch {
 
     /// The directory itself, its parent (it may be replaced), and what a symbolic link leads to.
     fn watch_all(&self, watcher: &mut RecommendedWatcher) -> notify::Result<()> {
+        let parent = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if self.watched.is_none()
+            && let Some(parent) = parent
+        {
+            // While it is away, it is its parent that tells when it is back.
+            return watcher.watch(parent, RecursiveMode::NonRecursive);
+        }
         watcher.watch(&self.dir, RecursiveMode::NonRecursive)?;
-        if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = parent {
             // Seeing it replaced at once is a comfort; the interval sees it too.
             let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
         }
-        if let Some(real) = self.watched.as_ref().filter(|real| **real != self.dir) {
+        if let Some(real) =
+            self.watched.as_ref().map(|watched| &watched.real).filter(|real| **real != self.dir)
+        {
             let _ = watcher.watch(real, RecursiveMode::NonRecursive);
             if let Some(parent) = real.parent() {
                 let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
@@ -98,11 +129,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Network and FUSE file systems do not tell of changes that others make.
     fn sends_no_events(&self) -> bool {
-        // Magic numbers of statfs(2): NFS, SMB2, CIFS, FUSE, 9P, Ceph.
-        const SILENT: [i64; 6] = [0x6969, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997, 0x00c3_6400];
-        rustix::fs::statfs(&self.dir).is_ok_and(|stat| SILENT.contains(&(stat.f_type & 0xffff_ffff)))
+        // The type is a signed number on some machines and has 32 bits on all.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        rustix::fs::statfs(&self.dir).is_ok_and(|stat| is_silent(stat.f_type as u32))
     }
 
     /// Waits for a change, then until the directory was quiet for `quiet`, but no longer than `most` in all.
@@ -127,6 +157,32 @@ impl Watch {
     }
 }
 
+/// Whether a file system, by its magic number of statfs(2), does not tell of changes that other machines make: those
+/// of networks, clusters, virtual machines, and FUSE, behind which anything may stand.
+fn is_silent(magic: u32) -> bool {
+    const SILENT: [(u32, &str); 18] = [
+        (0x6969, "NFS"),
+        (0x517b, "SMB"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x6573_5546, "FUSE, virtiofs"),
+        (0x0102_1997, "9P"),
+        (0x00c3_6400, "Ceph"),
+        (0x5346_414f, "AFS"),
+        (0x6b41_4653, "kAFS"),
+        (0x7375_7245, "Coda"),
+        (0x564c, "NCP"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x4750_4653, "GPFS"),
+        (0x1983_0326, "BeeGFS"),
+        (0x7461_636f, "OCFS2"),
+        (0x0116_1970, "GFS2"),
+        (0x786f_4256, "VirtualBox"),
+        (0xbacb_acbc, "VMware"),
+    ];
+    SILENT.iter().any(|(silent, _)| *silent == magic)
+}
+
 /// Passes on what concerns the directory or something in it; no places means that everything does.
 fn hint(sender: &mpsc::Sender<()>, event: &notify::Result<Event>, places: &[PathBuf]) {
     // Reading the directory is no change of it, and its parent has other children. An overflow or an error may hide
@@ -148,6 +204,17 @@ mod tests {
     fn quiet_watch() -> Watch {
         let (sender, hints) = mpsc::channel(1);
         Watch { dir: PathBuf::new(), hints, sender, watcher: None, watched: None, polling: true }
+    }
+
+    #[test]
+    fn file_systems_of_networks_are_polled_and_local_ones_are_watched() {
+        for silent in [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997] {
+            assert!(is_silent(silent), "{silent:#x}");
+        }
+        // ext4, XFS, Btrfs, tmpfs, ZFS, overlay.
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x2fc1_2fc1, 0x794c_7630] {
+            assert!(!is_silent(local), "{local:#x}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,15 @@
+use std::borrow::Cow;
+
 use crate::model::{PbxSetting, SettingId, SettingName};
+
+/// Whether two values of a setting are the same text. A browser posts every line break of a text area as CR LF, so
+/// a setting that a person saved without a change comes back so.
+pub fn same_value(a: &str, b: &str) -> bool {
+    fn plain(text: &str) -> Cow<'_, str> {
+        if text.contains('\r') { text.replace("\r\n", "\n").into() } else { text.into() }
+    }
+    plain(a) == plain(b)
+}
 
 /// The enabled values of a setting, joined for people; `None` where there is none.
 pub fn enabled_values(rows: &[PbxSetting], name: &SettingName) -> Option<String> {
@@ -16,8 +27,8 @@ pub fn setting_differs(rows: &[PbxSetting], name: &SettingName, wanted: Option<&
         rows.iter().filter(|row| row.enabled && row.name == *name).map(|row| row.value.as_str()).peekable();
     match wanted {
         None => values.peek().is_some(),
-        Some(wanted) if name.kind == "array" => !values.any(|value| value == wanted),
-        Some(wanted) => values.peek().is_none() || values.any(|value| value != wanted),
+        Some(wanted) if name.kind == "array" => !values.any(|value| same_value(value, wanted)),
+        Some(wanted) => values.peek().is_none() || values.any(|value| !same_value(value, wanted)),
     }
 }
 

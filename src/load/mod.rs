@@ -7,6 +7,7 @@
 mod across;
 mod git;
 pub mod lint;
+mod mask;
 mod names;
 mod scan;
 mod schema;

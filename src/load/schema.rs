@@ -92,6 +92,7 @@ impl Draft {
         }
         match Source::decode(shown, bytes, Limits::TENANT.bytes) {
             Ok(mut source) => {
+                super::mask::hide_secrets(&mut source);
                 let parsed = yaml::parse(&source, Limits::TENANT);
                 draft.findings = parsed.findings;
                 let failed = parsed.root.is_none() && !draft.findings.is_empty();

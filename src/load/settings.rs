@@ -59,10 +59,22 @@ fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
         return Some(text.clone());
     }
     let text = reader.text(field, EXPECTED)?;
+    // FusionPBX cuts them off when it stores the value, which would then never be what the file says.
+    let trimmed = text.text.trim_matches([' ', '\t', '\n', '\r', '\0', '\x0B']);
+    if trimmed.len() != text.text.len() {
+        let blank =
+            if text.text.ends_with('\n') { "ends with a line break" } else { "begins or ends with a blank" };
+        reader.report(
+            Finding::error(text.span, format!("the value of {} {blank}", quoted(field.key)))
+                .expected("a value as FusionPBX stores it, which cuts blanks off at both ends")
+                .help("delete them; after a `|`, write `|-`"),
+        );
+        return None;
+    }
     reader.visible(text, "pbx_settings", &['\n', '\t']).then(|| text.text.to_owned())
 }
 
-fn looks_secret(name: &SettingName) -> bool {
+pub(super) fn looks_secret(name: &SettingName) -> bool {
     let sub = name.subcategory.as_str();
     // `password_length` and its like speak about passwords and are none.
     !matches!(name.kind.as_str(), "numeric" | "boolean")

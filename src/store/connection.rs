@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio_postgres::error::SqlState;
 
 use super::StoreError;
 use super::postgres::PgConnection;
@@ -83,7 +84,14 @@ fn open_postgres(
     let tls = tokio_postgres_rustls::MakeRustlsConnect::new(tls_config(ca_file)?);
     let handle = tokio::runtime::Handle::try_current()?;
     let inner = handle.block_on(async {
-        let (client, connection) = options.connect(tls).await?;
+        // What a server says of a password might repeat it.
+        let connected = options.connect(tls).await.map_err(|error| match error.code() {
+            Some(code) if *code == SqlState::INVALID_PASSWORD => {
+                "the server rejected the user name or password".into()
+            }
+            _ => Boxed::from(error),
+        });
+        let (client, connection) = connected?;
         Ok::<_, Boxed>(AsyncPgConnection::try_from_client_and_connection(client, connection).await?)
     })?;
     let mut conn = PgConnection::from(inner);

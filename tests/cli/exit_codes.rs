@@ -3,7 +3,7 @@
 use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
-use crate::site::{Site, at_both_sites};
+use crate::site::{Site, at_both_sites, until};
 
 at_both_sites! { async fn plan_ends_with_0_and_with_detailed_exitcode_tells_nothing_changes_and_held_apart(site) {
     site.tenant("acme");
@@ -126,3 +126,40 @@ async fn a_command_line_that_is_not_understood_ends_with_64_and_does_nothing() {
     assert!(site.pbx("hq").journal().is_empty(), "nobody was asked");
     assert!(!site.path("state/tenantd.db").exists());
 }
+
+at_both_sites! { async fn a_broken_file_is_something_held_also_where_its_tenant_has_no_record(site) {
+    site.tenant("acme");
+    site.apply().await;
+    site.write("new.yaml", "name: [");
+    let before = site.mutations();
+    for args in [&["apply"][..], &["plan", "--detailed-exitcode"]] {
+        let ran = site.run(args).await;
+        assert!(ran.ended_with(3).stderr.contains("new.yaml"), "{ran:#?}");
+        assert!(ran.stdout.contains("1 broken files"), "{ran:#?}");
+    }
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.stdout.contains("new.yaml is broken: nothing is removed until every file"), "{ran:#?}");
+    let ran = site.run(&["apply", "-o", "json"]).await;
+    assert_eq!(ran.ended_with(3).json()["summary"]["broken_files"], 1, "{ran:#?}");
+    assert_eq!(site.mutations(), before);
+    // What was asked for by name is not held by a stranger's file.
+    site.run(&["apply", "--tenant", "acme"]).await.ended_with(0);
+    site.run(&["plan", "--tenant", "acme", "--detailed-exitcode"]).await.ended_with(0);
+    site.run(&["apply", "--tenant", "new"]).await.ended_with(3);
+    // Changes go on, and something that failed says more than something that is held.
+    site.tenant_with("acme", "session_timeout: 30\n");
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(3);
+    site.run(&["apply"]).await.ended_with(3);
+    site.remove("new.yaml");
+    site.run(&["apply"]).await.ended_with(0);
+    // The same beside a daemon, which does the pass.
+    let daemon = site.daemon("daemon");
+    until("the first pass", || daemon.told().contains("plan p-")).await;
+    site.run(&["apply"]).await.ended_with(0);
+    site.write("new.yaml", "name: [");
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.ended_with(3).stderr.contains("broken: new.yaml: nothing is removed"), "{ran:#?}");
+    site.remove("new.yaml");
+    daemon.stop().await;
+    site.comes_to_rest().await;
+} }

@@ -2,7 +2,7 @@
 
 use tenantd::sandbox::standin::NewSetting;
 
-use crate::site::at_both_sites;
+use crate::site::{at_both_sites, until};
 
 at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as_it_was(site) {
     site.tenant("already");
@@ -81,5 +81,31 @@ at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
     assert!(ran.ended_with(1).stderr.contains("mend the broken files first"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 2);
     site.remove("broken.yaml");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn beside_a_running_daemon_nothing_is_imported_and_it_is_said_why(site) {
+    site.tenant("already");
+    site.apply().await;
+    let daemon = site.daemon("daemon");
+    until("the first pass", || daemon.told().contains("plan p-")).await;
+    let digests = site.pbx("hq").digests();
+    site.pbx("hq").add_domain("acme.example.com", Some(true), None);
+    // To look takes no lock.
+    let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
+    assert!(ran.ended_with(0).stdout.contains("1 imported, 0 left"), "{ran:#?}");
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    assert!(ran.ended_with(1).stderr.contains("holds the writer's lock; waiting for it"), "{ran:#?}");
+    assert!(ran.stderr.contains("so nothing was imported: stop it for the time of the import"), "{ran:#?}");
+    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
+    // It gets the lock of a daemon that ends meanwhile.
+    let args = ["import", "--instance", "hq"];
+    let (ran, ()) = tokio::join!(site.run(&args), async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        daemon.stop().await;
+    });
+    assert!(ran.ended_with(0).stdout.contains("imported acme.example.com as acme"), "{ran:#?}");
+    let after = site.pbx("hq").digests();
+    assert!(digests.iter().all(|(uuid, digest)| after[uuid] == *digest));
     site.comes_to_rest().await;
 } }

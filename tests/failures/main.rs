@@ -10,7 +10,7 @@
 //! | F4 | a checkout in progress | `f04_…` | `load/settle.rs` |
 //! | F5 | what editors leave behind | `f05_…` | `load/names.rs` |
 //! | F6 | a ConfigMap's swap | `f06_…` | `load.rs`: `a_swap_of_a_config_map_never_gives_a_mixture` |
-//! | F7 | lost events | `f07_…` | `daemon/watch.rs` |
+//! | F7 | lost events | `f07_…` | `tests/daemon`: `f07_where_a_limit_is_reached_it_polls_…`; `daemon/watch.rs` |
 //! | F8 | many removals, at once or in slices | `f08_…` | `plan/tests/limits.rs`; the simulation |
 //! | F9 | a rename taken for delete and create | `f09_…` | `plan/tests/naming.rs` |
 //! | F10 | a deletion without a disable before it | `f10_…` | the simulation's property over the PBX's own journal |
@@ -21,9 +21,9 @@
 //! | F15 | two daemons | `f15_…` | |
 //! | F16 | half a list | `f16_…` | `scenarios/unreachable.rs`: each wrong answer and its line |
 //! | F17 | another server, a restored backup | `f17_…` | |
-//! | F18 | a thundering herd | `f18_…` | `fusionpbx/budget.rs`, `fusionpbx/breaker.rs` |
+//! | F18 | a thundering herd | `f18_…` | `tests/daemon`: `f18_restarts_do_not_exceed_the_rate`; `fusionpbx/budget.rs`, `fusionpbx/breaker.rs` |
 //! | F19 | one poisonous input stops everything | `f19_…` | |
-//! | F20 | secrets in what is written | `f20_…` | `fusionpbx.rs`: `no_secret_and_no_body_is_in_an_error…`; `config/tests.rs` |
+//! | F20 | secrets in what is written | `f20_…` | `tests/secrets`: every command, every error, every table; `fusionpbx.rs`: `no_secret_and_no_body_is_in_an_error…`; `config/tests.rs` |
 //! | F21 | a clock that jumps | `f21_…` | `plan/tests/removal.rs`: `a_clock_that_went_back_…`; `lifecycle.rs` |
 //! | F22 | content that nobody allowed | `f22_…` | Signed commits are not checked: who may merge is the forge's matter. |
 //! | F23 | a fight over a field | `f23_…` | `plan/tests/drift.rs` |

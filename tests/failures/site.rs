@@ -232,11 +232,18 @@ impl Site {
     }
 
     pub fn daemon(&self, name: &str) -> Daemon {
+        self.daemon_below(name, &[], &[])
+    }
+
+    /// A daemon below another program, such as a shell that takes something away from it, in this environment.
+    pub fn daemon_below(&self, name: &str, outer: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let log = self.path(&format!("{name}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.arg("run");
+        let words: Vec<&str> = outer.iter().copied().chain([PROGRAM, "run"]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         self.surround(&mut command);
+        command.envs(environment.iter().copied());
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Daemon { child, log }
     }

@@ -151,3 +151,28 @@ on_both_databases! { async fn a_name_changed_by_hand_is_put_right(mut rig) {
     assert!(rig.pbx("hq").domains_named("acme.example.org").is_empty());
     rig.assert_at_rest(&strangers).await;
 } }
+
+on_both_databases! { async fn line_breaks_as_a_browser_posts_them_are_no_change(mut rig) {
+    let strangers = rig.strangers();
+    let [text, list] = [("theme", "custom_css", "text"), ("theme", "notes", "array")]
+        .map(|(category, sub, kind)| SettingName::new(category, sub, kind));
+    let mut acme = tenant("acme");
+    acme.pbx_settings.insert(text.clone(), "one\ntwo\n\nthree".into());
+    acme.pbx_settings.insert(list, "a\nb".into());
+    rig.want([acme, tenant("calm")]);
+    rig.converge().await;
+    let pbx = rig.pbx("hq").clone();
+    let uuid = rig.only("hq", "acme.example.com").uuid;
+    // A person opened each row and saved it.
+    for row in pbx.settings(uuid) {
+        pbx.edit_setting(row.uuid, |row| row.value = row.value.as_ref().map(|value| value.replace('\n', "\r\n")));
+    }
+    rig.assert_at_rest(&strangers).await;
+    // Another text is a change, and the rest of the row stays what it was.
+    let row = pbx.settings(uuid).into_iter().find(|row| row.name == "text").unwrap();
+    pbx.edit_setting(row.uuid, |row| row.value = Some("one\r\ntwo".into()));
+    assert_eq!(steps(&rig.converge().await), ["update acme"]);
+    rig.edit("acme", |t| t.pbx_settings.insert(text, "one\ntwo".into()).map_or((), drop));
+    assert_eq!(steps(&rig.converge().await), ["update acme"]);
+    rig.assert_at_rest(&strangers).await;
+} }

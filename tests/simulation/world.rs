@@ -47,6 +47,9 @@ pub enum Daemons {
     StoppedAndResumed,
 }
 
+/// What two daemons planned, and how each one's pass ended; `None` where it died.
+type Passes = (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>);
+
 /// How a pass ended.
 #[derive(Debug)]
 pub enum Ending {
@@ -165,7 +168,7 @@ impl World {
         pass
     }
 
-    fn taken_over(&mut self, task: &Task) -> (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>) {
+    fn taken_over(&mut self, task: &Task) -> Passes {
         let other = Process::start("beside", &self.sim, &self.config, &self.database);
         let waits = {
             let mut state = self.sim.lock();
@@ -189,10 +192,7 @@ impl World {
         (vec![first, second], endings)
     }
 
-    fn stopped_and_resumed(
-        &mut self,
-        task: &Task,
-    ) -> (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>) {
+    fn stopped_and_resumed(&mut self, task: &Task) -> Passes {
         let Some(Ok((look, plan))) = run(&self.sim, self.process.look(task.clone())) else {
             return (Vec::new(), vec![None]);
         };
