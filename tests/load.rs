@@ -434,7 +434,7 @@ mod properties {
             prop_assume!(!name.is_empty());
             let settings = settings.into_iter().filter(|(key, _)| {
                 !key.starts_with("domain.cidr.") && !key.starts_with("limit.users.")
-            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value.trim().to_owned())).collect();
+            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value.trim().to_owned())).filter(|(_, value): &(_, String)| !value.is_empty()).collect();
             let tenant = tenantd::model::Tenant {
                 key: key("acme"),
                 name,
