@@ -107,7 +107,7 @@ pub fn judged(
 /// The names that a value may mean: the whole, and the host in `sip:user@host:port;transport=tls`.
 fn hosts(value: &str) -> impl Iterator<Item = String> {
     let lower = value.trim().to_lowercase();
-    let host = lower.rsplit('@').next().unwrap_or_default();
+    let host = lower.rsplit('@').next().unwrap_or_default().trim_start_matches(['<', '"', ' ']);
     let host = host.trim_start_matches("sips:").trim_start_matches("sip:");
     let host = host.split([':', ';', ',', '/', '>']).next().unwrap_or_default().trim_matches(['<', ' ', '.']);
     let host = host.to_owned();

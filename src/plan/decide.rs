@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Action, Held, Preview, RecordRef, Step, Work};
-use super::{Draft, World, removal, update};
+use super::{Draft, World, former, removal, update};
 use crate::diff::{Field, wanted_settings};
 use crate::model::{
     Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
@@ -97,7 +97,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
             removal::without_file(world, key, record, draft);
         }
     }
-    removal::former_placements(world, &taken_over, draft);
+    former::former_placements(world, &taken_over, draft);
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::removal::{deletion_begun, has_no_other_place};
+use super::former::has_no_other_place;
+use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;

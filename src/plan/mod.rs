@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod decide;
+mod former;
 mod gates;
 mod identity;
 mod limits;

@@ -1,18 +1,16 @@
 //! A record without a file: disable now, delete much later and only when everything allows it.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decide::{name_is_shared, reference, seen};
 use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
-use super::update::{locks_us_out, our_own_account};
+use super::update::locks_us_out;
 use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, lock_is_in_force};
 use crate::model::{
-    Completeness, DomainState, FormerPlacement, InstanceKey, InstanceView, PbxDomain, SettingId,
-    TenantDocument, TenantId, TenantKey, TenantRecord,
+    Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, SettingId, TenantDocument, TenantId,
+    TenantKey, TenantRecord,
 };
 use crate::sabotage::{Bug, active};
 
@@ -58,41 +56,39 @@ pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRec
         draft.held.push(hold(next, reason));
         return;
     }
-    match why_disable(world, record, domain) {
-        Some((reason, changes, counts)) => {
-            let before = TenantDocument::from(record);
-            let after = TenantDocument { enabled: false, ..before.clone() };
-            draft.previews.insert(key.clone(), Preview { before: Some(before), after: Some(after) });
-            draft.steps.push(Step {
-                tenant: key.clone(),
-                instance: record.instance.clone(),
-                action: Action::Disable,
-                reason,
-                changes,
-                work: Work::Disable {
-                    record: reference(record),
-                    expect: domain.cloned(),
-                    removed: true,
-                    counts,
-                },
-            });
-        }
-        None => delete(world, key, record, domain, draft),
+    let disable = |draft: &mut Draft, (reason, changes, counts)| {
+        let before = TenantDocument::from(record);
+        let after = TenantDocument { enabled: false, ..before.clone() };
+        draft.previews.insert(key.clone(), Preview { before: Some(before), after: Some(after) });
+        let work =
+            Work::Disable { record: reference(record), expect: domain.cloned(), removed: true, counts };
+        draft.steps.push(Step {
+            tenant: key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Disable,
+            reason,
+            changes,
+            work,
+        });
+    };
+    if let Some(why) = why_disable(world, record, domain) {
+        return disable(draft, why);
+    }
+    let steps = draft.steps.len();
+    delete(world, key, record, domain, draft);
+    // A deletion that was begun may have taken the lock away, and is not finished in this pass.
+    if draft.steps.len() == steps
+        && let Some(why) = why_lock(world, record)
+    {
+        disable(draft, why);
     }
 }
 
-/// Whether there is something to close before deletion may be thought of: reason, changes, and whether it counts
-/// against the removal limits.
-fn why_disable(
-    world: World<'_>,
-    record: &TenantRecord,
-    domain: Option<&PbxDomain>,
-) -> Option<(String, Vec<FieldChange>, bool)> {
-    let change = |field, before: &str, after: &str| FieldChange {
-        field,
-        before: Some(before.to_owned()),
-        after: Some(after.to_owned()),
-    };
+/// What there is to disable: reason, changes, and whether it counts against the removal limits.
+type Why = (String, Vec<FieldChange>, bool);
+
+/// Whether there is something to close before deletion may be thought of.
+fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomain>) -> Option<Why> {
     let file_gone = change(Field::File, "present", "gone");
     if record.enabled {
         return Some((
@@ -124,8 +120,18 @@ fn why_disable(
             false,
         ));
     }
-    // Of a deletion that was begun the lock may be gone, too. It comes back before anything more is deleted: who knows
-    // when that will be.
+    if deletion_begun(world, record.id, &record.instance) {
+        return None;
+    }
+    why_lock(world, record)
+}
+
+fn change(field: Field, before: &str, after: &str) -> FieldChange {
+    FieldChange { field, before: Some(before.to_owned()), after: Some(after.to_owned()) }
+}
+
+/// Whether its web sign-in is open and must not be.
+fn why_lock(world: World<'_>, record: &TenantRecord) -> Option<Why> {
     let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
     let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
     (!locked && !record.lock_left_open).then(|| {
@@ -161,7 +167,11 @@ fn clock_suspect(world: World<'_>) -> Option<DateTime<Utc>> {
 }
 
 /// Until when a deletion waits, and why: its retention runs, or its end cannot be believed yet.
-fn still_waits(world: World<'_>, until: DateTime<Utc>, since: &str) -> Option<(DateTime<Utc>, String)> {
+pub(super) fn still_waits(
+    world: World<'_>,
+    until: DateTime<Utc>,
+    since: &str,
+) -> Option<(DateTime<Utc>, String)> {
     if world.now < until {
         return Some((until, format!("kept for {} days {since}", world.policy.deletion.retention_days)));
     }
@@ -266,154 +276,8 @@ fn delete(
 }
 
 /// Under another name it may have another use by now.
-fn renamed_since(name: &str) -> String {
+pub(super) fn renamed_since(name: &str) -> String {
     format!(
         "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
     )
-}
-
-/// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
-///
-/// `taken_over` has the new keys of records whose files were renamed.
-pub(super) fn former_placements(
-    world: World<'_>,
-    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
-    draft: &mut Draft,
-) {
-    let mut placements: Vec<&FormerPlacement> = world.recorded.former.iter().collect();
-    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
-    for placement in placements {
-        let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
-        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
-        former(world, key, record, placement, draft);
-    }
-}
-
-/// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
-pub(super) fn has_no_other_place(world: World<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
-    record.enabled
-        && !record.provisioned
-        && world.desired.tenants.get(key).is_none_or(|tenant| tenant.enabled)
-}
-
-fn former(
-    world: World<'_>,
-    key: &TenantKey,
-    record: &TenantRecord,
-    placement: &FormerPlacement,
-    draft: &mut Draft,
-) {
-    let step = |action, reason: String, changes, work| Step {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action,
-        reason,
-        changes,
-        work,
-    };
-    let hold = |reason: &str| Held {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action: Action::Delete,
-        reason: reason.to_owned(),
-        lift: None,
-    };
-    let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
-        field,
-        before: before.map(str::to_owned),
-        after: after.map(str::to_owned),
-    };
-    // A tenant that is on its way back uses this domain again.
-    if world.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
-        return;
-    }
-    let domain = match world.observed.instance(&placement.instance).domain(placement.domain_id) {
-        DomainState::Unknown => return,
-        DomainState::Absent => {
-            draft.steps.push(step(
-                Action::Forget,
-                "the domain it left behind is gone".into(),
-                vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
-                Work::DeleteFormer { record: reference(record), placement: placement.clone(), expect: None },
-            ));
-            return;
-        }
-        DomainState::Present(domain) => domain,
-    };
-    let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
-    let begun = deletion_begun(world, record.id, &placement.instance);
-    let unlocked =
-        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
-    // Since the tenant left, tenantd's account came to live there.
-    if our_own_account(world, &placement.instance, &domain.name).is_some() {
-        return;
-    }
-    if domain.enabled != Some(false) || placement.disable_confirmed_at.is_none() || unlocked {
-        let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
-        if has_no_other_place(world, key, record) && !draft.steps.iter().any(is_made) {
-            draft.held.push(Held {
-                action: Action::Disable,
-                ..hold(
-                    "it stays open until the tenant is made elsewhere, which an earlier pass did not finish",
-                )
-            });
-            return;
-        }
-        draft.steps.push(step(
-            Action::Disable,
-            format!("the tenant moved to {}; what it left behind stays closed", record.instance),
-            vec![change(Field::Enabled, Some("true"), Some("false"))],
-            Work::DisableFormer {
-                record: reference(record),
-                placement: placement.clone(),
-                expect: domain.clone(),
-            },
-        ));
-        return;
-    }
-    let Some(confirmed_at) = placement.disable_confirmed_at else { return };
-    if world.policy.deletion.mode == DeletionMode::Never {
-        return;
-    }
-    let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
-    if let Some((until, reason)) = still_waits(world, until, "after its tenant moved away") {
-        draft.waiting.push(Waiting {
-            tenant: key.clone(),
-            instance: placement.instance.clone(),
-            action: Action::Delete,
-            until,
-            reason,
-        });
-        return;
-    }
-    if record.protected {
-        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
-        return;
-    }
-    if !matches!(world.desired.completeness, Completeness::Complete) {
-        draft.held.push(hold("nothing is removed until every file can be read"));
-        return;
-    }
-    if domain.name != placement.domain.as_str() {
-        draft.held.push(hold(&renamed_since(&domain.name)));
-        return;
-    }
-    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
-        draft.held.push(hold(&reason));
-        return;
-    }
-    draft.steps.push(step(
-        Action::Delete,
-        if begun {
-            "an earlier pass did not finish deleting what its move left behind".into()
-        } else {
-            "left behind by its move, disabled, and its retention is over".into()
-        },
-        vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
-        Work::DeleteFormer {
-            record: reference(record),
-            placement: placement.clone(),
-            expect: Some(domain.clone()),
-        },
-    ));
 }

@@ -219,12 +219,17 @@ fn a_deletion_that_was_begun_is_finished_without_another_approval() {
     assert_eq!(steps(&plan), "delete acme");
     assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting it");
     assert_eq!(plan.removals_id, None, "there is nothing to approve");
-    // The lock may have gone with the first tables. It comes back first, and its retention does not begin anew.
+    // The lock may have gone with the first tables.
     scene.read_settings("acme", Vec::new());
-    let plan = scene.plan();
-    assert_eq!(steps(&plan), "disable acme");
-    super::effect::carry_out(&mut scene, &plan);
     assert_eq!(steps(&scene.plan()), "delete acme");
+    // While it is not to be finished, the lock comes back, and the retention does not begin anew.
+    let mut waits = scene.clone();
+    waits.recorded.clock_steady_since = Some(waits.now);
+    let plan = waits.plan();
+    assert_eq!((steps(&plan).as_str(), plan.waiting.len()), ("disable acme", 1));
+    super::effect::carry_out(&mut waits, &plan);
+    waits.later(TimeDelta::days(1));
+    assert_eq!(steps(&waits.plan()), "delete acme");
     // The domain went, and the answer was lost.
     scene.vanish("acme");
     assert_eq!(steps(&scene.converge()), "forget acme");

@@ -78,7 +78,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     let controls = html! {
         @if page.may("domain_add") { a href="domain_edit.php" { button type="button" id="btn_add" { "Add" } } }
         @if !rows.is_empty() {
-            button type="button" name="btn_toggle" id="btn_toggle" { "Toggle" }
+            @if page.may("domain_edit") { button type="button" name="btn_toggle" id="btn_toggle" { "Toggle" } }
             @if page.may("domain_delete") { button type="button" name="btn_delete" id="btn_delete" { "Delete" } }
         }
         (layout::search_form(page))
@@ -90,7 +90,9 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
             div class="card" {
                 table class="list" {
                     tr class="list-header" {
-                        th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
+                        @if may_choose(page) {
+                            th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
+                        }
                         @if all { th { "Domain" } }
                         th { a href="?order_by=domain_name&order=desc" { "Name" } }
                         th class="center" { "Tools" }
@@ -107,25 +109,37 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     Answer::page(layout::shell(page, "Domains", content))
 }
 
+/// Whoever may neither change nor delete sees no checkboxes, and so no ids.
+fn may_choose(page: &Page<'_>) -> bool {
+    page.may("domain_edit") || page.may("domain_delete")
+}
+
 fn list_row(page: &Page<'_>, all: bool, index: usize, row: &DomainRow, query: &str) -> Markup {
     let DomainRow { uuid, name, enabled, description, inserted: _, updated: _ } = row;
-    let edit = format!("domain_edit.php?id={uuid}{query}");
+    let may_edit = page.may("domain_edit");
+    let edit = if may_edit { format!("domain_edit.php?id={uuid}{query}") } else { String::new() };
     // The real page leaves this link open and with a stray quote.
     let settings =
         format!("&nbsp;&nbsp; <a href='/core/domain_settings/domain_settings.php?id={uuid}'\">Settings");
     html! {
         tr class="list-row" href=(edit) {
-            td class="checkbox" {
-                input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=(name);
-                input type="hidden" name={ "domains[" (index) "][uuid]" } value=(uuid);
+            @if may_choose(page) {
+                td class="checkbox" {
+                    input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=(name);
+                    input type="hidden" name={ "domains[" (index) "][uuid]" } value=(uuid);
+                }
             }
             @if all { td { (name) } }
-            td { a href=(edit) title="Edit" { (name) } }
+            td { @if may_edit { a href=(edit) title="Edit" { (name) } } @else { (name) } }
             td class="no-link center" {
                 a href={ "/core/domains/domains.php?domain_uuid=" (uuid) "&domain_change=true" } { "Manage" }
                 (PreEscaped(settings))
             }
-            td class="no-link center" { (layout::asking_state_button(page, *enabled)) }
+            @if may_edit {
+                td class="no-link center" { (layout::asking_state_button(page, *enabled)) }
+            } @else {
+                td class="center" { (page.language.state(*enabled)) }
+            }
             td class="description overflow hide-sm-dn" { (description.as_deref().unwrap_or_default()) }
         }
     }

@@ -1,0 +1,192 @@
+//! What a tenant left behind when it moved: kept closed, then deleted under the same rule as a removed tenant.
+
+use std::collections::BTreeMap;
+
+use super::decide::{name_is_shared, reference};
+use super::removal::{deletion_begun, renamed_since, retention_end, still_waits};
+use super::types::{Action, FieldChange, Held, Step, Waiting, Work};
+use super::update::our_own_account;
+use super::{Draft, World};
+use crate::config::DeletionMode;
+use crate::diff::{Field, lock_is_in_force};
+use crate::model::{
+    Completeness, DomainState, FormerPlacement, PbxDomain, SettingId, TenantKey, TenantRecord,
+};
+
+/// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
+///
+/// `taken_over` has the new keys of records whose files were renamed.
+pub(super) fn former_placements(
+    world: World<'_>,
+    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
+    draft: &mut Draft,
+) {
+    let mut placements: Vec<&FormerPlacement> = world.recorded.former.iter().collect();
+    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
+    for placement in placements {
+        let Some(record) = world.recorded.tenants.get(&placement.key) else { continue };
+        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
+        former(world, key, record, placement, draft);
+    }
+}
+
+/// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
+pub(super) fn has_no_other_place(world: World<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
+    record.enabled
+        && !record.provisioned
+        && world.desired.tenants.get(key).is_none_or(|tenant| tenant.enabled)
+}
+
+fn former(
+    world: World<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    draft: &mut Draft,
+) {
+    let step = |action, reason: String, changes, work| Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action,
+        reason,
+        changes,
+        work,
+    };
+    let hold = |reason: &str| Held {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Delete,
+        reason: reason.to_owned(),
+        lift: None,
+    };
+    let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
+        field,
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    // A tenant that is on its way back uses this domain again.
+    if world.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
+        return;
+    }
+    let domain = match world.observed.instance(&placement.instance).domain(placement.domain_id) {
+        DomainState::Unknown => return,
+        DomainState::Absent => {
+            draft.steps.push(step(
+                Action::Forget,
+                "the domain it left behind is gone".into(),
+                vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
+                Work::DeleteFormer { record: reference(record), placement: placement.clone(), expect: None },
+            ));
+            return;
+        }
+        DomainState::Present(domain) => domain,
+    };
+    let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
+    let begun = deletion_begun(world, record.id, &placement.instance);
+    let unlocked =
+        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    // Since the tenant left, tenantd's account came to live there.
+    if our_own_account(world, &placement.instance, &domain.name).is_some() {
+        return;
+    }
+    let close = || {
+        step(
+            Action::Disable,
+            format!("the tenant moved to {}; what it left behind stays closed", record.instance),
+            vec![change(Field::Enabled, Some("true"), Some("false"))],
+            Work::DisableFormer {
+                record: reference(record),
+                placement: placement.clone(),
+                expect: domain.clone(),
+            },
+        )
+    };
+    let open = domain.enabled != Some(false) || placement.disable_confirmed_at.is_none();
+    if open || (unlocked && !begun) {
+        let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
+        if has_no_other_place(world, key, record) && !draft.steps.iter().any(is_made) {
+            draft.held.push(Held {
+                action: Action::Disable,
+                ..hold(
+                    "it stays open until the tenant is made elsewhere, which an earlier pass did not finish",
+                )
+            });
+            return;
+        }
+        draft.steps.push(close());
+        return;
+    }
+    let steps = draft.steps.len();
+    delete_former(world, key, record, placement, domain, draft);
+    if draft.steps.len() == steps && unlocked {
+        draft.steps.push(close());
+    }
+}
+
+fn delete_former(
+    world: World<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    domain: &PbxDomain,
+    draft: &mut Draft,
+) {
+    let hold = |reason: &str| Held {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Delete,
+        reason: reason.to_owned(),
+        lift: None,
+    };
+    let Some(confirmed_at) = placement.disable_confirmed_at else { return };
+    if world.policy.deletion.mode == DeletionMode::Never {
+        return;
+    }
+    let until = retention_end(placement.left_at, confirmed_at, world.policy.deletion.retention_days);
+    if let Some((until, reason)) = still_waits(world, until, "after its tenant moved away") {
+        draft.waiting.push(Waiting {
+            tenant: key.clone(),
+            instance: placement.instance.clone(),
+            action: Action::Delete,
+            until,
+            reason,
+        });
+        return;
+    }
+    if record.protected {
+        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
+        return;
+    }
+    if !matches!(world.desired.completeness, Completeness::Complete) {
+        draft.held.push(hold("nothing is removed until every file can be read"));
+        return;
+    }
+    if domain.name != placement.domain.as_str() {
+        draft.held.push(hold(&renamed_since(&domain.name)));
+        return;
+    }
+    if let Some(reason) = name_is_shared(world.observed, &placement.instance, domain) {
+        draft.held.push(hold(&reason));
+        return;
+    }
+    draft.steps.push(Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Delete,
+        reason: if deletion_begun(world, record.id, &placement.instance) {
+            "an earlier pass did not finish deleting what its move left behind".into()
+        } else {
+            "left behind by its move, disabled, and its retention is over".into()
+        },
+        changes: vec![FieldChange {
+            field: Field::Domain,
+            before: Some(placement.domain.to_string()),
+            after: None,
+        }],
+        work: Work::DeleteFormer {
+            record: reference(record),
+            placement: placement.clone(),
+            expect: Some(domain.clone()),
+        },
+    });
+}
