@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{
     CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
 };
-use reqwest::{Client, Method, Response, StatusCode};
-use url::{Host, Url};
+use reqwest::{Body, Client, Method, Response, StatusCode};
+use url::{Host, Url, form_urlencoded};
 
 use super::PbxErrorKind;
+use super::permit::{Fenced, Superseded};
 use super::tls::{self, Untrusted};
 use crate::config::InstanceConfig;
 
@@ -119,7 +120,10 @@ impl Transport {
         let method = if form.is_some() { Method::POST } else { Method::GET };
         let mut builder = self.client.request(method, url.clone());
         if let Some(form) = form {
-            builder = builder.form(form);
+            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+            builder = builder
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Body::wrap(Fenced::new(body)));
         }
         if let Some(cookies) = cookies {
             builder = builder.header(COOKIE, cookies);
@@ -187,6 +191,9 @@ impl Transport {
 
     fn lost(&self, error: reqwest::Error) -> Lost {
         let perhaps_sent = !(error.is_connect() || error.is_builder());
+        if is_superseded(&error) {
+            return Lost { kind: PbxErrorKind::Superseded, perhaps_sent: false, timed_out: false };
+        }
         let timed_out = error.is_timeout();
         let kind = if let Some(detail) = untrusted(&error) {
             PbxErrorKind::Certificate { detail }
@@ -202,6 +209,17 @@ impl Transport {
         };
         Lost { kind, perhaps_sent, timed_out }
     }
+}
+
+fn is_superseded(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Superseded>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn is_loopback(url: &Url) -> bool {
