@@ -169,7 +169,21 @@ impl Run<'_> {
             requests.extend(locking);
         }
         let inserted = record.clone();
-        self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
+        // To take over an open domain and close it is to disable a tenant, and counts as that for a day.
+        let closes = !tenant.enabled && found.enabled != Some(false);
+        let removal = closes.then(|| RemovalRecord {
+            tenant: record.id,
+            kind: RemovalKind::Disabled,
+            instance: tenant.instance.clone(),
+            at: record.created_at,
+        });
+        self.apply
+            .database
+            .write(move |store| {
+                store.insert_tenant(&inserted)?;
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))
+            })
+            .await?;
         self.revision = Some(record.revision);
         if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
             return Err(self.made_otherwise(&record, error).await);

@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::stop_on_signal;
+use crate::config::Config;
 use crate::daemon::{self, Equip, Equipment};
 use crate::environment::System;
-use crate::store::Access;
+use crate::store::{Access, Database};
 
 /// Equips the daemon from the configuration file, each time anew.
 struct FromFile<'a>(&'a Context);
@@ -27,6 +28,10 @@ impl Equip for FromFile<'_> {
             })
         };
         made.await.map_err(|failure| failure.message)
+    }
+
+    async fn reconnect(&self, config: &Config) -> std::result::Result<Database, String> {
+        self.0.database(config, Access::ReadWrite).await.map_err(|failure| failure.message)
     }
 }
 

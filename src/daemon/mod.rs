@@ -35,10 +35,14 @@ pub struct Equipment {
     pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
 }
 
-/// Makes the equipment: at start, on SIGHUP, and after the database was lost.
+/// Makes the equipment: at start and on SIGHUP.
 #[async_trait::async_trait]
 pub trait Equip: Send + Sync {
     async fn equip(&self) -> Result<Equipment, String>;
+
+    /// Opens the database again, after it failed. The PBX clients stay: their sessions, and what they learned of a
+    /// server that is in trouble or rejects our password, have nothing to do with it.
+    async fn reconnect(&self, config: &Config) -> Result<Database, String>;
 }
 
 /// After a pass that failed as a whole, the next comes after a tenth of the interval at most.
@@ -167,7 +171,7 @@ impl Daemon<'_> {
                     error!(error = %chain(&error), "the pass came to nothing");
                     wait = wait.min(RETRY);
                     // A connection that broke is not mended by using it again.
-                    self.equip_again().await;
+                    self.reconnect().await;
                 }
             }
             if self.stop.is_cancelled() || !self.wait(wait).await {
@@ -200,7 +204,7 @@ impl Daemon<'_> {
                 Ok(Err(_)) => {}
                 Err(error) => {
                     error!(error = %chain(&error), "cannot ask for the writer's lease");
-                    self.equip_again().await;
+                    self.reconnect().await;
                 }
             }
             tokio::select! {
@@ -230,6 +234,18 @@ impl Daemon<'_> {
     }
 
     /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
+    async fn reconnect(&mut self) {
+        match self.equip.reconnect(&self.equipment.config).await {
+            Ok(database) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.release().await;
+                }
+                self.equipment.database = database;
+            }
+            Err(error) => error!(error, "cannot open the database again"),
+        }
+    }
+
     async fn equip_again(&mut self) {
         match self.equip.equip().await {
             Ok(fresh) => {

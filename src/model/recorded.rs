@@ -85,10 +85,14 @@ pub struct FormerPlacement {
     pub deletable_from: Option<DateTime<Utc>>,
 }
 
-/// What was confirmed closed and is seen open: removed tenants, and domains left behind.
+/// Whose retention begins anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reopened {
+    /// Removed tenants that have a file again.
+    pub returned: BTreeSet<TenantId>,
+    /// Removed tenants that were confirmed closed and are seen open.
     pub tenants: BTreeSet<TenantId>,
+    /// The same of domains that were left behind.
     pub former: BTreeSet<(InstanceKey, DomainId)>,
 }
 

@@ -100,7 +100,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
         })
     });
     if !approved {
-        unapproved_deletions(world, draft);
+        unapproved_deletions(world, removals_id.as_deref(), draft);
         let over = limits::exceeded(world, &draft.steps);
         let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
@@ -264,7 +264,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 }
 
 /// Under `mode: approve` a deletion waits for a person's word on just this tenant.
-fn unapproved_deletions(world: World<'_>, draft: &mut Draft) {
+fn unapproved_deletions(world: World<'_>, removals_id: Option<&str>, draft: &mut Draft) {
     if world.policy.deletion.mode == DeletionMode::Automatic {
         return;
     }
@@ -289,7 +289,11 @@ fn unapproved_deletions(world: World<'_>, draft: &mut Draft) {
             hold_step(
                 step,
                 format!("{what} needs approval (deletion.mode is `approve`); {}", step.reason),
-                Some(format!("tenantd approve --tenant {}", step.tenant)),
+                match (&step.work, removals_id) {
+                    // The tenant itself is there, so its deletion is nothing to approve.
+                    (Work::DeleteFormer { .. }, Some(id)) => Some(format!("tenantd approve {id}")),
+                    _ => Some(format!("tenantd approve --tenant {}", step.tenant)),
+                },
             )
         },
     );

@@ -1,11 +1,12 @@
-//! What was confirmed closed and is seen open: its retention begins anew, also where it cannot be closed again now.
+//! Whose retention begins anew: what was confirmed closed and is seen open, also where it cannot be closed again now,
+//! and who was removed and has a file again, also where nothing can be done for it now.
 
 use super::World;
 use super::removal::deletion_begun;
 use crate::diff::lock_is_in_force;
 use crate::model::{DomainId, DomainState, InstanceKey, Reopened, SettingId, TenantId};
 
-/// A tenant that still has its file is left out: what happens to it is drift, and no retention runs.
+/// A tenant that never lost its file is left out: what happens to it is drift, and no retention runs.
 pub(super) fn reopened(world: World<'_>) -> Reopened {
     let removed = world.recorded.tenants.values().filter(|record| {
         record.removed_at.is_some()
@@ -16,7 +17,13 @@ pub(super) fn reopened(world: World<'_>) -> Reopened {
         former.disable_confirmed_at.is_some()
             && is_open(world, former.tenant, &former.instance, former.domain_id, false)
     });
+    let returned = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| record.removed_at.is_some() && world.desired.tenants.contains_key(&record.key));
     Reopened {
+        returned: returned.map(|record| record.id).collect(),
         tenants: removed.map(|record| record.id).collect(),
         former: left.map(|former| (former.instance.clone(), former.domain_id)).collect(),
     }

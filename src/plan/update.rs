@@ -224,6 +224,26 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
                     after: Some(tenant.domain.to_string()),
                 },
             });
+            // What happens on the PBX is only reported; that the platform's users are kept out is not up to it.
+            if record.enabled && !tenant.enabled {
+                draft.steps.push(Step {
+                    tenant: tenant.key.clone(),
+                    instance: record.instance.clone(),
+                    action: Action::Disable,
+                    reason: "the file changed".to_owned(),
+                    changes: vec![FieldChange {
+                        field: Field::Enabled,
+                        before: Some("true".to_owned()),
+                        after: Some("false".to_owned()),
+                    }],
+                    work: Work::Disable {
+                        record: reference(record),
+                        expect: None,
+                        removed: false,
+                        counts: true,
+                    },
+                });
+            }
             return;
         }
     }
@@ -439,6 +459,45 @@ fn steps<'a>(
         work,
     };
 
+    let switched = of(&|field| matches!(field, Field::Enabled | Field::WebSignIn));
+    let switch = |draft: &mut Draft| {
+        if switched.is_empty() {
+            return;
+        }
+        if tenant.enabled {
+            draft.steps.push(step(
+                Action::Enable,
+                reason(&switched),
+                changes(&switched),
+                Work::Enable { record: reference(record), expect: domain.clone() },
+            ));
+        } else if let Some(reason) = locks_us_out(world, record) {
+            draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.instance.clone(),
+                action: Action::Disable,
+                reason,
+                lift: None,
+            });
+        } else {
+            draft.steps.push(step(
+                Action::Disable,
+                reason(&switched),
+                changes(&switched),
+                Work::Disable {
+                    record: reference(record),
+                    expect: Some(domain.clone()),
+                    removed: false,
+                    counts: record.enabled,
+                },
+            ));
+        }
+    };
+    // To take access away comes first, so that no other step that fails keeps it open; to give it comes last.
+    if !tenant.enabled {
+        switch(draft);
+    }
+
     let renamed = of(&|field| *field == Field::Domain);
     if !renamed.is_empty() {
         match may_rename(world, index, tenant, record) {
@@ -485,36 +544,8 @@ fn steps<'a>(
         ));
     }
 
-    let switched = of(&|field| matches!(field, Field::Enabled | Field::WebSignIn));
-    if !switched.is_empty() {
-        if tenant.enabled {
-            draft.steps.push(step(
-                Action::Enable,
-                reason(&switched),
-                changes(&switched),
-                Work::Enable { record: reference(record), expect: domain.clone() },
-            ));
-        } else if let Some(reason) = locks_us_out(world, record) {
-            draft.held.push(Held {
-                tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
-                action: Action::Disable,
-                reason,
-                lift: None,
-            });
-        } else {
-            draft.steps.push(step(
-                Action::Disable,
-                reason(&switched),
-                changes(&switched),
-                Work::Disable {
-                    record: reference(record),
-                    expect: Some(domain.clone()),
-                    removed: false,
-                    counts: record.enabled,
-                },
-            ));
-        }
+    if tenant.enabled {
+        switch(draft);
     }
 }
 

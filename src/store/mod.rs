@@ -135,7 +135,8 @@ impl StoreWriter<'_> {
 
     /// Notes what was seen open that was confirmed closed. Not a change by us: the revision stays.
     pub fn note_reopened(&mut self, reopened: &Reopened) -> Result<(), StoreError> {
-        let Reopened { tenants, former } = reopened;
+        let Reopened { returned, tenants, former } = reopened;
+        tenants::not_removed(self.conn, returned)?;
         tenants::not_closed(self.conn, tenants)?;
         former.iter().try_for_each(|(instance, domain)| placements::not_closed(self.conn, instance, *domain))
     }

@@ -237,6 +237,21 @@ pub(super) fn settings_checked(
     Ok(())
 }
 
+/// Notes that these have a file again, so that no retention of theirs runs.
+pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+    let ids: Vec<String> = ids.iter().map(|TenantId(id): &TenantId| Uuid::to_string(id)).collect();
+    for some in ids.chunks(500) {
+        diesel::update(tenants::table.filter(tenants::id.eq_any(some.to_vec())))
+            .set((
+                tenants::removed_at.eq(None::<NaiveDateTime>),
+                tenants::deletable_from.eq(None::<NaiveDateTime>),
+            ))
+            .execute(conn)
+            .map_err(StoreError::query("note which files came back"))?;
+    }
+    Ok(())
+}
+
 /// Notes that these are not known to be closed any more, so that no retention of theirs is over.
 pub(super) fn not_closed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
     let ids: Vec<String> = ids.iter().map(|TenantId(id): &TenantId| Uuid::to_string(id)).collect();

@@ -300,6 +300,35 @@ fn what_only_the_database_holds_is_never_fought_over() {
 }
 
 #[test]
+fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.removed("acme", 25);
+    scene.vanish("acme");
+    let mut acme = testing::wanted("acme");
+    acme.enabled = false;
+    acme.drift = DriftPolicy::Report;
+    scene.want(acme);
+    assert_eq!(steps(&scene.converge()), "");
+    scene.later(chrono::TimeDelta::days(20));
+    scene.remove_file("acme");
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "disable acme", "and not forgotten at once");
+    assert!(plan.steps[0].reason.contains("its retention starts"));
+}
+
+#[test]
+fn who_is_disabled_is_kept_out_also_where_the_domain_is_gone_and_drift_is_only_reported() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.vanish("acme");
+    scene.edit("acme", |acme| (acme.drift, acme.enabled) = (DriftPolicy::Report, false));
+    scene.record("acme").drift = DriftPolicy::Report;
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "disable acme");
+    assert_eq!(plan.drifted.len(), 1);
+    assert!(!scene.record("acme").enabled);
+}
+
+#[test]
 fn everything_on_the_pbx_may_be_fought_over() {
     let mut scene = Scene::of([]);
     let mut acme = testing::wanted("acme");

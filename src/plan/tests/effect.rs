@@ -19,6 +19,11 @@ pub fn carry_out(scene: &mut Scene, plan: &Plan) {
     {
         record.disable_confirmed_at = None;
     }
+    for record in
+        scene.recorded.tenants.values_mut().filter(|record| plan.reopened.returned.contains(&record.id))
+    {
+        record.removed_at = None;
+    }
     let former = scene.recorded.former.iter_mut();
     for left in former.filter(|left| plan.reopened.former.contains(&(left.instance.clone(), left.domain_id)))
     {

@@ -120,6 +120,12 @@ fn what_was_left_behind_is_deleted_under_the_same_rule() {
     let plan = scene.converge();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
     assert!(why(&plan, "acme", Action::Delete).starts_with("deleting it needs approval"));
+    let word = format!("tenantd approve {}", plan.removals_id.as_deref().unwrap());
+    assert_eq!(
+        plan.held[0].lift,
+        Some(word),
+        "the tenant has a file, so its own deletion cannot be approved"
+    );
     let mut young = scene.clone();
     young.approve_deletion("acme", 1);
     young.now -= TimeDelta::seconds(1);

@@ -135,7 +135,7 @@ fn git_mv_and_an_edit_keep_their_order() {
         tenant.name = "Umbrella".into();
         tenant.enabled = false;
     });
-    assert_eq!(steps(&scene.converge()), "rename umbrella, update umbrella, disable umbrella");
+    assert_eq!(steps(&scene.converge()), "rename umbrella, disable umbrella, update umbrella");
 }
 
 #[test]
