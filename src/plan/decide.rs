@@ -204,6 +204,18 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
             {
                 draft.held.push(hold(Action::Adopt, reason, None));
             } else if tenant.adopt {
+                let after = TenantDocument::from(tenant);
+                let before = TenantDocument {
+                    name: found.description.clone(),
+                    enabled: found.enabled == Some(true),
+                    ..after.clone()
+                };
+                // What changes on the PBX must not drown in what is only recorded.
+                if before != after {
+                    draft
+                        .previews
+                        .insert(tenant.key.clone(), Preview { before: Some(before), after: Some(after) });
+                }
                 draft.steps.push(Step {
                     tenant: tenant.key.clone(),
                     instance: tenant.instance.clone(),

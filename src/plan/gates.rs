@@ -229,6 +229,18 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
+        let what = match (&suspension.key, &suspension.instance) {
+            (Some(key), Some(instance)) => format!("the tenant {key} on {instance}"),
+            (Some(key), None) => format!("the tenant {key}"),
+            (None, Some(instance)) => format!("the instance {instance}"),
+            (None, None) => "everything".to_owned(),
+        };
+        draft.warnings.push(format!(
+            "{what} is suspended until {} by {}: {}",
+            suspension.until.format("%Y-%m-%d %H:%M UTC"),
+            suspension.suspended_by,
+            suspension.reason
+        ));
         move_steps(
             draft,
             |step| {

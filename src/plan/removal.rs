@@ -216,7 +216,10 @@ fn delete(
     if world.policy.deletion.mode == DeletionMode::Never {
         return;
     }
-    if let Some((until, reason)) = still_waits(world, until, "after it was disabled") {
+    if let Some((until, mut reason)) = still_waits(world, until, "after it was disabled") {
+        if record.protected {
+            reason.push_str("; it is protected, so it is kept then, too");
+        }
         draft.waiting.push(Waiting {
             tenant: key.clone(),
             instance: record.instance.clone(),
