@@ -14,16 +14,16 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::advice;
-use crate::apply::{self, Apply, Outcome, StepResult};
-use crate::config::{Config, Tier};
+use crate::apply::{self, Apply, Outcome, StepOutcome, StepResult};
+use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
-use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded};
+use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 use crate::observe::{Observer, Rotation};
 use crate::plan::{self, Action, Plan, Policy, World};
 use crate::report;
 use crate::store::{Database, StoreError};
-use crate::sync::{self, InstanceSync, SyncNote};
+use crate::sync::{self, InstanceSync, Rules, SyncNote};
 
 /// What looking needs. There is no way to write in it.
 pub struct Reader<'a> {
@@ -179,7 +179,8 @@ pub async fn sync_users(
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
         seen && (changed.contains(*key) || (has_tenants() && by_time()))
     });
-    let synced = due.map(|(key, pbx)| sync_one(writer, &reader.config.tier, key, &**pbx, now));
+    let rules = Rules { made_again: made_again(look, outcome), ..Rules::of(&reader.config.tier) };
+    let synced = due.map(|(key, pbx)| sync_one(writer, &rules, key, &**pbx, now));
     join_all(synced).await.into_iter().flatten().collect()
 }
 
@@ -194,10 +195,24 @@ fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
         .collect()
 }
 
+/// The tenants whose domain was lost and is there again since this pass, without its users.
+fn made_again(look: &Look, outcome: &Outcome) -> BTreeSet<TenantKey> {
+    let done = |action, tenant: &TenantKey| {
+        let is_done = |step: &StepOutcome| matches!(step.result, StepResult::Done);
+        outcome.steps.iter().any(|step| is_done(step) && step.action == action && step.tenant == *tenant)
+    };
+    // Under a key that the same pass gave it, it is a renamed tenant.
+    let was_there = |key: &TenantKey| {
+        look.recorded.tenants.get(key).is_some_and(|record| record.provisioned) || done(Action::Rename, key)
+    };
+    let made = outcome.steps.iter().map(|step| &step.tenant).filter(|key| done(Action::Create, key));
+    made.filter(|key| was_there(key)).cloned().collect()
+}
+
 /// `None` where the pass is to stop, or the database did not take it.
 async fn sync_one(
     writer: &Writer<'_>,
-    tier: &Tier,
+    rules: &Rules,
     key: &InstanceKey,
     pbx: &dyn PbxRead,
     now: DateTime<Utc>,
@@ -205,7 +220,7 @@ async fn sync_one(
     let work = async {
         let report = tokio::select! {
             () = writer.stop.cancelled() => return Ok(None),
-            report = sync::sync_instance(writer.database, key, pbx, None, tier, now) => report?,
+            report = sync::sync_instance(writer.database, key, pbx, rules, now) => report?,
         };
         let before = sync::note(writer.database, key, &report, now).await?;
         report::log_users(&report, &before);

@@ -386,9 +386,15 @@ async fn users_follow_the_pbx(backend: Backend) {
     let synced = async |rig: &Rig, instance: &str| {
         let name = common::rig::instance(instance);
         let now = rig.clock.now();
-        sync::sync_instance(&rig.database, &name, &*rig.readers[&name], None, &rig.config.tier, now)
-            .await
-            .unwrap()
+        sync::sync_instance(
+            &rig.database,
+            &name,
+            &*rig.readers[&name],
+            &sync::Rules::of(&rig.config.tier),
+            now,
+        )
+        .await
+        .unwrap()
     };
     let report = synced(&rig, "hq").await;
     assert_eq!((report.tenants[0].added.len(), report.unknown), (350, None));

@@ -13,7 +13,7 @@ use tenantd::model::{MaxUsers, Suspension};
 use tenantd::plan::Plan;
 use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
-use tenantd::sync::{self, InstanceSync};
+use tenantd::sync::{self, InstanceSync, Rules};
 
 const INTERVAL: Duration = Duration::from_secs(900);
 
@@ -200,7 +200,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
     rig.add_user("hq", "beta.example.com", "bert");
     let now = rig.clock.now();
     let hq = instance("hq");
-    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
     let suspension = Suspension {
         id: rig.clock.new_id(),
@@ -216,8 +216,73 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         rig.pbx("hq").remove_domain(domain);
     }
-    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
     assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
+} }
+
+on_both_databases! { async fn many_users_missing_at_once_are_not_believed_until_somebody_says_so(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.daemon_pass().await;
+    let ids: Vec<_> = (0..20).map(|n| rig.add_user("hq", "acme.example.com", &format!("user{n:02}"))).collect();
+    rig.add_user("hq", "beta.example.com", "cleo");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 21);
+    // Who is shown as disabled does not count, nor do four of 21 who are gone.
+    for id in &ids[..8] {
+        rig.pbx("hq").edit_user(*id, |user| user.enabled = Some(false));
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 13);
+    for id in &ids[8..11] {
+        rig.pbx("hq").remove_user(*id);
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 10);
+    for id in &ids[11..15] {
+        rig.pbx("hq").remove_user(*id);
+    }
+    rig.add_user("hq", "beta.example.com", "dora");
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    assert_eq!(
+        users[0].unknown.as_deref(),
+        Some("4 of 10 users are missing at once on hq; if they are gone on purpose, `tenantd sync acme \
+              --accept-missing` accepts it")
+    );
+    assert_eq!(rig.users("enabled").await.len(), 10, "nobody is added either: the list is not believed");
+    let (hq, now) = (instance("hq"), rig.clock.now());
+    let accepted = Rules { only: Some(key("acme")), accept_missing: true, ..Rules::of(&rig.config.tier) };
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &accepted, now).await.unwrap();
+    assert_eq!(rig.users("enabled").await.len(), 6);
+    let (.., users) = rig.daemon_pass().await;
+    assert_eq!((&users[0].unknown, rig.users("enabled").await.len()), (&None, 7));
+} }
+
+on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_changes_none(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.daemon_pass().await;
+    for n in 0..6 {
+        rig.add_user("hq", "acme.example.com", &format!("user{n}"));
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    let domain = rig.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    rig.pbx("hq").remove_domain(domain);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (_, outcome, users) = rig.daemon_pass().await;
+    assert_eq!(outcome.done(), 1, "{outcome:?}");
+    assert_eq!(users[0].left_alone["acme"], "its domain was lost and has just been made again");
+    assert_eq!(rig.users("enabled").await.len(), 6);
+    rig.clock.advance(TimeDelta::seconds(901));
+    assert!(rig.daemon_pass().await.2[0].unknown.is_some());
+    assert_eq!(rig.users("enabled").await.len(), 6, "nor do the passes after it");
+    rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    let (.., users) = rig.daemon_pass().await;
+    assert!(users.iter().any(|report| report.instance == "branch" && report.unknown.is_none()), "{users:?}");
+    assert!(rig.users("enabled").await.is_empty());
 } }

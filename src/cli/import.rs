@@ -145,7 +145,8 @@ async fn take_over(
     if count > 0 && !args.dry_run {
         let pbx = &*clients.readers[&args.instance];
         let now = System.now();
-        let users = sync::sync_instance(database, &args.instance, pbx, None, &config.tier, now).await;
+        let users =
+            sync::sync_instance(database, &args.instance, pbx, &sync::Rules::of(&config.tier), now).await;
         context.say(&sync::text(&[users.map_err(|error| Failure::of(&error))?]));
     }
     Ok(if left > 0 { Exit::SomeFailed } else { Exit::Done })

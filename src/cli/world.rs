@@ -5,7 +5,7 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 
-use super::args::{ArchiveArgs, IsolationCommand};
+use super::args::{ArchiveArgs, IsolationCommand, SyncArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::actor;
@@ -165,7 +165,9 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
 }
 
 /// Ends with 3 when users were refused, and with 4 when an instance could not be read whole.
-pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
+pub async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit> {
+    let SyncArgs { key, accept_missing } = args;
+    let key = key.as_ref();
     let config = context.config_with_secrets()?;
     let database = context.database(&config, Access::ReadWrite).await?;
     let readers = context.readers(&config)?;
@@ -178,13 +180,15 @@ pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
         ),
         None => None,
     };
+    let rules =
+        sync::Rules { only: key.cloned(), accept_missing: *accept_missing, ..sync::Rules::of(&config.tier) };
     let mut reports = Vec::new();
     for (instance, pbx) in &readers {
         if only.is_some_and(|record| record.instance != *instance) {
             continue;
         }
         let now = System.now();
-        let report = sync::sync_instance(&database, instance, &**pbx, key, &config.tier, now)
+        let report = sync::sync_instance(&database, instance, &**pbx, &rules, now)
             .await
             .map_err(|error| Failure::of(&error))?;
         if key.is_none() {

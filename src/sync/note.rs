@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::InstanceSync;
 use crate::model::InstanceKey;
-use crate::store::{Database, Store, StoreError};
+use crate::store::{Database, Store, StoreError, StoreWriter};
 
 /// What the database remembers of the users of one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ fn fact(instance: &InstanceKey) -> String {
 impl SyncNote {
     /// What is remembered of an instance.
     pub fn of(store: &mut Store<'_>, instance: &InstanceKey) -> Result<Self, StoreError> {
+        Ok(parse(store.fact(&fact(instance))?))
+    }
+
+    pub(super) fn in_writer(store: &mut StoreWriter<'_>, instance: &InstanceKey) -> Result<Self, StoreError> {
         Ok(parse(store.fact(&fact(instance))?))
     }
 

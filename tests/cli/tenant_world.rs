@@ -143,7 +143,7 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
     site.add_user("hq", "acme", "dora");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users could not be read whole"), "{ran:#?}");
+    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users are not known for certain"), "{ran:#?}");
     let failed = site.run(&["sync", "-o", "json"]).await.ended_with(4).json();
     assert!(failed["instances"].to_string().contains("unknown"), "{failed:#}");
     assert_eq!(site.users("enabled").await, ["anna", "bert", "cleo"]);
@@ -161,11 +161,11 @@ at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_inter
     site.add_user("hq", "acme", "anna");
     until("users are read", || daemon.told().contains("users of acme synchronised from hq: 1 added")).await;
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
-    until("it is told", || daemon.told().contains("the users of hq could not be read whole")).await;
+    until("it is told", || daemon.told().contains("the users of hq are not known for certain")).await;
     until("another pass", || site.pbx("hq").fired(fault) >= 6).await;
     site.pbx("hq").remove_fault(fault);
-    until("it is over", || daemon.told().contains("the users of hq can be read again")).await;
-    let told = daemon.told().matches("could not be read whole").count();
+    until("it is over", || daemon.told().contains("the users of hq are known again")).await;
+    let told = daemon.told().matches("are not known for certain").count();
     assert_eq!(told, 1, "one warning, however many passes: {}", daemon.told());
     daemon.stop().await;
     assert_eq!(site.users("enabled").await, ["anna"]);
