@@ -58,13 +58,30 @@ pub struct Look {
 impl Look {
     /// Diff and plan: a pure function of what was seen.
     pub fn plan(&self) -> Plan {
-        plan::make(World {
+        plan::make(self.world())
+    }
+
+    /// Why an instance is not to be believed: it could not be seen whole, or may be another server.
+    pub fn doubts(&self, instance: &InstanceKey) -> Option<String> {
+        if let InstanceView::Unknown { reason } = self.observed.instance(instance) {
+            return Some(reason.clone());
+        }
+        plan::vanished(self.world()).get(instance).map(|missing| {
+            format!(
+                "{missing} recorded domains are missing on {instance} at once: it may be another server or a restored \
+                 backup"
+            )
+        })
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
             desired: &self.desired,
             recorded: &self.recorded,
             observed: &self.observed,
             policy: &self.policy,
             now: self.now,
-        })
+        }
     }
 }
 
@@ -147,7 +164,7 @@ pub async fn act(
 
 /// Brings the platform's users to those of the PBXs, where a step of this pass made, took over or moved a tenant, and
 /// where the last reading is older than `interval` (`None`: never for that reason). An instance is read once, whatever
-/// the number of its tenants, and one that this pass could not see is not asked.
+/// the number of its tenants, and one that this pass could not see, or did not believe, is not asked.
 ///
 /// Never fails the pass: what could not be read changes nothing, is told once, and is tried again at the next pass.
 pub async fn sync_users(
@@ -174,10 +191,9 @@ pub async fn sync_users(
     };
     let changed = with_new_tenants(outcome);
     let due = reader.pbxs.iter().filter(|(key, _)| {
-        let seen = matches!(look.observed.instance(key), InstanceView::Seen { .. });
         let has_tenants = || look.recorded.tenants.values().any(|record| record.instance == **key);
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
-        seen && (changed.contains(*key) || (has_tenants() && by_time()))
+        (changed.contains(*key) || (has_tenants() && by_time())) && look.doubts(key).is_none()
     });
     let rules = Rules { made_again: made_again(look, outcome), ..Rules::of(&reader.config.tier) };
     let synced = due.map(|(key, pbx)| sync_one(writer, &rules, key, &**pbx, now));

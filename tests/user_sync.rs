@@ -286,3 +286,24 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     assert!(users.iter().any(|report| report.instance == "branch" && report.unknown.is_none()), "{users:?}");
     assert!(rig.users("enabled").await.is_empty());
 } }
+
+on_both_databases! { async fn a_server_that_lost_many_domains_has_no_word_in_who_its_users_are(mut rig) {
+    rig.want(["acme", "beta", "calm", "dune"].map(tenant));
+    rig.daemon_pass().await;
+    let anna = rig.add_user("hq", "acme.example.com", "anna");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    for name in ["beta", "calm"] {
+        let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
+        rig.pbx("hq").remove_domain(domain);
+    }
+    rig.pbx("hq").remove_user(anna);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let before = rig.readings("hq");
+    let (plan, _, users) = rig.daemon_pass().await;
+    assert!(plan.steps.is_empty() && !plan.held.is_empty(), "{plan:?}");
+    assert!(users.is_empty(), "{users:?}");
+    assert_eq!((rig.readings("hq"), rig.users("enabled").await), (before, vec!["anna".to_owned()]));
+    let doubts = rig.look().await.doubts(&instance("hq")).unwrap();
+    assert!(doubts.starts_with("2 recorded domains are missing on hq at once"), "{doubts}");
+} }

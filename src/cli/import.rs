@@ -93,6 +93,9 @@ async fn take_over(
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
         InstanceView::Seen { domains, .. } => domains,
     };
+    if let Some(reason) = look.doubts(&args.instance) {
+        return Err(Failure::new(reason));
+    }
     let ours: BTreeSet<_> = look
         .recorded
         .tenants

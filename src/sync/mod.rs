@@ -52,6 +52,13 @@ pub struct InstanceSync {
     pub unknown: Option<String>,
 }
 
+impl InstanceSync {
+    /// Nothing was done.
+    pub fn unknown(instance: &InstanceKey, reason: String) -> Self {
+        Self { instance: instance.to_string(), unknown: Some(reason), ..Self::default() }
+    }
+}
+
 impl TenantSync {
     fn is_empty(&self) -> bool {
         let Self { tenant: _, added, changed, disabled, over_limit, refused } = self;
@@ -104,14 +111,11 @@ pub async fn sync_instance(
     rules: &Rules,
     now: DateTime<Utc>,
 ) -> Result<InstanceSync, StoreError> {
-    let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
     let there = match There::read(pbx).await {
         Ok(there) => there,
-        Err(error) => {
-            report.unknown = Some(chain(&error));
-            return Ok(report);
-        }
+        Err(error) => return Ok(InstanceSync::unknown(instance, chain(&error))),
     };
+    let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
     let (instance, rules) = (instance.clone(), rules.clone());
     database
         .write(move |store| {

@@ -152,6 +152,27 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     assert!(ran.ended_with(1).json()["error"].is_string());
 } }
 
+at_both_sites! { async fn sync_asks_no_server_that_is_not_the_one_we_knew(site) {
+    for name in ["acme", "beta", "calm"] {
+        site.tenant(name);
+    }
+    site.run(&["apply"]).await.ended_with(0);
+    site.add_user("hq", "acme", "anna");
+    site.run(&["sync"]).await.ended_with(0);
+    let anna = site.pbx("hq").users().into_iter().find(|user| user.username == "anna").unwrap().uuid;
+    site.pbx("hq").remove_user(anna);
+    for name in ["beta", "calm"] {
+        let domain = site.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
+        site.pbx("hq").remove_domain(domain);
+    }
+    for args in [&["sync"][..], &["sync", "acme", "--accept-missing"]] {
+        let ran = site.run(args).await;
+        let expected = "2 recorded domains are missing on hq at once: it may be another server";
+        assert!(ran.ended_with(4).stdout.contains(expected), "{ran:#?}");
+    }
+    assert_eq!(site.users("enabled").await, ["anna"]);
+} }
+
 at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_interval(site) {
     let config = std::fs::read_to_string(site.path("tenantd.yaml")).unwrap();
     std::fs::write(site.path("tenantd.yaml"), config.replace("interval: 5s", "interval: 5s, user_sync: 5s")).unwrap();
