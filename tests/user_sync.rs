@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::plain::Plain;
 use common::rig::{Rig, instance, key, tenant};
+use common::rows;
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
 use tenantd::model::{MaxUsers, Suspension};
@@ -306,4 +307,39 @@ on_both_databases! { async fn a_server_that_lost_many_domains_has_no_word_in_who
     assert_eq!((rig.readings("hq"), rig.users("enabled").await), (before, vec!["anna".to_owned()]));
     let doubts = rig.look().await.doubts(&instance("hq")).unwrap();
     assert!(doubts.starts_with("2 recorded domains are missing on hq at once"), "{doubts}");
+} }
+
+on_both_databases! { async fn who_is_disabled_is_out_although_the_new_name_is_taken(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    let ids = ["anna", "bert"].map(|name| rig.add_user("hq", "acme.example.com", name));
+    for id in ids {
+        rig.pbx("hq").edit_user(id, |user| user.groups = ["admin".to_owned()].into_iter().collect());
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled AND role = 'admin'").await, ["anna", "bert"]);
+    let acme = rig.look().await.recorded.tenants[&key("acme")].id;
+    let mut plain = Plain::connect(&rig.config.database).await;
+    for name in ["zoe", "yves"] {
+        plain.run(&rows::user(acme, name)).await.unwrap();
+    }
+    rig.pbx("hq").edit_user(ids[0], |user| {
+        user.username = "zoe".into();
+        user.enabled = Some(false);
+    });
+    rig.pbx("hq").edit_user(ids[1], |user| {
+        user.username = "yves".into();
+        user.groups = ["user".to_owned()].into_iter().collect();
+    });
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    let of_acme = &users[0].tenants[0];
+    assert_eq!((of_acme.disabled.as_slice(), of_acme.changed.as_slice()), (&["anna".to_owned()][..], &["bert".to_owned()][..]));
+    assert_eq!(of_acme.refused.len(), 2, "{of_acme:?}");
+    assert_eq!(rig.users("source = 'fusionpbx' AND enabled AND role = 'user'").await, ["bert"]);
+    assert_eq!(rig.users("source = 'fusionpbx' AND NOT enabled").await, ["anna"]);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    assert!(!users[0].tenants[0].did_something(), "once is enough: {users:?}");
 } }

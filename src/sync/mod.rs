@@ -240,7 +240,16 @@ fn tenant(
             };
             let username = user.username.clone();
             match (done, known) {
-                (Err(reason), _) => {
+                (Err(reason), known) => {
+                    if let Some(row) = known
+                        && let less = with_less(row, &wanted)
+                        && less != *row
+                        && scope.change_user(&less, now)?.is_ok()
+                    {
+                        active -= usize::from(row.enabled && !less.enabled);
+                        let done = if less.enabled { &mut report.changed } else { &mut report.disabled };
+                        done.push(row.username.clone());
+                    }
                     report.refused.push(RefusedUser { username, reason });
                     continue;
                 }
@@ -273,6 +282,15 @@ fn synced_users<'a>(
     let pairs =
         same.into_iter().chain(others).map(|user| (user, known(&synced, user, &mut matched))).collect();
     (pairs, matched)
+}
+
+/// An account with what the PBX takes away from it, and nothing else of what it wants: a name or an address that is
+/// another account's must not keep anybody in.
+fn with_less(row: &UserRow, wanted: &UserRow) -> UserRow {
+    let enabled = row.enabled && wanted.enabled;
+    let waits = wanted.over_limit || (row.over_limit && wanted.enabled);
+    let role = if wanted.role == USER { &wanted.role } else { &row.role };
+    UserRow { enabled, over_limit: !enabled && waits, role: role.clone(), ..row.clone() }
 }
 
 /// Whether one more may work. The database has the last word.
@@ -313,9 +331,12 @@ fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option
     }
 }
 
+/// The role that may least.
+const USER: &str = "user";
+
 /// A platform role for FusionPBX's groups.
 fn role(groups: &[String]) -> &'static str {
-    if groups.iter().any(|group| matches!(group.as_str(), "superadmin" | "admin")) { "admin" } else { "user" }
+    if groups.iter().any(|group| matches!(group.as_str(), "superadmin" | "admin")) { "admin" } else { USER }
 }
 
 /// What was done, for people.
