@@ -192,8 +192,9 @@ on_both! {
 
     async fn sharing_needs_both_files_and_the_deployment(config, database, plain) {
         let mut wanted = [tenant("acme"), tenant("globex"), tenant("hooli")];
-        for wanted in &wanted {
-            insert(&database, &record(wanted.key.as_str())).await;
+        let mut records = wanted.each_ref().map(|wanted| record(wanted.key.as_str()));
+        for record in &records {
+            insert(&database, record).await;
         }
         for (from, to) in [(0, "globex"), (1, "acme"), (2, "acme")] {
             wanted[from].cross_tenant.presence.insert(key(to));
@@ -209,13 +210,20 @@ on_both! {
         let shares = "SELECT kind || ' ' || a.key || ' ' || b.key FROM cross_tenant_shares s JOIN tenants a ON a.id = \
             s.tenant_id JOIN tenants b ON b.id = s.with_tenant_id ORDER BY 1";
         put(&desired, &allowed).await;
+        assert!(plain.texts(shares).await.is_empty(), "no update has recorded yet what the files say");
+        let says = |of: &str| desired.tenants[&key(of)].cross_tenant.clone();
+        change(&database, &mut records[0], |record| record.cross_tenant = says("acme")).await;
+        put(&desired, &allowed).await;
+        assert!(plain.texts(shares).await.is_empty(), "one of the two updates is held");
+        change(&database, &mut records[1], |record| record.cross_tenant = says("globex")).await;
+        put(&desired, &allowed).await;
         assert_eq!(plain.texts(shares).await, ["presence acme globex", "presence globex acme"]);
         let mut broken = desired.clone();
         broken.tenants.remove(&key("globex"));
         broken.completeness = Completeness::Unreadable { reason: "gone".into() };
         broken.tenants.clear();
         put(&broken, &allowed).await;
-        assert_eq!(plain.texts(shares).await.len(), 0, "the record of these tenants never said it");
+        assert_eq!(plain.texts(shares).await.len(), 2, "what cannot be read stays as it was recorded");
         put(&desired, &allowed).await;
         desired.tenants.get_mut(&key("globex")).unwrap().cross_tenant.presence.clear();
         put(&desired, &allowed).await;
