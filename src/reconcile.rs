@@ -218,9 +218,7 @@ fn made_again(look: &Look, outcome: &Outcome) -> BTreeSet<TenantKey> {
         outcome.steps.iter().any(|step| is_done(step) && step.action == action && step.tenant == *tenant)
     };
     // Under a key that the same pass gave it, it is a renamed tenant.
-    let was_there = |key: &TenantKey| {
-        look.recorded.tenants.get(key).is_some_and(|record| record.provisioned) || done(Action::Rename, key)
-    };
+    let was_there = |key: &TenantKey| look.recorded.tenants.contains_key(key) || done(Action::Rename, key);
     let made = outcome.steps.iter().map(|step| &step.tenant).filter(|key| done(Action::Create, key));
     made.filter(|key| was_there(key)).cloned().collect()
 }

@@ -55,9 +55,10 @@ async fn recorded(database: &Database, name: &str) -> TenantRecord {
 
 async fn restore(database: &Database, path: &Path) -> Result<archive::Restored, String> {
     let path = path.to_owned();
+    let manifest = archive::check(&path).map_err(|error| tenantd::report::chain(&error))?;
     database
         .write(move |store| {
-            archive::restore(store, &path, "test", Utc::now())
+            archive::restore(store, &path, manifest, "test", Utc::now())
                 .map_err(|error| StoreError::Refused(tenantd::report::chain(&error)))
         })
         .await

@@ -138,10 +138,12 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
     let config = context.config()?;
     let database = context.database(&config, Access::ReadWrite).await?;
     let (path, now, actor) = (file.to_owned(), System.now(), actor("restore", None));
+    // All of the file, before the transaction: nothing is written from one that is not whole.
+    let manifest = archive::check(file).map_err(|error| Failure::of(&error))?;
     let restored = database
         .write(move |store| {
             // Any error rolls everything back.
-            archive::restore(store, &path, &actor, now).map_err(|error| match error {
+            archive::restore(store, &path, manifest, &actor, now).map_err(|error| match error {
                 archive::ArchiveError::Store(error) => error,
                 other => StoreError::Refused(chain(&other)),
             })

@@ -231,7 +231,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     assert!(ran.ended_with(1).stderr.contains("is taken"), "a second time is refused: {ran:#?}");
     assert_eq!(site.users("enabled").await, ["anna"]);
     let mut plain = site.plain().await;
-    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled").await, 1, "disabled");
+    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled AND NOT provisioned").await, 1, "disabled");
     // What is damaged is not restored.
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
