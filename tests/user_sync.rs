@@ -10,7 +10,8 @@ use common::rig::{Rig, instance, key, tenant};
 use common::rows;
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
-use tenantd::model::{MaxUsers, Suspension};
+use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
+use tenantd::model::{DomainId, MaxUsers, PbxDomain, PbxSetting, PbxUser, Suspension};
 use tenantd::plan::Plan;
 use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
@@ -342,4 +343,61 @@ on_both_databases! { async fn who_is_disabled_is_out_although_the_new_name_is_ta
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
     assert!(!users[0].tenants[0].did_something(), "once is enough: {users:?}");
+} }
+
+/// A server whose users are asked for and, before it answers, somebody else reads them and brings them in.
+struct Overtaken<'a> {
+    rig: &'a Rig,
+    now: chrono::DateTime<chrono::Utc>,
+}
+
+#[async_trait::async_trait]
+impl PbxRead for Overtaken<'_> {
+    async fn domains(&self) -> Result<DomainList, PbxError> {
+        self.rig.readers[&instance("hq")].domains().await
+    }
+
+    async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
+        self.rig.readers[&instance("hq")].domain(id).await
+    }
+
+    async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+        self.rig.readers[&instance("hq")].domains_named(name).await
+    }
+
+    async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
+        self.rig.readers[&instance("hq")].settings(domain).await
+    }
+
+    async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
+        let hq = instance("hq");
+        let old = self.rig.readers[&hq].users().await;
+        self.rig.add_user("hq", "acme.example.com", "bert");
+        let anna = self.rig.pbx("hq").users().into_iter().find(|user| user.username == "anna").unwrap().uuid;
+        self.rig.pbx("hq").edit_user(anna, |user| user.enabled = Some(false));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let rules = Rules { only: Some(key("acme")), ..Rules::of(&self.rig.config.tier) };
+        let later = self.now + TimeDelta::milliseconds(2);
+        sync::sync_instance(&self.rig.database, &hq, &*self.rig.readers[&hq], &rules, later).await.unwrap();
+        old
+    }
+
+    async fn check(&self) -> Result<PbxCheck, PbxError> {
+        self.rig.readers[&instance("hq")].check().await
+    }
+}
+
+on_both_databases! { async fn an_old_reading_does_not_undo_a_younger_one(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    rig.clock.advance(TimeDelta::seconds(901));
+    let now = rig.clock.now();
+    let (hq, rules) = (instance("hq"), Rules::of(&rig.config.tier));
+    let overtaken = Overtaken { rig: &rig, now };
+    let report = sync::sync_instance(&rig.database, &hq, &overtaken, &rules, now).await.unwrap();
+    assert!(report.unknown.unwrap().contains("another process read them meanwhile"));
+    assert_eq!((rig.users("enabled").await, rig.users("NOT enabled").await), (vec!["bert".into()], vec!["anna".into()]));
 } }

@@ -111,6 +111,7 @@ pub async fn sync_instance(
     rules: &Rules,
     now: DateTime<Utc>,
 ) -> Result<InstanceSync, StoreError> {
+    let started = std::time::Instant::now();
     let there = match There::read(pbx).await {
         Ok(there) => there,
         Err(error) => return Ok(InstanceSync::unknown(instance, chain(&error))),
@@ -119,7 +120,15 @@ pub async fn sync_instance(
     let (instance, rules) = (instance.clone(), rules.clone());
     database
         .write(move |store| {
-            apply(store, &instance, &there, &rules, now, &mut report)?;
+            let note = SyncNote::in_writer(store, &instance)?;
+            if note.is_newer_than(now, now + started.elapsed()) {
+                let reason = "another process read them meanwhile, and later: this reading is an old one";
+                return Ok(InstanceSync::unknown(&instance, reason.to_owned()));
+            }
+            apply(store, &instance, &there, &rules, &note, now, &mut report)?;
+            if report.unknown.is_none() {
+                note.put_reading(store, &instance, now)?;
+            }
             Ok(report)
         })
         .await
@@ -152,6 +161,7 @@ fn apply(
     instance: &InstanceKey,
     there: &There,
     rules: &Rules,
+    note: &SyncNote,
     now: DateTime<Utc>,
     report: &mut InstanceSync,
 ) -> Result<(), StoreError> {
@@ -177,8 +187,7 @@ fn apply(
         false
     });
     if !accept_missing {
-        let note = SyncNote::in_writer(store, instance)?;
-        report.unknown = missing::too_many(store, instance, there, &tenants, &note)?;
+        report.unknown = missing::too_many(store, instance, there, &tenants, note)?;
         if report.unknown.is_some() {
             return Ok(());
         }
