@@ -14,16 +14,16 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::advice;
-use crate::apply::{self, Apply, Outcome, StepResult};
-use crate::config::{Config, Tier};
+use crate::apply::{self, Apply, Outcome, StepOutcome, StepResult};
+use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
-use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded};
+use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 use crate::observe::{Observer, Rotation};
 use crate::plan::{self, Action, Plan, Policy, World};
 use crate::report;
 use crate::store::{Database, StoreError};
-use crate::sync::{self, InstanceSync, SyncNote};
+use crate::sync::{self, InstanceSync, Rules, SyncNote};
 
 /// What looking needs. There is no way to write in it.
 pub struct Reader<'a> {
@@ -58,13 +58,30 @@ pub struct Look {
 impl Look {
     /// Diff and plan: a pure function of what was seen.
     pub fn plan(&self) -> Plan {
-        plan::make(World {
+        plan::make(self.world())
+    }
+
+    /// Why an instance is not to be believed: it could not be seen whole, or may be another server.
+    pub fn doubts(&self, instance: &InstanceKey) -> Option<String> {
+        if let InstanceView::Unknown { reason } = self.observed.instance(instance) {
+            return Some(reason.clone());
+        }
+        plan::vanished(self.world()).get(instance).map(|missing| {
+            format!(
+                "{missing} recorded domains are missing on {instance} at once: it may be another server or a restored \
+                 backup"
+            )
+        })
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
             desired: &self.desired,
             recorded: &self.recorded,
             observed: &self.observed,
             policy: &self.policy,
             now: self.now,
-        })
+        }
     }
 }
 
@@ -147,7 +164,7 @@ pub async fn act(
 
 /// Brings the platform's users to those of the PBXs, where a step of this pass made, took over or moved a tenant, and
 /// where the last reading is older than `interval` (`None`: never for that reason). An instance is read once, whatever
-/// the number of its tenants, and one that this pass could not see is not asked.
+/// the number of its tenants, and one that this pass could not see, or did not believe, is not asked.
 ///
 /// Never fails the pass: what could not be read changes nothing, is told once, and is tried again at the next pass.
 pub async fn sync_users(
@@ -174,12 +191,12 @@ pub async fn sync_users(
     };
     let changed = with_new_tenants(outcome);
     let due = reader.pbxs.iter().filter(|(key, _)| {
-        let seen = matches!(look.observed.instance(key), InstanceView::Seen { .. });
         let has_tenants = || look.recorded.tenants.values().any(|record| record.instance == **key);
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
-        seen && (changed.contains(*key) || (has_tenants() && by_time()))
+        (changed.contains(*key) || (has_tenants() && by_time())) && look.doubts(key).is_none()
     });
-    let synced = due.map(|(key, pbx)| sync_one(writer, &reader.config.tier, key, &**pbx, now));
+    let rules = Rules { made_again: made_again(look, outcome), ..Rules::of(&reader.config.tier) };
+    let synced = due.map(|(key, pbx)| sync_one(writer, &rules, key, &**pbx, now));
     join_all(synced).await.into_iter().flatten().collect()
 }
 
@@ -194,10 +211,22 @@ fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
         .collect()
 }
 
+/// The tenants whose domain was lost and is there again since this pass, without its users.
+fn made_again(look: &Look, outcome: &Outcome) -> BTreeSet<TenantKey> {
+    let done = |action, tenant: &TenantKey| {
+        let is_done = |step: &StepOutcome| matches!(step.result, StepResult::Done);
+        outcome.steps.iter().any(|step| is_done(step) && step.action == action && step.tenant == *tenant)
+    };
+    // Under a key that the same pass gave it, it is a renamed tenant.
+    let was_there = |key: &TenantKey| look.recorded.tenants.contains_key(key) || done(Action::Rename, key);
+    let made = outcome.steps.iter().map(|step| &step.tenant).filter(|key| done(Action::Create, key));
+    made.filter(|key| was_there(key)).cloned().collect()
+}
+
 /// `None` where the pass is to stop, or the database did not take it.
 async fn sync_one(
     writer: &Writer<'_>,
-    tier: &Tier,
+    rules: &Rules,
     key: &InstanceKey,
     pbx: &dyn PbxRead,
     now: DateTime<Utc>,
@@ -205,7 +234,7 @@ async fn sync_one(
     let work = async {
         let report = tokio::select! {
             () = writer.stop.cancelled() => return Ok(None),
-            report = sync::sync_instance(writer.database, key, pbx, None, tier, now) => report?,
+            report = sync::sync_instance(writer.database, key, pbx, rules, now) => report?,
         };
         let before = sync::note(writer.database, key, &report, now).await?;
         report::log_users(&report, &before);

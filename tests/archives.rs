@@ -200,9 +200,10 @@ async fn an_archive_of_an_older_schema_is_restored() {
         let mut plain = Plain::connect(&config).await;
         plain.run("ALTER TABLE contacts ADD COLUMN fax TEXT NOT NULL DEFAULT ''").await.unwrap();
         let path = file.path.clone();
+        let manifest = archive::check(&path).unwrap();
         let restored = database
             .write(move |store| {
-                archive::restore(store, &path, "test", Utc::now())
+                archive::restore(store, &path, manifest, "test", Utc::now())
                     .map_err(|error| StoreError::Refused(error.to_string()))
             })
             .await

@@ -688,6 +688,35 @@ async fn more_users_than_the_json_list_shows_are_read_whole() {
 }
 
 #[tokio::test]
+async fn a_list_without_our_own_account_is_no_list_of_users() {
+    let server = standin().await;
+    let client = client(&server);
+    let own = client.users().await.unwrap().remove(0);
+    let elsewhere = server.pbx().add_domain("b.example.com", Some(true), None);
+    let add = |domain, username: &str| {
+        server.pbx().add_user(NewUser {
+            domain,
+            username: username.into(),
+            password: "x".into(),
+            enabled: Some(true),
+            groups: vec!["user".into()],
+        })
+    };
+    let expect = async |found: &str| {
+        let error = client.users().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("with tenantd's own account in it, found {found}")), "{error}");
+    };
+    server.pbx().remove_user(own.id);
+    expect("0 users without it").await;
+    // One of the same name in another domain is not the account.
+    add(elsewhere, "tenantd");
+    add(own.domain.0, "anna");
+    expect("2 users without it").await;
+    add(own.domain.0, "Tenantd");
+    assert_eq!(client.users().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn few_users_cost_two_requests() {
     let server = standin().await;
     let client = client(&server);

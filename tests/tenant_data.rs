@@ -55,9 +55,10 @@ async fn recorded(database: &Database, name: &str) -> TenantRecord {
 
 async fn restore(database: &Database, path: &Path) -> Result<archive::Restored, String> {
     let path = path.to_owned();
+    let manifest = archive::check(&path).map_err(|error| tenantd::report::chain(&error))?;
     database
         .write(move |store| {
-            archive::restore(store, &path, "test", Utc::now())
+            archive::restore(store, &path, manifest, "test", Utc::now())
                 .map_err(|error| StoreError::Refused(tenantd::report::chain(&error)))
         })
         .await
@@ -192,8 +193,9 @@ on_both! {
 
     async fn sharing_needs_both_files_and_the_deployment(config, database, plain) {
         let mut wanted = [tenant("acme"), tenant("globex"), tenant("hooli")];
-        for wanted in &wanted {
-            insert(&database, &record(wanted.key.as_str())).await;
+        let mut records = wanted.each_ref().map(|wanted| record(wanted.key.as_str()));
+        for record in &records {
+            insert(&database, record).await;
         }
         for (from, to) in [(0, "globex"), (1, "acme"), (2, "acme")] {
             wanted[from].cross_tenant.presence.insert(key(to));
@@ -209,13 +211,20 @@ on_both! {
         let shares = "SELECT kind || ' ' || a.key || ' ' || b.key FROM cross_tenant_shares s JOIN tenants a ON a.id = \
             s.tenant_id JOIN tenants b ON b.id = s.with_tenant_id ORDER BY 1";
         put(&desired, &allowed).await;
+        assert!(plain.texts(shares).await.is_empty(), "no update has recorded yet what the files say");
+        let says = |of: &str| desired.tenants[&key(of)].cross_tenant.clone();
+        change(&database, &mut records[0], |record| record.cross_tenant = says("acme")).await;
+        put(&desired, &allowed).await;
+        assert!(plain.texts(shares).await.is_empty(), "one of the two updates is held");
+        change(&database, &mut records[1], |record| record.cross_tenant = says("globex")).await;
+        put(&desired, &allowed).await;
         assert_eq!(plain.texts(shares).await, ["presence acme globex", "presence globex acme"]);
         let mut broken = desired.clone();
         broken.tenants.remove(&key("globex"));
         broken.completeness = Completeness::Unreadable { reason: "gone".into() };
         broken.tenants.clear();
         put(&broken, &allowed).await;
-        assert_eq!(plain.texts(shares).await.len(), 0, "the record of these tenants never said it");
+        assert_eq!(plain.texts(shares).await.len(), 2, "what cannot be read stays as it was recorded");
         put(&desired, &allowed).await;
         desired.tenants.get_mut(&key("globex")).unwrap().cross_tenant.presence.clear();
         put(&desired, &allowed).await;
@@ -386,9 +395,15 @@ async fn users_follow_the_pbx(backend: Backend) {
     let synced = async |rig: &Rig, instance: &str| {
         let name = common::rig::instance(instance);
         let now = rig.clock.now();
-        sync::sync_instance(&rig.database, &name, &*rig.readers[&name], None, &rig.config.tier, now)
-            .await
-            .unwrap()
+        sync::sync_instance(
+            &rig.database,
+            &name,
+            &*rig.readers[&name],
+            &sync::Rules::of(&rig.config.tier),
+            now,
+        )
+        .await
+        .unwrap()
     };
     let report = synced(&rig, "hq").await;
     assert_eq!((report.tenants[0].added.len(), report.unknown), (350, None));

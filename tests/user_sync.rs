@@ -7,13 +7,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use common::plain::Plain;
 use common::rig::{Rig, instance, key, tenant};
+use common::rows;
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
-use tenantd::model::{MaxUsers, Suspension};
+use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
+use tenantd::model::{DomainId, MaxUsers, PbxDomain, PbxSetting, PbxUser, Suspension};
 use tenantd::plan::Plan;
 use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
-use tenantd::sync::{self, InstanceSync};
+use tenantd::sync::{self, InstanceSync, Rules};
 
 const INTERVAL: Duration = Duration::from_secs(900);
 
@@ -200,7 +202,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
     rig.add_user("hq", "beta.example.com", "bert");
     let now = rig.clock.now();
     let hq = instance("hq");
-    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
     let suspension = Suspension {
         id: rig.clock.new_id(),
@@ -216,8 +218,186 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         rig.pbx("hq").remove_domain(domain);
     }
-    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], None, &rig.config.tier, now).await.unwrap();
+    let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
     assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
+} }
+
+on_both_databases! { async fn many_users_missing_at_once_are_not_believed_until_somebody_says_so(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.daemon_pass().await;
+    let ids: Vec<_> = (0..20).map(|n| rig.add_user("hq", "acme.example.com", &format!("user{n:02}"))).collect();
+    rig.add_user("hq", "beta.example.com", "cleo");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 21);
+    // Who is shown as disabled does not count, nor do four of 21 who are gone.
+    for id in &ids[..8] {
+        rig.pbx("hq").edit_user(*id, |user| user.enabled = Some(false));
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 13);
+    for id in &ids[8..11] {
+        rig.pbx("hq").remove_user(*id);
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled").await.len(), 10);
+    for id in &ids[11..15] {
+        rig.pbx("hq").remove_user(*id);
+    }
+    rig.add_user("hq", "beta.example.com", "dora");
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    assert_eq!(
+        users[0].unknown.as_deref(),
+        Some("4 of 10 users are missing at once on hq; if they are gone on purpose, `tenantd sync acme \
+              --accept-missing` accepts it")
+    );
+    assert_eq!(rig.users("enabled").await.len(), 10, "nobody is added either: the list is not believed");
+    let (hq, now) = (instance("hq"), rig.clock.now());
+    let accepted = Rules { only: Some(key("acme")), accept_missing: true, ..Rules::of(&rig.config.tier) };
+    sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &accepted, now).await.unwrap();
+    assert_eq!(rig.users("enabled").await.len(), 6);
+    let (.., users) = rig.daemon_pass().await;
+    assert_eq!((&users[0].unknown, rig.users("enabled").await.len()), (&None, 7));
+} }
+
+on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_changes_none(mut rig) {
+    rig.want([tenant("acme"), tenant("beta")]);
+    rig.daemon_pass().await;
+    for n in 0..6 {
+        rig.add_user("hq", "acme.example.com", &format!("user{n}"));
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    let domain = rig.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    rig.pbx("hq").remove_domain(domain);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (_, outcome, users) = rig.daemon_pass().await;
+    assert_eq!(outcome.done(), 1, "{outcome:?}");
+    assert_eq!(users[0].left_alone["acme"], "its domain was lost and has just been made again");
+    assert_eq!(rig.users("enabled").await.len(), 6);
+    rig.clock.advance(TimeDelta::seconds(901));
+    assert!(rig.daemon_pass().await.2[0].unknown.is_some());
+    assert_eq!(rig.users("enabled").await.len(), 6, "nor do the passes after it");
+    rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    let (.., users) = rig.daemon_pass().await;
+    assert!(users.iter().any(|report| report.instance == "branch" && report.unknown.is_none()), "{users:?}");
+    assert!(rig.users("enabled").await.is_empty());
+} }
+
+on_both_databases! { async fn a_server_that_lost_many_domains_has_no_word_in_who_its_users_are(mut rig) {
+    rig.want(["acme", "beta", "calm", "dune"].map(tenant));
+    rig.daemon_pass().await;
+    let anna = rig.add_user("hq", "acme.example.com", "anna");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    for name in ["beta", "calm"] {
+        let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
+        rig.pbx("hq").remove_domain(domain);
+    }
+    rig.pbx("hq").remove_user(anna);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let before = rig.readings("hq");
+    let (plan, _, users) = rig.daemon_pass().await;
+    assert!(plan.steps.is_empty() && !plan.held.is_empty(), "{plan:?}");
+    assert!(users.is_empty(), "{users:?}");
+    assert_eq!((rig.readings("hq"), rig.users("enabled").await), (before, vec!["anna".to_owned()]));
+    let doubts = rig.look().await.doubts(&instance("hq")).unwrap();
+    assert!(doubts.starts_with("2 recorded domains are missing on hq at once"), "{doubts}");
+} }
+
+on_both_databases! { async fn who_is_disabled_is_out_although_the_new_name_is_taken(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    let ids = ["anna", "bert"].map(|name| rig.add_user("hq", "acme.example.com", name));
+    for id in ids {
+        rig.pbx("hq").edit_user(id, |user| user.groups = ["admin".to_owned()].into_iter().collect());
+    }
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    assert_eq!(rig.users("enabled AND role = 'admin'").await, ["anna", "bert"]);
+    let acme = rig.look().await.recorded.tenants[&key("acme")].id;
+    let mut plain = Plain::connect(&rig.config.database).await;
+    for name in ["zoe", "yves"] {
+        plain.run(&rows::user(acme, name)).await.unwrap();
+    }
+    rig.pbx("hq").edit_user(ids[0], |user| {
+        user.username = "zoe".into();
+        user.enabled = Some(false);
+    });
+    rig.pbx("hq").edit_user(ids[1], |user| {
+        user.username = "yves".into();
+        user.groups = ["user".to_owned()].into_iter().collect();
+    });
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    let of_acme = &users[0].tenants[0];
+    assert_eq!((of_acme.disabled.as_slice(), of_acme.changed.as_slice()), (&["anna".to_owned()][..], &["bert".to_owned()][..]));
+    assert_eq!(of_acme.refused.len(), 2, "{of_acme:?}");
+    assert_eq!(rig.users("source = 'fusionpbx' AND enabled AND role = 'user'").await, ["bert"]);
+    assert_eq!(rig.users("source = 'fusionpbx' AND NOT enabled").await, ["anna"]);
+    rig.clock.advance(TimeDelta::seconds(901));
+    let (.., users) = rig.daemon_pass().await;
+    assert!(!users[0].tenants[0].did_something(), "once is enough: {users:?}");
+} }
+
+/// A server whose users are asked for and, before it answers, somebody else reads them and brings them in.
+struct Overtaken<'a> {
+    rig: &'a Rig,
+    now: chrono::DateTime<chrono::Utc>,
+}
+
+#[async_trait::async_trait]
+impl PbxRead for Overtaken<'_> {
+    async fn domains(&self) -> Result<DomainList, PbxError> {
+        self.rig.readers[&instance("hq")].domains().await
+    }
+
+    async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
+        self.rig.readers[&instance("hq")].domain(id).await
+    }
+
+    async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
+        self.rig.readers[&instance("hq")].domains_named(name).await
+    }
+
+    async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
+        self.rig.readers[&instance("hq")].settings(domain).await
+    }
+
+    async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
+        let hq = instance("hq");
+        let old = self.rig.readers[&hq].users().await;
+        self.rig.add_user("hq", "acme.example.com", "bert");
+        let anna = self.rig.pbx("hq").users().into_iter().find(|user| user.username == "anna").unwrap().uuid;
+        self.rig.pbx("hq").edit_user(anna, |user| user.enabled = Some(false));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let rules = Rules { only: Some(key("acme")), ..Rules::of(&self.rig.config.tier) };
+        let later = self.now + TimeDelta::milliseconds(2);
+        sync::sync_instance(&self.rig.database, &hq, &*self.rig.readers[&hq], &rules, later).await.unwrap();
+        old
+    }
+
+    async fn check(&self) -> Result<PbxCheck, PbxError> {
+        self.rig.readers[&instance("hq")].check().await
+    }
+}
+
+on_both_databases! { async fn an_old_reading_does_not_undo_a_younger_one(mut rig) {
+    rig.want([tenant("acme")]);
+    rig.daemon_pass().await;
+    rig.add_user("hq", "acme.example.com", "anna");
+    rig.clock.advance(TimeDelta::seconds(901));
+    rig.daemon_pass().await;
+    rig.clock.advance(TimeDelta::seconds(901));
+    let now = rig.clock.now();
+    let (hq, rules) = (instance("hq"), Rules::of(&rig.config.tier));
+    let overtaken = Overtaken { rig: &rig, now };
+    let report = sync::sync_instance(&rig.database, &hq, &overtaken, &rules, now).await.unwrap();
+    assert!(report.unknown.unwrap().contains("another process read them meanwhile"));
+    assert_eq!((rig.users("enabled").await, rig.users("NOT enabled").await), (vec!["bert".into()], vec!["anna".into()]));
 } }

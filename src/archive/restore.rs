@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 
 use super::read::walk;
-use super::{ArchiveError, Manifest, RECORD_TABLES, check};
+use super::{ArchiveError, Manifest, RECORD_TABLES};
 use crate::model::{MaxUsers, TenantId, TenantKey};
 use crate::store::data::{Catalog, TableInfo};
 use crate::store::{AuditEntry, StoreWriter};
@@ -29,16 +29,18 @@ const BATCH: usize = 1000;
 /// Writes everything of an archive into the database, within the writer's transaction. To be called again after an
 /// error only with a new transaction.
 ///
+/// *Assumptions*: `manifest` is what [`check`](super::check) says of the file. That reads the whole of it, and a server
+/// ends a transaction in which nothing happens meanwhile, so it comes before.
+///
 /// *Errors*: key, domain, identity or PBX domain are taken; the file is damaged; a table of it is not in this
 /// database; what was written does not hash as the archive says.
 pub fn restore(
     store: &mut StoreWriter<'_>,
     path: &Path,
+    manifest: Manifest,
     actor: &str,
     now: DateTime<Utc>,
 ) -> Result<Restored, ArchiveError> {
-    // Nothing is written from a file that is not whole.
-    let manifest = check(path)?;
     let unfit = |what: String| ArchiveError::Unfit(what);
     let tenant = TenantId(
         manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no proper identity".to_owned()))?,
@@ -66,7 +68,7 @@ pub fn restore(
     };
     let mut batch: Vec<Row> = Vec::new();
     let mut current = String::new();
-    walk(path, &mut |table, line| {
+    let read = walk(path, &mut |table, line| {
         if table != current || batch.len() == BATCH {
             loading.flush(&current, &mut batch)?;
             table.clone_into(&mut current);
@@ -79,6 +81,12 @@ pub fn restore(
         Ok(())
     })?;
     loading.flush(&current, &mut batch)?;
+    if read != manifest {
+        return Err(ArchiveError::Damaged {
+            path: path.to_owned(),
+            what: "it is another file than the one that was checked".to_owned(),
+        });
+    }
     let Loading { max_users, ended, columns, .. } = loading;
     if let Some(max_users) = max_users
         && let Some(mut record) = store.tenant(tenant)?
@@ -206,6 +214,8 @@ impl Loading<'_, '_> {
             row.insert("disabled_at".to_owned(), now.clone());
         }
         row.insert("enabled".to_owned(), Value::Bool(false));
+        // Its domain was deleted with it: whoever makes it again repairs no drift.
+        row.insert("provisioned".to_owned(), Value::Bool(false));
         row.insert("removed_at".to_owned(), now);
         for column in ["disable_confirmed_at", "deletable_from"] {
             row.insert(column.to_owned(), Value::Null);

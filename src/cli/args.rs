@@ -122,11 +122,7 @@ pub enum Command {
         file: PathBuf,
     },
     /// Bring the platform's users to those of the PBX: added, changed, disabled, never deleted.
-    Sync {
-        /// Only this tenant.
-        #[arg(value_parser = tenant_key)]
-        key: Option<TenantKey>,
-    },
+    Sync(SyncArgs),
     /// Try tenantd without any set-up: stand-in PBXs, a database, and the tenants.d of the current directory.
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell.
@@ -228,6 +224,16 @@ pub struct ArchiveArgs {
     /// The directory; without it, `archive.dir` of the configuration.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Only this tenant.
+    #[arg(value_parser = tenant_key)]
+    pub key: Option<TenantKey>,
+    /// Disable who is missing on the PBX, however many they are: they are gone on purpose.
+    #[arg(long)]
+    pub accept_missing: bool,
 }
 
 #[derive(Debug, Args)]

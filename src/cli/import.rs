@@ -15,8 +15,8 @@ use crate::diff::enabled_values;
 use crate::environment::{Environment as _, System};
 use crate::load::Loaded;
 use crate::model::{
-    CrossTenant, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting, SettingName, Tenant,
-    TenantDocument, TenantId, TenantKey, TenantRecord,
+    CrossTenant, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded,
+    SettingName, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, definition_hash};
@@ -93,6 +93,9 @@ async fn take_over(
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
         InstanceView::Seen { domains, .. } => domains,
     };
+    if let Some(reason) = look.doubts(&args.instance) {
+        return Err(Failure::new(reason));
+    }
     let ours: BTreeSet<_> = look
         .recorded
         .tenants
@@ -105,7 +108,7 @@ async fn take_over(
         look.desired.tenants.keys().chain(look.recorded.tenants.keys()).map(TenantKey::to_string).collect();
     let mut wanted_domains: BTreeSet<String> =
         look.desired.tenants.values().map(|tenant| tenant.domain.to_string()).collect();
-    let mut count = 0;
+    let mut found = Vec::new();
     let mut left = 0;
     for domain in domains.values() {
         if ours.contains(&(&args.instance, domain.id))
@@ -126,29 +129,47 @@ async fn take_over(
             }
             Ok(tenant) => {
                 wanted_domains.insert(tenant.domain.to_string());
-                let file = config.tenants_dir.join(format!("{}.yaml", tenant.key));
-                let text = write_tenant_file(&TenantDocument::from(&tenant));
-                if args.dry_run {
-                    context.say(&format!("would write {}:\n{text}\n", file.display()));
-                } else {
-                    // The file first: without a record it is held as not ours, but a record without its file
-                    // would be disabled.
-                    write_new(&file, &text)?;
-                    record(database, &tenant, domain).await?;
-                    context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
-                }
-                count += 1;
+                found.push((tenant, domain));
             }
+        }
+    }
+    let count = found.len();
+    within_the_tier(config.tier.max_tenants, &look.recorded, count)?;
+    for (tenant, domain) in found {
+        let file = config.tenants_dir.join(format!("{}.yaml", tenant.key));
+        let text = write_tenant_file(&TenantDocument::from(&tenant));
+        if args.dry_run {
+            context.say(&format!("would write {}:\n{text}\n", file.display()));
+        } else {
+            // The file first: without a record it is held as not ours, but a record without its file would be disabled.
+            write_new(&file, &text)?;
+            record(database, &tenant, domain).await?;
+            context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
         }
     }
     context.say(&format!("{count} imported, {left} left\n"));
     if count > 0 && !args.dry_run {
         let pbx = &*clients.readers[&args.instance];
         let now = System.now();
-        let users = sync::sync_instance(database, &args.instance, pbx, None, &config.tier, now).await;
+        let users =
+            sync::sync_instance(database, &args.instance, pbx, &sync::Rules::of(&config.tier), now).await;
         context.say(&sync::text(&[users.map_err(|error| Failure::of(&error))?]));
     }
     Ok(if left > 0 { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// As the planner counts, which would hold new tenants beyond it.
+fn within_the_tier(allowed: Option<u32>, recorded: &Recorded, new: usize) -> Result<()> {
+    let managed = recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    match allowed {
+        Some(allowed) if new > 0 && managed + new > usize::try_from(allowed).unwrap_or(usize::MAX) => {
+            Err(Failure::new(format!(
+                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} would be \
+                 imported, so nothing was: `--matching` narrows it down"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The tenant that a domain is, or why it cannot be one as it is.

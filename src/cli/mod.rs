@@ -80,7 +80,7 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Stats { key } => context.also_as_json(world::stats(context, key.as_ref())).await,
         Command::Archive(args) => context.also_as_json(world::archive(context, args)).await,
         Command::Restore { file } => context.also_as_json(world::restore(context, file)).await,
-        Command::Sync { key } => context.also_as_json(world::sync(context, key.as_ref())).await,
+        Command::Sync(args) => context.also_as_json(world::sync(context, args)).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "tenantd", &mut std::io::stdout());

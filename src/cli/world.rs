@@ -5,15 +5,17 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 
-use super::args::{ArchiveArgs, IsolationCommand};
+use super::args::{ArchiveArgs, IsolationCommand, SyncArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::actor;
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
 use crate::isolation::PbxSweep;
-use crate::model::{DomainId, InstanceKey, TenantKey, TenantRecord};
+use crate::model::{Desired, DomainId, InstanceKey, TenantKey, TenantRecord};
+use crate::observe::Rotation;
 use crate::plan::Policy;
+use crate::reconcile::{self, Reader};
 use crate::report::{FORMAT_VERSION, chain};
 use crate::store::{Access, Database, StoreError};
 use crate::{archive, isolation, stats, sync};
@@ -136,10 +138,12 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
     let config = context.config()?;
     let database = context.database(&config, Access::ReadWrite).await?;
     let (path, now, actor) = (file.to_owned(), System.now(), actor("restore", None));
+    // All of the file, before the transaction: nothing is written from one that is not whole.
+    let manifest = archive::check(file).map_err(|error| Failure::of(&error))?;
     let restored = database
         .write(move |store| {
             // Any error rolls everything back.
-            archive::restore(store, &path, &actor, now).map_err(|error| match error {
+            archive::restore(store, &path, manifest, &actor, now).map_err(|error| match error {
                 archive::ArchiveError::Store(error) => error,
                 other => StoreError::Refused(chain(&other)),
             })
@@ -165,28 +169,41 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
 }
 
 /// Ends with 3 when users were refused, and with 4 when an instance could not be read whole.
-pub async fn sync(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
+pub async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit> {
+    let SyncArgs { key, accept_missing } = args;
+    let key = key.as_ref();
     let config = context.config_with_secrets()?;
     let database = context.database(&config, Access::ReadWrite).await?;
-    let readers = context.readers(&config)?;
+    let mut readers = context.readers(&config)?;
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
-    let only = match key {
-        Some(key) => Some(
-            records
-                .get(key)
-                .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?,
-        ),
-        None => None,
+    if let Some(key) = key {
+        let record = records
+            .get(key)
+            .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
+        readers.retain(|instance, _| *instance == record.instance);
+    }
+    let reader = Reader {
+        config: &config,
+        database: &database,
+        pbxs: &readers,
+        environment: &System,
+        rotation: Rotation::None,
     };
+    // No file has a say in this.
+    let desired = Desired::unreadable("is not read");
+    let look =
+        reconcile::look(&reader, desired, Policy::new(&config)).await.map_err(|error| Failure::of(&error))?;
+    let rules =
+        sync::Rules { only: key.cloned(), accept_missing: *accept_missing, ..sync::Rules::of(&config.tier) };
     let mut reports = Vec::new();
     for (instance, pbx) in &readers {
-        if only.is_some_and(|record| record.instance != *instance) {
-            continue;
-        }
         let now = System.now();
-        let report = sync::sync_instance(&database, instance, &**pbx, key, &config.tier, now)
-            .await
-            .map_err(|error| Failure::of(&error))?;
+        let report = match look.doubts(instance) {
+            Some(reason) => sync::InstanceSync::unknown(instance, reason),
+            None => sync::sync_instance(&database, instance, &**pbx, &rules, now)
+                .await
+                .map_err(|error| Failure::of(&error))?,
+        };
         if key.is_none() {
             sync::note(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;
         }

@@ -3,6 +3,9 @@
 //! `user_json.php` stops at 300 rows without saying so, and the list page names the total. Beyond 300, the two ends of
 //! the JSON list (disabled and enabled users) teach what the translated words of the list page mean, and the list
 //! is read page by page.
+//!
+//! The two totals agree as well where the server shows nobody, or only some. What proves a list is tenantd's own
+//! account: it signed in, so it is there.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +28,28 @@ pub(super) async fn users(connection: &Connection) -> Result<Vec<PbxUser>, PbxEr
             Err(error) if matches!(error.kind, PbxErrorKind::Incomplete { .. }) && readings < READINGS => {
                 readings += 1;
             }
-            result => return result,
+            result => return with_own_account(connection, result?),
         }
     }
+}
+
+/// A list that does not name the account which asks for it is filtered, or of another table than it should be.
+fn with_own_account(connection: &Connection, users: Vec<PbxUser>) -> Result<Vec<PbxUser>, PbxError> {
+    let (name, domain) = connection.username.rsplit_once('@').unwrap_or((&connection.username, ""));
+    let is_own = |user: &PbxUser| {
+        // The server does not know the name of a domain that is younger than the session.
+        let in_domain =
+            [domain, &user.domain_name].contains(&"") || user.domain_name.eq_ignore_ascii_case(domain);
+        in_domain && user.username.eq_ignore_ascii_case(name)
+    };
+    if users.iter().any(is_own) {
+        return Ok(users);
+    }
+    let kind = PbxErrorKind::UnexpectedPage {
+        expected: "a list of users with tenantd's own account in it",
+        found: format!("{} users without it", users.len()),
+    };
+    Err(PbxError::new(OPERATION, kind).on_page(USERS.path))
 }
 
 /// The total of the list, where it is of all domains.

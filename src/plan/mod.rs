@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Completeness, Desired, InstanceView, Observed, Recorded};
+use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
 pub use identity::definition_hash;
 pub use policy::Policy;
@@ -52,6 +52,12 @@ struct Draft {
     previews: BTreeMap<crate::model::TenantKey, Preview>,
     settled: BTreeMap<crate::model::TenantKey, BTreeSet<String>>,
     unchanged: usize,
+}
+
+/// Instances that lost more recorded domains at once than the removal limit allows, with how many: perhaps another
+/// server, or a restored backup. What it shows of anything else is not to be believed either.
+pub fn vanished(world: World<'_>) -> BTreeMap<InstanceKey, usize> {
+    decide::vanished(world).into_iter().map(|(instance, missing)| (instance.clone(), missing)).collect()
 }
 
 /// Makes the plan of one pass.

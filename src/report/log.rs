@@ -120,10 +120,10 @@ pub fn users(report: &InstanceSync, before: &SyncNote) {
         Some(reason) if news => warn!(
             instance,
             reason,
-            "the users of {instance} could not be read whole, so none of its users is changed: {reason}"
+            "the users of {instance} are not known for certain, so none of its users is changed: {reason}"
         ),
-        Some(reason) => debug!(instance, reason, "the users of {instance} still cannot be read whole"),
-        None if before.problem.is_some() => info!(instance, "the users of {instance} can be read again"),
+        Some(reason) => debug!(instance, reason, "the users of {instance} are still not known for certain"),
+        None if before.problem.is_some() => info!(instance, "the users of {instance} are known again"),
         None => {}
     }
     for tenant in tenants {

@@ -141,6 +141,11 @@ impl StoreWriter<'_> {
         former.iter().try_for_each(|(instance, domain)| placements::not_closed(self.conn, instance, *domain))
     }
 
+    /// The domains that tenants left behind.
+    pub fn former_placements(&mut self) -> Result<Vec<FormerPlacement>, StoreError> {
+        placements::all(self.conn)
+    }
+
     pub fn put_former_placement(&mut self, placement: &FormerPlacement) -> Result<(), StoreError> {
         placements::put(self.conn, placement)
     }

@@ -1,5 +1,6 @@
 //! The users of a tenant as its PBX has them: added, changed, disabled; never deleted, and manual ones untouched.
 
+mod missing;
 mod note;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,8 +48,15 @@ pub struct InstanceSync {
     pub tenants: Vec<TenantSync>,
     /// Tenants that were left as they are, with the reason: suspended, or their domain is not on the PBX.
     pub left_alone: BTreeMap<String, String>,
-    /// Why nothing was done: the users could not be read whole.
+    /// Why nothing was done: the users could not be read whole, or the reading is not believed.
     pub unknown: Option<String>,
+}
+
+impl InstanceSync {
+    /// Nothing was done.
+    pub fn unknown(instance: &InstanceKey, reason: String) -> Self {
+        Self { instance: instance.to_string(), unknown: Some(reason), ..Self::default() }
+    }
 }
 
 impl TenantSync {
@@ -72,31 +80,55 @@ impl TenantSync {
     }
 }
 
-/// Reads an instance's users and brings its tenants' users to them; `only` narrows it to one tenant. The tier's limit
-/// holds beside each tenant's own.
+/// How a synchronisation goes about it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Only this tenant.
+    pub only: Option<TenantKey>,
+    /// Its limit holds beside each tenant's own.
+    pub tier: Tier,
+    /// Tenants whose domain was lost and has just been made again: it has no users yet, which says nothing.
+    pub made_again: BTreeSet<TenantKey>,
+    /// Somebody said that the users who are missing are gone on purpose, however many.
+    pub accept_missing: bool,
+}
+
+impl Rules {
+    pub fn of(tier: &Tier) -> Self {
+        Self { only: None, tier: tier.clone(), made_again: BTreeSet::new(), accept_missing: false }
+    }
+}
+
+/// Reads an instance's users and brings its tenants' users to them.
 ///
-/// A read that is not complete changes nothing, and neither does a PBX that does not have the tenant's domain: that it
-/// shows no users says nothing then. *Call it* after a tenant was created, adopted or moved, and at an interval.
+/// A read that is not complete changes nothing, and neither does one that lacks many users at once, nor a PBX that does
+/// not have the tenant's domain: that it shows no users says nothing then. *Call it* after a tenant was created, adopted
+/// or moved, and at an interval.
 pub async fn sync_instance(
     database: &Database,
     instance: &InstanceKey,
     pbx: &dyn PbxRead,
-    only: Option<&TenantKey>,
-    tier: &Tier,
+    rules: &Rules,
     now: DateTime<Utc>,
 ) -> Result<InstanceSync, StoreError> {
-    let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
+    let started = std::time::Instant::now();
     let there = match There::read(pbx).await {
         Ok(there) => there,
-        Err(error) => {
-            report.unknown = Some(chain(&error));
-            return Ok(report);
-        }
+        Err(error) => return Ok(InstanceSync::unknown(instance, chain(&error))),
     };
-    let (instance, only, tier) = (instance.clone(), only.cloned(), tier.clone());
+    let mut report = InstanceSync { instance: instance.to_string(), ..InstanceSync::default() };
+    let (instance, rules) = (instance.clone(), rules.clone());
     database
         .write(move |store| {
-            apply(store, &instance, &there, only.as_ref(), &tier, now, &mut report)?;
+            let note = SyncNote::in_writer(store, &instance)?;
+            if note.is_newer_than(now, now + started.elapsed()) {
+                let reason = "another process read them meanwhile, and later: this reading is an old one";
+                return Ok(InstanceSync::unknown(&instance, reason.to_owned()));
+            }
+            apply(store, &instance, &there, &rules, &note, now, &mut report)?;
+            if report.unknown.is_none() {
+                note.put_reading(store, &instance, now)?;
+            }
             Ok(report)
         })
         .await
@@ -118,34 +150,51 @@ impl There {
         let domains = pbx.domains().await?.into_iter().map(|domain| domain.id).collect();
         Ok(Self { domains, users })
     }
+
+    fn users_of(&self, record: &TenantRecord) -> &[PbxUser] {
+        self.users.get(&record.domain_id).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 fn apply(
     store: &mut StoreWriter<'_>,
     instance: &InstanceKey,
     there: &There,
-    only: Option<&TenantKey>,
-    tier: &Tier,
+    rules: &Rules,
+    note: &SyncNote,
     now: DateTime<Utc>,
     report: &mut InstanceSync,
 ) -> Result<(), StoreError> {
+    let Rules { only, tier, made_again, accept_missing } = rules;
     let suspensions = store.suspensions(now)?;
-    for (key, record) in store.all_tenants()? {
-        // A domain that is not made yet has no users, which says nothing.
-        if record.instance != *instance || !record.provisioned || only.is_some_and(|only| *only != key) {
-            continue;
+    let mut tenants = store.all_tenants()?;
+    // A domain that is not made yet has no users, which says nothing.
+    tenants.retain(|_, record| record.instance == *instance && record.provisioned);
+    tenants.retain(|key, record| {
+        let suspension = suspensions.iter().find(|suspension| covers(suspension, record));
+        let reason = if let Some(suspension) = suspension {
+            format!("it is suspended: {}", suspension.reason)
+        } else if !there.domains.contains(&record.domain_id) {
+            format!("its domain is not on {instance}")
+        } else if made_again.contains(key) {
+            "its domain was lost and has just been made again".to_owned()
+        } else {
+            return true;
+        };
+        if only.as_ref().is_none_or(|only| only == key) {
+            report.left_alone.insert(key.to_string(), reason);
         }
-        if let Some(suspension) = suspensions.iter().find(|suspension| covers(suspension, &record)) {
-            report.left_alone.insert(key.to_string(), format!("it is suspended: {}", suspension.reason));
-            continue;
+        false
+    });
+    if !accept_missing {
+        report.unknown = missing::too_many(store, instance, there, &tenants, note)?;
+        if report.unknown.is_some() {
+            return Ok(());
         }
-        if !there.domains.contains(&record.domain_id) {
-            report.left_alone.insert(key.to_string(), format!("its domain is not on {instance}"));
-            continue;
-        }
-        let users = there.users.get(&record.domain_id).map(Vec::as_slice).unwrap_or_default();
+    }
+    for (_, record) in tenants.iter().filter(|(key, _)| only.as_ref().is_none_or(|only| only == *key)) {
         let limit = user_limit(record.max_users, tier);
-        let done = tenant(&mut store.scope(record.id), &record, users, limit, now)?;
+        let done = tenant(&mut store.scope(record.id), record, there.users_of(record), limit, now)?;
         if !done.is_empty() {
             report.tenants.push(done);
         }
@@ -170,23 +219,15 @@ fn tenant(
 ) -> Result<TenantSync, StoreError> {
     let mut report = TenantSync { tenant: record.key.to_string(), ..TenantSync::default() };
     let found = scope.users()?;
-    let synced: Vec<&UserRow> = found.iter().filter(|user| user.source == UserSource::Fusionpbx).collect();
-    let mut matched = BTreeSet::new();
-    let mut pairs: Vec<(&PbxUser, Option<&UserRow>)> = Vec::new();
-    let mut by_name: Vec<&PbxUser> = there.iter().collect();
-    by_name.sort_by(|a, b| (&a.username, a.id).cmp(&(&b.username, b.id)));
-    // Identities first, so that a name that went to somebody else takes nobody's account.
-    let (same, others): (Vec<_>, Vec<_>) =
-        by_name.into_iter().partition(|user| synced.iter().any(|row| row.pbx_user_id == Some(user.id)));
-    for user in same.into_iter().chain(others) {
-        pairs.push((user, known(&synced, user, &mut matched)));
-    }
+    let (mut pairs, matched) = synced_users(&found, there);
     // Who leaves makes room, who is in stays in, and among the rest the order of names decides who gets it.
     pairs.sort_by_key(|(user, known)| (user.enabled, !known.is_some_and(|row| row.enabled)));
     let mut active = found.iter().filter(|user| user.enabled).count();
-    for gone in synced.iter().filter(|user| !matched.contains(&user.id) && (user.enabled || user.over_limit))
-    {
-        match scope.change_user(&UserRow { enabled: false, over_limit: false, ..(*gone).clone() }, now)? {
+    let is_gone = |user: &&UserRow| {
+        user.is_synced() && !matched.contains(&user.id) && (user.enabled || user.over_limit)
+    };
+    for gone in found.iter().filter(is_gone) {
+        match scope.change_user(&UserRow { enabled: false, over_limit: false, ..gone.clone() }, now)? {
             Ok(()) => {
                 active -= usize::from(gone.enabled);
                 report.disabled.push(gone.username.clone());
@@ -208,7 +249,16 @@ fn tenant(
             };
             let username = user.username.clone();
             match (done, known) {
-                (Err(reason), _) => {
+                (Err(reason), known) => {
+                    if let Some(row) = known
+                        && let less = with_less(row, &wanted)
+                        && less != *row
+                        && scope.change_user(&less, now)?.is_ok()
+                    {
+                        active -= usize::from(row.enabled && !less.enabled);
+                        let done = if less.enabled { &mut report.changed } else { &mut report.disabled };
+                        done.push(row.username.clone());
+                    }
                     report.refused.push(RefusedUser { username, reason });
                     continue;
                 }
@@ -224,6 +274,32 @@ fn tenant(
     }
     report.over_limit.sort();
     Ok(report)
+}
+
+/// The PBX's users with the accounts that they have, and the ids of those.
+fn synced_users<'a>(
+    found: &'a [UserRow],
+    there: &'a [PbxUser],
+) -> (Vec<(&'a PbxUser, Option<&'a UserRow>)>, BTreeSet<String>) {
+    let synced: Vec<&UserRow> = found.iter().filter(|user| user.is_synced()).collect();
+    let mut matched = BTreeSet::new();
+    let mut by_name: Vec<&PbxUser> = there.iter().collect();
+    by_name.sort_by(|a, b| (&a.username, a.id).cmp(&(&b.username, b.id)));
+    // Identities first, so that a name that went to somebody else takes nobody's account.
+    let (same, others): (Vec<_>, Vec<_>) =
+        by_name.into_iter().partition(|user| synced.iter().any(|row| row.pbx_user_id == Some(user.id)));
+    let pairs =
+        same.into_iter().chain(others).map(|user| (user, known(&synced, user, &mut matched))).collect();
+    (pairs, matched)
+}
+
+/// An account with what the PBX takes away from it, and nothing else of what it wants: a name or an address that is
+/// another account's must not keep anybody in.
+fn with_less(row: &UserRow, wanted: &UserRow) -> UserRow {
+    let enabled = row.enabled && wanted.enabled;
+    let waits = wanted.over_limit || (row.over_limit && wanted.enabled);
+    let role = if wanted.role == USER { &wanted.role } else { &row.role };
+    UserRow { enabled, over_limit: !enabled && waits, role: role.clone(), ..row.clone() }
 }
 
 /// Whether one more may work. The database has the last word.
@@ -264,9 +340,12 @@ fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option
     }
 }
 
+/// The role that may least.
+const USER: &str = "user";
+
 /// A platform role for FusionPBX's groups.
 fn role(groups: &[String]) -> &'static str {
-    if groups.iter().any(|group| matches!(group.as_str(), "superadmin" | "admin")) { "admin" } else { "user" }
+    if groups.iter().any(|group| matches!(group.as_str(), "superadmin" | "admin")) { "admin" } else { USER }
 }
 
 /// What was done, for people.
@@ -276,7 +355,7 @@ pub fn text(reports: &[InstanceSync]) -> String {
         let InstanceSync { instance, tenants, left_alone, unknown } = report;
         if let Some(reason) = unknown {
             text.push_str(&format!(
-                "{instance}: nothing is changed, its users could not be read whole: {reason}\n"
+                "{instance}: nothing is changed, its users are not known for certain: {reason}\n"
             ));
         }
         for (tenant, reason) in left_alone {

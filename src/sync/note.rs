@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::InstanceSync;
 use crate::model::InstanceKey;
-use crate::store::{Database, Store, StoreError};
+use crate::store::{Database, Store, StoreError, StoreWriter};
 
 /// What the database remembers of the users of one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncNote {
     /// When they were last read whole and brought in.
     pub read_at: Option<DateTime<Utc>>,
+    /// When the newest reading began that was brought in, of one tenant or of all.
+    #[serde(default)]
+    reading: Option<DateTime<Utc>>,
     /// Why they could not be since.
     pub problem: Option<String>,
     /// What was told of users who are kept out, as a whole.
@@ -30,6 +33,26 @@ impl SyncNote {
     /// What is remembered of an instance.
     pub fn of(store: &mut Store<'_>, instance: &InstanceKey) -> Result<Self, StoreError> {
         Ok(parse(store.fact(&fact(instance))?))
+    }
+
+    pub(super) fn in_writer(store: &mut StoreWriter<'_>, instance: &InstanceKey) -> Result<Self, StoreError> {
+        Ok(parse(store.fact(&fact(instance))?))
+    }
+
+    /// Whether another process has brought in a younger reading meanwhile. One of the future is of a clock that was
+    /// set back since.
+    pub(super) fn is_newer_than(&self, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        self.reading.is_some_and(|reading| reading > began && reading <= now)
+    }
+
+    pub(super) fn put_reading(
+        self,
+        store: &mut StoreWriter<'_>,
+        instance: &InstanceKey,
+        began: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let note = Self { reading: Some(began), ..self };
+        store.put_fact(&fact(instance), &serde_json::to_string(&note).unwrap_or_default(), began)
     }
 
     /// Whether it is time to read again. What failed is tried again at the next pass, interval or not.
@@ -52,7 +75,7 @@ impl SyncNote {
     fn after(self, report: &InstanceSync, now: DateTime<Utc>) -> Self {
         match &report.unknown {
             Some(problem) => Self { problem: Some(problem.clone()), ..self },
-            None => Self { read_at: Some(now), problem: None, kept_out: kept_out(report) },
+            None => Self { read_at: Some(now), problem: None, kept_out: kept_out(report), ..self },
         }
     }
 }

@@ -72,6 +72,24 @@ at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site
     site.comes_to_rest().await;
 } }
 
+at_both_sites! { async fn nothing_is_imported_beyond_the_tier(site) {
+    site.tenant("already");
+    site.apply().await;
+    for name in ["acme", "beta"] {
+        site.pbx("hq").add_domain(&format!("{name}.example.com"), Some(true), None);
+    }
+    let config = std::fs::read_to_string(site.path("tenantd.yaml")).unwrap();
+    std::fs::write(site.path("tenantd.yaml"), format!("{config}tier: {{name: small, max_tenants: 2}}\n")).unwrap();
+    for args in [&["import", "--instance", "hq"][..], &["import", "--instance", "hq", "--dry-run"]] {
+        let ran = site.run(args).await;
+        let expected = "the tier allows 2 tenants (tier.max_tenants); there are 1, and 2 would be imported";
+        assert!(ran.ended_with(1).stderr.contains(expected), "{ran:#?}");
+        assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
+    }
+    let ran = site.run(&["import", "--instance", "hq", "--matching", "acme"]).await;
+    assert!(ran.ended_with(0).stdout.contains("1 imported, 0 left"), "{ran:#?}");
+} }
+
 at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
     site.tenant("already");
     site.apply().await;

@@ -143,13 +143,34 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
     site.add_user("hq", "acme", "dora");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users could not be read whole"), "{ran:#?}");
+    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users are not known for certain"), "{ran:#?}");
     let failed = site.run(&["sync", "-o", "json"]).await.ended_with(4).json();
     assert!(failed["instances"].to_string().contains("unknown"), "{failed:#}");
     assert_eq!(site.users("enabled").await, ["anna", "bert", "cleo"]);
     site.pbx("hq").remove_fault(fault);
     let ran = site.run(&["sync", "nobody", "-o", "json"]).await;
     assert!(ran.ended_with(1).json()["error"].is_string());
+} }
+
+at_both_sites! { async fn sync_asks_no_server_that_is_not_the_one_we_knew(site) {
+    for name in ["acme", "beta", "calm"] {
+        site.tenant(name);
+    }
+    site.run(&["apply"]).await.ended_with(0);
+    site.add_user("hq", "acme", "anna");
+    site.run(&["sync"]).await.ended_with(0);
+    let anna = site.pbx("hq").users().into_iter().find(|user| user.username == "anna").unwrap().uuid;
+    site.pbx("hq").remove_user(anna);
+    for name in ["beta", "calm"] {
+        let domain = site.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
+        site.pbx("hq").remove_domain(domain);
+    }
+    for args in [&["sync"][..], &["sync", "acme", "--accept-missing"]] {
+        let ran = site.run(args).await;
+        let expected = "2 recorded domains are missing on hq at once: it may be another server";
+        assert!(ran.ended_with(4).stdout.contains(expected), "{ran:#?}");
+    }
+    assert_eq!(site.users("enabled").await, ["anna"]);
 } }
 
 at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_interval(site) {
@@ -161,11 +182,11 @@ at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_inter
     site.add_user("hq", "acme", "anna");
     until("users are read", || daemon.told().contains("users of acme synchronised from hq: 1 added")).await;
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
-    until("it is told", || daemon.told().contains("the users of hq could not be read whole")).await;
+    until("it is told", || daemon.told().contains("the users of hq are not known for certain")).await;
     until("another pass", || site.pbx("hq").fired(fault) >= 6).await;
     site.pbx("hq").remove_fault(fault);
-    until("it is over", || daemon.told().contains("the users of hq can be read again")).await;
-    let told = daemon.told().matches("could not be read whole").count();
+    until("it is over", || daemon.told().contains("the users of hq are known again")).await;
+    let told = daemon.told().matches("are not known for certain").count();
     assert_eq!(told, 1, "one warning, however many passes: {}", daemon.told());
     daemon.stop().await;
     assert_eq!(site.users("enabled").await, ["anna"]);
@@ -210,7 +231,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     assert!(ran.ended_with(1).stderr.contains("is taken"), "a second time is refused: {ran:#?}");
     assert_eq!(site.users("enabled").await, ["anna"]);
     let mut plain = site.plain().await;
-    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled").await, 1, "disabled");
+    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled AND NOT provisioned").await, 1, "disabled");
     // What is damaged is not restored.
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;

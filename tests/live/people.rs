@@ -130,8 +130,7 @@ async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
         &live.rig.database,
         &key,
         &*live.rig.readers[&key],
-        None,
-        &live.rig.config.tier,
+        &sync::Rules::of(&live.rig.config.tier),
         now,
     )
     .await

@@ -82,7 +82,10 @@ fn in_force(
                     continue;
                 }
                 let share = (kind.to_owned(), record.id.to_string(), partner.id.to_string());
-                if (own_read && theirs_read) || found.contains(&share) {
+                // What is new waits until both tenants are as their files say; what is gone from a file ends at once.
+                let recorded = record.cross_tenant.kinds()[index].1.contains(other)
+                    && partner.cross_tenant.kinds()[index].1.contains(key);
+                if (own_read && theirs_read && recorded) || found.contains(&share) {
                     shares.insert(share);
                 }
             }

@@ -48,6 +48,12 @@ pub struct UserRow {
     pub pbx_user_id: Option<Uuid>,
 }
 
+impl UserRow {
+    pub fn is_synced(&self) -> bool {
+        self.source == UserSource::Fusionpbx
+    }
+}
+
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = users, treat_none_as_null = true)]
 struct Row {

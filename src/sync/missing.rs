@@ -1,0 +1,54 @@
+//! Whether an instance shows so few of the users that it had that its list is not believed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{SyncNote, There, synced_users};
+use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
+use crate::store::{StoreError, StoreWriter};
+
+/// Why nothing may be changed: more accounts than max(3, 20 %) of the instance's would be disabled at once, only
+/// because the list does not name them. Who is shown as disabled does not count, and a tenant that came to the
+/// instance since its users were last read has others for a reason.
+pub(super) fn too_many(
+    store: &mut StoreWriter<'_>,
+    instance: &InstanceKey,
+    there: &There,
+    tenants: &BTreeMap<TenantKey, TenantRecord>,
+    note: &SyncNote,
+) -> Result<Option<String>, StoreError> {
+    let came: BTreeMap<TenantId, DateTime<Utc>> =
+        store.former_placements()?.into_iter().fold(BTreeMap::new(), |mut came, former| {
+            let last = came.entry(former.tenant).or_insert(former.left_at);
+            *last = former.left_at.max(*last);
+            came
+        });
+    let (mut all, mut missing) = (0, 0);
+    let mut of: Vec<&TenantKey> = Vec::new();
+    for (key, record) in tenants {
+        if came.get(&record.id).is_some_and(|at| note.read_at.is_none_or(|read| *at >= read)) {
+            continue;
+        }
+        let found = store.scope(record.id).users()?;
+        let (_, known) = synced_users(&found, there.users_of(record));
+        let enabled = || found.iter().filter(|user| user.is_synced() && user.enabled);
+        let gone = enabled().filter(|user| !known.contains(&user.id)).count();
+        all += enabled().count();
+        missing += gone;
+        if gone > 0 {
+            of.push(key);
+        }
+    }
+    if missing <= (all / 5).max(3) {
+        return Ok(None);
+    }
+    let which = match of.as_slice() {
+        [one] => format!(" {one}"),
+        _ => String::new(),
+    };
+    Ok(Some(format!(
+        "{missing} of {all} users are missing at once on {instance}; if they are gone on purpose, `tenantd sync{which} \
+         --accept-missing` accepts it"
+    )))
+}
