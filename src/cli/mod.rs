@@ -4,6 +4,7 @@ mod args;
 mod context;
 mod exit;
 mod import;
+mod known;
 mod pbx;
 mod plan;
 mod run;
