@@ -43,7 +43,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run => "info",
         _ => "warn",
     };
-    start_log(&global, default_log);
+    if let Err(failure) = start_log(&global, default_log) {
+        eprintln!("error: {}", failure.message);
+        return failure.exit.into();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
