@@ -37,7 +37,8 @@ pub struct Global {
         value_name = "FILE"
     )]
     pub config: PathBuf,
-    /// How results are written to standard output. JSON stands there alone, also on failure.
+    /// How results are written to standard output. JSON stands there alone, also on failure; plan, apply, status, show,
+    /// validate, stats, sync, archive, restore, `isolation check` and `pbx check` write it.
     #[arg(long, short = 'o', global = true, value_enum, default_value_t = Output::Text)]
     pub output: Output,
     /// Whether text is coloured.

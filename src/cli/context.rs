@@ -208,13 +208,18 @@ pub async fn read_directory(config: &Config) -> Loaded {
     })
 }
 
-/// Starts the log, to standard error.
-pub fn start_log(global: &Global, default: &str) {
+/// Starts the log, to standard error. A filter that cannot be meant is an error of the command line.
+pub fn start_log(global: &Global, default: &str) -> Result<()> {
     use tracing_subscriber::EnvFilter;
-    let wanted = global.log.as_deref().map(without_pages);
-    let filter = wanted
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(without_pages(default)));
+    let wanted = global.log.as_deref().filter(|text| !text.trim().is_empty());
+    if let Some(text) = wanted {
+        check_filter(text).map_err(|why| Failure {
+            message: format!("`--log` or TENANTD_LOG: `{text}` is no filter: {why}"),
+            exit: Exit::Usage,
+        })?;
+    }
+    let filter = EnvFilter::try_new(without_pages(wanted.unwrap_or(default)))
+        .unwrap_or_else(|_| EnvFilter::new(without_pages(default)));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -226,6 +231,24 @@ pub fn start_log(global: &Global, default: &str) {
         LogFormat::Journal => builder.without_time().with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+    Ok(())
+}
+
+/// A mistyped level would be taken for the name of a module that logs nothing.
+fn check_filter(filter: &str) -> std::result::Result<(), String> {
+    tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in filter.split(',').map(str::trim).filter(|part| !part.contains(['=', ':', '['])) {
+        let is_level =
+            LEVELS.contains(&part.to_lowercase().as_str()) || part.parse().is_ok_and(|n: u8| n <= 5);
+        if !is_level && part != "tenantd" {
+            return Err(format!(
+                "{part} is none of the levels {}; a module is named with one",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What reads a page logs all of it, with session tokens and every setting's value.
@@ -240,7 +263,17 @@ fn without_pages(filter: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_pages;
+    use super::{check_filter, without_pages};
+
+    #[test]
+    fn a_filter_that_cannot_be_meant_is_refused() {
+        for good in ["debug", "INFO", "info,tenantd::fusionpbx=debug", "tenantd", "hyper=trace", "0"] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for wrong in ["loud", "tenantd=loud", "info,debgu", "info debug", "a=b=c"] {
+            assert!(check_filter(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn no_filter_brings_pages_into_the_log() {

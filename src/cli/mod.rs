@@ -4,6 +4,7 @@ mod args;
 mod context;
 mod exit;
 mod import;
+mod known;
 mod pbx;
 mod plan;
 mod run;
@@ -42,7 +43,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run => "info",
         _ => "warn",
     };
-    start_log(&global, default_log);
+    if let Err(failure) = start_log(&global, default_log) {
+        eprintln!("error: {}", failure.message);
+        return failure.exit.into();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,7 +76,7 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Status => status::run(context).await,
         Command::Show { key } => show::run(context, key).await,
         Command::Import(args) => import::run(context, args).await,
-        Command::Pbx(command) => pbx::run(context, command).await,
+        Command::Pbx(command) => context.also_as_json(pbx::run(context, command)).await,
         Command::Approve(args) => words::approve(context, args).await,
         Command::Suspend(args) => words::suspend(context, args).await,
         Command::Resume(args) => words::resume(context, args).await,
@@ -96,7 +100,31 @@ fn man() -> context::Result<Exit> {
     let man = clap_mangen::Man::new(Cli::command());
     let written = man
         .render(&mut page)
+        .and_then(|()| options_of_commands(&Cli::command(), "tenantd", &mut page))
         .and_then(|()| page.write_all(include_bytes!("man-tail.roff")))
         .and_then(|()| std::io::stdout().write_all(&page));
     written.map(|()| Exit::Done).map_err(|error| context::Failure::of(&error))
+}
+
+/// A section for each command: what it does, and its own options. Those of the first page hold for all.
+fn options_of_commands(of: &clap::Command, path: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    for command in of.get_subcommands() {
+        let path = format!("{path} {}", command.get_name());
+        let man = clap_mangen::Man::new(command.clone());
+        if command.has_subcommands() {
+            options_of_commands(command, &path, page)?;
+            continue;
+        }
+        let mut section = Vec::new();
+        man.render_description_section(&mut section)?;
+        let arguments = command.get_arguments().next().is_some();
+        if arguments {
+            man.render_options_section(&mut section)?;
+        }
+        let section = String::from_utf8_lossy(&section)
+            .replace(".SH DESCRIPTION", &format!(".SH \"{}\"", path.to_uppercase()))
+            .replace(".SH OPTIONS", ".SS Options");
+        page.write_all(section.as_bytes())?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{ApplyArgs, PlanArgs, Selection};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::known::known;
 use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
@@ -66,6 +67,7 @@ async fn make_plan(context: &Context, selection: &Selection) -> Result<(Plan, De
     };
     let policy = policy(&config, selection, &[]);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    known(&look.desired, look.recorded.tenants.keys(), &selection.tenants)?;
     Ok((look.plan(), look.desired))
 }
 
@@ -183,6 +185,8 @@ async fn carry_out_alone(
     let actor = actor("apply", loaded.desired.revision.as_deref());
     let policy = policy(config, &args.selection, &args.allow_delete);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    let named = args.selection.tenants.iter().chain(&args.allow_delete);
+    known(&look.desired, look.recorded.tenants.keys(), named)?;
     let plan = look.plan();
     if !context.is_json() {
         context.say(&report::preview(&plan, context.paint()));

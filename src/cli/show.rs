@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use crate::config::DeletionMode;
 use crate::environment::System;
-use crate::model::{DomainState, InstanceView, TenantDocument, TenantKey};
+use crate::model::{
+    Completeness, DomainState, InstanceKey, InstanceView, TenantDocument, TenantId, TenantKey, Tombstone,
+};
 use crate::observe::Rotation;
-use crate::plan::Policy;
+use crate::plan::{Policy, Work};
 use crate::reconcile::{self, Look, Reader};
 use crate::report::{FORMAT_VERSION, PlanJson};
 use crate::store::{Access, AuditEntry};
@@ -121,8 +124,8 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
         settings.insert(record.domain_id, rows);
     }
     let of_key = key.clone();
-    let history = database
-        .read(move |store| store.audit(Some(&of_key), 20))
+    let (history, tombstones) = database
+        .read(move |store| Ok((store.audit(Some(&of_key), 20)?, store.tombstones()?)))
         .await
         .map_err(|error| Failure::of(&error))?;
     let known = look.desired.tenants.contains_key(key)
@@ -133,10 +136,10 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
             "there is no tenant {key}: no file, no record, and the audit log does not know it"
         )));
     }
-    Ok(build(&look, key, &history))
+    Ok(build(&look, key, &history, &tombstones))
 }
 
-fn build(look: &Look, key: &TenantKey, history: &[AuditEntry]) -> ShowJson {
+fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> ShowJson {
     let file = look.desired.tenants.get(key);
     let record = look.recorded.tenants.get(key);
     let mut one = look.clone();
@@ -173,18 +176,34 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry]) -> ShowJson {
             _ => base("absent".to_owned()),
         }
     });
+    // What a tenant left behind where it was before is not the tenant itself.
+    let left_behind = |instance: &InstanceKey| match record {
+        Some(record)
+            if record.instance != *instance
+                && look
+                    .recorded
+                    .former
+                    .iter()
+                    .any(|former| former.tenant == record.id && former.instance == *instance) =>
+        {
+            format!(" of what it left behind on {instance}")
+        }
+        _ => String::new(),
+    };
     let mut why = Vec::new();
     for step in &plan.steps {
         why.push(format!("the next pass will {} it: {}", step.action, step.reason));
     }
     for held in &plan.held {
         let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
-        why.push(format!("{} is held: {}{lift}", held.action, held.reason));
+        let of = left_behind(&held.instance);
+        why.push(format!("{}{of} is held: {}{lift}", held.action, held.reason));
     }
     for waiting in &plan.waiting {
         why.push(format!(
-            "{} not before {}: {}",
+            "{}{} not before {}: {}",
             waiting.action,
+            left_behind(&waiting.instance),
             waiting.until.format("%Y-%m-%d %H:%M UTC"),
             waiting.reason
         ));
@@ -192,17 +211,22 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry]) -> ShowJson {
     for drifted in &plan.drifted {
         why.push(format!("`{}` drifted and is only reported (drift: report)", drifted.change.field));
     }
+    let mut unknown = Vec::new();
+    if let Completeness::Unreadable { reason } = &look.desired.completeness {
+        unknown.push((reason, format!("what its file wants is unknown: the tenants directory {reason}")));
+    }
+    if let Some(record) = record
+        && let InstanceView::Unknown { reason } = look.observed.instance(&record.instance)
+    {
+        unknown.push((reason, format!("the instance {} is unknown: {reason}", record.instance)));
+    }
+    for (reason, line) in unknown {
+        if !why.iter().any(|why: &String| why.contains(reason.as_str())) {
+            why.push(line);
+        }
+    }
     if why.is_empty() {
-        why.push(match record {
-            Some(record) if record.removed_at.is_some() => {
-                "its file is gone and it is disabled; deletion.mode is `never`, so it is kept".to_owned()
-            }
-            Some(_) => "nothing to do: file, record and PBX agree".to_owned(),
-            None if look.desired.is_broken(key) => {
-                "its file is broken and it has no record: nothing is done until it can be read".to_owned()
-            }
-            None => "it was deleted; only its history remains".to_owned(),
-        });
+        why.push(nothing_to_do(look, key, history, tombstones));
     }
     ShowJson {
         format_version: FORMAT_VERSION,
@@ -248,6 +272,40 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry]) -> ShowJson {
             })
             .collect(),
         error: None,
+    }
+}
+
+/// Why there is nothing to do, where all that matters was seen.
+fn nothing_to_do(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> String {
+    if let Some(record) = look.recorded.tenants.get(key) {
+        if look.desired.tenants.contains_key(key) {
+            return "nothing to do: file, record and PBX agree".to_owned();
+        }
+        let is_its = |work: &Work| matches!(work, Work::Rekey { record: of, .. } if of.id == record.id);
+        return match look.plan().steps.iter().find(|step| is_its(&step.work)) {
+            Some(step) => format!("its file was renamed: the next pass makes it the tenant {}", step.tenant),
+            None if record.removed_at.is_some() && look.policy.deletion.mode == DeletionMode::Never => {
+                "its file is gone and it is disabled; deletion.mode is `never`, so it is kept".to_owned()
+            }
+            None => "it has no file, and nothing is to be done about it in this pass".to_owned(),
+        };
+    }
+    if look.desired.is_broken(key) {
+        return "its file is broken and it has no record: nothing is done until it can be read".to_owned();
+    }
+    if look.desired.tenants.contains_key(key) {
+        return "it has a file and no record, and nothing is to be done about it in this pass".to_owned();
+    }
+    let was = |id: TenantId| history.iter().any(|entry| entry.tenant == Some(id));
+    if let Some(record) = look.recorded.tenants.values().find(|record| was(record.id)) {
+        return format!("its file was renamed: it is the tenant {} now", record.key);
+    }
+    match tombstones.iter().rev().find(|tombstone| tombstone.key == *key || was(tombstone.tenant)) {
+        Some(tombstone) if tombstone.key == *key => "it was deleted; only its history remains".to_owned(),
+        Some(tombstone) => {
+            format!("it became the tenant {}, which was deleted; only its history remains", tombstone.key)
+        }
+        None => "it has neither a file nor a record; nothing says that it was deleted".to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::load::Loaded;
-use crate::model::{InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
+use crate::model::{Completeness, InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
 use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson, WarningJson};
 use crate::stats::{self, StatsJson};
 use crate::store::data::TenantStats;
@@ -171,7 +171,26 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
         .into_iter()
         .filter(|(tenant, _)| tenant.is_none())
         .map(|(_, text)| WarningJson { lint: None, subject: None, text });
-    of_files.chain(of_tenants).chain(of_all).collect()
+    let unread = match &loaded.desired.completeness {
+        Completeness::Complete => None,
+        Completeness::Partial { reason } => {
+            Some(format!("{reason}: nothing is removed until every file can be read"))
+        }
+        Completeness::Unreadable { reason } => Some(format!(
+            "the tenants directory {reason}: what the files want is unknown, and nothing is changed"
+        )),
+    };
+    let unread = unread.map(|text| WarningJson { lint: None, subject: None, text });
+    let unknown = noted.instances.iter().filter_map(|instance| {
+        config.instances.keys().find(|key| key.as_str() == instance.key)?;
+        let problem = instance.last_problem.as_ref()?;
+        Some(WarningJson {
+            lint: None,
+            subject: Some(instance.key.clone()),
+            text: format!("the instance {} is unknown: {problem}", instance.key),
+        })
+    });
+    unread.into_iter().chain(unknown).chain(of_files).chain(of_tenants).chain(of_all).collect()
 }
 
 fn tenant(
@@ -220,6 +239,20 @@ fn tenant(
                     .to_owned()
             })
         });
+    let suspended =
+        recorded.suspensions.iter().find(|suspension| match (&suspension.key, &suspension.instance) {
+            (Some(of), _) => of == key,
+            (None, Some(of)) => instance == Some(of),
+            (None, None) => true,
+        });
+    let suspended = suspended.map(|suspension| {
+        let until = suspension.until.format("%Y-%m-%d %H:%M UTC");
+        format!("suspended until {until}: {}", suspension.reason)
+    });
+    let problem = match (problem, suspended) {
+        (Some(problem), Some(suspended)) => Some(format!("{problem}; {suspended}")),
+        (problem, suspended) => problem.or(suspended),
+    };
     let domain = wanted.map(|wanted| &wanted.domain).or(record.map(|record| &record.domain));
     TenantStatusJson {
         key: key.to_string(),
@@ -252,9 +285,6 @@ pub fn text(context: &Context, status: &StatusJson) -> String {
         text.push_str(&format!("{} {}\n", paint.warning("warning:"), warning.text));
     }
     for instance in &status.instances {
-        if let Some(problem) = &instance.problem {
-            text.push_str(&format!("{} {}: {problem}\n", paint.warning("instance"), instance.key));
-        }
         if let Some(problem) = &instance.users_problem {
             text.push_str(&format!(
                 "{} {}: its users cannot be read whole: {problem}\n",

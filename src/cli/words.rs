@@ -5,11 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::args::{ApproveArgs, ScopeArgs, SuspendArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::known::known;
 use super::plan::{actor, rotation, user};
+use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System};
-use crate::model::{Approval, Suspension, TenantKey};
-use crate::plan::Policy;
-use crate::reconcile::{self, Reader};
+use crate::model::{Approval, Completeness, Suspension, TenantKey};
+use crate::plan::{Plan, Policy, record_retention_end};
+use crate::reconcile::{self, Look, Reader};
 use crate::store::{Access, AuditEntry};
 
 /// Records an approval. What cannot be verified now is refused.
@@ -30,6 +32,7 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
         .map_err(|error| Failure::of(&error))?;
     let plan = look.plan();
     let now = System.now();
+    let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
     let (removals_id, deletion_of, what) = match (&args.plan_id, &args.tenant) {
         (Some(id), None) => {
             let Some(removals_id) = plan.removals_id.clone() else {
@@ -42,28 +45,18 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
                     plan.id
                 )));
             }
-            let keys: Vec<String> = plan
-                .held
-                .iter()
-                .filter(|held| held.lift.as_deref().is_some_and(|lift| lift.starts_with("tenantd approve")))
-                .map(|held| format!("{} {}", held.action, held.tenant))
-                .collect();
-            (Some(removals_id.clone()), None, format!("{removals_id}: {}", keys.join(", ")))
+            (
+                Some(removals_id.clone()),
+                None,
+                format!("{removals_id}: {}", what_it_lifts(&look, &removals_id)),
+            )
         }
         (None, Some(key)) => {
-            if !look.recorded.tenants.contains_key(key) {
-                return Err(Failure::new(format!("there is no record of the tenant {key}")));
-            }
-            if look.desired.tenants.contains_key(key) || look.desired.is_broken(key) {
-                return Err(Failure::new(format!(
-                    "the tenant {key} has a file; only a tenant whose file is gone can be deleted"
-                )));
-            }
-            (None, Some(key.clone()), format!("the deletion of {key}"))
+            let what = deletion(&look, &plan, key, valid_for)?;
+            (None, Some(key.clone()), what)
         }
         _ => return Err(Failure::new("name a plan, or a tenant with --tenant")),
     };
-    let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
     let approval = Approval {
         id: System.new_id(),
         removals_id,
@@ -81,8 +74,90 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("approved until {}: {what}\n", expires.format("%Y-%m-%d %H:%M UTC")));
+    context.say(&format!("approved until {}: {what}\n{NEXT}", shown(expires)));
     Ok(Exit::Done)
+}
+
+/// When words become deeds.
+const NEXT: &str = "it takes effect at the next pass, or now with `tenantd apply`\n";
+
+fn shown(at: DateTime<Utc>) -> impl std::fmt::Display {
+    at.format("%Y-%m-%d %H:%M UTC")
+}
+
+/// What these removals are. Those that were approved before are held no more, so they are looked for without that.
+fn what_it_lifts(look: &Look, removals_id: &str) -> String {
+    let mut before = look.clone();
+    before.recorded.approvals.retain(|approval| approval.removals_id.as_deref() != Some(removals_id));
+    let held: Vec<String> = before
+        .plan()
+        .held
+        .iter()
+        .filter(|held| held.lift.as_deref().is_some_and(|lift| lift.starts_with("tenantd approve")))
+        .map(|held| format!("{} {}", held.action, held.tenant))
+        .collect();
+    if held.is_empty() { "nothing of it is held".to_owned() } else { held.join(", ") }
+}
+
+/// What approving this tenant's deletion lets go ahead; refused where that cannot be seen now.
+fn deletion(look: &Look, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> Result<String> {
+    let no = |why: String| Err(Failure::new(format!("the deletion of {key} is not approved: {why}")));
+    match &look.desired.completeness {
+        Completeness::Complete => {}
+        Completeness::Partial { reason } => return no(format!("{reason}, so not every file could be read")),
+        Completeness::Unreadable { reason } => return no(format!("the tenants directory {reason}")),
+    }
+    let Some(record) = look.recorded.tenants.get(key) else {
+        known(&look.desired, look.recorded.tenants.keys(), [key])?;
+        return Err(Failure::new(format!("there is no record of the tenant {key}")));
+    };
+    let deletion = &look.policy.deletion;
+    let expires = look.now + valid_for;
+    if look.desired.tenants.contains_key(key) {
+        let lift = format!("tenantd approve --tenant {key}");
+        let left_behind = plan.held.iter().find(|held| held.lift.as_ref() == Some(&lift));
+        let Some(held) = left_behind else {
+            return no("it has a file; only a tenant whose file is gone can be deleted".to_owned());
+        };
+        // The word would also do for the tenant itself, were its file to go meanwhile.
+        if TimeDelta::days(i64::from(deletion.retention_days)) < valid_for {
+            return no(format!(
+                "it has a file, and only what it left behind on {} can be deleted; its retention is shorter than the \
+                 approval, so say it for one run: `tenantd apply --allow-delete {key}`",
+                held.instance
+            ));
+        }
+        return Ok(format!("the deletion of what {key} left behind on {}", held.instance));
+    }
+    if record.enabled || record.removed_at.is_none() {
+        return no(
+            "it is not disabled as a removed tenant yet; the next pass does that, if nothing holds it"
+                .to_owned(),
+        );
+    }
+    if record.protected {
+        return no(
+            "it is protected: bring its file back with `protected: false` before removing it".to_owned()
+        );
+    }
+    if deletion.mode == DeletionMode::Never {
+        return no("`deletion.mode` is `never`".to_owned());
+    }
+    let Some(retention) = record_retention_end(record, deletion.retention_days) else {
+        return no("it is not confirmed closed on the PBX yet; the next pass looks".to_owned());
+    };
+    let waits = plan.waiting.iter().filter(|waiting| waiting.tenant == *key).map(|waiting| waiting.until);
+    let until = waits.fold(retention, DateTime::max);
+    if until >= expires {
+        let days = (until - look.now).num_days() + 1;
+        return no(format!(
+            "it is kept until {}, and the approval would expire before, at {}; {}",
+            shown(until),
+            shown(expires),
+            if days <= 7 { format!("say it with `--for {days}d`") } else { "say it again then".to_owned() }
+        ));
+    }
+    Ok(format!("the deletion of {key}"))
 }
 
 /// A line of the audit log for what a person said.
@@ -120,6 +195,11 @@ pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
     }
     known_instance(&config, &args.scope)?;
     let database = context.database(&config, Access::ReadWrite).await?;
+    if let Some(key) = &args.scope.key {
+        let desired = context.load(&config).await.desired;
+        let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
+        known(&desired, records.keys(), [key])?;
+    }
     let suspension = Suspension {
         id: System.new_id(),
         key: args.scope.key.clone(),
@@ -147,22 +227,42 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
     known_instance(&config, args)?;
     let database = context.database(&config, Access::ReadWrite).await?;
     let what = scope_text(args);
-    let entry = said("suspension.ended", args.key.clone(), what.clone(), System.now())?;
+    let now = System.now();
+    let entry = said("suspension.ended", args.key.clone(), what.clone(), now)?;
     let (key, instance) = (args.key.clone(), args.instance.clone());
-    let ended = database
+    let (ended, left) = database
         .write(move |store| {
             let ended = store.resume(key.as_ref(), instance.as_ref())?;
             if ended > 0 {
                 store.append_audit(&entry)?;
             }
-            Ok(ended)
+            Ok((ended, store.suspensions(now)?))
         })
         .await
         .map_err(|error| Failure::of(&error))?;
+    let left = left.iter().map(|suspension| {
+        let scope = ScopeArgs { key: suspension.key.clone(), instance: suspension.instance.clone() };
+        format!(
+            "still suspended: {} until {}: {}\n",
+            scope_text(&scope),
+            shown(suspension.until),
+            suspension.reason
+        )
+    });
+    let left: String = left.collect();
     if ended == 0 {
-        return Err(Failure::new(format!("{what} was not suspended")));
+        let none = format!("there is no suspension of {what}");
+        return Err(Failure::new(if left.is_empty() {
+            none
+        } else {
+            format!("{none}\n{}", left.trim_end())
+        }));
     }
-    context.say(&format!("{what} resumed\n"));
+    let done = match (&args.key, &args.instance) {
+        (None, None) => "the suspension of everything has ended".to_owned(),
+        _ => format!("{what} resumed"),
+    };
+    context.say(&format!("{done}\n{left}{NEXT}"));
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
 /// Keys below the root and below an instance, besides [`read::KEYS`] and [`instances::KEYS`].
-const INNER_KEYS: [&str; 22] = [
+const INNER_KEYS: [&str; 23] = [
     "dir",
     "ca_file",
     "fingerprint",
@@ -28,6 +28,7 @@ const INNER_KEYS: [&str; 22] = [
     "quiet",
     "quiet_max",
     "settings_cycle",
+    "user_sync",
     "allow",
 ];
 const SECRET_KEYS: [&str; 2] = ["password", "database_password"];
@@ -69,7 +70,7 @@ pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
     source.mask(masks);
 }
 
-fn is_harmless(key: &str) -> bool {
+pub(super) fn is_harmless(key: &str) -> bool {
     !SECRET_KEYS.contains(&key)
         && (read::KEYS.contains(&key) || instances::KEYS.contains(&key) || INNER_KEYS.contains(&key))
 }

@@ -44,6 +44,36 @@ fn rendered(text: &str) -> String {
     }
 }
 
+/// Every mapping names its keys when it meets one that it does not know.
+#[test]
+fn every_known_key_but_those_of_secrets_shows_its_value() {
+    let mut seen = 0;
+    for section in [
+        "zzz: 1",
+        "defaults: {zzz: 1}",
+        "tier: {zzz: 1}",
+        "deletion: {zzz: 1}",
+        "limits: {zzz: 1}",
+        "limits: {removals: {zzz: 1}}",
+        "daemon: {zzz: 1}",
+        "cross_tenant: {zzz: 1}",
+        "archive: {zzz: 1}",
+        "  b: {zzz: 1}",
+        "  b: {tls: {zzz: 1}}",
+    ] {
+        let told = rendered(&format!("{SMALL}{section}\n"));
+        let told =
+            told.lines().find(|line| line.contains("unknown key `zzz`")).unwrap_or_else(|| panic!("{told}"));
+        let (_, keys) = told.split_once("one of the keys ").unwrap_or_else(|| panic!("{told}"));
+        let keys = keys.split(';').next().unwrap().split(", ");
+        for key in keys.filter(|key| !["password", "database_password"].contains(key)) {
+            assert!(mask::is_harmless(key), "the value of `{key}` is masked: {told}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
 #[test]
 fn the_example_is_read_whole() {
     let (config, warnings) = parse(EXAMPLE).unwrap();

@@ -101,9 +101,10 @@ pub(super) fn newest(
     rows.into_iter().map(Row::into_entry).collect()
 }
 
-/// The newest entry of each tenant, by key.
+/// The newest entry of each tenant, by key: what was done to it or failed, not what people said about it meanwhile.
 pub(super) fn last_of_each(conn: &mut AnyConnection) -> Result<Vec<AuditEntry>, StoreError> {
     let newest: Vec<Option<i64>> = audit_log::table
+        .filter(audit_log::event.like("tenant.%"))
         .group_by(audit_log::tenant_key)
         .select(diesel::dsl::max(audit_log::id))
         .load(conn)

@@ -163,3 +163,12 @@ at_both_sites! { async fn a_broken_file_is_something_held_also_where_its_tenant_
     daemon.stop().await;
     site.comes_to_rest().await;
 } }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistyped_log_filter_is_a_usage_error() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    for filter in ["debgu", "tenantd=loud"] {
+        let ran = site.run(&["validate", "--log", filter]).await;
+        assert!(ran.ended_with(64).stderr.contains(filter), "{ran:#?}");
+    }
+}

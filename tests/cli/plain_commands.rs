@@ -84,6 +84,17 @@ async fn completions_and_the_manual_come_from_the_program() {
     for part in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
         assert!(man.stdout.contains(part), "the manual has no {part}");
     }
+    let plain = man.stdout.replace('\\', "");
+    for told in [
+        "TENANTD PLAN",
+        "--detailed-exitcode",
+        "TENANTD PBX CHECK",
+        "--allow-delete",
+        "--until",
+        "--matching",
+    ] {
+        assert!(plain.contains(told), "the manual does not tell {told}: {plain}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

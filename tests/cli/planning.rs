@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tenantd::sandbox::standin::NewSetting;
+use tenantd::sandbox::standin::{Fault, FaultKind, NewSetting};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites};
@@ -156,3 +156,55 @@ async fn whoever_closes_the_pipe_ends_nothing_badly() {
     assert_eq!(site.pbx("hq").domain_count(), 21, "what was shown to nobody was done all the same");
     site.comes_to_rest().await;
 }
+
+at_both_sites! { async fn show_and_status_do_not_call_agreed_what_was_not_seen(site) {
+    site.tenants(2);
+    site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
+    site.apply().await;
+    assert!(site.run(&["show", "t00"]).await.stdout.contains("file, record and PBX agree"));
+    std::fs::rename(site.path("tenants.d"), site.path("away")).unwrap();
+    let ran = site.run(&["show", "t00"]).await;
+    assert!(ran.ended_with(0).stdout.contains("the tenants directory"), "{ran:#?}");
+    assert!(!ran.stdout.contains("agree"), "{ran:#?}");
+    let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
+    assert!(status["warnings"][0]["text"].as_str().unwrap().contains("the tenants directory"), "{status:#}");
+    assert!(site.run(&["status"]).await.stdout.contains("warning: the tenants directory"));
+    std::fs::rename(site.path("away"), site.path("tenants.d")).unwrap();
+
+    // A tenant that moved, and one whose file was renamed.
+    site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: hq\n");
+    std::fs::rename(site.path("tenants.d/t01.yaml"), site.path("tenants.d/t01-new.yaml")).unwrap();
+    let ran = site.run(&["show", "t01"]).await;
+    assert!(ran.ended_with(0).stdout.contains("the tenant t01-new"), "{ran:#?}");
+    site.apply().await;
+    site.apply().await;
+    let ran = site.run(&["show", "t01"]).await;
+    assert!(ran.ended_with(0).stdout.contains("it is the tenant t01-new now"), "{ran:#?}");
+    let ran = site.run(&["show", "there"]).await;
+    assert!(ran.stdout.contains("delete of what it left behind on branch not before"), "{ran:#?}");
+
+    // An instance that gives no list.
+    site.pbx("hq").inject(Fault::new(FaultKind::HtmlForJson).page("domain_json.php"));
+    site.run(&["apply"]).await;
+    let ran = site.run(&["show", "t00"]).await;
+    assert!(ran.ended_with(0).stdout.contains("unknown"), "{ran:#?}");
+    assert!(!ran.stdout.contains("agree"), "{ran:#?}");
+    let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
+    assert!(status["warnings"][0]["text"].as_str().unwrap().contains("the instance hq is unknown"), "{status:#}");
+    site.pbx("hq").clear_faults();
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn what_people_said_does_not_hide_a_failure(site) {
+    site.tenants(2);
+    let ignored = Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST");
+    site.pbx("hq").inject(ignored.field("domain_name", "t00.example.com"));
+    site.run(&["apply"]).await.ended_with(4);
+    site.run(&["suspend", "t00", "--until", "1h", "--reason", "wait"]).await.ended_with(0);
+    let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
+    let problem = status["tenants"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("reads back as absent") && problem.contains("suspended until"), "{status:#}");
+    site.run(&["resume", "t00"]).await.ended_with(0);
+    site.pbx("hq").clear_faults();
+    site.comes_to_rest().await;
+} }

@@ -47,7 +47,10 @@ at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
     let held = ran.ended_with(3).json();
     let removals = held["removals_id"].as_str().unwrap().to_owned();
     assert_eq!(held["held"][0]["lift"], format!("tenantd approve {removals}"));
-    site.run(&["approve", &removals]).await.ended_with(0);
+    for _ in 0..2 {
+        let ran = site.run(&["approve", &removals]).await;
+        assert!(ran.ended_with(0).stdout.contains("disable t00, disable t01"), "{ran:#?}");
+    }
     // Another one goes: that was not approved.
     site.remove("t02.yaml");
     site.run(&["apply"]).await.ended_with(3);
@@ -100,5 +103,78 @@ at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_e
     assert_eq!(site.mutations(), before);
     site.apply().await;
     assert_eq!(site.pbx("branch").domains_named("t00.example.com").len(), 1, "made again where hq is now");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn an_approval_of_what_cannot_be_seen_is_refused(site) {
+    site.configure(
+        "deletion: { mode: approve, retention_days: 3 }\nlimits: { removals: { count: 5, percent: 90 } }\n",
+    );
+    site.tenants(4);
+    site.tenant_with("t03", "protected: true\n");
+    site.apply().await;
+    let refused = async |args: &[&str], why: &str| {
+        let ran = site.run(&[&["approve", "--tenant"][..], args].concat()).await;
+        assert!(ran.ended_with(1).stderr.contains(why), "{why}: {ran:#?}");
+    };
+    refused(&["t00"], "it has a file").await;
+    refused(&["t0"], "did you mean `t00`?").await;
+    site.remove("t00.yaml");
+    refused(&["t00"], "not disabled as a removed tenant yet").await;
+    site.apply().await;
+    site.write("t01.yaml", "name: [");
+    refused(&["t00"], "t01.yaml is broken").await;
+    site.tenant("t01");
+    std::fs::rename(site.path("tenants.d"), site.path("away")).unwrap();
+    refused(&["t00"], "the tenants directory").await;
+    std::fs::create_dir(site.path("tenants.d")).unwrap();
+    refused(&["t00"], "the tenants directory").await;
+    std::fs::remove_dir(site.path("tenants.d")).unwrap();
+    std::fs::rename(site.path("away"), site.path("tenants.d")).unwrap();
+    refused(&["t00"], "say it with `--for 3d`").await;
+    let ran = site.run(&["approve", "--tenant", "t00", "--for", "3d"]).await;
+    assert!(ran.ended_with(0).stdout.contains("`tenantd apply`"), "{ran:#?}");
+    site.tenant("t00");
+    site.apply().await;
+    site.remove("t03.yaml");
+    site.apply().await;
+    refused(&["t03"], "it is protected").await;
+    assert_eq!(site.deletions(), 0);
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn a_mistyped_key_is_refused(site) {
+    site.tenants(2);
+    site.apply().await;
+    site.write("broken.yaml", "name: [");
+    for args in [
+        &["suspend", "t0o", "--until", "1h", "--reason", "x"][..],
+        &["plan", "--tenant", "t0o"],
+        &["apply", "--tenant", "t0o"],
+        &["apply", "--allow-delete", "t0o"],
+    ] {
+        let ran = site.run(args).await;
+        assert!(ran.ended_with(1).stderr.contains("there is no tenant t0o"), "{args:?}: {ran:#?}");
+        assert!(ran.stderr.contains("did you mean `t00`?"), "{args:?}: {ran:#?}");
+    }
+    site.run(&["plan", "--tenant", "broken"]).await.ended_with(0);
+    site.run(&["suspend", "broken", "--until", "1h", "--reason", "x"]).await.ended_with(0);
+    site.run(&["resume", "broken"]).await.ended_with(0);
+    site.remove("broken.yaml");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn what_stays_suspended_is_said(site) {
+    site.tenants(1);
+    site.apply().await;
+    site.run(&["suspend", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
+    let ran = site.run(&["resume"]).await;
+    assert!(ran.ended_with(1).stderr.contains("still suspended: the instance hq"), "{ran:#?}");
+    site.run(&["suspend", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
+    let ran = site.run(&["resume"]).await;
+    assert!(ran.ended_with(0).stdout.contains("still suspended: the instance hq"), "{ran:#?}");
+    assert!(ran.stdout.contains("cables") && !ran.stdout.contains("everything resumed"), "{ran:#?}");
+    let ran = site.run(&["resume", "--instance", "hq"]).await;
+    assert!(!ran.ended_with(0).stdout.contains("still suspended"), "{ran:#?}");
     site.comes_to_rest().await;
 } }

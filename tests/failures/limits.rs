@@ -87,6 +87,8 @@ at_both_sites! { async fn f10_a_removed_file_disables_and_deletes_nothing(site) 
     }
     // Not even with a person's word: retention is not over.
     let ran = site.run(&["approve", "--tenant", "t00"]).await;
+    assert_eq!(ran.code, 1, "it would expire before: {ran:#?}");
+    let ran = site.run(&["approve", "--tenant", "t00", "--for", "2d"]).await;
     assert_eq!(ran.code, 0, "{ran:#?}");
     site.run(&["apply", "--allow-delete", "t00"]).await;
     assert_eq!(site.deletions(), 0);
