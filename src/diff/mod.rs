@@ -217,7 +217,7 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     let locked = lock_is_in_force(rows, lock);
     if wanted.enabled && rows.iter().any(|row| row.id == lock && row.enabled) {
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
-    } else if !wanted.enabled && !locked && !record.lock_left_open {
+    } else if !wanted.enabled && !record.enabled && !locked && !record.lock_left_open {
         drift(found, Field::WebSignIn, Some("open".into()), Some("locked".into()));
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::testing;
+use crate::model::{TenantKey, testing};
 
 #[test]
 fn in_agreement_nothing_differs() {
@@ -142,4 +142,47 @@ fn a_disable_without_its_end_recorded_is_looked_at_again() {
     assert_eq!(tenant(&wanted, &record, Some(seen)), []);
     record.disable_confirmed_at = None;
     assert_eq!(tenant(&wanted, &record, Some(seen))[0].field, Field::Enabled);
+}
+
+#[test]
+fn who_was_not_disabled_yet_has_no_drift_for_want_of_a_lock() {
+    let (mut wanted, record, domain) = testing::in_agreement("acme");
+    wanted.enabled = false;
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: Some(&[]) }));
+    let fields: Vec<_> = found.iter().map(|difference| (&difference.field, difference.origin)).collect();
+    assert_eq!(fields, [(&Field::Enabled, Origin::File)]);
+}
+
+#[test]
+fn sharing_is_shown_as_a_list_and_no_sharing_as_nothing() {
+    let (mut wanted, record, _) = testing::in_agreement("acme");
+    wanted.cross_tenant.chat = ["globex", "hooli"].map(|key| TenantKey::parse(key).unwrap()).into();
+    let found = tenant(&wanted, &record, None);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (None, Some("globex, hooli")));
+}
+
+#[test]
+fn a_domain_without_description_is_as_it_should_be_only_where_the_name_repeats_the_domain() {
+    let (wanted, record, mut domain) = testing::in_agreement("acme");
+    let differs = |wanted: &Tenant, domain: &PbxDomain| {
+        let record = TenantRecord { name: wanted.name.clone(), ..record.clone() };
+        !tenant(wanted, &record, Some(Seen { domain, settings: None })).is_empty()
+    };
+    let nameless = Tenant { name: wanted.domain.to_string(), ..wanted.clone() };
+    domain.description = String::new();
+    assert!(!differs(&nameless, &domain));
+    assert!(differs(&wanted, &domain), "another name belongs there");
+    domain.description = "somebody's".into();
+    assert!(differs(&nameless, &domain), "and so does what somebody wrote there");
+}
+
+#[test]
+fn no_user_limit_is_shown_in_the_files_words() {
+    let (mut wanted, mut record, domain) = testing::in_agreement("acme");
+    wanted.max_users = MaxUsers::Limited(5);
+    record.max_users = wanted.max_users;
+    let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: Some(&[]) }));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (Some("unlimited"), Some("5")));
 }

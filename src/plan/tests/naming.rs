@@ -62,6 +62,21 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
 }
 
 #[test]
+fn an_adoption_shows_what_it_changes_on_the_pbx() {
+    let mut scene = Scene::of(["globex"]);
+    let mut acme = testing::wanted("acme");
+    acme.adopt = true;
+    scene.want(acme);
+    let id = scene.foreign("hq", 1, "acme.example.com");
+    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
+    let before = scene.plan().previews[&key("acme")].before.clone().unwrap();
+    assert_eq!((before.name.as_str(), before.enabled), ("not ours", false), "that it is opened is seen");
+    let domain = scene.domains("hq").get_mut(&id).unwrap();
+    (domain.enabled, domain.description) = (Some(true), "acme Ltd".into());
+    assert_eq!(scene.plan().previews[&key("acme")].before, None, "where nothing changes, all of it is shown");
+}
+
+#[test]
 fn two_domains_of_one_name_are_not_adopted() {
     let mut scene = Scene::of([]);
     let mut acme = testing::wanted("acme");
