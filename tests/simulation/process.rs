@@ -76,7 +76,13 @@ impl Process {
     }
 
     pub async fn act(&self, look: &Look, plan: &Plan) -> Result<Outcome, StoreError> {
-        self.sim.lock().witness.begin_acting(look.desired.clone());
+        {
+            // Who lost the lease begins nothing.
+            let mut state = self.sim.lock();
+            if state.holder == self.number {
+                state.witness.begin_acting(look.desired.clone());
+            }
+        }
         let writer = Writer {
             database: &self.database,
             pbxs: &self.writers,

@@ -26,6 +26,8 @@ pub struct History {
     /// Tenants that lost access or were deleted: when, who, and whether because the file was gone.
     removals: Vec<(DateTime<Utc>, TenantId, bool)>,
     started: DateTime<Utc>,
+    /// The earliest time that the pass in hand can have read from the clock.
+    earliest: DateTime<Utc>,
     /// What was nobody's when the pass began.
     foreign: BTreeMap<(InstanceKey, DomainId), Domain>,
     backups: BTreeMap<InstanceKey, Server>,
@@ -60,7 +62,7 @@ impl History {
         let mut state = sim.lock();
         let state = &mut *state;
         self.started = state.now;
-        state.witness.latest = state.now;
+        (state.witness.earliest, state.witness.latest) = (state.now, state.now);
         state.witness.heirs = before
             .tenants
             .values()
@@ -93,6 +95,11 @@ impl History {
         let mut state = sim.lock();
         let state = &mut *state;
         let clean = is_clean(pass);
+        // Should the clock have been set back meanwhile, that may be when it was written down.
+        self.earliest = state.witness.earliest.min(state.now);
+        for since in state.witness.file_gone_since.values_mut() {
+            *since = self.earliest.min(*since);
+        }
 
         for found in [
             self.limits(config, desired, pass, state.now),
@@ -116,8 +123,8 @@ impl History {
             pass.after.former.iter().map(|former| (former.instance.clone(), former.domain_id)).collect();
         state.witness.left_since.retain(|key, _| left.contains(key));
         for key in left {
-            let since = state.witness.left_since.entry(key).or_insert(self.started);
-            *since = self.started.min(*since);
+            let since = state.witness.left_since.entry(key).or_insert(self.earliest);
+            *since = self.earliest.min(*since);
         }
         for record in pass.after.tenants.values() {
             if clean && has_file(desired, &pass.before, record) {
@@ -180,7 +187,7 @@ impl History {
             .collect();
         for (id, gone) in &fresh {
             // The earliest time that may have been written down for it, should the clock have been set.
-            self.removals.push((self.started.min(now), *id, *gone));
+            self.removals.push((self.earliest.min(now), *id, *gone));
         }
         if pass.task.policy.no_removals && !fresh.is_empty() {
             return Err("something was removed although nothing was to be".into());
@@ -216,7 +223,7 @@ impl History {
         let ids: Vec<_> = pass.plans.iter().filter_map(|plan| plan.removals_id.as_ref()).collect();
         self.approvals.iter().any(|approval| {
             approval.removals_id.as_ref().is_some_and(|id| ids.contains(&id))
-                && approval.expires_at > self.started
+                && approval.expires_at > self.earliest
         })
     }
 
@@ -268,7 +275,7 @@ impl History {
             let approved = begun
                 || self.approved(pass)
                 || self.approvals.iter().any(|approval| {
-                    approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.started
+                    approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.earliest
                 });
             let by_mode = match config.deletion.mode {
                 DeletionMode::Automatic => true,

@@ -167,6 +167,7 @@ impl State {
         if self.chance(jumps) {
             self.jump();
         }
+        self.witness.earliest = self.witness.earliest.min(self.now);
         let meddling = self.faults.meddling;
         if self.chance(meddling) {
             person::meddle(self);

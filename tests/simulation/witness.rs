@@ -22,7 +22,8 @@ pub struct Witness {
     /// The wanted side that the pass in hand works from; `None` while nobody may change anything.
     pub acting_for: Option<Desired>,
     pub retention: TimeDelta,
-    /// The latest time that the pass in hand can have read from the clock.
+    /// The earliest and the latest time that the pass in hand can have read from the clock.
+    pub earliest: DateTime<Utc>,
     pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
     /// What was ours at any time.
@@ -80,6 +81,7 @@ impl Witness {
             conn,
             acting_for: None,
             retention: TimeDelta::zero(),
+            earliest: DateTime::<Utc>::MIN_UTC,
             latest: DateTime::<Utc>::MIN_UTC,
             own_domains,
             ours: BTreeSet::new(),
