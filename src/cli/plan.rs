@@ -152,12 +152,9 @@ async fn ask_the_daemon(
         return Err(Failure::new(format!("its pass came to nothing: {error}")));
     }
     if context.is_json() {
-        context.json(&answer);
+        context.json(&answer.document);
     } else {
-        context.say(&format!(
-            "Plan {}: {} done, {} failed, {} skipped, {} held.\n",
-            answer.plan_id, answer.done, answer.failed, answer.skipped, answer.held
-        ));
+        context.say(&answer.text);
     }
     if !desired.broken.is_empty() {
         let names: Vec<&str> = desired.broken.iter().map(|file| file.file.as_str()).collect();

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::apply::Outcome;
 use crate::environment::Environment;
 use crate::plan::Plan;
+use crate::report::{self, OutcomeJson, Paint, PlanJson};
 use crate::store::{Database, StoreError};
 
 const ASKED: &str = "pass.asked";
@@ -26,6 +27,11 @@ pub struct Answer {
     pub held: usize,
     /// Why the pass came to nothing, if it did.
     pub error: Option<String>,
+    /// Plan and outcome, as `apply` shows them when it does the pass itself: as text and as JSON.
+    #[serde(default)]
+    pub text: String,
+    #[serde(default)]
+    pub document: serde_json::Value,
 }
 
 /// Asks the daemon for a pass; returns what to wait for.
@@ -94,6 +100,17 @@ impl Requests {
                 skipped: outcome.skipped(),
                 held: plan.held.len(),
                 error: None,
+                text: format!(
+                    "{}{}",
+                    report::preview(plan, Paint(false)),
+                    if plan.steps.is_empty() {
+                        String::new()
+                    } else {
+                        report::outcome_text(outcome, Paint(false))
+                    }
+                ),
+                document: serde_json::to_value(OutcomeJson::new(PlanJson::from(plan), outcome))
+                    .unwrap_or_default(),
             },
             Err(error) => Answer {
                 asked,
@@ -103,6 +120,8 @@ impl Requests {
                 skipped: 0,
                 held: 0,
                 error: Some(error),
+                text: String::new(),
+                document: serde_json::Value::Null,
             },
         };
         let now = environment.now();

@@ -111,6 +111,10 @@ async fn f15_on_sqlite_one_process_writes() {
     let ran = site.run(&["apply"]).await;
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert!(ran.stderr.contains("it is asked to do the pass"), "{ran:#?}");
+    let ran = site.run(&["apply", "--output", "json"]).await;
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["format_version"], 1, "the same document as without a daemon: {document:#}");
+    assert!(document["steps"].is_array() && document["results"].is_array(), "{document:#}");
     let refused = site.run(&["apply", "--tenant", "t00"]).await;
     assert_eq!(refused.code, 1, "{refused:#?}");
     site.has_one_domain_each("hq", &names);
