@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::{Index, name_is_shared, reference, seen};
+use super::removal::deletion_begun;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
@@ -435,6 +436,13 @@ fn steps<'a>(
     differences: &[Difference],
     draft: &mut Draft,
 ) {
+    if deletion_begun(world, record.id, &record.instance) {
+        draft.warnings.push(format!(
+            "deleting {} on {} was begun before its file came back: its dialplans, extensions and users may be gone, so \
+             look at it there",
+            record.key, record.instance
+        ));
+    }
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
         if differences.iter().any(|difference| unfinished(record, difference)) {

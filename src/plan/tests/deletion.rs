@@ -256,7 +256,9 @@ fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought
     let mut scene = deletable();
     scene.begun("acme", "hq", Action::Delete);
     scene.want(crate::model::testing::wanted("acme"));
-    assert_eq!(steps(&scene.plan()), "update acme, enable acme");
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "update acme, enable acme");
+    assert!(plan.warnings[0].contains("its dialplans, extensions and users may be gone"));
     let mut scene = deletable();
     scene.begun("acme", "hq", Action::Delete);
     scene.policy.no_removals = true;
