@@ -89,7 +89,7 @@ pub async fn open(config: &DatabaseConfig, access: Access) -> Database {
 /// A fresh database; `None` where it is not to be had.
 pub fn fresh(postgres: bool, dir: &std::path::Path) -> Option<DatabaseConfig> {
     if postgres {
-        let url = super::postgres::database_of_plain_owner()?;
+        let url = super::postgres::database()?;
         Some(DatabaseConfig::Postgres { url: url.parse().unwrap(), password: None, ca_file: None })
     } else {
         Some(DatabaseConfig::Sqlite { path: dir.join("tenantd.db") })

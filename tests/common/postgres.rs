@@ -12,8 +12,19 @@ struct Server {
     socket_dir: PathBuf,
 }
 
+impl Server {
+    fn url(&self, user: &str, database: &str) -> String {
+        let host: String =
+            self.socket_dir.display().to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        format!("postgres://{user}@{host}/{database}")
+    }
+}
+
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Owns the databases: no superuser, as tenantd's role is none in production.
+const OWNER: &str = "keeper";
 
 /// A fresh database on the private server, as a URL; `None` where PostgreSQL is not installed.
 pub fn database() -> Option<String> {
@@ -27,26 +38,8 @@ pub fn database() -> Option<String> {
         return None;
     };
     let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let host: String =
-        server.socket_dir.display().to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let url = |user: &str, database: &str| format!("postgres://{user}@{host}/{database}");
-    on(&url("tenantd", "postgres"), format!("CREATE DATABASE {name}"));
-    Some(url("tenantd", &name))
-}
-
-/// Like [`database`], owned by a role that is no superuser, as tenantd's is in production.
-pub fn database_of_plain_owner() -> Option<String> {
-    let url = database()?;
-    let name = url.rsplit('/').next().unwrap().to_owned();
-    let prepare = "DO $$ BEGIN \
-        PERFORM pg_advisory_xact_lock(4711); \
-        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'keeper') THEN CREATE ROLE keeper LOGIN CREATEROLE; END IF; \
-        IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'crystalqore_service') \
-            AND NOT pg_has_role('keeper', 'crystalqore_service', 'MEMBER') THEN GRANT crystalqore_service TO keeper; \
-        END IF; END $$";
-    on(&url, prepare.to_owned());
-    on(&url, format!("ALTER DATABASE {name} OWNER TO keeper"));
-    Some(url.replacen("//tenantd@", "//keeper@", 1))
+    on(&server.url("tenantd", "postgres"), format!("CREATE DATABASE {name} OWNER {OWNER}"));
+    Some(server.url(OWNER, &name))
 }
 
 /// Runs a statement on a connection of its own.
@@ -90,7 +83,9 @@ fn start() -> Option<Server> {
         ))
         .arg("start"));
     stop_with_this_process(&bin, &data, &root);
-    Some(Server { socket_dir: root })
+    let server = Server { socket_dir: root };
+    on(&server.url("tenantd", "postgres"), format!("CREATE ROLE {OWNER} LOGIN CREATEROLE"));
+    Some(server)
 }
 
 #[expect(clippy::zombie_processes, reason = "it outlives this process, which cannot wait for it")]
