@@ -40,7 +40,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 #[tokio::main]
 async fn main() {
-    let Some(url) = postgres::database_of_plain_owner() else { return };
+    let Some(url) = postgres::database() else { return };
     let open = |access| {
         let database = DatabaseConfig::Postgres { url: url.parse().unwrap(), password: None, ca_file: None };
         Database::open(DatabaseOptions { database, password: None, access })
