@@ -15,34 +15,9 @@ use crate::plan::{RecordRef, definition_hash};
 impl Run<'_> {
     /// A tenant's record before anything was done on the PBX.
     fn new_record(&self, tenant: &Tenant, domain_id: DomainId) -> TenantRecord {
-        let now = self.now();
         TenantRecord {
-            id: TenantId(self.apply.environment.new_id()),
-            key: tenant.key.clone(),
-            name: tenant.name.clone(),
-            domain: tenant.domain.clone(),
-            instance: tenant.instance.clone(),
-            enabled: tenant.enabled,
-            session_timeout: tenant.session_timeout,
-            max_users: tenant.max_users,
-            protected: tenant.protected,
-            pbx_settings: tenant.pbx_settings.clone(),
-            cross_tenant: tenant.cross_tenant.clone(),
-            drift: tenant.drift,
-            domain_id,
-            provisioned: false,
-            disabled_at: (!tenant.enabled).then_some(now),
-            disable_confirmed_at: None,
-            deletable_from: None,
-            removed_at: None,
             login_lock: (!tenant.enabled).then(|| new_lock(domain_id)),
-            lock_left_open: false,
-            settings_checked_at: None,
-            applied_hash: None,
-            reapplied: BTreeMap::new(),
-            revision: 1,
-            created_at: now,
-            updated_at: now,
+            ..TenantRecord::new(TenantId(self.apply.environment.new_id()), tenant, domain_id, self.now())
         }
     }
 

@@ -258,33 +258,12 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
 async fn record(database: &Database, tenant: &Tenant, domain: &PbxDomain) -> Result<()> {
     let now = System.now();
     let record = TenantRecord {
-        id: TenantId(System.new_id()),
-        key: tenant.key.clone(),
-        name: tenant.name.clone(),
-        domain: tenant.domain.clone(),
-        instance: tenant.instance.clone(),
-        enabled: tenant.enabled,
-        session_timeout: tenant.session_timeout,
-        max_users: tenant.max_users,
-        protected: tenant.protected,
-        pbx_settings: tenant.pbx_settings.clone(),
-        cross_tenant: tenant.cross_tenant.clone(),
-        drift: tenant.drift,
-        domain_id: domain.id,
         provisioned: true,
-        disabled_at: (!tenant.enabled).then_some(now),
         disable_confirmed_at: (!tenant.enabled).then_some(now),
-        deletable_from: None,
-        removed_at: None,
-        login_lock: None,
         // It was closed by somebody else, who may have left the web sign-in open on purpose.
         lock_left_open: !tenant.enabled,
-        settings_checked_at: None,
         applied_hash: Some(definition_hash(tenant)),
-        reapplied: Default::default(),
-        revision: 1,
-        created_at: now,
-        updated_at: now,
+        ..TenantRecord::new(TenantId(System.new_id()), tenant, domain.id, now)
     };
     let entry = AuditEntry {
         at: now,

@@ -156,6 +156,15 @@ pub struct Limit {
     pub percent: u32,
 }
 
+impl Limit {
+    /// How many of so many, rounded down.
+    pub fn of(self, all: usize) -> usize {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        let percent = usize::try_from(self.percent).unwrap_or(usize::MAX);
+        count.max(all.saturating_mul(percent) / 100)
+    }
+}
+
 /// How the daemon paces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonConfig {

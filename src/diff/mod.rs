@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantRecord};
 
-pub use settings::{NOBODY, enabled_values, lock_is_in_force, same_value, setting_differs};
+pub use settings::{NOBODY, enabled_values, is_seen_unlocked, lock_is_in_force, same_value, setting_differs};
 
 /// A field of a tenant that tenantd manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

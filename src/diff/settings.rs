@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::model::{PbxSetting, SettingId, SettingName};
+use crate::model::{DomainId, InstanceView, PbxSetting, SettingId, SettingName};
 
 /// Whether two values of a setting are the same text. A browser posts every line break of a text area as CR LF, so
 /// a setting that a person saved without a change comes back so.
@@ -44,4 +44,9 @@ pub fn lock_is_in_force(rows: &[PbxSetting], lock: SettingId) -> bool {
     let cidr = SettingName::cidr();
     rows.iter().any(|row| row.id == lock && row.enabled && row.value == NOBODY)
         && !rows.iter().any(|row| row.name == cidr && row.enabled && row.id != lock)
+}
+
+/// Whether a domain is seen without a lock in force; never where its settings were not read.
+pub fn is_seen_unlocked(view: &InstanceView, domain: DomainId) -> bool {
+    view.settings(domain).is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(domain)))
 }

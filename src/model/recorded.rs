@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, TenantKey,
+    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, Tenant,
+    TenantKey,
 };
 
 /// The identity of a tenant in the database, the same through renames, moves and a restore.
@@ -67,6 +68,40 @@ pub struct TenantRecord {
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl TenantRecord {
+    /// The record of a tenant of which nothing is done on the PBX yet.
+    pub fn new(id: TenantId, tenant: &Tenant, domain_id: DomainId, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            key: tenant.key.clone(),
+            name: tenant.name.clone(),
+            domain: tenant.domain.clone(),
+            instance: tenant.instance.clone(),
+            enabled: tenant.enabled,
+            session_timeout: tenant.session_timeout,
+            max_users: tenant.max_users,
+            protected: tenant.protected,
+            pbx_settings: tenant.pbx_settings.clone(),
+            cross_tenant: tenant.cross_tenant.clone(),
+            drift: tenant.drift,
+            domain_id,
+            provisioned: false,
+            disabled_at: (!tenant.enabled).then_some(now),
+            disable_confirmed_at: None,
+            deletable_from: None,
+            removed_at: None,
+            login_lock: None,
+            lock_left_open: false,
+            settings_checked_at: None,
+            applied_hash: None,
+            reapplied: BTreeMap::new(),
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
 }
 
 /// A domain that a tenant had on an instance before it moved away.

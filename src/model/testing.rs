@@ -31,33 +31,15 @@ pub fn wanted(key: &str) -> Tenant {
 /// The record that agrees with a file.
 pub fn record_of(wanted: &Tenant) -> TenantRecord {
     let at = DateTime::from_timestamp(1_750_000_000, 0).unwrap();
+    let name = wanted.key.as_str().as_bytes();
+    let id = TenantId(Uuid::new_v5(&Uuid::NAMESPACE_URL, name));
+    let domain_id = DomainId(Uuid::new_v5(&Uuid::NAMESPACE_DNS, name));
     TenantRecord {
-        id: TenantId(Uuid::new_v5(&Uuid::NAMESPACE_URL, wanted.key.as_str().as_bytes())),
-        key: wanted.key.clone(),
-        name: wanted.name.clone(),
-        domain: wanted.domain.clone(),
-        instance: wanted.instance.clone(),
-        enabled: wanted.enabled,
-        session_timeout: wanted.session_timeout,
-        max_users: wanted.max_users,
-        protected: wanted.protected,
-        pbx_settings: wanted.pbx_settings.clone(),
-        cross_tenant: wanted.cross_tenant.clone(),
-        drift: wanted.drift,
-        domain_id: DomainId(Uuid::new_v5(&Uuid::NAMESPACE_DNS, wanted.key.as_str().as_bytes())),
         provisioned: true,
-        disabled_at: (!wanted.enabled).then_some(at),
         disable_confirmed_at: (!wanted.enabled).then_some(at),
-        deletable_from: None,
-        removed_at: None,
-        login_lock: None,
-        lock_left_open: false,
         settings_checked_at: Some(at),
         applied_hash: Some(crate::plan::definition_hash(wanted)),
-        reapplied: [].into(),
-        revision: 1,
-        created_at: at,
-        updated_at: at,
+        ..TenantRecord::new(id, wanted, domain_id, at)
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
     }
     known
         .into_iter()
-        .filter(|(_, (all, missing))| *missing > super::limits::allowed(world.policy.limits.removals, *all))
+        .filter(|(_, (all, missing))| *missing > world.policy.limits.removals.of(*all))
         .map(|(instance, (_, missing))| (instance, missing))
         .collect()
 }

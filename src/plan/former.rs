@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::decide::{name_is_shared, reference};
-use super::removal::{deletion_begun, renamed_since, retention_end, still_waits};
+use super::removal::{change, deletion_begun, renamed_since, retention_end, still_waits};
 use super::types::{Action, FieldChange, Held, Step, Waiting, Work};
 use super::update::our_own_account;
 use super::{Draft, World};
 use crate::config::DeletionMode;
-use crate::diff::{Field, lock_is_in_force};
-use crate::model::{
-    Completeness, DomainState, FormerPlacement, PbxDomain, SettingId, TenantKey, TenantRecord,
-};
+use crate::diff::{Field, is_seen_unlocked};
+use crate::model::{Completeness, DomainState, FormerPlacement, PbxDomain, TenantKey, TenantRecord};
 
 /// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
 ///
@@ -44,73 +42,45 @@ fn former(
     placement: &FormerPlacement,
     draft: &mut Draft,
 ) {
-    let step = |action, reason: String, changes, work| Step {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action,
-        reason,
-        changes,
-        work,
-    };
-    let hold = |reason: &str| Held {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action: Action::Delete,
-        reason: reason.to_owned(),
-        lift: None,
-    };
-    let change = |field, before: Option<&str>, after: Option<&str>| FieldChange {
-        field,
-        before: before.map(str::to_owned),
-        after: after.map(str::to_owned),
-    };
     // A tenant that is on its way back uses this domain again.
     if world.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
         return;
     }
-    let domain = match world.observed.instance(&placement.instance).domain(placement.domain_id) {
+    let view = world.observed.instance(&placement.instance);
+    let domain = match view.domain(placement.domain_id) {
         DomainState::Unknown => return,
         DomainState::Absent => {
-            draft.steps.push(step(
-                Action::Forget,
-                "the domain it left behind is gone".into(),
-                vec![change(Field::Domain, Some(placement.domain.as_str()), None)],
-                Work::DeleteFormer { record: reference(record), placement: placement.clone(), expect: None },
-            ));
+            let reason = "the domain it left behind is gone";
+            draft.steps.push(delete_step(key, record, placement, None, reason));
             return;
         }
         DomainState::Present(domain) => domain,
     };
-    let rows = world.observed.instance(&placement.instance).settings(placement.domain_id);
     let begun = deletion_begun(world, record.id, &placement.instance);
-    let unlocked =
-        rows.is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(placement.domain_id)));
+    let unlocked = is_seen_unlocked(view, placement.domain_id);
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(world, &placement.instance, &domain.name).is_some() {
         return;
     }
-    let close = || {
-        step(
-            Action::Disable,
-            format!("the tenant moved to {}; what it left behind stays closed", record.instance),
-            vec![change(Field::Enabled, Some("true"), Some("false"))],
-            Work::DisableFormer {
-                record: reference(record),
-                placement: placement.clone(),
-                expect: domain.clone(),
-            },
-        )
+    let close = || Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Disable,
+        reason: format!("the tenant moved to {}; what it left behind stays closed", record.instance),
+        changes: vec![change(Field::Enabled, "true", "false")],
+        work: Work::DisableFormer {
+            record: reference(record),
+            placement: placement.clone(),
+            expect: domain.clone(),
+        },
     };
     let open = domain.enabled != Some(false) || placement.disable_confirmed_at.is_none();
     if open || (unlocked && !begun) {
         let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
         if has_no_other_place(world, key, record) && !draft.steps.iter().any(is_made) {
-            draft.held.push(Held {
-                action: Action::Disable,
-                ..hold(
-                    "it stays open until the tenant is made elsewhere, which an earlier pass did not finish",
-                )
-            });
+            let reason =
+                "it stays open until the tenant is made elsewhere, which an earlier pass did not finish";
+            draft.held.push(hold(key, placement, Action::Disable, reason));
             return;
         }
         draft.steps.push(close());
@@ -131,13 +101,7 @@ fn delete_former(
     domain: &PbxDomain,
     draft: &mut Draft,
 ) {
-    let hold = |reason: &str| Held {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action: Action::Delete,
-        reason: reason.to_owned(),
-        lift: None,
-    };
+    let hold = |reason: &str| hold(key, placement, Action::Delete, reason);
     let Some(confirmed_at) = placement.disable_confirmed_at else { return };
     if world.policy.deletion.mode == DeletionMode::Never {
         return;
@@ -169,15 +133,37 @@ fn delete_former(
         draft.held.push(hold(&reason));
         return;
     }
-    draft.steps.push(Step {
+    let reason = if deletion_begun(world, record.id, &placement.instance) {
+        "an earlier pass did not finish deleting what its move left behind"
+    } else {
+        "left behind by its move, disabled, and its retention is over"
+    };
+    draft.steps.push(delete_step(key, record, placement, Some(domain), reason));
+}
+
+fn hold(key: &TenantKey, placement: &FormerPlacement, action: Action, reason: &str) -> Held {
+    Held {
         tenant: key.clone(),
         instance: placement.instance.clone(),
-        action: Action::Delete,
-        reason: if deletion_begun(world, record.id, &placement.instance) {
-            "an earlier pass did not finish deleting what its move left behind".into()
-        } else {
-            "left behind by its move, disabled, and its retention is over".into()
-        },
+        action,
+        reason: reason.to_owned(),
+        lift: None,
+    }
+}
+
+/// Deletes what is there of it, or forgets it where nothing is.
+fn delete_step(
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &FormerPlacement,
+    domain: Option<&PbxDomain>,
+    reason: &str,
+) -> Step {
+    Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: if domain.is_some() { Action::Delete } else { Action::Forget },
+        reason: reason.to_owned(),
         changes: vec![FieldChange {
             field: Field::Domain,
             before: Some(placement.domain.to_string()),
@@ -186,7 +172,7 @@ fn delete_former(
         work: Work::DeleteFormer {
             record: reference(record),
             placement: placement.clone(),
-            expect: Some(domain.clone()),
+            expect: domain.cloned(),
         },
-    });
+    }
 }

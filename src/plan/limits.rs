@@ -57,13 +57,6 @@ impl Exceeded {
     }
 }
 
-/// `max(count, percent of the managed tenants)`, rounded down.
-pub(super) fn allowed(limit: Limit, managed: usize) -> usize {
-    let count = usize::try_from(limit.count).unwrap_or(usize::MAX);
-    let percent = usize::try_from(limit.percent).unwrap_or(usize::MAX);
-    count.max(managed.saturating_mul(percent) / 100)
-}
-
 /// The limits that these steps would exceed.
 pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let limits = &world.policy.limits;
@@ -153,7 +146,7 @@ fn windowed(
     let fresh: BTreeSet<TenantId> =
         steps.iter().filter_map(counted).filter(|id| !lately.contains(id)).collect();
     let count = lately.len() + fresh.len();
-    let allowed = allowed(limit, managed);
+    let allowed = limit.of(managed);
     if fresh.is_empty() || count <= allowed {
         return None;
     }
@@ -184,7 +177,7 @@ fn surge(
     let limit = limit?;
     let tenants: BTreeSet<&TenantKey> =
         steps.iter().filter(|step| counted(step.action)).map(|step| &step.tenant).collect();
-    let allowed = allowed(limit, managed);
+    let allowed = limit.of(managed);
     if tenants.len() <= allowed {
         return None;
     }

@@ -7,10 +7,10 @@ use super::types::{Action, FieldChange, Held, Preview, Step, Waiting, Work};
 use super::update::locks_us_out;
 use super::{Draft, World};
 use crate::config::DeletionMode;
-use crate::diff::{Field, lock_is_in_force};
+use crate::diff::{Field, is_seen_unlocked};
 use crate::model::{
-    Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, SettingId, TenantDocument, TenantId,
-    TenantKey, TenantRecord,
+    Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, TenantDocument, TenantId, TenantKey,
+    TenantRecord,
 };
 use crate::sabotage::{Bug, active};
 
@@ -126,15 +126,14 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
     why_lock(world, record)
 }
 
-fn change(field: Field, before: &str, after: &str) -> FieldChange {
+pub(super) fn change(field: Field, before: &str, after: &str) -> FieldChange {
     FieldChange { field, before: Some(before.to_owned()), after: Some(after.to_owned()) }
 }
 
 /// Whether its web sign-in is open and must not be.
 fn why_lock(world: World<'_>, record: &TenantRecord) -> Option<Why> {
-    let rows = world.observed.instance(&record.instance).settings(record.domain_id)?;
-    let locked = lock_is_in_force(rows, SettingId::for_login_lock(record.domain_id));
-    (!locked && !record.lock_left_open).then(|| {
+    let unlocked = is_seen_unlocked(world.observed.instance(&record.instance), record.domain_id);
+    (unlocked && !record.lock_left_open).then(|| {
         (
             "drift: somebody opened its web sign-in on the PBX".into(),
             vec![change(Field::WebSignIn, "open", "locked")],

@@ -3,8 +3,8 @@
 
 use super::World;
 use super::removal::deletion_begun;
-use crate::diff::lock_is_in_force;
-use crate::model::{DomainId, DomainState, InstanceKey, Reopened, SettingId, TenantId};
+use crate::diff::is_seen_unlocked;
+use crate::model::{DomainId, DomainState, InstanceKey, Reopened, TenantId};
 
 /// A tenant that never lost its file is left out: what happens to it is drift, and no retention runs.
 pub(super) fn reopened(world: World<'_>) -> Reopened {
@@ -40,7 +40,5 @@ fn is_open(
     let DomainState::Present(found) = view.domain(domain) else { return false };
     // Half a deletion may have taken the lock away.
     let lock_matters = !lock_left_open && !deletion_begun(world, tenant, on);
-    let unlocked =
-        view.settings(domain).is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(domain)));
-    found.enabled != Some(false) || (lock_matters && unlocked)
+    found.enabled != Some(false) || (lock_matters && is_seen_unlocked(view, domain))
 }

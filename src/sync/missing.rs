@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{SyncNote, There, synced_users};
+use crate::config::Limit;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 use crate::store::{StoreError, StoreWriter};
 
-/// Why nothing may be changed: more accounts than max(3, 20 %) of the instance's would be disabled at once, only
+/// How many of an instance's accounts may be missing at once.
+const MISSING: Limit = Limit { count: 3, percent: 20 };
+
+/// Why nothing may be changed: more accounts than [`MISSING`] of the instance's would be disabled at once, only
 /// because the list does not name them. Who is shown as disabled does not count, and a tenant that came to the
 /// instance since its users were last read has others for a reason.
 pub(super) fn too_many(
@@ -40,7 +44,7 @@ pub(super) fn too_many(
             of.push(key);
         }
     }
-    if missing <= (all / 5).max(3) {
+    if missing <= MISSING.of(all) {
         return Ok(None);
     }
     let which = match of.as_slice() {

@@ -1,44 +1,19 @@
 //! A row of one tenant in every table.
 
 use chrono::Utc;
-use tenantd::model::{
-    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, TenantId, TenantKey, TenantRecord,
-};
+use tenantd::model::{DomainId, TenantId, TenantRecord};
 use tenantd::store::Database;
 use uuid::Uuid;
 
 use super::plain::Plain;
+use super::rig::tenant;
 
 pub fn record(name: &str) -> TenantRecord {
     use tenantd::environment::{Environment as _, System};
-    let now = System.now();
+    let id = TenantId(Uuid::now_v7());
     TenantRecord {
-        id: TenantId(Uuid::now_v7()),
-        key: TenantKey::parse(name).unwrap(),
-        name: format!("{name} Ltd"),
-        domain: DomainName::parse(&format!("{name}.example.com")).unwrap(),
-        instance: InstanceKey::parse("hq").unwrap(),
-        enabled: true,
-        session_timeout: 60,
-        max_users: MaxUsers::Unlimited,
-        protected: false,
-        pbx_settings: [].into(),
-        cross_tenant: CrossTenant::default(),
-        drift: DriftPolicy::Correct,
-        domain_id: DomainId(Uuid::now_v7()),
         provisioned: true,
-        disabled_at: None,
-        disable_confirmed_at: None,
-        deletable_from: None,
-        removed_at: None,
-        login_lock: None,
-        lock_left_open: false,
-        settings_checked_at: None,
-        applied_hash: None,
-        reapplied: [].into(),
-        revision: 1,
-        created_at: now,
-        updated_at: now,
+        ..TenantRecord::new(id, &tenant(name), DomainId(Uuid::now_v7()), System.now())
     }
 }
 

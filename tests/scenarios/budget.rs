@@ -26,33 +26,13 @@ fn of_settings(path: &str) -> bool {
 fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
     let domain_id = DomainId(domain);
     TenantRecord {
-        id: TenantId(Uuid::now_v7()),
-        key: tenant.key.clone(),
-        name: tenant.name.clone(),
-        domain: tenant.domain.clone(),
-        instance: tenant.instance.clone(),
-        enabled: tenant.enabled,
-        session_timeout: tenant.session_timeout,
-        max_users: tenant.max_users,
-        protected: tenant.protected,
-        pbx_settings: tenant.pbx_settings.clone(),
-        cross_tenant: tenant.cross_tenant.clone(),
-        drift: tenant.drift,
-        domain_id,
         provisioned: true,
-        disabled_at: (!tenant.enabled).then_some(at),
         disable_confirmed_at: (!tenant.enabled).then_some(at),
-        deletable_from: None,
-        removed_at: None,
         login_lock: (!tenant.enabled)
             .then(|| LoginLock { entry: SettingId::for_login_lock(domain_id), switched_off: [].into() }),
-        lock_left_open: false,
         settings_checked_at: Some(at),
         applied_hash: Some(tenantd::plan::definition_hash(tenant)),
-        reapplied: [].into(),
-        revision: 1,
-        created_at: at,
-        updated_at: at,
+        ..TenantRecord::new(TenantId(Uuid::now_v7()), tenant, domain_id, at)
     }
 }
 
