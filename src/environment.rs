@@ -11,6 +11,11 @@ pub trait Environment: Send + Sync {
     fn new_id(&self) -> Uuid;
 }
 
+/// A time for people.
+pub fn to_the_minute(at: DateTime<Utc>) -> impl std::fmt::Display {
+    at.format("%Y-%m-%d %H:%M UTC")
+}
+
 /// The machine's clock and random identities.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;

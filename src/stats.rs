@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::config::Tier;
+use crate::environment::to_the_minute;
 use crate::model::{MaxUsers, TenantKey};
 use crate::store::data::TenantStats;
 
@@ -124,7 +125,7 @@ pub fn table_of(stats: &[StatsJson]) -> String {
             tenant.open_sessions.to_string(),
             tenant.files.to_string(),
             bytes(tenant.file_bytes),
-            last_activity.map_or("never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            last_activity.map_or("never".to_owned(), |at| to_the_minute(at.to_utc()).to_string()),
         ]);
     }
     format!("{}\n", table.trim_fmt())

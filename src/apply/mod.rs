@@ -138,18 +138,13 @@ impl Apply<'_> {
 
     /// The audit log also tells what failed. That it cannot be written is not a second failure of the step.
     async fn note_failure(&self, plan: &Plan, step: &Step, error: &StepError) {
+        let event = format!("tenant.{}", step.action);
         let entry = AuditEntry {
-            at: self.environment.now(),
-            actor: self.actor.clone(),
-            event: format!("tenant.{}", step.action),
-            tenant: None,
-            key: step.tenant.clone(),
             instance: Some(step.instance.clone()),
             plan_id: Some(plan.id.clone()),
-            before: None,
-            after: None,
             done: false,
             detail: Some(crate::report::chain(error)),
+            ..AuditEntry::new(self.environment.now(), &self.actor, event, step.tenant.clone())
         };
         if let Err(error) = self.database.write(move |store| store.append_audit(&entry)).await {
             tracing::warn!(error = %crate::report::chain(&error), "the failure is not in the audit log");

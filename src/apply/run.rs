@@ -239,17 +239,12 @@ impl<'a> Run<'a> {
             (!map.is_empty()).then(|| serde_json::Value::Object(map).to_string())
         };
         AuditEntry {
-            at: self.now(),
-            actor: self.apply.actor.clone(),
-            event: event.to_owned(),
             tenant: Some(tenant),
-            key: self.key().clone(),
             instance: Some(self.step.instance.clone()),
             plan_id: Some(self.plan_id.to_owned()),
             before: values(|change| &change.before),
             after: values(|change| &change.after),
-            done: true,
-            detail: None,
+            ..AuditEntry::new(self.now(), &self.apply.actor, event, self.key().clone())
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::read::walk;
 use super::{ArchiveError, Manifest, RECORD_TABLES};
+use crate::environment::to_the_minute;
 use crate::model::{MaxUsers, TenantId, TenantKey};
 use crate::store::data::{Catalog, TableInfo};
 use crate::store::{AuditEntry, StoreWriter};
@@ -113,17 +114,9 @@ pub fn restore(
     }
     store.remove_tombstone(tenant)?;
     store.append_audit(&AuditEntry {
-        at: now,
-        actor: actor.to_owned(),
-        event: "tenant.restored".to_owned(),
         tenant: Some(tenant),
-        key,
-        instance: None,
-        plan_id: None,
-        before: None,
-        after: None,
-        done: true,
-        detail: Some(format!("from the archive of {}", manifest.made_at.format("%Y-%m-%d %H:%M UTC"))),
+        detail: Some(format!("from the archive of {}", to_the_minute(manifest.made_at))),
+        ..AuditEntry::new(now, actor, "tenant.restored", key)
     })?;
     Ok(Restored { tenant, manifest, sessions_ended: ended })
 }

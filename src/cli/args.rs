@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::model::{InstanceKey, TenantKey};
+use crate::model::{InstanceKey, TenantKey, scope_text};
 
 /// Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its FusionPBX
 /// servers follow what stands in `tenants.d/`.
@@ -245,6 +245,13 @@ pub struct ScopeArgs {
     /// Only the tenants of this instance.
     #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
     pub instance: Option<InstanceKey>,
+}
+
+impl ScopeArgs {
+    /// What it names, for people.
+    pub fn text(&self) -> String {
+        scope_text(self.key.as_ref(), self.instance.as_ref())
+    }
 }
 
 #[derive(Debug, Args)]

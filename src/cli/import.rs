@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::actor;
+use super::plan::{actor, look};
 use crate::config::Config;
 use crate::daemon::holder;
 use crate::diff::enabled_values;
@@ -20,7 +20,6 @@ use crate::model::{
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, definition_hash};
-use crate::reconcile::{self, Reader};
 use crate::store::{Access, AuditEntry, Database, Lease};
 use crate::sync;
 use crate::yaml::write_tenant_file;
@@ -85,10 +84,8 @@ async fn take_over(
 ) -> Result<Exit> {
     let readers = context.readers(config)?;
     let clients = Clients { readers, writers: Default::default() };
-    let reader =
-        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: Rotation::None };
     let policy = Policy::new(config);
-    let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    let look = look(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
     let domains = match look.observed.instance(&args.instance) {
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
         InstanceView::Seen { domains, .. } => domains,
@@ -266,17 +263,11 @@ async fn record(database: &Database, tenant: &Tenant, domain: &PbxDomain) -> Res
         ..TenantRecord::new(TenantId(System.new_id()), tenant, domain.id, now)
     };
     let entry = AuditEntry {
-        at: now,
-        actor: actor("import", None),
-        event: "tenant.adopted".into(),
         tenant: Some(record.id),
-        key: record.key.clone(),
         instance: Some(record.instance.clone()),
-        plan_id: None,
-        before: None,
         after: serde_json::to_string(&TenantDocument::from(tenant)).ok(),
-        done: true,
         detail: Some("imported as it was".into()),
+        ..AuditEntry::new(now, actor("import", None), "tenant.adopted", record.key.clone())
     };
     database
         .write(move |store| {

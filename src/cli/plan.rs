@@ -1,6 +1,7 @@
 //! `tenantd plan` and `tenantd apply`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,11 +13,12 @@ use super::known::known;
 use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
+use crate::fusionpbx::PbxRead;
 use crate::load::Loaded;
-use crate::model::{BrokenFile, Completeness, Desired};
+use crate::model::{BrokenFile, Completeness, Desired, InstanceKey};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
-use crate::reconcile::{self, Reader, Writer};
+use crate::reconcile::{self, Look, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, Database};
 use crate::sync;
@@ -58,15 +60,8 @@ async fn make_plan(context: &Context, selection: &Selection) -> Result<(Plan, De
     context.show_problems(&loaded.problems);
     let database = context.database(&config, Access::ReadOnly).await?;
     let readers = context.readers(&config)?;
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &readers,
-        environment: &System,
-        rotation: rotation(&config),
-    };
     let policy = policy(&config, selection, &[]);
-    let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
     known(&look.desired, look.recorded.tenants.keys(), &selection.tenants)?;
     Ok((look.plan(), look.desired))
 }
@@ -83,6 +78,19 @@ fn is_held(plan: &Plan, desired: &Desired, selection: &Selection) -> bool {
 /// The share of settings that a single run compares is that of a daemon's pass.
 pub fn rotation(config: &Config) -> Rotation {
     Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle }
+}
+
+/// Looks at everything with the machine's clock.
+pub async fn look(
+    config: &Config,
+    database: &Database,
+    pbxs: &BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
+    desired: Desired,
+    policy: Policy,
+    rotation: Rotation,
+) -> Result<Look> {
+    let reader = Reader { config, database, pbxs, environment: &System, rotation };
+    reconcile::look(&reader, desired, policy).await.map_err(|error| Failure::of(&error))
 }
 
 fn policy(config: &Config, selection: &Selection, allow_delete: &[crate::model::TenantKey]) -> Policy {

@@ -6,14 +6,15 @@ use serde::Serialize;
 
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::plan::look;
 use crate::config::DeletionMode;
-use crate::environment::System;
+use crate::environment::to_the_minute;
 use crate::model::{
     Completeness, DomainState, InstanceKey, InstanceView, TenantDocument, TenantId, TenantKey, Tombstone,
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, Work};
-use crate::reconcile::{self, Look, Reader};
+use crate::reconcile::Look;
 use crate::report::{FORMAT_VERSION, PlanJson};
 use crate::store::{Access, AuditEntry};
 use crate::yaml::to_yaml;
@@ -103,16 +104,8 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
     let loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
     let readers = context.readers(&config)?;
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &readers,
-        environment: &System,
-        rotation: Rotation::None,
-    };
-    let mut look = reconcile::look(&reader, loaded.desired, Policy::new(&config))
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let policy = Policy::new(&config);
+    let mut look = look(&config, &database, &readers, loaded.desired, policy, Rotation::None).await?;
     // This tenant's settings are read now, whoever's turn it is.
     if let Some(record) = look.recorded.tenants.get(key)
         && let Some(InstanceView::Seen { domains, settings }) =
@@ -204,7 +197,7 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             "{}{} not before {}: {}",
             waiting.action,
             left_behind(&waiting.instance),
-            waiting.until.format("%Y-%m-%d %H:%M UTC"),
+            to_the_minute(waiting.until),
             waiting.reason
         ));
     }

@@ -8,6 +8,7 @@ use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
+use crate::environment::to_the_minute;
 use crate::load::Loaded;
 use crate::model::{Completeness, InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
 use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson, WarningJson};
@@ -136,15 +137,11 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
             .suspensions
             .iter()
             .map(|suspension| {
-                let scope = match (&suspension.key, &suspension.instance) {
-                    (Some(key), _) => format!("the tenant {key}"),
-                    (None, Some(instance)) => format!("the instance {instance}"),
-                    (None, None) => "everything".to_owned(),
-                };
                 format!(
-                    "{scope} is suspended by {} until {}: {}",
+                    "{} is suspended by {} until {}: {}",
+                    suspension.scope(),
                     suspension.suspended_by,
-                    suspension.until.format("%Y-%m-%d %H:%M UTC"),
+                    to_the_minute(suspension.until),
                     suspension.reason
                 )
             })
@@ -239,14 +236,9 @@ fn tenant(
                     .to_owned()
             })
         });
-    let suspended =
-        recorded.suspensions.iter().find(|suspension| match (&suspension.key, &suspension.instance) {
-            (Some(of), _) => of == key,
-            (None, Some(of)) => instance == Some(of),
-            (None, None) => true,
-        });
+    let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, instance));
     let suspended = suspended.map(|suspension| {
-        let until = suspension.until.format("%Y-%m-%d %H:%M UTC");
+        let until = to_the_minute(suspension.until);
         format!("suspended until {until}: {}", suspension.reason)
     });
     let problem = match (problem, suspended) {

@@ -6,12 +6,12 @@ use super::args::{ApproveArgs, ScopeArgs, SuspendArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::known::known;
-use super::plan::{actor, rotation, user};
+use super::plan::{actor, look, rotation, user};
 use crate::config::DeletionMode;
-use crate::environment::{Environment as _, System};
+use crate::environment::{Environment as _, System, to_the_minute};
 use crate::model::{Approval, Completeness, Suspension, TenantKey};
 use crate::plan::{Plan, Policy, record_retention_end};
-use crate::reconcile::{self, Look, Reader};
+use crate::reconcile::Look;
 use crate::store::{Access, AuditEntry};
 
 /// Records an approval. What cannot be verified now is refused.
@@ -20,16 +20,8 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     let loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadWrite).await?;
     let readers = context.readers(&config)?;
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &readers,
-        environment: &System,
-        rotation: rotation(&config),
-    };
-    let look = reconcile::look(&reader, loaded.desired, Policy::new(&config))
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let policy = Policy::new(&config);
+    let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
     let plan = look.plan();
     let now = System.now();
     let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
@@ -74,16 +66,12 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("approved until {}: {what}\n{NEXT}", shown(expires)));
+    context.say(&format!("approved until {}: {what}\n{NEXT}", to_the_minute(expires)));
     Ok(Exit::Done)
 }
 
 /// When words become deeds.
 const NEXT: &str = "it takes effect at the next pass, or now with `tenantd apply`\n";
-
-fn shown(at: DateTime<Utc>) -> impl std::fmt::Display {
-    at.format("%Y-%m-%d %H:%M UTC")
-}
 
 /// What these removals are. Those that were approved before are held no more, so they are looked for without that.
 fn what_it_lifts(look: &Look, removals_id: &str) -> String {
@@ -152,8 +140,8 @@ fn deletion(look: &Look, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> 
         let days = (until - look.now).num_days() + 1;
         return no(format!(
             "it is kept until {}, and the approval would expire before, at {}; {}",
-            shown(until),
-            shown(expires),
+            to_the_minute(until),
+            to_the_minute(expires),
             if days <= 7 { format!("say it with `--for {days}d`") } else { "say it again then".to_owned() }
         ));
     }
@@ -168,19 +156,7 @@ fn said(event: &str, key: Option<TenantKey>, detail: String, now: DateTime<Utc>)
         Some(key) => key,
         None => TenantKey::parse("all").map_err(|error| Failure::of(&error))?,
     };
-    Ok(AuditEntry {
-        at: now,
-        actor: actor("command", None),
-        event: event.to_owned(),
-        tenant: None,
-        key,
-        instance: None,
-        plan_id: None,
-        before: None,
-        after: None,
-        done: true,
-        detail: Some(detail),
-    })
+    Ok(AuditEntry { detail: Some(detail), ..AuditEntry::new(now, actor("command", None), event, key) })
 }
 
 pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
@@ -209,7 +185,7 @@ pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
         suspended_by: user(),
         suspended_at: now,
     };
-    let what = scope_text(&args.scope);
+    let what = args.scope.text();
     let entry = said("suspension.begun", args.scope.key.clone(), format!("{what}: {}", args.reason), now)?;
     database
         .write(move |store| {
@@ -218,7 +194,7 @@ pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("{what} suspended until {}\n", until.format("%Y-%m-%d %H:%M UTC")));
+    context.say(&format!("{what} suspended until {}\n", to_the_minute(until)));
     Ok(Exit::Done)
 }
 
@@ -226,7 +202,7 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
     let config = context.config()?;
     known_instance(&config, args)?;
     let database = context.database(&config, Access::ReadWrite).await?;
-    let what = scope_text(args);
+    let what = args.text();
     let now = System.now();
     let entry = said("suspension.ended", args.key.clone(), what.clone(), now)?;
     let (key, instance) = (args.key.clone(), args.instance.clone());
@@ -241,11 +217,10 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
         .await
         .map_err(|error| Failure::of(&error))?;
     let left = left.iter().map(|suspension| {
-        let scope = ScopeArgs { key: suspension.key.clone(), instance: suspension.instance.clone() };
         format!(
             "still suspended: {} until {}: {}\n",
-            scope_text(&scope),
-            shown(suspension.until),
+            suspension.scope(),
+            to_the_minute(suspension.until),
             suspension.reason
         )
     });
@@ -272,14 +247,6 @@ fn known_instance(config: &crate::config::Config, scope: &ScopeArgs) -> Result<(
             Err(Failure::new(format!("there is no instance {instance} in the configuration")))
         }
         _ => Ok(()),
-    }
-}
-
-fn scope_text(scope: &ScopeArgs) -> String {
-    match (&scope.key, &scope.instance) {
-        (Some(key), _) => format!("the tenant {key}"),
-        (None, Some(instance)) => format!("the instance {instance}"),
-        (None, None) => "everything".to_owned(),
     }
 }
 

@@ -8,14 +8,13 @@ use futures_util::future::join_all;
 use super::args::{ArchiveArgs, IsolationCommand, SyncArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::actor;
+use super::plan::{actor, look};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
 use crate::isolation::PbxSweep;
 use crate::model::{Desired, DomainId, InstanceKey, TenantKey, TenantRecord};
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::reconcile::{self, Reader};
 use crate::report::{FORMAT_VERSION, chain};
 use crate::store::{Access, Database, StoreError};
 use crate::{archive, isolation, stats, sync};
@@ -182,17 +181,9 @@ pub async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit> {
             .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
         readers.retain(|instance, _| *instance == record.instance);
     }
-    let reader = Reader {
-        config: &config,
-        database: &database,
-        pbxs: &readers,
-        environment: &System,
-        rotation: Rotation::None,
-    };
     // No file has a say in this.
     let desired = Desired::unreadable("is not read");
-    let look =
-        reconcile::look(&reader, desired, Policy::new(&config)).await.map_err(|error| Failure::of(&error))?;
+    let look = look(&config, &database, &readers, desired, Policy::new(&config), Rotation::None).await?;
     let rules =
         sync::Rules { only: key.cloned(), accept_missing: *accept_missing, ..sync::Rules::of(&config.tier) };
     let mut reports = Vec::new();

@@ -20,8 +20,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
     asked: Uuid,
-    pub plan_id: String,
-    pub done: usize,
     pub failed: usize,
     pub skipped: usize,
     pub held: usize,
@@ -94,8 +92,6 @@ impl Requests {
         let answer = match passed {
             Ok((plan, outcome)) => Answer {
                 asked,
-                plan_id: plan.id.clone(),
-                done: outcome.done(),
                 failed: outcome.failed(),
                 skipped: outcome.skipped(),
                 held: plan.held.len(),
@@ -114,8 +110,6 @@ impl Requests {
             },
             Err(error) => Answer {
                 asked,
-                plan_id: String::new(),
-                done: 0,
                 failed: 0,
                 skipped: 0,
                 held: 0,

@@ -237,9 +237,7 @@ impl Daemon<'_> {
     async fn reconnect(&mut self) {
         match self.equip.reconnect(&self.equipment.config).await {
             Ok(database) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.release().await;
-                }
+                self.give_the_lease_back().await;
                 self.equipment.database = database;
             }
             Err(error) => error!(error, "cannot open the database again"),
@@ -249,15 +247,19 @@ impl Daemon<'_> {
     async fn equip_again(&mut self) {
         match self.equip.equip().await {
             Ok(fresh) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.release().await;
-                }
+                self.give_the_lease_back().await;
                 if fresh.config.tenants_dir != self.equipment.config.tenants_dir {
                     self.watch = watch::Watch::new(&fresh.config.tenants_dir);
                 }
                 self.equipment = fresh;
             }
             Err(error) => error!(error, "cannot set up again; what was there stays in use"),
+        }
+    }
+
+    async fn give_the_lease_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release().await;
         }
     }
 

@@ -22,7 +22,7 @@ pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
     Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Reopened,
-    Suspension, TenantId, TenantRecord, Tombstone,
+    Suspension, TenantId, TenantRecord, Tombstone, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

@@ -214,6 +214,28 @@ pub struct Suspension {
     pub suspended_at: DateTime<Utc>,
 }
 
+impl Suspension {
+    pub fn covers(&self, key: &TenantKey, instance: Option<&InstanceKey>) -> bool {
+        self.key.as_ref().is_none_or(|of| of == key)
+            && self.instance.as_ref().is_none_or(|of| Some(of) == instance)
+    }
+
+    /// What it pauses, for people.
+    pub fn scope(&self) -> String {
+        scope_text(self.key.as_ref(), self.instance.as_ref())
+    }
+}
+
+/// What a word about a tenant, about an instance or about neither is about.
+pub fn scope_text(key: Option<&TenantKey>, instance: Option<&InstanceKey>) -> String {
+    match (key, instance) {
+        (Some(key), Some(instance)) => format!("the tenant {key} on {instance}"),
+        (Some(key), None) => format!("the tenant {key}"),
+        (None, Some(instance)) => format!("the instance {instance}"),
+        (None, None) => "everything".to_owned(),
+    }
+}
+
 /// Everything the database knows that a plan depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {

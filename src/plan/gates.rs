@@ -7,6 +7,7 @@ use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, World, decide, identity, limits};
 use crate::config::DeletionMode;
+use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 use crate::sabotage::{Bug, active};
 
@@ -229,15 +230,10 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
-        let what = match (&suspension.key, &suspension.instance) {
-            (Some(key), Some(instance)) => format!("the tenant {key} on {instance}"),
-            (Some(key), None) => format!("the tenant {key}"),
-            (None, Some(instance)) => format!("the instance {instance}"),
-            (None, None) => "everything".to_owned(),
-        };
         draft.warnings.push(format!(
-            "{what} is suspended until {} by {}: {}",
-            suspension.until.format("%Y-%m-%d %H:%M UTC"),
+            "{} is suspended until {} by {}: {}",
+            suspension.scope(),
+            to_the_minute(suspension.until),
             suspension.suspended_by,
             suspension.reason
         ));
@@ -261,7 +257,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                     format!(
                         "suspended by {} until {}: {}",
                         suspension.suspended_by,
-                        suspension.until.format("%Y-%m-%d %H:%M UTC"),
+                        to_the_minute(suspension.until),
                         suspension.reason
                     ),
                     Some(match (&suspension.key, &suspension.instance) {

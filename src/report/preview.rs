@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use similar::TextDiff;
 
 use super::text::Paint;
+use crate::environment::to_the_minute;
 use crate::model::{SettingName, TenantDocument, TenantKey};
 use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
 use crate::yaml::to_yaml;
@@ -57,7 +58,7 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
             waiting.tenant,
             waiting.instance,
             waiting.action,
-            waiting.until.format("%Y-%m-%d %H:%M UTC"),
+            to_the_minute(waiting.until),
             waiting.reason
         );
     }

@@ -29,6 +29,30 @@ pub struct AuditEntry {
     pub detail: Option<String>,
 }
 
+impl AuditEntry {
+    /// Something that was done, of which no more is known.
+    pub fn new(
+        at: DateTime<Utc>,
+        actor: impl Into<String>,
+        event: impl Into<String>,
+        key: TenantKey,
+    ) -> Self {
+        Self {
+            at,
+            actor: actor.into(),
+            event: event.into(),
+            tenant: None,
+            key,
+            instance: None,
+            plan_id: None,
+            before: None,
+            after: None,
+            done: true,
+            detail: None,
+        }
+    }
+}
+
 #[derive(Insertable)]
 #[diesel(table_name = audit_log)]
 struct NewRow<'a> {

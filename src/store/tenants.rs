@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
-use uuid::Uuid;
 
 use super::connection::AnyConnection;
 use super::schema::tenants;
@@ -227,9 +226,8 @@ pub(super) fn settings_checked(
     ids: &BTreeSet<TenantId>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let ids: Vec<String> = ids.iter().map(|TenantId(id): &TenantId| Uuid::to_string(id)).collect();
-    for some in ids.chunks(500) {
-        diesel::update(tenants::table.filter(tenants::id.eq_any(some.to_vec())))
+    for some in chunks(ids) {
+        diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set(tenants::settings_checked_at.eq(Some(now.naive_utc())))
             .execute(conn)
             .map_err(StoreError::query("note that settings were compared"))?;
@@ -239,9 +237,8 @@ pub(super) fn settings_checked(
 
 /// Notes that these have a file again, so that no retention of theirs runs.
 pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
-    let ids: Vec<String> = ids.iter().map(|TenantId(id): &TenantId| Uuid::to_string(id)).collect();
-    for some in ids.chunks(500) {
-        diesel::update(tenants::table.filter(tenants::id.eq_any(some.to_vec())))
+    for some in chunks(ids) {
+        diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set((
                 tenants::removed_at.eq(None::<NaiveDateTime>),
                 tenants::deletable_from.eq(None::<NaiveDateTime>),
@@ -254,9 +251,8 @@ pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) ->
 
 /// Notes that these are not known to be closed any more, so that no retention of theirs is over.
 pub(super) fn not_closed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
-    let ids: Vec<String> = ids.iter().map(|TenantId(id): &TenantId| Uuid::to_string(id)).collect();
-    for some in ids.chunks(500) {
-        diesel::update(tenants::table.filter(tenants::id.eq_any(some.to_vec())))
+    for some in chunks(ids) {
+        diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set((
                 tenants::disable_confirmed_at.eq(None::<NaiveDateTime>),
                 tenants::deletable_from.eq(None::<NaiveDateTime>),
@@ -265,6 +261,12 @@ pub(super) fn not_closed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> 
             .map_err(StoreError::query("note which domains somebody opened"))?;
     }
     Ok(())
+}
+
+/// As many as a statement takes: SQLite allows only so many values.
+fn chunks(ids: &BTreeSet<TenantId>) -> Vec<Vec<String>> {
+    let ids: Vec<String> = ids.iter().map(TenantId::to_string).collect();
+    ids.chunks(500).map(<[String]>::to_vec).collect()
 }
 
 pub(super) fn settle_fights(conn: &mut AnyConnection, record: &TenantRecord) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::config::Tier;
 use crate::fusionpbx::{PbxError, PbxRead};
-use crate::model::{DomainId, InstanceKey, PbxUser, Suspension, TenantId, TenantKey, TenantRecord};
+use crate::model::{DomainId, InstanceKey, PbxUser, TenantId, TenantKey, TenantRecord};
 use crate::report::chain;
 use crate::stats::user_limit;
 use crate::store::data::{TenantScope, UserRow, UserSource};
@@ -171,7 +171,7 @@ fn apply(
     // A domain that is not made yet has no users, which says nothing.
     tenants.retain(|_, record| record.instance == *instance && record.provisioned);
     tenants.retain(|key, record| {
-        let suspension = suspensions.iter().find(|suspension| covers(suspension, record));
+        let suspension = suspensions.iter().find(|suspension| suspension.covers(key, Some(&record.instance)));
         let reason = if let Some(suspension) = suspension {
             format!("it is suspended: {}", suspension.reason)
         } else if !there.domains.contains(&record.domain_id) {
@@ -200,14 +200,6 @@ fn apply(
         }
     }
     Ok(())
-}
-
-fn covers(suspension: &Suspension, record: &TenantRecord) -> bool {
-    match (&suspension.key, &suspension.instance) {
-        (Some(key), _) => *key == record.key,
-        (None, Some(instance)) => *instance == record.instance,
-        (None, None) => true,
-    }
 }
 
 fn tenant(
