@@ -42,7 +42,11 @@ impl World {
             }
             let pass = self.pass(self.task(), Daemons::One, None);
             let Some(plan) = pass.plans.into_iter().next() else { continue };
-            if plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan)) {
+            // What has stopped waiting while the pass ran is in the next plan.
+            let now = self.sim.lock().now;
+            let still = plan.waiting.iter().all(|waiting| waiting.until > now);
+            let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
+            if rests && still {
                 return self.agree(when, &plan);
             }
             self.approve(&plan);

@@ -127,6 +127,16 @@ impl History {
             *since = self.earliest.min(*since);
         }
         for record in pass.after.tenants.values() {
+            // Taken over with its file's leave, also where no request was needed or sent for it yet.
+            let place = (record.instance.clone(), record.domain_id);
+            let adopted = desired.tenants.get(&record.key).is_some_and(|wanted| {
+                let name = |domain: &Domain| domain.name == wanted.domain.as_str();
+                let found = state.servers[&record.instance].domains.get(&record.domain_id);
+                wanted.adopt && wanted.instance == record.instance && found.is_some_and(name)
+            });
+            if adopted {
+                state.witness.ours.insert(place);
+            }
             if clean && has_file(desired, &pass.before, record) {
                 state.witness.file_gone_since.remove(&record.id.to_string());
             }

@@ -250,10 +250,15 @@ impl State {
         let Some(asked) = self.witness.asked.get(&(instance.clone(), new.name.clone())) else {
             return Err("nobody looked whether the name is in use".into());
         };
-        let asked = self.witness.asked_all.get(instance).map_or(*asked, |all| *asked.max(all));
+        let asked_all = self.witness.asked_all.get(instance).copied().unwrap_or(0);
+        // The look right before a domain is made shows the enabled ones only.
+        let looked_at_all = matches!(mutation, Mutation::Update(_));
         let in_use = self.servers.get(instance).into_iter().flat_map(|server| &server.domains);
         for (id, other) in in_use {
-            if *id != new.id && other.name == new.name && other.memory.named_at < asked {
+            let named_at = other.memory.named_at;
+            let seen =
+                named_at < asked_all || (named_at < *asked && (looked_at_all || other.enabled == Some(true)));
+            if *id != new.id && other.name == new.name && seen {
                 return Err("the name was seen to be in use".into());
             }
         }
