@@ -17,11 +17,9 @@ use tracing::debug;
 use super::connection::{Connection, Query};
 use super::pages::{DomainPage, DomainRow, enabled_domains};
 use super::spec::{DOMAIN_JSON, DOMAINS};
-use super::{PbxError, PbxErrorKind, reader};
+use super::{PbxError, PbxErrorKind, paging, reader};
 use crate::model::{DomainId, PbxDomain};
 
-/// Readings of the whole list before it is given up; a domain made or deleted meanwhile costs one.
-const READINGS: usize = 3;
 /// What the JSON list must be; an error with it is worth another reading.
 const EVERY_ENABLED: &str = "every enabled domain in the JSON list";
 
@@ -39,22 +37,15 @@ pub(super) async fn list(
     operation: &str,
     search: Option<&str>,
 ) -> Result<Vec<PbxDomain>, PbxError> {
-    let mut readings = 1;
-    loop {
-        let reading = Reading { connection, operation, search, found: Found::default() };
-        match reading.run().await {
-            Err(error) if is_half_read(&error.kind) && readings < READINGS => readings += 1,
-            result => return result,
-        }
-    }
+    let read = || Reading { connection, operation, search, found: Found::default() }.run();
+    paging::retry(is_half_read, read).await
 }
 
 /// Whether the two lists did not fit each other, as when a domain came or went meanwhile.
 fn is_half_read(kind: &PbxErrorKind) -> bool {
     match kind {
-        PbxErrorKind::Incomplete { .. } => true,
         PbxErrorKind::UnexpectedPage { expected, .. } => *expected == EVERY_ENABLED,
-        _ => false,
+        _ => paging::is_incomplete(kind),
     }
 }
 
@@ -180,12 +171,11 @@ impl Reading<'_> {
     /// Reads every page in an order that does not change, several sessions at once.
     async fn read_whole(&mut self, total: usize, pages: usize) -> Result<(), PbxError> {
         debug!(instance = %self.connection.instance, pages, "the list of domains is read whole");
-        let at_once = self.connection.pool.size().min(4);
         let this = &*self;
         let numbers = futures_util::stream::iter(0..pages);
         let pages: Vec<DomainPage> = numbers
             .map(|number| async move { this.same(total, this.page(Order::Fixed, number).await?) })
-            .buffered(at_once)
+            .buffered(paging::at_once(self.connection))
             .try_collect()
             .await?;
         for page in pages {
@@ -215,7 +205,6 @@ impl Reading<'_> {
     }
 
     fn incomplete(&self, total: usize) -> PbxError {
-        PbxError::new(self.operation, PbxErrorKind::Incomplete { expected: total, found: self.found.len() })
-            .on_page(DOMAINS.path)
+        paging::incomplete(self.operation, DOMAINS, total, self.found.len())
     }
 }

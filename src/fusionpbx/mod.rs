@@ -14,6 +14,7 @@ mod error;
 pub mod fuzzing;
 mod listing;
 mod pages;
+mod paging;
 mod patience;
 mod permit;
 mod reader;

@@ -4,20 +4,16 @@
 //! request for each. What a dialplan does (transfer, bridge) stands in a form for each of its dozens a domain, and is
 //! not read. Inbound routes are not asked for either: FusionPBX changes rows when it shows them.
 
-use std::collections::BTreeMap;
-
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use uuid::Uuid;
 
+use super::PbxError;
 use super::connection::{Connection, Query};
 use super::pages::{RouteList, RoutePage, RouteRow, gateway_targets};
+use super::paging::{self, Page, PagedList};
 use super::spec::{DIALPLANS, EXTENSIONS, GATEWAY_EDIT, GATEWAYS, PageSpec};
-use super::{PbxError, PbxErrorKind};
 use crate::model::{PbxRoute, RouteKind};
 
 const OPERATION: &str = "read where calls go";
-/// Readings before it is given up; a row made or deleted meanwhile costs one.
-const READINGS: usize = 3;
 
 const EXTENSION_LIST: RouteList = RouteList {
     expected: "the list of extensions",
@@ -66,7 +62,7 @@ pub(super) async fn routes(connection: &Connection) -> Result<Vec<PbxRoute>, Pbx
                 .await?;
             Ok::<_, PbxError>(route(RouteKind::Gateway, row, targets))
         })
-        .buffered(connection.pool.size().min(4));
+        .buffered(paging::at_once(connection));
     while let Some(gateway) = forms.try_next().await? {
         routes.push(gateway);
     }
@@ -81,55 +77,15 @@ fn route(kind: RouteKind, row: RouteRow, targets: Vec<(&'static str, String)>) -
 /// Every row of a list, or an error.
 async fn whole(
     connection: &Connection,
-    page: PageSpec,
-    list: &RouteList,
-    key: &'static str,
-) -> Result<Vec<RouteRow>, PbxError> {
-    let mut readings = 1;
-    loop {
-        match read(connection, page, list, key).await {
-            Err(error) if matches!(error.kind, PbxErrorKind::Incomplete { .. }) && readings < READINGS => {
-                readings += 1;
-            }
-            result => return result,
-        }
-    }
-}
-
-async fn read(
-    connection: &Connection,
     spec: PageSpec,
     list: &RouteList,
     key: &'static str,
 ) -> Result<Vec<RouteRow>, PbxError> {
-    let page = |number: usize| async move {
-        let query: Query = vec![
-            ("show", "all".to_owned()),
-            ("page", number.to_string()),
-            ("order_by", key.to_owned()),
-            ("order", "asc".to_owned()),
-        ];
-        connection.read(OPERATION, spec, &query, |text| RoutePage::parse(text, list)).await
+    let parse = |text: &str| {
+        let RoutePage { total, rows } = RoutePage::parse(text, list)?;
+        Ok(Page { total, rows })
     };
-    let first = page(0).await?;
-    let (total, size) = (first.total, first.rows.len());
-    let incomplete = |found| {
-        PbxError::new(OPERATION, PbxErrorKind::Incomplete { expected: total, found }).on_page(spec.path)
-    };
-    let mut rows: BTreeMap<Uuid, RouteRow> = first.rows.into_iter().map(|row| (row.id, row)).collect();
-    if size > 0 {
-        let mut rest = futures_util::stream::iter(1..total.div_ceil(size))
-            .map(page)
-            .buffered(connection.pool.size().min(4));
-        while let Some(page) = rest.try_next().await? {
-            if page.total != total {
-                return Err(incomplete(rows.len()));
-            }
-            rows.extend(page.rows.into_iter().map(|row| (row.id, row)));
-        }
-    }
-    if rows.len() != total {
-        return Err(incomplete(rows.len()));
-    }
-    Ok(rows.into_values().collect())
+    let list = PagedList { connection, operation: OPERATION, spec, key, id: |row: &RouteRow| row.id, parse };
+    let read = || async { list.rows(list.page(0).await?, paging::at_once(connection)).await };
+    Ok(paging::retry(paging::is_incomplete, read).await?.into_values().collect())
 }

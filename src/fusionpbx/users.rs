@@ -12,25 +12,17 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::connection::{Connection, Query};
-use super::pages::{UserPage, UserRow, json_users};
+use super::pages::{Parsed, UserPage, UserRow, json_users};
+use super::paging::{self, Page, PagedList};
 use super::spec::{USER_JSON, USERS};
 use super::{PbxError, PbxErrorKind};
 use crate::model::{DomainId, PbxUser};
 
 const OPERATION: &str = "read the users";
-/// Readings before it is given up; a user made or deleted meanwhile costs one.
-const READINGS: usize = 3;
 
 pub(super) async fn users(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
-    let mut readings = 1;
-    loop {
-        match read(connection).await {
-            Err(error) if matches!(error.kind, PbxErrorKind::Incomplete { .. }) && readings < READINGS => {
-                readings += 1;
-            }
-            result => return with_own_account(connection, result?),
-        }
-    }
+    let users = paging::retry(paging::is_incomplete, || read(connection)).await?;
+    with_own_account(connection, users)
 }
 
 /// A list that does not name the account which asks for it is filtered, or of another table than it should be.
@@ -54,12 +46,13 @@ fn with_own_account(connection: &Connection, users: Vec<PbxUser>) -> Result<Vec<
 
 /// The total of the list, where it is of all domains.
 pub(super) async fn count(connection: &Connection) -> Result<usize, PbxError> {
-    Ok(page(connection, 0).await?.total)
+    Ok(list(connection).page(0).await?.total)
 }
 
 async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
-    let first = page(connection, 0).await?;
-    let (total, size) = (first.total, first.rows.len());
+    let list = list(connection);
+    let first = list.page(0).await?;
+    let total = first.total;
     let mut exact = json(connection, "asc").await?;
     if exact.len() < total {
         exact.extend(json(connection, "desc").await?);
@@ -67,23 +60,10 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
     if exact.len() == total {
         return Ok(exact.into_values().collect());
     }
-    let incomplete = |found| {
-        PbxError::new(OPERATION, PbxErrorKind::Incomplete { expected: total, found }).on_page(USERS.path)
-    };
-    if exact.len() > total || size == 0 {
-        return Err(incomplete(exact.len()));
+    if exact.len() > total || first.rows.is_empty() {
+        return Err(paging::incomplete(OPERATION, USERS, total, exact.len()));
     }
-    let mut rows: BTreeMap<Uuid, UserRow> = first.rows.into_iter().map(|row| (row.id, row)).collect();
-    for number in 1..total.div_ceil(size) {
-        let page = page(connection, number).await?;
-        if page.total != total {
-            return Err(incomplete(rows.len()));
-        }
-        rows.extend(page.rows.into_iter().map(|row| (row.id, row)));
-    }
-    if rows.len() != total {
-        return Err(incomplete(rows.len()));
-    }
+    let rows = list.rows(first, 1).await?;
     let facts = Facts::learn(&exact, &rows);
     rows.into_values()
         .map(|row| match exact.remove(&row.id) {
@@ -141,21 +121,14 @@ async fn json(connection: &Connection, direction: &str) -> Result<BTreeMap<Uuid,
     Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }
 
-async fn page(connection: &Connection, number: usize) -> Result<UserPage, PbxError> {
-    let query: Query = vec![
-        ("show", "all".to_owned()),
-        ("page", number.to_string()),
-        ("order_by", "user_uuid".to_owned()),
-        ("order", "asc".to_owned()),
-    ];
-    connection
-        .read(OPERATION, USERS, &query, |text| {
-            let page = UserPage::parse(text)?;
-            if page.all_domains {
-                Ok(page)
-            } else {
-                Err(PbxErrorKind::AccessDenied { permission: Some("user_all") })
-            }
-        })
-        .await
+fn list(connection: &Connection) -> PagedList<'_, UserRow, impl Fn(&str) -> Parsed<Page<UserRow>>> {
+    let parse = |text: &str| {
+        let UserPage { total, rows, all_domains } = UserPage::parse(text)?;
+        if all_domains {
+            Ok(Page { total, rows })
+        } else {
+            Err(PbxErrorKind::AccessDenied { permission: Some("user_all") })
+        }
+    };
+    PagedList { connection, operation: OPERATION, spec: USERS, key: "user_uuid", id: |row| row.id, parse }
 }
