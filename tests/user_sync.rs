@@ -13,7 +13,7 @@ use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
 use tenantd::model::{DomainId, MaxUsers, PbxDomain, PbxSetting, PbxUser, Suspension};
 use tenantd::plan::Plan;
-use tenantd::reconcile::{self, Reader, Writer};
+use tenantd::reconcile;
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
 use tenantd::sync::{self, InstanceSync, Rules};
 
@@ -24,21 +24,8 @@ impl Rig {
     async fn daemon_pass(&self) -> (Plan, Outcome, Vec<InstanceSync>) {
         let look = self.look().await;
         let plan = look.plan();
-        let reader = Reader {
-            config: &self.config,
-            database: &self.database,
-            pbxs: &self.readers,
-            environment: &self.clock,
-            rotation: self.rotation,
-        };
-        let writer = Writer {
-            database: &self.database,
-            pbxs: &self.writers,
-            environment: &self.clock,
-            actor: "test".into(),
-            stop: Default::default(),
-        };
-        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.unwrap();
+        let outcome = self.carry_out(&look, &plan).await;
+        let (reader, writer) = (self.reader(), self.writer());
         let users = reconcile::sync_users(&reader, &writer, &look, &outcome, Some(INTERVAL)).await;
         (plan, outcome, users)
     }

@@ -243,15 +243,28 @@ impl Rig {
         Policy { allow_delete: self.allow_delete.clone(), ..Policy::new(&self.config) }
     }
 
-    pub async fn look(&self) -> Look {
-        let reader = Reader {
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
             config: &self.config,
             database: &self.database,
             pbxs: &self.readers,
             environment: &self.clock,
             rotation: self.rotation,
-        };
-        reconcile::look(&reader, self.desired.clone(), self.policy()).await.unwrap()
+        }
+    }
+
+    pub fn writer(&self) -> Writer<'_> {
+        Writer {
+            database: &self.database,
+            pbxs: &self.writers,
+            environment: &self.clock,
+            actor: "test".into(),
+            stop: Default::default(),
+        }
+    }
+
+    pub async fn look(&self) -> Look {
+        reconcile::look(&self.reader(), self.desired.clone(), self.policy()).await.unwrap()
     }
 
     /// Lets time go by while passes come and find nothing, so that the clock is seen to run evenly.
@@ -295,15 +308,13 @@ impl Rig {
     pub async fn pass(&self) -> (Plan, Outcome) {
         let look = self.look().await;
         let plan = look.plan();
-        let writer = Writer {
-            database: &self.database,
-            pbxs: &self.writers,
-            environment: &self.clock,
-            actor: "test".into(),
-            stop: Default::default(),
-        };
-        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.unwrap();
+        let outcome = self.carry_out(&look, &plan).await;
         (plan, outcome)
+    }
+
+    /// Carries out a plan that was made from this look, or from an earlier one.
+    pub async fn carry_out(&self, look: &Look, plan: &Plan) -> Outcome {
+        reconcile::act(&self.writer(), &self.config, look, plan).await.unwrap()
     }
 
     /// A pass that must do everything it planned, after which nothing is left to do.

@@ -9,7 +9,6 @@ use tenantd::config::DatabaseConfig;
 use tenantd::fusionpbx::{Patience, PbxClient};
 use tenantd::model::{InstanceKey, TenantRecord};
 use tenantd::plan::Plan;
-use tenantd::reconcile::{self, Look, Writer};
 use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
 use uuid::Uuid;
 
@@ -84,18 +83,6 @@ impl Rig {
             seen.push(format!("{:?} {:?} {:#?}", steps(&plan), plan.held, outcome.steps));
         }
         panic!("not at rest after {most} passes: {seen:#?}");
-    }
-
-    /// Carries out a plan that was made from an earlier look.
-    pub async fn carry_out(&self, look: &Look, plan: &Plan) -> Outcome {
-        let writer = Writer {
-            database: &self.database,
-            pbxs: &self.writers,
-            environment: &self.clock,
-            actor: "test".into(),
-            stop: Default::default(),
-        };
-        reconcile::act(&writer, &self.config, look, plan).await.unwrap()
     }
 
     pub async fn recorded(&self) -> tenantd::model::Recorded {
