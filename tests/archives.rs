@@ -8,13 +8,36 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use common::plain::{Plain, fresh, open};
 use common::rows::{change, fill, insert, record};
+use tempfile::TempDir;
 use tenantd::archive;
-use tenantd::model::TenantId;
-use tenantd::store::{Access, StoreError};
+use tenantd::model::{TenantId, TenantRecord};
+use tenantd::store::{Access, Database, StoreError};
 
-async fn on_both<F: AsyncFn(bool)>(body: F) {
+/// A database with one tenant, which has rows in every table.
+struct World {
+    dir: TempDir,
+    database: Database,
+    acme: TenantRecord,
+    plain: Plain,
+}
+
+/// `None` where the database is not to be had.
+async fn world(postgres: bool) -> Option<World> {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fresh(postgres, dir.path())?;
+    let database = open(&config, Access::ReadWrite).await;
+    let acme = record("acme");
+    insert(&database, &acme).await;
+    let mut plain = Plain::connect(&config).await;
+    fill(&mut plain, acme.id).await;
+    Some(World { dir, database, acme, plain })
+}
+
+async fn on_both<F: AsyncFn(World)>(body: F) {
     for postgres in [false, true] {
-        body(postgres).await;
+        if let Some(world) = world(postgres).await {
+            body(world).await;
+        }
     }
 }
 
@@ -39,14 +62,7 @@ async fn many_messages(plain: &mut Plain, tenant: TenantId, count: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn archiving_a_large_tenant_keeps_nobody_waiting() {
-    on_both(async |postgres| {
-        let dir = tempfile::tempdir().unwrap();
-        let Some(config) = fresh(postgres, dir.path()) else { return };
-        let database = open(&config, Access::ReadWrite).await;
-        let acme = record("acme");
-        insert(&database, &acme).await;
-        let mut plain = Plain::connect(&config).await;
-        fill(&mut plain, acme.id).await;
+    on_both(async |World { dir, database, acme, mut plain }| {
         many_messages(&mut plain, acme.id, 40_000).await;
         let lease = database.lease("test").await.unwrap().unwrap();
         let writing = lease.database();
@@ -72,14 +88,7 @@ async fn archiving_a_large_tenant_keeps_nobody_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
-    on_both(async |postgres| {
-        let dir = tempfile::tempdir().unwrap();
-        let Some(config) = fresh(postgres, dir.path()) else { return };
-        let database = open(&config, Access::ReadWrite).await;
-        let mut acme = record("acme");
-        insert(&database, &acme).await;
-        let mut plain = Plain::connect(&config).await;
-        fill(&mut plain, acme.id).await;
+    on_both(async |World { dir, database, mut acme, mut plain }| {
         change(&database, &mut acme, |acme| {
             acme.enabled = false;
             acme.disabled_at = Some(Utc::now());
@@ -109,13 +118,7 @@ async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_write_while_a_tenant_is_deleted_is_not_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(config) = fresh(true, dir.path()) else { return };
-    let database = open(&config, Access::ReadWrite).await;
-    let acme = record("acme");
-    insert(&database, &acme).await;
-    let mut plain = Plain::connect(&config).await;
-    fill(&mut plain, acme.id).await;
+    let Some(World { dir: _dir, database, acme, mut plain }) = world(true).await else { return };
     let id = acme.id;
     let delete_while = async |meanwhile: String, plain: &mut Plain| {
         let (compared, wait) = mpsc::channel();
@@ -184,18 +187,11 @@ async fn a_transaction_that_outlasts_the_lease_keeps_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_an_older_schema_is_restored() {
-    on_both(async |postgres| {
-        let dir = tempfile::tempdir().unwrap();
-        let Some(config) = fresh(postgres, dir.path()) else { return };
-        let database = open(&config, Access::ReadWrite).await;
-        let acme = record("acme");
-        insert(&database, &acme).await;
-        let mut plain = Plain::connect(&config).await;
-        fill(&mut plain, acme.id).await;
+    on_both(async |World { dir, database, acme, plain }| {
         let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
 
         let later = tempfile::tempdir().unwrap();
-        let config = fresh(postgres, later.path()).unwrap();
+        let config = fresh(plain.is_postgres(), later.path()).unwrap();
         let database = open(&config, Access::ReadWrite).await;
         let mut plain = Plain::connect(&config).await;
         plain.run("ALTER TABLE contacts ADD COLUMN fax TEXT NOT NULL DEFAULT ''").await.unwrap();
