@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use common::plain::Plain;
 use common::rig::{Rig, instance, key, tenant};
 use common::rows;
+use common::scenario::new_user;
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
@@ -32,13 +33,7 @@ impl Rig {
 
     fn add_user(&self, pbx: &str, domain: &str, name: &str) -> uuid::Uuid {
         let domain = self.pbx(pbx).domains_named(domain)[0].uuid;
-        self.pbx(pbx).add_user(NewUser {
-            domain,
-            username: name.into(),
-            password: "pw".into(),
-            enabled: Some(true),
-            groups: vec!["user".into()],
-        })
+        self.pbx(pbx).add_user(new_user(domain, name))
     }
 
     /// How often the list of users was asked for.
@@ -54,13 +49,7 @@ impl Rig {
 
 on_both_databases! { async fn users_come_with_the_pass_that_makes_or_takes_over_a_tenant_and_cost_one_reading(mut rig) {
     let theirs = rig.pbx("hq").add_domain("old.example.com", Some(true), None);
-    rig.pbx("hq").add_user(NewUser {
-        domain: theirs,
-        username: "anna".into(),
-        password: "pw".into(),
-        enabled: Some(true),
-        groups: vec!["admin".into()],
-    });
+    rig.pbx("hq").add_user(NewUser { groups: vec!["admin".into()], ..new_user(theirs, "anna") });
     let mut old = tenant("old");
     old.adopt = true;
     rig.want([old, tenant("acme"), tenant("beta"), tenant("calm")]);

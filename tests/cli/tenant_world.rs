@@ -8,18 +8,14 @@ use tenantd::sandbox::standin::{Fault, FaultKind, NewUser, RouteKind};
 use uuid::Uuid;
 
 use crate::common::plain::Plain;
+use crate::common::rig::Backend;
+use crate::common::scenario::new_user;
 use crate::site::{Site, at_both_sites, until};
 
 impl Site {
     fn add_user(&self, pbx: &str, tenant: &str, name: &str) -> Uuid {
         let domain = self.pbx(pbx).domains_named(&format!("{tenant}.example.com"))[0].uuid;
-        self.pbx(pbx).add_user(NewUser {
-            domain,
-            username: name.into(),
-            password: "pw".into(),
-            enabled: Some(true),
-            groups: vec!["user".into()],
-        })
+        self.pbx(pbx).add_user(new_user(domain, name))
     }
 
     async fn plain(&self) -> Plain {
@@ -50,8 +46,6 @@ impl Site {
             .unwrap();
     }
 }
-
-use crate::common::rig::Backend;
 
 fn warnings(document: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -117,13 +111,7 @@ at_both_sites! { async fn status_advises_to_disable_before_a_file_is_removed_and
 
 at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_did_not(site) {
     let theirs = site.pbx("hq").add_domain("acme.example.com", Some(true), None);
-    site.pbx("hq").add_user(NewUser {
-        domain: theirs,
-        username: "anna".into(),
-        password: "pw".into(),
-        enabled: Some(true),
-        groups: vec![],
-    });
+    site.pbx("hq").add_user(NewUser { groups: vec![], ..new_user(theirs, "anna") });
     site.tenant_with("acme", "adopt: true\n");
     site.tenant("beta");
     let applied = site.run(&["apply", "-o", "json"]).await.ended_with(0).json();

@@ -26,13 +26,7 @@ impl Rig {
             pbx.add_setting(busy, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
             pbx.add_setting(busy, NewSetting::new("limit", "users", "numeric", "7"));
             pbx.set_rows(busy, "v_extensions", 12);
-            pbx.add_user(NewUser {
-                domain: busy,
-                username: "olga".into(),
-                password: "pw".into(),
-                enabled: Some(true),
-                groups: vec!["user".into()],
-            });
+            pbx.add_user(new_user(busy, "olga"));
             let closed = pbx.add_domain("closed.example.net", Some(false), None);
             pbx.add_setting(closed, NewSetting::new("domain", "cidr", "array", "255.255.255.255/32"));
             pbx.add_domain("neither.example.net", None, Some("enabled is NULL"));
@@ -124,6 +118,17 @@ impl Rig {
     /// Changing requests that one server saw.
     pub fn mutations_of(&self, name: &str) -> usize {
         self.servers[&instance(name)].pbx().mutating_requests()
+    }
+}
+
+/// Who may sign in and is in the group `user`.
+pub fn new_user(domain: Uuid, name: &str) -> NewUser {
+    NewUser {
+        domain,
+        username: name.into(),
+        password: "pw".into(),
+        enabled: Some(true),
+        groups: vec!["user".into()],
     }
 }
 
