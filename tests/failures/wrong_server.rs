@@ -1,17 +1,16 @@
 //! F16 to F19: servers that answer wrongly, are others than they were, or come back from a failure; and one poisonous
 //! input among good ones.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use tenantd::fusionpbx::{DomainList, PbxCheck, PbxClient, PbxError, PbxRead, PbxWrite};
-use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName};
+use tenantd::fusionpbx::{PbxClient, PbxRead as _};
+use tenantd::model::{NewDomain, Secret};
 use tenantd::reconcile::{self, Writer};
 use tenantd::sandbox::standin::{Fault, FaultKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::common::between::Between;
 use crate::common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
 use crate::common::scenario::{all_done, failure_of};
 use crate::on_both_databases;
@@ -170,65 +169,14 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
 }
 
 /// Panics over one domain.
-struct Poisoned(PbxClient);
-
 fn poison(domain: &NewDomain) {
     assert!(!domain.name.as_str().contains("poison"), "a test's panic");
 }
 
-#[async_trait]
-impl PbxRead for Poisoned {
-    async fn domains(&self) -> Result<DomainList, PbxError> {
-        self.0.domains().await
-    }
-    async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
-        self.0.domain(id).await
-    }
-    async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
-        self.0.domains_named(name).await
-    }
-    async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
-        self.0.settings(domain).await
-    }
-    async fn settings_of(
-        &self,
-        domain: DomainId,
-        wanted: &BTreeSet<SettingName>,
-    ) -> Result<Vec<PbxSetting>, PbxError> {
-        self.0.settings_of(domain, wanted).await
-    }
-    async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
-        self.0.users().await
-    }
-    async fn check(&self) -> Result<PbxCheck, PbxError> {
-        self.0.check().await
-    }
-}
-
-#[async_trait]
-impl PbxWrite for Poisoned {
-    async fn create_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
-        poison(domain);
-        self.0.create_domain(domain).await
-    }
-    async fn update_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
-        poison(domain);
-        self.0.update_domain(domain).await
-    }
-    async fn put_setting(&self, domain: DomainId, setting: &PbxSetting) -> Result<(), PbxError> {
-        self.0.put_setting(domain, setting).await
-    }
-    async fn delete_setting(&self, domain: DomainId, setting: SettingId) -> Result<(), PbxError> {
-        self.0.delete_setting(domain, setting).await
-    }
-    async fn delete_domain(&self, id: DomainId) -> Result<(), PbxError> {
-        self.0.delete_domain(id).await
-    }
-}
-
 on_both_databases! { async fn f19_a_panic_over_one_tenant_is_that_tenants_failure(mut rig) {
     let client = PbxClient::new(&rig.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
-    rig.writers.insert(instance("hq"), Arc::new(Poisoned(client)));
+    let poisoned = Between { before: poison, ..Between::new(Arc::new(client)) };
+    rig.writers.insert(instance("hq"), Arc::new(poisoned));
     rig.want(["a", "poison", "z"].map(tenant));
     for pass in 0..3 {
         let (_, outcome) = rig.pass().await;

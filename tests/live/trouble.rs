@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tenantd::config::TlsTrust;
-use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite};
-use tenantd::model::{
-    DomainId, MaxUsers, NewDomain, PbxDomain, PbxSetting, PbxUser, Secret, SettingId, SettingName,
-};
+use tenantd::fusionpbx::{PbxError, PbxErrorKind};
+use tenantd::model::{MaxUsers, Secret, SettingName};
 
+use crate::common::between::{Answer, Between};
 use crate::common::rig::instance;
 use crate::common::scenario::{all_done, held_because, steps};
 use crate::site::Live;
@@ -90,62 +88,15 @@ live! { async fn a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only
     assert_eq!(live.person("hq").domain(domain).await["domain_description"], "four");
 } }
 
-/// A client to whom every answer to a changing request gets lost.
-struct Forgetful(Arc<dyn PbxWrite>);
-
-fn lost() -> Result<(), PbxError> {
+/// Every answer to a changing request gets lost.
+fn lost(answer: Answer) -> Answer {
+    answer?;
     Err(PbxError::new("change something", PbxErrorKind::OutcomeUnknown { detail: "lost by a test".into() }))
-}
-
-#[async_trait]
-impl PbxRead for Forgetful {
-    async fn domains(&self) -> Result<DomainList, PbxError> {
-        self.0.domains().await
-    }
-    async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
-        self.0.domain(id).await
-    }
-    async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
-        self.0.domains_named(name).await
-    }
-    async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
-        self.0.settings(domain).await
-    }
-    async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
-        self.0.users().await
-    }
-    async fn check(&self) -> Result<PbxCheck, PbxError> {
-        self.0.check().await
-    }
-}
-
-#[async_trait]
-impl PbxWrite for Forgetful {
-    async fn create_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
-        self.0.create_domain(domain).await?;
-        lost()
-    }
-    async fn update_domain(&self, domain: &NewDomain) -> Result<(), PbxError> {
-        self.0.update_domain(domain).await?;
-        lost()
-    }
-    async fn put_setting(&self, domain: DomainId, setting: &PbxSetting) -> Result<(), PbxError> {
-        self.0.put_setting(domain, setting).await?;
-        lost()
-    }
-    async fn delete_setting(&self, domain: DomainId, setting: SettingId) -> Result<(), PbxError> {
-        self.0.delete_setting(domain, setting).await?;
-        lost()
-    }
-    async fn delete_domain(&self, id: DomainId) -> Result<(), PbxError> {
-        self.0.delete_domain(id).await?;
-        lost()
-    }
 }
 
 live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut live) {
     let hq = instance("hq");
-    let forgetful = Forgetful(live.rig.writers[&hq].clone());
+    let forgetful = Between { after: lost, ..Between::new(live.rig.writers[&hq].clone()) };
     live.rig.writers.insert(hq, Arc::new(forgetful));
     let mut acme = live.tenant("acme");
     acme.max_users = MaxUsers::Limited(3);
