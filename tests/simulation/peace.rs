@@ -22,8 +22,13 @@ impl World {
         self.settle("right after the faults");
         for _ in 0..ENOUGH {
             let Some(plan) = self.preview() else { break };
-            let Some(until) = plan.waiting.iter().map(|waiting| waiting.until).max() else { break };
-            {
+            let until = plan.waiting.iter().map(|waiting| waiting.until).max();
+            // What waited may have stopped to since the last pass.
+            let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
+            if until.is_none() && rests {
+                break;
+            }
+            if let Some(until) = until {
                 let mut state = self.sim.lock();
                 // Not so late that the clock seems to have jumped again.
                 state.now = state.now.max(until) + TimeDelta::hours(1);
@@ -62,6 +67,11 @@ impl World {
     fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
         if held.lift.is_some() {
             return false;
+        }
+        if held.reason.contains("stays open until the tenant is made elsewhere") {
+            return plan.held.iter().any(|other| {
+                other != held && other.tenant == held.tenant && self.is_legitimate(other, plan)
+            });
         }
         let recorded = self.recorded();
         let state = self.sim.lock();
@@ -108,7 +118,10 @@ impl World {
             return state.servers[&held.instance].domains.values().any(|domain| named(&domain.name) > 1);
         }
         if reason.contains("protected") {
-            return record.is_some_and(|record| record.protected);
+            // A lost domain that is not to be made again leaves its record under the key that it had.
+            let left = recorded.former.iter().filter(|former| former.instance == held.instance);
+            let left = left.filter_map(|former| recorded.tenants.get(&former.key));
+            return record.into_iter().chain(left).any(|record| record.protected);
         }
         if reason.contains("fighting") {
             return record
