@@ -186,3 +186,29 @@ fn no_user_limit_is_shown_in_the_files_words() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (Some("unlimited"), Some("5")));
 }
+
+#[test]
+fn an_open_web_sign_in_is_drift_of_who_is_disabled_and_of_nobody_else() {
+    let mut disabled = testing::wanted("acme");
+    disabled.enabled = false;
+    let enabled = testing::wanted("acme");
+    let mut record = testing::record_of(&disabled);
+    let domain = testing::domain_of(&record);
+    let lock = PbxSetting {
+        id: SettingId::for_login_lock(domain.id),
+        name: SettingName::cidr(),
+        value: NOBODY.into(),
+        order: Some(10),
+        enabled: true,
+        description: String::new(),
+    };
+    let fields = |wanted: &Tenant, record: &TenantRecord, settings: &[PbxSetting]| {
+        let found = tenant(wanted, record, Some(Seen { domain: &domain, settings: Some(settings) }));
+        found.into_iter().map(|difference| (difference.field, difference.origin)).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(&disabled, &record, &[]), [(Field::WebSignIn, Origin::Drift)]);
+    assert_eq!(fields(&disabled, &record, &[lock]), []);
+    assert_eq!(fields(&enabled, &record, &[]), [(Field::Enabled, Origin::File)]);
+    record.lock_left_open = true;
+    assert_eq!(fields(&disabled, &record, &[]), []);
+}

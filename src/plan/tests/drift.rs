@@ -351,3 +351,48 @@ fn everything_on_the_pbx_may_be_fought_over() {
     let plan = scene.plan();
     assert_eq!((plan.steps.len(), plan.held.len()), (0, 6));
 }
+
+#[test]
+fn a_fight_that_was_won_leaves_the_record_to_follow() {
+    let mut scene = Scene::of(["acme"]);
+    scene.record("acme").reapplied = [(fight_key(&Field::Name, Some("acme Ltd")), FIGHTING_AFTER)].into();
+    scene.record("acme").name = "before".into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
+}
+
+#[test]
+fn a_fought_setting_that_was_not_read_is_not_taken_for_won() {
+    let mut scene = Scene::of(["acme"]);
+    scene.edit("acme", |acme| drop(acme.pbx_settings.insert(extensions(), "100".into())));
+    scene.record("acme").reapplied =
+        [(fight_key(&Field::Setting(extensions()), Some("100")), FIGHTING_AFTER)].into();
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
+}
+
+#[test]
+fn a_setting_that_an_earlier_pass_did_not_reach_is_no_drift() {
+    let mut scene = Scene::of([]);
+    let mut acme = testing::wanted("acme");
+    acme.drift = DriftPolicy::Report;
+    acme.pbx_settings.insert(extensions(), "100".into());
+    scene.agree(acme);
+    scene.read_settings("acme", Vec::new());
+    assert_eq!(steps(&scene.plan()), "", "somebody took it away, and that is only reported");
+    scene.record("acme").applied_hash = None;
+    assert_eq!(steps(&scene.plan()), "update acme");
+}
+
+#[test]
+fn half_a_creation_that_somebody_renamed_to_a_name_in_use_is_left_alone() {
+    let mut scene = Scene::of(["acme"]);
+    scene.record("acme").provisioned = false;
+    assert_eq!(steps(&scene.plan()), "create acme");
+    scene.pbx("acme").name = "theirs.example.com".into();
+    assert_eq!(steps(&scene.plan()), "create acme", "it gets its own name");
+    scene.foreign("hq", 1, "theirs.example.com");
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
+    assert!(why(&plan, "acme", Action::Create).contains("keeps their recordings"));
+}

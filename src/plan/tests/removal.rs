@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::scene::{Scene, deletable, held, instance, key, steps, why};
+use super::scene::{Scene, deletable, held, instance, key, lock_row, steps, why};
 use crate::config::DeletionMode;
 use crate::model::{BrokenFile, Completeness, Desired};
 use crate::plan::{Action, Work};
@@ -176,4 +176,27 @@ fn what_nobody_recorded_is_counted_and_never_touched() {
     assert_eq!((plan.counts.foreign_domains, plan.counts.unchanged), (2, 2));
     scene.lose("branch");
     assert_eq!(scene.plan().counts.foreign_domains, 1);
+}
+
+#[test]
+fn whoever_was_confirmed_closed_and_is_seen_open_is_named() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    scene.removed("acme", 10);
+    let id = scene.record("acme").id;
+    let domain = scene.pbx("acme").id;
+    let named = |scene: &Scene| scene.plan().reopened.tenants.contains(&id);
+    assert!(!named(&scene));
+    for open in [Some(true), None] {
+        scene.pbx("acme").enabled = open;
+        assert!(named(&scene), "{open:?}");
+    }
+    scene.pbx("acme").enabled = Some(false);
+    scene.read_settings("acme", vec![lock_row(domain)]);
+    assert!(!named(&scene));
+    scene.read_settings("acme", Vec::new());
+    assert!(named(&scene), "its lock was taken away");
+    scene.record("acme").lock_left_open = true;
+    assert!(!named(&scene), "it was closed by somebody else, without a lock");
+    scene.pbx("acme").enabled = Some(true);
+    assert!(named(&scene));
 }
