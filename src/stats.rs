@@ -52,12 +52,8 @@ pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
         .collect()
 }
 
-/// Tenants and the platform at 80 % and at 100 % of what they may have, a line each.
-pub fn warnings(stats: &[TenantStats], tier: &Tier) -> Vec<String> {
-    near_limits(stats, tier).into_iter().map(|(_, text)| text).collect()
-}
-
-/// [`warnings`] with the tenant; without one where the platform as a whole is meant.
+/// Tenants and the platform at 80 % and at 100 % of what they may have, a line each; without a tenant where the
+/// platform as a whole is meant.
 pub fn near_limits(stats: &[TenantStats], tier: &Tier) -> Vec<(Option<TenantKey>, String)> {
     let mut found = Vec::new();
     for tenant in stats {

@@ -145,8 +145,9 @@ on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_unti
     let now = rig.clock.now();
     let stats = rig.database.read(move |store| store.stats(now)).await.unwrap();
     assert_eq!((stats[0].active_users, stats[0].users_over_limit), (2, 1));
-    let warnings = tenantd::stats::warnings(&stats, &rig.config.tier);
-    assert_eq!(warnings, ["acme has reached max_users: 2 of 2 users, 1 more of its PBX are kept out"]);
+    let warnings = tenantd::stats::near_limits(&stats, &rig.config.tier);
+    let expected = "acme has reached max_users: 2 of 2 users, 1 more of its PBX are kept out";
+    assert_eq!(warnings, [(Some(key("acme")), expected.to_owned())]);
     // No service lets them in, whatever it writes.
     let mut plain = Plain::connect(&rig.config.database).await;
     for sql in ["UPDATE users SET enabled = true WHERE over_limit", "UPDATE users SET enabled = true, over_limit = false \

@@ -144,7 +144,8 @@ async fn take_over(
             context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
         }
     }
-    context.say(&format!("{count} imported, {left} left\n"));
+    let done = if args.dry_run { "would be imported" } else { "imported" };
+    context.say(&format!("{count} {done}, {left} left\n"));
     if count > 0 && !args.dry_run {
         let pbx = &*clients.readers[&args.instance];
         let now = System.now();

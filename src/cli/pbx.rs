@@ -122,10 +122,10 @@ fn text(context: &Context, checks: &[CheckJson]) -> String {
         }
         let _ = writeln!(text, "  {} signed in", paint.added("ok:"));
         if let (Some(enabled), Some(total)) = (check.domains_enabled, check.domains_total) {
-            let _ = writeln!(text, "  {total} domains, {enabled} of them enabled");
+            let _ = writeln!(text, "  domains: {total}, enabled: {enabled}");
         }
         if let Some(users) = check.users {
-            let _ = writeln!(text, "  {users} users");
+            let _ = writeln!(text, "  users: {users}");
         }
         match check.clock_skew_seconds {
             Some(skew) if skew.abs() > SKEW_SECONDS => {

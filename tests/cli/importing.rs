@@ -19,7 +19,7 @@ at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as
     let digests = pbx.digests();
 
     let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
-    assert!(ran.ended_with(0).stdout.contains("5 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("5 would be imported, 0 left"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1, "nothing was written");
     let before = site.mutations();
     let ran = site.run(&["import", "--instance", "hq"]).await;
@@ -111,7 +111,7 @@ at_both_sites! { async fn beside_a_running_daemon_nothing_is_imported_and_it_is_
     site.pbx("hq").add_domain("acme.example.com", Some(true), None);
     // To look takes no lock.
     let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
-    assert!(ran.ended_with(0).stdout.contains("1 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("1 would be imported, 0 left"), "{ran:#?}");
     let ran = site.run(&["import", "--instance", "hq"]).await;
     assert!(ran.ended_with(1).stderr.contains("holds the writer's lock; waiting for it"), "{ran:#?}");
     assert!(ran.stderr.contains("so nothing was imported: stop it for the time of the import"), "{ran:#?}");

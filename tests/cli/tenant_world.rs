@@ -69,6 +69,9 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_li
     assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, 1 more"), "{ran:#?}");
     let stats = site.run(&["stats", "acme", "-o", "json"]).await.ended_with(0).json();
     assert_eq!(stats["tenants"].as_array().unwrap().len(), 1);
+    assert_eq!(stats["warnings"].as_array().unwrap().len(), 1);
+    let beta = site.run(&["stats", "beta", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(beta["warnings"], serde_json::json!([]), "no other tenant's");
     let acme = &stats["tenants"][0];
     assert_eq!((&acme["active_users"], &acme["max_users"], &acme["users_over_limit"]), (&2.into(), &2.into(), &1.into()));
     assert_eq!((&acme["files"], &acme["file_bytes"]), (&1.into(), &2048.into()));
