@@ -141,7 +141,11 @@ impl PbxRead for ModelClient {
         self.read(&format!("read the domain {id}"), false, |state, instance| {
             let now = state.now;
             state.witness.looked_at(instance, id);
-            Ok(server(state, instance)?.show(id, now))
+            let server = server(state, instance)?;
+            if let Some(domain) = server.domains.get_mut(&id) {
+                domain.memory.tampered_since_look = false;
+            }
+            Ok(server.show(id, now))
         })
         .await
     }

@@ -43,6 +43,8 @@ pub struct Memory {
     pub tampered: bool,
     /// … since the pass in hand began.
     pub tampered_lately: bool,
+    /// … since its domain was last looked at by itself.
+    pub tampered_since_look: bool,
     /// The rows as a person last set them.
     pub theirs: BTreeMap<SettingId, PbxSetting>,
     /// Since when we have been shown it as disabled, without a break.
@@ -57,6 +59,7 @@ impl Memory {
     pub fn tamper(&mut self) {
         self.tampered = true;
         self.tampered_lately = true;
+        self.tampered_since_look = true;
     }
 }
 

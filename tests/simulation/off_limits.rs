@@ -1,6 +1,6 @@
 //! What nobody may touch in a pass: what the directory does not speak of, what people suspended, what is only reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use tenantd::model::{Completeness, Desired, DomainId, DriftPolicy, InstanceKey, Recorded, TenantRecord};
@@ -11,9 +11,22 @@ use crate::properties::heirs;
 
 #[derive(Default)]
 pub struct OffLimits {
-    everything: Option<&'static str>,
-    instances: BTreeSet<InstanceKey>,
-    domains: BTreeMap<(InstanceKey, DomainId), &'static str>,
+    everything: Vec<Why>,
+    instances: BTreeMap<InstanceKey, Vec<Why>>,
+    domains: BTreeMap<(InstanceKey, DomainId), Vec<Why>>,
+}
+
+#[derive(Clone, Copy)]
+struct Why {
+    what: &'static str,
+    /// When it ends, also while a pass runs: the clock may be set ahead then, and another daemon plan anew.
+    until: DateTime<Utc>,
+}
+
+impl Why {
+    fn always(what: &'static str) -> Self {
+        Self { what, until: DateTime::<Utc>::MAX_UTC }
+    }
 }
 
 impl OffLimits {
@@ -21,34 +34,36 @@ impl OffLimits {
         let Task { desired, policy, rotation: _ } = task;
         let mut limits = Self::default();
         if matches!(desired.completeness, Completeness::Unreadable { .. }) {
-            limits.everything = Some("the directory was not read");
+            limits.everything.push(Why::always("the directory was not read"));
         }
         for record in recorded.tenants.values() {
             let mut heirs = heirs(desired, recorded, record);
             heirs.insert(record.key.clone());
             if desired.is_broken(&record.key) {
-                limits.close(record, "its file is broken");
+                limits.close(record, Why::always("its file is broken"));
             }
             if !policy.only.is_empty() && heirs.is_disjoint(&policy.only) {
-                limits.close(record, "the pass is for others only");
+                limits.close(record, Why::always("the pass is for others only"));
             }
             if is_only_reported(desired, record) {
-                limits.close(record, "what differs is only to be reported");
+                limits.close(record, Why::always("what differs is only to be reported"));
             }
             for suspension in recorded.suspensions.iter().filter(|suspension| suspension.until > now) {
                 let of_instance = suspension.instance.as_ref().is_none_or(|key| *key == record.instance);
                 let of_tenant =
                     suspension.key.as_ref().is_none_or(|key| heirs.iter().all(|heir| heir == key));
                 if of_instance && of_tenant {
-                    limits.close(record, "it is suspended");
+                    limits.close(record, Why { what: "it is suspended", until: suspension.until });
                 }
             }
         }
         for suspension in recorded.suspensions.iter().filter(|suspension| suspension.until > now) {
+            let until = suspension.until;
             match (&suspension.key, &suspension.instance) {
-                (None, None) => limits.everything = Some("everything is suspended"),
+                (None, None) => limits.everything.push(Why { what: "everything is suspended", until }),
                 (None, Some(instance)) => {
-                    limits.instances.insert(instance.clone());
+                    let why = Why { what: "the instance is suspended", until };
+                    limits.instances.entry(instance.clone()).or_default().push(why);
                 }
                 (Some(_), _) => {}
             }
@@ -56,19 +71,16 @@ impl OffLimits {
         limits
     }
 
-    fn close(&mut self, record: &TenantRecord, why: &'static str) {
-        self.domains.insert((record.instance.clone(), record.domain_id), why);
+    fn close(&mut self, record: &TenantRecord, why: Why) {
+        self.domains.entry((record.instance.clone(), record.domain_id)).or_default().push(why);
     }
 
-    pub fn judge(&self, instance: &InstanceKey, id: DomainId) -> Result<(), String> {
-        if let Some(why) = self.everything {
-            return Err(format!("it is off limits: {why}"));
-        }
-        if self.instances.contains(instance) {
-            return Err("it is off limits: the instance is suspended".into());
-        }
-        match self.domains.get(&(instance.clone(), id)) {
-            Some(why) => Err(format!("it is off limits: {why}")),
+    /// `latest` is as late as it was in this pass.
+    pub fn judge(&self, instance: &InstanceKey, id: DomainId, latest: DateTime<Utc>) -> Result<(), String> {
+        let on_it = self.instances.get(instance).into_iter().flatten();
+        let of_it = self.domains.get(&(instance.clone(), id)).into_iter().flatten();
+        match self.everything.iter().chain(on_it).chain(of_it).find(|why| why.until > latest) {
+            Some(why) => Err(format!("it is off limits: {}", why.what)),
             None => Ok(()),
         }
     }

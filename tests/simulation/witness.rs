@@ -197,7 +197,7 @@ impl State {
         if server.identity(own).as_deref() != enrolled {
             return Err("sent to another server than was enrolled".into());
         }
-        self.witness.off_limits.judge(instance, mutation.domain())?;
+        self.witness.off_limits.judge(instance, mutation.domain(), self.witness.latest)?;
         let owner = owner.ok_or("the domain is not recorded as ours")?;
         let own = TenantKey::parse(&owner.key).ok();
         let heirs = self.witness.heirs.get(&owner.id).into_iter().flatten();
@@ -218,7 +218,13 @@ impl State {
         if closes(mutation, domain) && owner.enabled && !owner.behind {
             return Err(format!("{} is closed, and not recorded as disabled", owner.key));
         }
-        if opens(mutation, domain) && (owner.behind || !wanted.is_some_and(|wanted| wanted.enabled)) {
+        // Who is closed by somebody between the last look and the request is opened with the rest of the form.
+        let unseen = matches!(mutation, Mutation::Update(_))
+            && domain.is_some_and(|domain| domain.memory.tampered_since_look);
+        if opens(mutation, domain)
+            && !unseen
+            && (owner.behind || !wanted.is_some_and(|wanted| wanted.enabled))
+        {
             return Err(format!("{} is opened, and no file wants it open", owner.key));
         }
         match mutation {
