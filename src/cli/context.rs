@@ -191,18 +191,20 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Reads the tenants directory on a blocking thread until two readings agree, and parses it there.
 pub async fn read_directory(config: &Config) -> Loaded {
-    let config = config.clone();
-    let dir = config.tenants_dir.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let snapshot =
-            load::stable_snapshot(&config.tenants_dir, SETTLE, &mut |time| std::thread::sleep(time));
-        load::parse(&snapshot, &config)
-    })
-    .await;
-    read.unwrap_or_else(|error| Loaded {
+    let read = async {
+        let dir = config.tenants_dir.clone();
+        let read = move || load::stable_snapshot(&dir, SETTLE, &mut |time| std::thread::sleep(time));
+        let mut snapshot = tokio::task::spawn_blocking(read).await?;
+        if let Some(rules) = &config.git {
+            snapshot = load::as_committed(snapshot, rules).await;
+        }
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || load::parse(&snapshot, &config)).await
+    };
+    read.await.unwrap_or_else(|error| Loaded {
         desired: crate::model::Desired::unreadable(format!(
             "{} could not be read: reading it panicked ({error})",
-            dir.display()
+            config.tenants_dir.display()
         )),
         problems: Vec::new(),
     })

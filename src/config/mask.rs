@@ -6,7 +6,7 @@ use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
 /// Keys below the root and below an instance, besides [`read::KEYS`] and [`instances::KEYS`].
-const INNER_KEYS: [&str; 23] = [
+const INNER_KEYS: [&str; 25] = [
     "dir",
     "ca_file",
     "fingerprint",
@@ -30,6 +30,8 @@ const INNER_KEYS: [&str; 23] = [
     "settings_cycle",
     "user_sync",
     "allow",
+    "branch",
+    "allowed_signers",
 ];
 const SECRET_KEYS: [&str; 2] = ["password", "database_password"];
 const PLACE_KEYS: [&str; 3] = ["credential", "file", "env"];

@@ -37,6 +37,17 @@ pub struct Config {
     /// Where archives of tenants are kept. Default: `archive` beside an SQLite database, else
     /// `/var/lib/tenantd/archive`.
     pub archive_dir: PathBuf,
+    /// What the tenants directory must be to be believed. Default: nothing is asked of it.
+    pub git: Option<CommitRules>,
+}
+
+/// Of which commit the tenant files must be, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitRules {
+    /// The branch that must be checked out.
+    pub branch: Option<String>,
+    /// Who may sign a commit with an SSH key, one of whom must have: a file as in ssh-keygen(1), ALLOWED SIGNERS.
+    pub allowed_signers: Option<PathBuf>,
 }
 
 /// `database_url` and its companions.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{AllowedSharing, Config, Tier, database, instances, mask, rules};
+use super::{AllowedSharing, CommitRules, Config, Tier, database, instances, mask, rules};
 use crate::yaml::{self, Field, Fields, Finding, Limits, Problem, Reader, Source};
 
 /// The keys of `tenantd.yaml`, in the order of the manual.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "database_url",
     "database_password",
     "database_ca_file",
@@ -22,6 +22,7 @@ pub(super) const KEYS: [&str; 12] = [
     "daemon",
     "cross_tenant",
     "archive",
+    "git",
 ];
 
 /// Why a configuration cannot be used: every problem of the file, warnings among them.
@@ -123,6 +124,7 @@ fn read(reader: &mut Reader, fields: &Fields<'_>, path: &Path) -> Option<Config>
     let daemon = fields.get("daemon").map(|field| rules::daemon(reader, &field));
     let cross_tenant = fields.get("cross_tenant").map(|field| sharing(reader, &field));
     let archive_dir = fields.get("archive").and_then(|field| archive_dir(reader, &field, base));
+    let git = fields.get("git").and_then(|field| commit_rules(reader, &field, base));
     let database = database?;
     let archive_dir = archive_dir.unwrap_or_else(|| match &database {
         super::DatabaseConfig::Sqlite { path } => path.with_file_name("archive"),
@@ -140,7 +142,25 @@ fn read(reader: &mut Reader, fields: &Fields<'_>, path: &Path) -> Option<Config>
         daemon: daemon.unwrap_or_default(),
         cross_tenant: cross_tenant.unwrap_or_default(),
         archive_dir,
+        git,
     })
+}
+
+fn commit_rules(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<CommitRules> {
+    let fields = reader.mapping(field, "which commits are believed", &["branch", "allowed_signers"])?;
+    let branch = fields.get("branch").and_then(|field| {
+        let text = reader.text(&field, "the name of a branch")?;
+        reader.visible(text, &field.path, &[]).then(|| text.text.to_owned())
+    });
+    let allowed_signers = fields.get("allowed_signers").and_then(|field| file_path(reader, &field, base));
+    if branch.is_none() && allowed_signers.is_none() {
+        reader.report(
+            Finding::error(field.key_span, "`git` asks for nothing")
+                .expected("`branch`, `allowed_signers` or both")
+                .help("write for example `git: { branch: main }`, or delete the key"),
+        );
+    }
+    Some(CommitRules { branch, allowed_signers })
 }
 
 fn archive_dir(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<PathBuf> {

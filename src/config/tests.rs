@@ -58,6 +58,7 @@ fn every_known_key_but_those_of_secrets_shows_its_value() {
         "daemon: {zzz: 1}",
         "cross_tenant: {zzz: 1}",
         "archive: {zzz: 1}",
+        "git: {zzz: 1}",
         "  b: {zzz: 1}",
         "  b: {tls: {zzz: 1}}",
     ] {
@@ -183,6 +184,25 @@ fn zero_retention_is_allowed_with_a_warning_and_never_by_default() {
         assert!(parse(&format!("{SMALL}deletion: {blank}\n")).is_err(), "{blank}");
     }
     assert!(parse(&format!("{SMALL}deletion: {{mode: never}}\n")).is_ok());
+}
+
+#[test]
+fn the_rules_for_commits_ask_for_something() {
+    let rules = |text: &str| parse(&format!("{SMALL}git: {text}\n")).map(|(config, _)| config.git.unwrap());
+    let both = rules("{branch: main, allowed_signers: signers}").unwrap();
+    assert_eq!(both.branch.as_deref(), Some("main"));
+    assert!(both.allowed_signers.unwrap().is_absolute());
+    assert_eq!(rules("{branch: main}").unwrap().allowed_signers, None);
+    for (text, told) in [
+        ("{}", "`git` asks for nothing"),
+        ("{branch: }", "git.branch"),
+        ("{branch: [main]}", "git.branch"),
+        ("{allowed_signer: signers}", "allowed_signers"),
+        ("{branch: on}", "git.branch"),
+    ] {
+        let error = rules(text).unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}");
+    }
 }
 
 #[test]

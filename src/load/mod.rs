@@ -5,6 +5,7 @@
 //! be; all others are ignored and listed with the reason.
 
 mod across;
+mod commit;
 mod git;
 pub mod lint;
 mod mask;
@@ -18,6 +19,7 @@ mod snapshot;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use commit::as_committed;
 pub use schema::KEYS;
 pub use settle::stable_snapshot;
 pub use snapshot::{Content, File, Snapshot};

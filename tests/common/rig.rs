@@ -178,6 +178,7 @@ impl Rig {
             daemon: DaemonConfig::default(),
             cross_tenant: AllowedSharing::default(),
             archive_dir: dir.path().join("archive"),
+            git: None,
         };
         let database = Database::open(DatabaseOptions {
             database: config.database.clone(),

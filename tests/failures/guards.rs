@@ -6,8 +6,9 @@ use tenantd::sandbox::standin::{Fault, FaultKind, TABLES};
 
 use crate::common::rig::{Backend, key, tenant};
 use crate::common::scenario::held_because;
+use crate::git;
 use crate::on_both_databases;
-use crate::site::{Site, at_both_sites, text_of};
+use crate::site::{Site, at_both_sites, installed, text_of};
 
 /// A text as it is, and as JSON, HTML, forms and Base64 write it.
 fn disguises(secret: &str) -> Vec<Vec<u8>> {
@@ -107,6 +108,69 @@ at_both_sites! { async fn f22_a_tenants_file_changes_no_credential_address_or_gu
         assert_eq!(site.mutations(), before, "{line}");
     }
     site.tenant("t00");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_changes_nothing(site) {
+    if !installed("git") || !installed("ssh-keygen") { return }
+    site.tenants(2);
+    let repository = git::Repository::new(&site.path("tenants.d"));
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "-q", "-S", "-m", "two tenants"]);
+    let signers = repository.allowed_signers(&site.path("allowed_signers"));
+    site.configure(&format!("git: {{ branch: main, allowed_signers: {} }}\n", signers.display()));
+    site.apply().await;
+    site.comes_to_rest().await;
+    let before = site.mutations();
+    let refused = async |why: &str| {
+        let ran = site.run(&["apply"]).await;
+        assert_eq!(ran.code, 1, "{why}: {ran:#?}");
+        assert!(ran.stderr.contains(why), "{why}: {ran:#?}");
+        assert!(ran.stderr.contains("nothing is removed meanwhile"), "{ran:#?}");
+        assert_eq!(site.mutations(), before, "{why}");
+    };
+
+    // What is edited, added or taken away in the worktree only.
+    site.tenant_with("t00", "session_timeout: 30\n");
+    refused("t00.yaml differs").await;
+    repository.git(&["checkout", "-q", "t00.yaml"]);
+    site.tenant("evil");
+    refused("evil.yaml differs").await;
+    std::fs::remove_file(site.path("tenants.d/evil.yaml")).unwrap();
+    std::fs::remove_file(site.path("tenants.d/t01.yaml")).unwrap();
+    refused("t01.yaml differs").await;
+    // Also where git is told not to see it, or to see something else.
+    site.tenant_with("t01", "enabled: false\n");
+    repository.git(&["update-index", "--assume-unchanged", "t01.yaml"]);
+    refused("t01.yaml differs").await;
+    repository.git(&["update-index", "--no-assume-unchanged", "t01.yaml"]);
+    // A commit without a signature, and one that somebody else has signed.
+    repository.git(&["commit", "-q", "--no-gpg-sign", "-am", "t01 is closed"]);
+    refused("nobody in").await;
+    let stranger = repository.another_key("stranger");
+    repository.git(&["-c", &stranger, "commit", "-q", "--amend", "-S", "-m", "t01 is closed"]);
+    refused("nobody in").await;
+    // What the repository's own configuration says of programs is not listened to.
+    repository.git(&["config", "gpg.ssh.program", "true"]);
+    repository.git(&["config", "gpg.minTrustLevel", "undefined"]);
+    repository.git(&["config", "gpg.ssh.allowedSignersFile", "/dev/null"]);
+    refused("nobody in").await;
+    for key in ["gpg.ssh.program", "gpg.minTrustLevel", "gpg.ssh.allowedSignersFile"] {
+        repository.git(&["config", "--unset", key]);
+    }
+    // The same content of another branch, or of none.
+    repository.git(&["checkout", "-q", "-f", "-b", "feature", "HEAD~1"]);
+    refused("is checked out at `feature`, and `git.branch` wants `main`").await;
+    repository.git(&["checkout", "-q", "--detach"]);
+    refused("is checked out at no branch").await;
+    std::fs::rename(site.path("tenants.d/.git"), site.path("away")).unwrap();
+    refused("is not a checked-out commit").await;
+    std::fs::rename(site.path("away"), site.path("tenants.d/.git")).unwrap();
+
+    repository.git(&["checkout", "-q", "main"]);
+    repository.git(&["commit", "-q", "--amend", "-S", "-m", "t01 is closed"]);
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.code == 0 && ran.stdout.contains("done disable t01"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
 

@@ -25,7 +25,7 @@
 //! | F19 | one poisonous input stops everything | `f19_…` | |
 //! | F20 | secrets in what is written | `f20_…` | `tests/secrets`: every command, every error, every table; `fusionpbx.rs`: `no_secret_and_no_body_is_in_an_error…`; `config/tests.rs` |
 //! | F21 | a clock that jumps | `f21_…` | `plan/tests/removal.rs`: `a_clock_that_went_back_…`; `lifecycle.rs` |
-//! | F22 | content that nobody allowed | `f22_…` | Signed commits are not checked: who may merge is the forge's matter. |
+//! | F22 | content that nobody allowed | `f22_…` | |
 //! | F23 | a fight over a field | `f23_…` | `plan/tests/drift.rs` |
 //! | F24 | a delete that died half-way | `f24_…` | `standin/faults.rs` |
 //! | F25 | a full disk, a read-only database | `f25_…` | |
@@ -35,6 +35,7 @@
 mod common;
 mod crashes;
 mod directory;
+mod git;
 mod guards;
 mod leaders;
 mod limits;

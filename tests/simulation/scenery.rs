@@ -57,5 +57,6 @@ pub fn config(state: &mut State, database: &Path) -> Config {
         daemon: DaemonConfig::default(),
         cross_tenant: AllowedSharing::default(),
         archive_dir: database.with_extension("archive"),
+        git: None,
     }
 }

@@ -1,0 +1,162 @@
+//! Whether the files are those of a commit that may be applied, where the configuration asks for it.
+//!
+//! What is compared are the bytes that were read, with the objects of the commit, so that neither an edit in the
+//! worktree nor a checkout in the middle of it can slip in. git runs with everything switched off that its repository
+//! could make it run: whoever may push is not to run programs here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::{Content, Snapshot, names};
+use crate::config::CommitRules;
+
+/// A repository on a disk that does not answer is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Set over whatever the repository's own configuration says.
+const SAFE: [&str; 8] = [
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "gpg.program=/bin/false",
+    "gpg.openpgp.program=/bin/false",
+    "gpg.x509.program=/bin/false",
+    "gpg.ssh.program=ssh-keygen",
+    "gpg.ssh.defaultKeyCommand=",
+    "safe.directory=*",
+];
+
+/// The snapshot, if its files are those of a commit that the rules allow; else an unreadable one with the reason.
+pub async fn as_committed(snapshot: Snapshot, rules: &CommitRules) -> Snapshot {
+    if snapshot.unreadable.is_some() {
+        return snapshot;
+    }
+    match check(&snapshot, rules).await {
+        Ok(commit) => Snapshot { revision: Some(commit), ..snapshot },
+        Err(reason) => Snapshot::unreadable(&snapshot.dir, reason),
+    }
+}
+
+async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, String> {
+    let git = Git { dir: &snapshot.dir };
+    let asked = ["rev-parse", "--show-prefix", "HEAD", "--symbolic-full-name", "HEAD"];
+    let told = git.run(&asked, &[]).await.map_err(|why| format!("is not a checked-out commit ({why})"))?;
+    let told = String::from_utf8_lossy(&told);
+    let [prefix, commit, head] = told.lines().collect::<Vec<_>>()[..] else {
+        return Err("is not a checked-out commit (git names none)".to_owned());
+    };
+    let short = commit.get(..12).unwrap_or(commit);
+    if let Some(branch) = &rules.branch
+        && head != format!("refs/heads/{branch}")
+    {
+        let found =
+            head.strip_prefix("refs/heads/").map_or("no branch".to_owned(), |name| format!("`{name}`"));
+        return Err(format!("is checked out at {found}, and `git.branch` wants `{branch}`"));
+    }
+    if let Some(signers) = &rules.allowed_signers {
+        let file = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+        git.run(&["-c", &file, "verify-commit", commit], &[]).await.map_err(|why| {
+            format!("is at the commit {short}, which nobody in {} has signed ({why})", signers.display())
+        })?;
+    }
+    let committed = files(&git, commit, prefix).await.map_err(|why| format!("cannot be compared ({why})"))?;
+    let differs = |name: &&String| {
+        let read = snapshot.files.get(*name).map(|file| &file.content);
+        !matches!((read, committed.get(*name)), (Some(Content::Bytes(a)), Some(b)) if a == b)
+    };
+    match snapshot.files.keys().chain(committed.keys()).find(differs) {
+        Some(name) => Err(format!("is not as in the commit {short}: {name} differs")),
+        None => Ok(commit.to_owned()),
+    }
+}
+
+/// The tenant files of a commit. A symbolic link is none: it has no content of its own.
+async fn files(git: &Git<'_>, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let tree = git.run(&["ls-tree", "-z", &format!("{commit}:{prefix}")], &[]).await?;
+    let mut objects = Vec::new();
+    for entry in String::from_utf8_lossy(&tree).split_terminator('\0') {
+        let (about, name) = entry.split_once('\t').ok_or("git lists a tree in an unknown way")?;
+        let object = about.strip_prefix("100644 blob ").or_else(|| about.strip_prefix("100755 blob "));
+        if let Some(object) = object.filter(|_| names::judge(name).is_ok()) {
+            objects.push((name.to_owned(), object.to_owned()));
+        }
+    }
+    let asked: String = objects.iter().map(|(_, object)| format!("{object}\n")).collect();
+    let told = git.run(&["cat-file", "--batch"], asked.as_bytes()).await?;
+    let mut rest = &told[..];
+    let mut files = BTreeMap::new();
+    for (name, object) in objects {
+        let content =
+            take(&mut rest, &object).ok_or_else(|| format!("git does not have the content of {name}"))?;
+        files.insert(name, content.to_vec());
+    }
+    Ok(files)
+}
+
+/// The next object of `cat-file --batch`: `OBJECT blob SIZE`, a line break, the content, a line break.
+fn take<'a>(rest: &mut &'a [u8], object: &str) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let head = std::str::from_utf8(&rest[..end]).ok()?;
+    let size: usize = head.strip_prefix(object)?.strip_prefix(" blob ")?.parse().ok()?;
+    let content = rest.get(end + 1..)?.get(..size)?;
+    *rest = rest.get(end + 1 + size + 1..)?;
+    Some(content)
+}
+
+struct Git<'a> {
+    dir: &'a Path,
+}
+
+impl Git<'_> {
+    /// What git prints, or why it printed nothing.
+    async fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.dir).args(SAFE.iter().flat_map(|set| ["-c", set])).args(arguments);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"GIT_") {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in [
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_SYSTEM", "/dev/null"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("LC_ALL", "C"),
+        ] {
+            command.env(name, OsStr::new(value));
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| format!("git cannot be run: {error}"))?;
+        let stdin = child.stdin.take();
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // Who ends early is heard of by its exit code.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        let both = async { tokio::join!(write, child.wait_with_output()).1 };
+        let output = tokio::time::timeout(PATIENCE, both)
+            .await
+            .map_err(|_| format!("git did not answer within {} s", PATIENCE.as_secs()))?
+            .map_err(|error| format!("git cannot be run: {error}"))?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(last_line(&output.stderr).unwrap_or_else(|| format!("git ended with {}", output.status)))
+    }
+}
+
+/// The end of what git complains of, on one line and without anything that a terminal would obey.
+fn last_line(complaint: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(complaint);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(format!("git: {}", line.chars().filter(|c| !c.is_control()).take(200).collect::<String>()))
+}
