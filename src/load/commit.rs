@@ -70,14 +70,16 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
         !matches!((read, committed.get(*name)), (Some(Content::Bytes(a)), Some(b)) if a == b)
     };
     match snapshot.files.keys().chain(committed.keys()).find(differs) {
-        Some(name) => Err(format!("is not as in the commit {short}: {name} differs")),
+        Some(name) => {
+            Err(format!("is not as in the commit {short}: {name} differs; commit it, or put it back"))
+        }
         None => Ok(commit.to_owned()),
     }
 }
 
 /// The tenant files of a commit. A symbolic link is none: it has no content of its own.
 async fn files(git: &Git<'_>, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let tree = git.run(&["ls-tree", "-z", &format!("{commit}:{prefix}")], &[]).await?;
+    let tree = git.run(&["ls-tree", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
     let mut objects = Vec::new();
     for entry in String::from_utf8_lossy(&tree).split_terminator('\0') {
         let (about, name) = entry.split_once('\t').ok_or("git lists a tree in an unknown way")?;

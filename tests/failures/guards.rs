@@ -114,8 +114,8 @@ at_both_sites! { async fn f22_a_tenants_file_changes_no_credential_address_or_gu
 at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_changes_nothing(site) {
     if !installed("git") || !installed("ssh-keygen") { return }
     site.tenants(2);
-    let repository = git::Repository::new(&site.path("tenants.d"));
-    repository.git(&["add", "."]);
+    let repository = git::Repository::new(&site.path(""));
+    repository.git(&["add", "tenants.d"]);
     repository.git(&["commit", "-q", "-S", "-m", "two tenants"]);
     let signers = repository.allowed_signers(&site.path("allowed_signers"));
     site.configure(&format!("git: {{ branch: main, allowed_signers: {} }}\n", signers.display()));
@@ -133,7 +133,7 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     // What is edited, added or taken away in the worktree only.
     site.tenant_with("t00", "session_timeout: 30\n");
     refused("t00.yaml differs").await;
-    repository.git(&["checkout", "-q", "t00.yaml"]);
+    repository.git(&["checkout", "-q", "tenants.d/t00.yaml"]);
     site.tenant("evil");
     refused("evil.yaml differs").await;
     std::fs::remove_file(site.path("tenants.d/evil.yaml")).unwrap();
@@ -141,9 +141,9 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     refused("t01.yaml differs").await;
     // Also where git is told not to see it, or to see something else.
     site.tenant_with("t01", "enabled: false\n");
-    repository.git(&["update-index", "--assume-unchanged", "t01.yaml"]);
+    repository.git(&["update-index", "--assume-unchanged", "tenants.d/t01.yaml"]);
     refused("t01.yaml differs").await;
-    repository.git(&["update-index", "--no-assume-unchanged", "t01.yaml"]);
+    repository.git(&["update-index", "--no-assume-unchanged", "tenants.d/t01.yaml"]);
     // A commit without a signature, and one that somebody else has signed.
     repository.git(&["commit", "-q", "--no-gpg-sign", "-am", "t01 is closed"]);
     refused("nobody in").await;
@@ -163,12 +163,13 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     refused("is checked out at `feature`, and `git.branch` wants `main`").await;
     repository.git(&["checkout", "-q", "--detach"]);
     refused("is checked out at no branch").await;
-    std::fs::rename(site.path("tenants.d/.git"), site.path("away")).unwrap();
+    std::fs::rename(site.path(".git"), site.path("away")).unwrap();
     refused("is not a checked-out commit").await;
-    std::fs::rename(site.path("away"), site.path("tenants.d/.git")).unwrap();
+    std::fs::rename(site.path("away"), site.path(".git")).unwrap();
 
     repository.git(&["checkout", "-q", "main"]);
     repository.git(&["commit", "-q", "--amend", "-S", "-m", "t01 is closed"]);
+    site.write("notes.txt", "no tenant's file, and of no commit");
     let ran = site.run(&["apply"]).await;
     assert!(ran.code == 0 && ran.stdout.contains("done disable t01"), "{ran:#?}");
     site.comes_to_rest().await;
