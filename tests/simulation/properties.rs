@@ -19,12 +19,22 @@ use crate::process::Task;
 use crate::sim::{Sim, State};
 use crate::world::{Ending, Pass};
 
+/// A tenant lost access or was deleted.
+struct Removal {
+    /// The earliest and the latest time that may have been written down for it, should the clock have been set.
+    earliest: DateTime<Utc>,
+    latest: DateTime<Utc>,
+    tenant: TenantId,
+    /// Because its file was gone.
+    gone: bool,
+}
+
 /// What one who looks on remembers from pass to pass.
 #[derive(Default)]
 pub struct History {
     pub approvals: Vec<Approval>,
-    /// Tenants that lost access or were deleted: when, who, and whether because the file was gone.
-    removals: Vec<(DateTime<Utc>, TenantId, bool)>,
+    /// Tenants that lost access or were deleted.
+    removals: Vec<Removal>,
     started: DateTime<Utc>,
     /// The earliest time that the pass in hand can have read from the clock.
     earliest: DateTime<Utc>,
@@ -170,11 +180,16 @@ impl History {
         (now, latest): (DateTime<Utc>, DateTime<Utc>),
     ) -> Result<(), String> {
         let window = self.started - TimeDelta::hours(24);
-        let lately = |gone: bool| -> BTreeSet<TenantId> {
-            let of_kind = self.removals.iter().filter(|(at, _, kind)| *at > window && *kind == gone);
-            of_kind.map(|(_, id, _)| *id).collect()
+        let lately = |gone: bool, when: fn(&Removal) -> DateTime<Utc>| -> BTreeSet<TenantId> {
+            let of_kind =
+                self.removals.iter().filter(|removal| when(removal) > window && removal.gone == gone);
+            of_kind.map(|removal| removal.tenant).collect()
         };
-        let (gone_lately, disabled_lately) = (lately(true), lately(false));
+        let surely = |gone| lately(gone, |removal| removal.earliest);
+        let (gone_lately, disabled_lately) = (surely(true), surely(false));
+        // Who may have counted already does not count again.
+        let perhaps = |gone| lately(gone, |removal| removal.latest);
+        let (gone_before, disabled_before) = (perhaps(true), perhaps(false));
         let before = by_id(&pass.before);
         let after = by_id(&pass.after);
         let mut fresh = Vec::new();
@@ -196,8 +211,8 @@ impl History {
             .chain(gone_lately.iter().copied())
             .collect();
         for (id, gone) in &fresh {
-            // The earliest time that may have been written down for it, should the clock have been set.
-            self.removals.push((self.earliest.min(now), *id, *gone));
+            let (earliest, latest) = (self.earliest.min(now), latest.max(now));
+            self.removals.push(Removal { earliest, latest, tenant: *id, gone: *gone });
         }
         if pass.task.policy.no_removals && !fresh.is_empty() {
             return Err("something was removed although nothing was to be".into());
@@ -213,13 +228,13 @@ impl History {
         // What was begun was allowed when it was begun.
         let begun = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
         let begun: BTreeSet<TenantId> = begun.map(|intent| intent.tenant).collect();
-        for (gone, lately, limit, what) in [
-            (true, &gone_lately, config.limits.removals, "removed"),
-            (false, &disabled_lately, config.limits.disables, "disabled"),
+        for (gone, lately, counted, limit, what) in [
+            (true, &gone_lately, &gone_before, config.limits.removals, "removed"),
+            (false, &disabled_lately, &disabled_before, config.limits.disables, "disabled"),
         ] {
             let new: BTreeSet<TenantId> = fresh
                 .iter()
-                .filter(|(id, kind)| *kind == gone && !lately.contains(id) && !begun.contains(id))
+                .filter(|(id, kind)| *kind == gone && !counted.contains(id) && !begun.contains(id))
                 .map(|(id, _)| *id)
                 .collect();
             let count = lately.len() + new.len();

@@ -215,12 +215,12 @@ impl State {
             }
         }
         self.judge_name(instance, mutation, domain)?;
-        if closes(mutation, domain) && owner.enabled && !owner.behind {
-            return Err(format!("{} is closed, and not recorded as disabled", owner.key));
-        }
-        // Who is closed by somebody between the last look and the request is opened with the rest of the form.
+        // What somebody does between the last look and the request is undone with the rest of the form.
         let unseen = matches!(mutation, Mutation::Update(_))
             && domain.is_some_and(|domain| domain.memory.tampered_since_look);
+        if closes(mutation, domain) && !unseen && owner.enabled && !owner.behind {
+            return Err(format!("{} is closed, and not recorded as disabled", owner.key));
+        }
         if opens(mutation, domain)
             && !unseen
             && (owner.behind || !wanted.is_some_and(|wanted| wanted.enabled))
