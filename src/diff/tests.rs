@@ -1,6 +1,18 @@
 use super::*;
 use crate::model::{TenantKey, testing};
 
+/// The login lock of a domain, in force.
+fn lock_of(domain: &PbxDomain) -> PbxSetting {
+    PbxSetting {
+        id: SettingId::for_login_lock(domain.id),
+        name: SettingName::cidr(),
+        value: NOBODY.into(),
+        order: Some(10),
+        enabled: true,
+        description: String::new(),
+    }
+}
+
 #[test]
 fn in_agreement_nothing_differs() {
     let (wanted, record, domain) = testing::in_agreement("acme");
@@ -106,14 +118,7 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
     assert!(!differs(&wanted, &record, None));
     record.disable_confirmed_at = None;
     assert!(differs(&wanted, &record, None));
-    let lock = [PbxSetting {
-        id: SettingId::for_login_lock(domain.id),
-        name: SettingName::cidr(),
-        value: NOBODY.into(),
-        order: Some(10),
-        enabled: true,
-        description: String::new(),
-    }];
+    let lock = [lock_of(&domain)];
     assert!(differs(&wanted, &record, Some(&lock)), "also when its settings look right");
     record.lock_left_open = true;
     assert!(differs(&wanted, &record, None), "also when the lock is left open: its end is to be recorded");
@@ -194,14 +199,7 @@ fn an_open_web_sign_in_is_drift_of_who_is_disabled_and_of_nobody_else() {
     let enabled = testing::wanted("acme");
     let mut record = testing::record_of(&disabled);
     let domain = testing::domain_of(&record);
-    let lock = PbxSetting {
-        id: SettingId::for_login_lock(domain.id),
-        name: SettingName::cidr(),
-        value: NOBODY.into(),
-        order: Some(10),
-        enabled: true,
-        description: String::new(),
-    };
+    let lock = lock_of(&domain);
     let fields = |wanted: &Tenant, record: &TenantRecord, settings: &[PbxSetting]| {
         let found = tenant(wanted, record, Some(Seen { domain: &domain, settings: Some(settings) }));
         found.into_iter().map(|difference| (difference.field, difference.origin)).collect::<Vec<_>>()
