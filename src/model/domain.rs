@@ -17,14 +17,19 @@ pub enum DomainError {
     LabelTooLong(String),
     #[error("the label `{0}` starts or ends with a hyphen (RFC 1123)")]
     Hyphen(String),
-    #[error("`{0}` cannot stand in a host name; letters, digits, hyphens and dots can (RFC 1123)")]
+    #[error("`{}` cannot stand in a host name; letters, digits, hyphens and dots can (RFC 1123)", seen(*.0))]
     Character(char),
-    #[error("it has capitals; write `{0}`")]
+    #[error("it has capitals; write `{}`", .0.chars().map(seen).collect::<String>())]
     Capitals(String),
     #[error("it is an address, not a name")]
     Address,
     #[error("it is not a valid internationalised name (UTS 46)")]
     Idna,
+}
+
+/// A character as a message may show it: what a terminal obeys or nobody sees is spelt out.
+fn seen(c: char) -> String {
+    if c.is_ascii_graphic() || c.is_alphanumeric() { c.to_string() } else { c.escape_debug().to_string() }
 }
 
 impl DomainName {
@@ -134,5 +139,16 @@ mod tests {
             DomainName::parse(&format!("{}.x", "a".repeat(64))),
             Err(DomainError::LabelTooLong(_))
         ));
+    }
+
+    #[test]
+    fn no_message_holds_what_a_terminal_obeys() {
+        for text in ["acme\u{0}", "\u{1b}[2Jacme", "Acme\u{1b}[2J", "\u{c4}cme\u{202e}", "a\u{a0}b"] {
+            let message = DomainName::parse(text).unwrap_err().to_string();
+            assert!(
+                message.chars().all(|c| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric()),
+                "{message:?}"
+            );
+        }
     }
 }
