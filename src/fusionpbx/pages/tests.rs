@@ -375,3 +375,18 @@ proptest! {
         prop_assert_eq!(value_of(&area, None), value);
     }
 }
+
+#[test]
+fn a_page_that_takes_too_long_is_no_page_rather_than_a_part_of_one() {
+    let page = "<form id='form_list'><div class='count'>1</div></form>".repeat(1000);
+    let forms = |document: &Html| document.select(&FORM).count();
+    assert_eq!(forms(&document_within(&page, PATIENCE)), 1000);
+    assert_eq!(forms(&document_within(&page, Duration::ZERO)), 0);
+    assert_eq!(super::super::fuzzing::read_as_every_page(""), 0, "and an empty page is none");
+    // Letters of several bytes where the pieces meet.
+    for shift in 0..4 {
+        let text = format!("<b>{}{}</b>", "x".repeat(shift), "\u{1f512}".repeat(20_000));
+        let read: String = document_within(&text, PATIENCE).root_element().text().collect();
+        assert_eq!(read.chars().count(), 20_000 + shift);
+    }
+}
