@@ -3,6 +3,7 @@ use std::fmt;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
+use super::visible::fit_to_show;
 use super::{Excerpt, Span};
 
 /// Whether a problem stops the file from being used.
@@ -98,7 +99,16 @@ impl Problem {
     /// A problem of a file that has no text to point at.
     pub fn of_file(file: impl Into<String>, finding: Finding) -> Self {
         let Finding { span: _, severity, lint, what, expected, help } = finding;
-        Self { file: file.into(), position: None, severity, lint, what, expected, help, excerpt: None }
+        Self {
+            file: file.into(),
+            position: None,
+            severity,
+            lint,
+            what: fit_to_show(what),
+            expected: expected.map(fit_to_show),
+            help: help.map(fit_to_show),
+            excerpt: None,
+        }
     }
 
     pub fn is_error(&self) -> bool {

@@ -28,6 +28,18 @@ pub(super) fn push_visible(out: &mut String, c: char) {
     }
 }
 
+/// A message as it may be shown: what it repeats of a file may hold anything. Its own line breaks stay.
+pub(super) fn fit_to_show(message: String) -> String {
+    if !message.chars().any(|c| c != '\n' && is_hidden(c)) {
+        return message;
+    }
+    let mut out = String::with_capacity(message.len() + 8);
+    for c in message.chars() {
+        if c == '\n' { out.push(c) } else { push_visible(&mut out, c) }
+    }
+    out
+}
+
 /// A piece of a file between backticks, cut to 60 characters, hidden characters by their code.
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(4 * MAX_SHOWN) + 2);
