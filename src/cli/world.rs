@@ -82,9 +82,11 @@ pub async fn stats(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
     let database = context.database(&config, Access::ReadOnly).await?;
     let now = System.now();
     let all = database.read(move |store| store.stats(now)).await.map_err(|error| Failure::of(&error))?;
-    let mut warnings = stats::near_limits(&all, &config.tier);
-    warnings.retain(|(of, _)| key.is_none_or(|key| of.as_ref() == Some(key)));
-    let warnings: Vec<String> = warnings.into_iter().map(|(_, text)| text).collect();
+    let warnings: Vec<String> = stats::near_limits(&all, &config.tier)
+        .into_iter()
+        .filter(|(of, _)| key.is_none_or(|key| of.as_ref() == Some(key)))
+        .map(|(_, text)| text)
+        .collect();
     let shown: Vec<_> = all.into_iter().filter(|tenant| key.is_none_or(|key| tenant.key == *key)).collect();
     if let Some(key) = key.filter(|_| shown.is_empty()) {
         return Err(Failure::new(format!("there is no record of the tenant {key}")));

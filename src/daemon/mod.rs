@@ -233,7 +233,7 @@ impl Daemon<'_> {
         }
     }
 
-    /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
+    /// Opens the database again. Where it cannot be had, the old one stays in use.
     async fn reconnect(&mut self) {
         match self.equip.reconnect(&self.equipment.config).await {
             Ok(database) => {
@@ -244,6 +244,7 @@ impl Daemon<'_> {
         }
     }
 
+    /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
     async fn equip_again(&mut self) {
         match self.equip.equip().await {
             Ok(fresh) => {

@@ -5,7 +5,6 @@
 //! could make it run: whoever may push is not to run programs here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,6 +30,17 @@ const SAFE: [&str; 8] = [
     "safe.directory=*",
 ];
 
+/// In place of every `GIT_…` that tenantd was started with.
+const SURROUNDINGS: [(&str, &str); 7] = [
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_SYSTEM", "/dev/null"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("LC_ALL", "C"),
+];
+
 /// The snapshot, if its files are those of a commit that the rules allow; else an unreadable one with the reason.
 pub async fn as_committed(snapshot: Snapshot, rules: &CommitRules) -> Snapshot {
     if snapshot.unreadable.is_some() {
@@ -43,9 +53,9 @@ pub async fn as_committed(snapshot: Snapshot, rules: &CommitRules) -> Snapshot {
 }
 
 async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, String> {
-    let git = Git { dir: &snapshot.dir };
+    let dir = &snapshot.dir;
     let asked = ["rev-parse", "--show-prefix", "HEAD", "--symbolic-full-name", "HEAD"];
-    let told = git.run(&asked, &[]).await.map_err(|why| format!("is not a checked-out commit ({why})"))?;
+    let told = git(dir, &asked, &[]).await.map_err(|why| format!("is not a checked-out commit ({why})"))?;
     let told = String::from_utf8_lossy(&told);
     let [prefix, commit, head] = told.lines().collect::<Vec<_>>()[..] else {
         return Err("is not a checked-out commit (git names none)".to_owned());
@@ -60,11 +70,11 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     }
     if let Some(signers) = &rules.allowed_signers {
         let file = format!("gpg.ssh.allowedSignersFile={}", signers.display());
-        git.run(&["-c", &file, "verify-commit", commit], &[]).await.map_err(|why| {
+        git(dir, &["-c", &file, "verify-commit", commit], &[]).await.map_err(|why| {
             format!("is at the commit {short}, which nobody in {} has signed ({why})", signers.display())
         })?;
     }
-    let committed = files(&git, commit, prefix).await.map_err(|why| format!("cannot be compared ({why})"))?;
+    let committed = files(dir, commit, prefix).await.map_err(|why| format!("cannot be compared ({why})"))?;
     let differs = |name: &&String| {
         let read = snapshot.files.get(*name).map(|file| &file.content);
         !matches!((read, committed.get(*name)), (Some(Content::Bytes(a)), Some(b)) if a == b)
@@ -78,8 +88,8 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
 }
 
 /// The tenant files of a commit. A symbolic link is none: it has no content of its own.
-async fn files(git: &Git<'_>, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let tree = git.run(&["ls-tree", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
+async fn files(dir: &Path, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let tree = git(dir, &["ls-tree", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
     let mut objects = Vec::new();
     for entry in String::from_utf8_lossy(&tree).split_terminator('\0') {
         let (about, name) = entry.split_once('\t').ok_or("git lists a tree in an unknown way")?;
@@ -89,7 +99,7 @@ async fn files(git: &Git<'_>, commit: &str, prefix: &str) -> Result<BTreeMap<Str
         }
     }
     let asked: String = objects.iter().map(|(_, object)| format!("{object}\n")).collect();
-    let told = git.run(&["cat-file", "--batch"], asked.as_bytes()).await?;
+    let told = git(dir, &["cat-file", "--batch"], asked.as_bytes()).await?;
     let mut rest = &told[..];
     let mut files = BTreeMap::new();
     for (name, object) in objects {
@@ -110,50 +120,34 @@ fn take<'a>(rest: &mut &'a [u8], object: &str) -> Option<&'a [u8]> {
     Some(content)
 }
 
-struct Git<'a> {
-    dir: &'a Path,
-}
-
-impl Git<'_> {
-    /// What git prints, or why it printed nothing.
-    async fn run(&self, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(self.dir).args(SAFE.iter().flat_map(|set| ["-c", set])).args(arguments);
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GIT_") {
-                command.env_remove(name);
-            }
+/// What git prints, or why it printed nothing.
+async fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(dir).args(SAFE.iter().flat_map(|set| ["-c", set])).args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"GIT_") {
+            command.env_remove(name);
         }
-        for (name, value) in [
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_SYSTEM", "/dev/null"),
-            ("GIT_NO_REPLACE_OBJECTS", "1"),
-            ("GIT_NO_LAZY_FETCH", "1"),
-            ("GIT_OPTIONAL_LOCKS", "0"),
-            ("GIT_TERMINAL_PROMPT", "0"),
-            ("LC_ALL", "C"),
-        ] {
-            command.env(name, OsStr::new(value));
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| format!("git cannot be run: {error}"))?;
-        let stdin = child.stdin.take();
-        let write = async {
-            if let Some(mut stdin) = stdin {
-                // Who ends early is heard of by its exit code.
-                let _ = stdin.write_all(input).await;
-            }
-        };
-        let both = async { tokio::join!(write, child.wait_with_output()).1 };
-        let output = tokio::time::timeout(PATIENCE, both)
-            .await
-            .map_err(|_| format!("git did not answer within {} s", PATIENCE.as_secs()))?
-            .map_err(|error| format!("git cannot be run: {error}"))?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        Err(last_line(&output.stderr).unwrap_or_else(|| format!("git ended with {}", output.status)))
     }
+    command.envs(SURROUNDINGS);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| format!("git cannot be run: {error}"))?;
+    let stdin = child.stdin.take();
+    let write = async {
+        if let Some(mut stdin) = stdin {
+            // Who ends early is heard of by its exit code.
+            let _ = stdin.write_all(input).await;
+        }
+    };
+    let both = async { tokio::join!(write, child.wait_with_output()).1 };
+    let output = tokio::time::timeout(PATIENCE, both)
+        .await
+        .map_err(|_| format!("git did not answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| format!("git cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(last_line(&output.stderr).unwrap_or_else(|| format!("git ended with {}", output.status)))
 }
 
 /// The end of what git complains of, on one line and without anything that a terminal would obey.
