@@ -125,6 +125,11 @@ impl Database {
         Ok(Self { shared: Arc::new(Mutex::new(conn)), options, sqlite, mode, lease: None })
     }
 
+    /// Whether there is no database yet, or nothing of tenantd in it: then it reads as empty.
+    pub fn is_new(&self) -> bool {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     pub fn access(&self) -> Access {
         self.options.access
     }
