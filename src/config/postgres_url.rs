@@ -104,6 +104,10 @@ impl PostgresUrl {
         self.user.as_deref()
     }
 
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }

@@ -12,7 +12,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connection::{Access, Boxed};
 use super::tls;
-use super::wire::Wire;
+use super::wire::{Named, Wire};
 use crate::config::{Host, PostgresUrl, Server, TlsMode};
 use crate::model::Secret;
 
@@ -41,7 +41,14 @@ pub(super) fn connect(place: &Place<'_>, access: Access) -> Result<Wire, Boxed> 
     let mut reasons = Vec::new();
     for server in &servers {
         match runtime.block_on(one(place, server, writable)) {
-            Ok((client, ended)) => return Ok(Wire::new(client, ended, server.to_string(), PATIENCE)?),
+            Ok((client, ended)) => {
+                let named = Named {
+                    server: server.to_string(),
+                    user: place.url.user().map(str::to_owned),
+                    database: place.url.database().to_owned(),
+                };
+                return Ok(Wire::new(client, ended, named, PATIENCE)?);
+            }
             Err(reason) if servers.len() == 1 => return Err(reason.into()),
             Err(reason) => reasons.push(format!("{server}: {reason}")),
         }
@@ -78,7 +85,8 @@ async fn by_mode(place: &Place<'_>, server: &Server, timeout: Duration) -> Resul
         },
         TlsMode::Prefer => match attempt(place, server, timeout, Some(mode)).await {
             Err(first @ Refusal { by_server: true, .. }) => {
-                attempt(place, server, timeout, None).await.map_err(|_| first.into_text())
+                let second = attempt(place, server, timeout, None).await;
+                second.map_err(|second| if first.no_tls { second } else { first }.into_text())
             }
             answer => answer.map_err(Refusal::into_text),
         },
@@ -93,9 +101,15 @@ struct Refusal {
     text: String,
     /// The server answered. Asking it in another way may help.
     by_server: bool,
+    /// It only said that it speaks no TLS.
+    no_tls: bool,
 }
 
 impl Refusal {
+    fn by_server(text: impl Into<String>) -> Self {
+        Self { text: text.into(), by_server: true, no_tls: false }
+    }
+
     fn into_text(self) -> String {
         self.text
     }
@@ -107,7 +121,7 @@ async fn attempt(
     timeout: Duration,
     tls_mode: Option<TlsMode>,
 ) -> Result<Connected, Refusal> {
-    let ours = |text: String| Refusal { text, by_server: false };
+    let ours = |text: String| Refusal { text, by_server: false, no_tls: false };
     let options = options(place, server, timeout, tls_mode.is_some());
     let config = tls::client_config(tls_mode.unwrap_or(TlsMode::Disable), place.ca_file)
         .map_err(|error| ours(error.to_string()))?;
@@ -189,24 +203,22 @@ fn why(error: &tokio_postgres::Error) -> Refusal {
         } else {
             message.to_owned()
         };
-        return Refusal { text, by_server: true };
+        return Refusal::by_server(text);
     }
     let text = last_of(error);
     if text.contains("password missing") {
-        let text = "the server asks for a password, and there is none; set `database_password: {credential: database}`";
-        return Refusal { text: text.to_owned(), by_server: true };
+        return Refusal::by_server(
+            "the server asks for a password, and there is none; set `database_password: {credential: database}`",
+        );
     }
     if let Some(tls) = find_tls(error) {
-        return Refusal { text: tls::in_words(tls), by_server: true };
+        return Refusal::by_server(tls::in_words(tls));
     }
-    let by_server = text.contains("does not support TLS") || error.is_closed();
-    let text = if text.contains("does not support TLS") {
-        "the server has no TLS; turn it on there (`ssl = on`), or ask for plain text with `sslmode=disable`"
-            .to_owned()
-    } else {
-        text
-    };
-    Refusal { text, by_server }
+    if text.contains("does not support TLS") {
+        let text = "the server has no TLS; turn it on there (`ssl = on`), or ask for plain text with `sslmode=disable`";
+        return Refusal { no_tls: true, ..Refusal::by_server(text) };
+    }
+    Refusal { text, by_server: error.is_closed(), no_tls: false }
 }
 
 /// The innermost cause, which says most in fewest words.

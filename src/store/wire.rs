@@ -34,17 +34,35 @@ pub(super) struct Wire {
     instrumentation: Box<dyn Instrumentation>,
     /// Why the connection ended, from the task that drives it.
     ended: Arc<Mutex<Option<String>>>,
-    /// The server, as errors name it.
-    server: String,
+    place: Named,
     /// How long an answer may take.
     pub(super) patience: Duration,
+}
+
+/// How errors name what the connection is to.
+pub(super) struct Named {
+    pub(super) server: String,
+    pub(super) user: Option<String>,
+    pub(super) database: String,
+}
+
+impl Named {
+    /// What gives a role the tables.
+    fn ownership(&self) -> String {
+        let user = self.user.as_deref().unwrap_or("TENANTD");
+        format!(
+            "tenantd's role must own its tables; an administrator runs ALTER DATABASE {} OWNER TO {user}, and, where \
+             another role made the tables, REASSIGN OWNED BY that role TO {user}",
+            self.database
+        )
+    }
 }
 
 impl Wire {
     pub(super) fn new(
         client: Client,
         ended: Arc<Mutex<Option<String>>>,
-        server: String,
+        place: Named,
         patience: Duration,
     ) -> Result<Self, tokio::runtime::TryCurrentError> {
         Ok(Self {
@@ -53,7 +71,7 @@ impl Wire {
             transactions: AnsiTransactionManager::default(),
             instrumentation: Box::new(Silent),
             ended,
-            server,
+            place,
             patience,
         })
     }
@@ -65,7 +83,7 @@ impl Wire {
     ) -> QueryResult<T> {
         let lost = |what: String| Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(what));
         let Some(client) = &self.client else {
-            return Err(lost(format!("the connection to {} was given up", self.server)));
+            return Err(lost(format!("the connection to {} was given up", self.place.server)));
         };
         let patience = self.patience;
         let answer = self.runtime.block_on(async { tokio::time::timeout(patience, ask(client)).await });
@@ -74,20 +92,21 @@ impl Wire {
             Ok(Err(error)) if error.as_db_error().is_none() => {
                 let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let why = ended.unwrap_or_else(|| crate::report::chain(&error));
-                Err(lost(format!("the connection to {} is lost: {why}", self.server)))
+                Err(lost(format!("the connection to {} is lost: {why}", self.place.server)))
             }
-            Ok(Err(error)) => Err(refused(error, &self.server)),
+            Ok(Err(error)) => Err(refused(error, &self.place)),
             Err(_) => {
                 self.client = None;
-                Err(lost(format!("{} did not answer within {} s", self.server, patience.as_secs())))
+                Err(lost(format!("{} did not answer within {} s", self.place.server, patience.as_secs())))
             }
         }
     }
 }
 
 /// What the server refused, as Diesel's error.
-fn refused(error: tokio_postgres::Error, server: &str) -> Error {
+fn refused(error: tokio_postgres::Error, place: &Named) -> Error {
     use DatabaseErrorKind as Kind;
+    let server = &place.server;
     let Some(refusal) = error.as_db_error() else {
         return Error::DatabaseError(Kind::Unknown, Box::new(error.to_string()));
     };
@@ -111,10 +130,7 @@ fn refused(error: tokio_postgres::Error, server: &str) -> Error {
         SqlState::LOCK_NOT_AVAILABLE => {
             Some(format!("{server}: another session holds a lock: {}", refusal.message()))
         }
-        SqlState::INSUFFICIENT_PRIVILEGE => Some(format!(
-            "{}; tenantd's role must own its tables (see README, PostgreSQL)",
-            refusal.message()
-        )),
+        SqlState::INSUFFICIENT_PRIVILEGE => Some(format!("{}; {}", refusal.message(), place.ownership())),
         _ if refusal.message().contains("transaction blocks not allowed in statement pooling mode") => {
             Some(STATEMENT_POOLING.to_owned())
         }
