@@ -1,6 +1,8 @@
 //! `tenantd.yaml`: where things are and what is allowed. It holds no secret, only where each one is kept.
 
 mod database;
+#[cfg(test)]
+mod database_tests;
 mod instances;
 mod mask;
 mod postgres_url;

@@ -17,7 +17,7 @@ pub struct PostgresUrl {
     root_cert: Option<String>,
     target: Option<Target>,
     /// User, database and the parameters that the driver reads by itself.
-    driver: tokio_postgres::Config,
+    driver: Box<tokio_postgres::Config>,
 }
 
 /// Where a server listens.
@@ -241,7 +241,7 @@ impl FromStr for PostgresUrl {
             tls: None,
             root_cert: None,
             target: None,
-            driver: tokio_postgres::Config::new(),
+            driver: Box::default(),
         };
         let (mut names, mut ports) = (Vec::new(), Vec::new());
         for chunk in hosts.split(',').filter(|_| !hosts.is_empty()) {
@@ -264,7 +264,7 @@ impl FromStr for PostgresUrl {
             return Err(wrong("names no database"));
         }
         url.servers = servers(&names, &ports)?;
-        url.driver = url.driver_config(&driver)?;
+        url.driver = Box::new(url.driver_config(&driver)?);
         Ok(url)
     }
 }
@@ -317,40 +317,18 @@ impl PostgresUrl {
     }
 
     fn driver_config(&self, given: &[(String, String)]) -> Result<tokio_postgres::Config, PostgresUrlError> {
-        let mut driver = tokio_postgres::Config::new();
+        let mut all = String::new();
         for (name, value) in given {
+            let value = value.replace('\\', r"\\").replace('\'', r"\'");
+            let one = format!("{name}='{value}' ");
             // One at a time, so that the one with a wrong value can be named.
-            let one = |value: &str| {
-                format!("{name}='{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
-                    .parse::<tokio_postgres::Config>()
-                    .map_err(|_| wrong(format!("has a value of `{name}` that means nothing")))
-            };
-            let parsed = one(value)?;
-            match name.as_str() {
-                "application_name" => drop(driver.application_name(value)),
-                "channel_binding" => drop(driver.channel_binding(parsed.get_channel_binding())),
-                "connect_timeout" => {
-                    if let Some(timeout) = parsed.get_connect_timeout() {
-                        driver.connect_timeout(*timeout);
-                    }
-                }
-                "keepalives" => drop(driver.keepalives(parsed.get_keepalives())),
-                "keepalives_idle" => drop(driver.keepalives_idle(parsed.get_keepalives_idle())),
-                "keepalives_interval" => {
-                    if let Some(interval) = parsed.get_keepalives_interval() {
-                        driver.keepalives_interval(interval);
-                    }
-                }
-                "keepalives_retries" => {
-                    if let Some(retries) = parsed.get_keepalives_retries() {
-                        driver.keepalives_retries(retries);
-                    }
-                }
-                "load_balance_hosts" => drop(driver.load_balance_hosts(parsed.get_load_balance_hosts())),
-                "sslnegotiation" => drop(driver.ssl_negotiation(parsed.get_ssl_negotiation())),
-                _ => drop(driver.options(value)),
+            if one.parse::<tokio_postgres::Config>().is_err() {
+                return Err(wrong(format!("has a value of `{name}` that means nothing")));
             }
+            all.push_str(&one);
         }
+        let mut driver: tokio_postgres::Config =
+            all.parse().map_err(|_| wrong("has parameters that contradict each other"))?;
         driver.dbname(&self.database);
         if let Some(user) = &self.user {
             driver.user(user);

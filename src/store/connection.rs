@@ -12,6 +12,7 @@ use crate::config::DatabaseConfig;
 use crate::model::Secret;
 
 /// A connection to either database; every statement is written once.
+#[expect(clippy::large_enum_variant, reason = "there is one connection, and Diesel's derive takes no box")]
 #[derive(diesel::MultiConnection)]
 pub(crate) enum AnyConnection {
     Sqlite(SqliteConnection),

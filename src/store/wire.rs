@@ -388,3 +388,44 @@ impl<'a> FromSql<'a> for Raw<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_postgres::NoTls;
+
+    use super::*;
+
+    /// Lets anybody in, and answers nothing after that.
+    async fn server_that_hangs() -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let _ = stream.read(&mut asked).await.unwrap();
+            // AuthenticationOk, ReadyForQuery.
+            stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.unwrap();
+            while stream.read(&mut asked).await.is_ok_and(|bytes| bytes > 0) {}
+        });
+        port
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_hangs_is_given_up_and_named() {
+        let port = server_that_hangs().await;
+        let address = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
+        let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let said = tokio::task::spawn_blocking(move || {
+            let place = Named { server: "db:5432".to_owned(), user: None, database: "x".to_owned() };
+            let patience = Duration::from_secs(1);
+            let mut wire = Wire::new(client, Arc::default(), place, patience).unwrap();
+            [0, 1].map(|_| wire.batch_execute("SELECT 1").unwrap_err().to_string())
+        });
+        assert_eq!(
+            said.await.unwrap(),
+            ["db:5432 did not answer within 1 s", "the connection to db:5432 was given up"]
+        );
+    }
+}
