@@ -138,9 +138,15 @@ impl Context {
             }
             _ => None,
         };
-        Database::open(DatabaseOptions { database: config.database.clone(), password, access })
-            .await
-            .map_err(|error| Failure::of(&error))
+        let options = DatabaseOptions { database: config.database.clone(), password, access };
+        let database = Database::open(options).await.map_err(|error| Failure::of(&error))?;
+        if database.is_new() {
+            eprintln!(
+                "note: the database {} holds nothing of tenantd yet: every tenant is new",
+                config.database
+            );
+        }
+        Ok(database)
     }
 
     /// Clients that can only read: a preview is given nothing else.
