@@ -58,7 +58,7 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
         sandbox.config.path.display()
     ));
     let exit = sandbox.first_pass(context).await?;
-    if args.once {
+    if args.once || output::is_cut_off() {
         return Ok(exit);
     }
     context.say(&format!(

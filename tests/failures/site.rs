@@ -326,7 +326,7 @@ impl Site {
 /// The arguments with `--yes`, where the command would ask.
 pub fn unasked<'a>(args: &[&'a str]) -> Vec<&'a str> {
     let mut args = args.to_vec();
-    if args.first() == Some(&"apply") {
+    if args.first() == Some(&"apply") && !args.contains(&"--yes") {
         args.insert(1, "--yes");
     }
     args
