@@ -73,8 +73,8 @@ fn exit_status(page: &mut Vec<u8>) -> Result<()> {
         writeln!(page, ".TP\n.B {}\n{}", exit.number(), escaped(exit.meaning()))?;
     }
     page.write_all(
-        b".PP\nWhere several are so, the first of this list decides: a step failed (4), something is held (3), an\n\
-          instance was not checked (4), drift (6), changes (2).\n",
+        b".PP\nWhere several are so, the first of this list decides: 4 for a step that failed, 3, 4 for an instance that was\n\
+          not checked, 6, 2.\n",
     )
 }
 
