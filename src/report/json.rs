@@ -88,7 +88,7 @@ pub struct ErrorJson {
 }
 
 impl ErrorJson {
-    pub fn of_the_run(text: &String) -> Self {
+    pub fn of_the_run(text: &str) -> Self {
         Self { instance: None, tenants: 0, text: text.clone() }
     }
 }
