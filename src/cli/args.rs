@@ -94,9 +94,15 @@ pub enum Command {
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
     },
-    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is. Takes the
-    /// writer's lock, so stop the daemon meanwhile.
+    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
     Import(ImportArgs),
+    /// Take over domains that tenant files name and that exist on the PBX, not managed: shows what would change, and
+    /// asks. After a lost database: `tenantd adopt --all`.
+    Adopt(AdoptArgs),
+    /// Block the web sign-in of a tenant that was disabled, with an open web sign-in, before it was imported.
+    Block(BlockArgs),
+    /// Write a first configuration and make the tenants directory. Overwrites nothing.
+    Init(InitArgs),
     /// Look after the connections to the PBX instances.
     #[command(subcommand)]
     Pbx(PbxCommand),
@@ -177,6 +183,40 @@ pub struct ImportArgs {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(false)))]
+pub struct AdoptArgs {
+    /// The tenants whose domains are taken over.
+    #[arg(value_name = "KEY", value_parser = tenant_key, group = "which")]
+    pub keys: Vec<TenantKey>,
+    /// Every tenant whose domain exists and is not managed.
+    #[arg(long, group = "which")]
+    pub all: bool,
+    /// Every such tenant of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = instance_key, group = "which")]
+    pub instance: Option<InstanceKey>,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BlockArgs {
+    /// The tenants.
+    #[arg(value_name = "KEY", value_parser = tenant_key, required = true)]
+    pub keys: Vec<TenantKey>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where the configuration comes to stand; without it, the directory of `--config`.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

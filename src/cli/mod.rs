@@ -1,9 +1,13 @@
 //! The commands.
 
+mod adopt;
 mod args;
+mod block;
+mod confirm;
 mod context;
 mod exit;
 mod import;
+mod init;
 mod known;
 mod pbx;
 mod plan;
@@ -11,6 +15,7 @@ mod run;
 mod sandbox;
 mod show;
 mod status;
+mod turn;
 mod validate;
 mod words;
 mod world;
@@ -76,6 +81,9 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Status => status::run(context).await,
         Command::Show { key } => show::run(context, key).await,
         Command::Import(args) => import::run(context, args).await,
+        Command::Adopt(args) => context.also_as_json(adopt::run(context, args)).await,
+        Command::Block(args) => block::run(context, args).await,
+        Command::Init(args) => init::run(context, args),
         Command::Pbx(command) => context.also_as_json(pbx::run(context, command)).await,
         Command::Approve(args) => words::approve(context, args).await,
         Command::Suspend(args) => words::suspend(context, args).await,

@@ -1,12 +1,16 @@
 //! The real program against stand-ins: every command, its exit codes, and what goes to standard output.
 
+mod adopting;
 #[path = "../common/mod.rs"]
 mod common;
 mod documents;
 mod exit_codes;
+mod first_day;
 mod importing;
 mod plain_commands;
 mod planning;
+mod readme;
+mod restoring;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;

@@ -26,7 +26,7 @@ async fn bare(args: &[&str]) -> Ran {
     }
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "validate",
     "plan",
     "apply",
@@ -34,6 +34,9 @@ const COMMANDS: [&str; 18] = [
     "status",
     "show",
     "import",
+    "adopt",
+    "block",
+    "init",
     "pbx",
     "approve",
     "suspend",
