@@ -307,13 +307,46 @@ pub struct SuspendArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SandboxArgs {
+    #[command(subcommand)]
+    pub action: Option<SandboxAction>,
     /// End after the first pass.
     #[arg(long)]
     pub once: bool,
     /// The tenants directory; without it, `tenants.d` of the current directory, or else examples of its own.
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
+}
+
+/// What is done to a sandbox that runs: the one of `--config`, or of TENANTD_CONFIG.
+#[derive(Debug, Subcommand)]
+pub enum SandboxAction {
+    /// Change a tenant's domain on the stand-in PBX, as somebody else would: drift.
+    Poke {
+        /// The tenant.
+        #[arg(value_parser = tenant_key)]
+        key: TenantKey,
+        /// What is changed.
+        #[arg(long, value_enum, default_value_t = Change::Name)]
+        change: Change,
+    },
+    /// Let time pass, for retention and limits: what was recorded lies that much further back.
+    FastForward {
+        /// How much, such as `31d`.
+        #[arg(value_name = "DURATION", value_parser = humantime::parse_duration)]
+        by: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Change {
+    /// The domain's description.
+    Name,
+    /// Whether the domain is enabled.
+    Enabled,
+    /// The domain is deleted.
+    Gone,
 }
 
 fn tenant_key(text: &str) -> Result<TenantKey, String> {

@@ -148,7 +148,7 @@ pub(crate) fn migrate(
 fn lock(database: &std::path::Path) -> Result<std::fs::File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".migration");
-    let locked = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let locked = super::private::open(std::path::Path::new(&path));
     locked.and_then(|file| file.lock().map(|()| file)).map_err(|source| StoreError::Open {
         place: format!("lock {}", path.display()),
         source: source.into(),

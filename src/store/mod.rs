@@ -4,6 +4,7 @@
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
 mod adoptions;
+mod aging;
 mod audit;
 mod clock;
 mod codec;
@@ -214,6 +215,11 @@ impl StoreWriter<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         adoptions::add(self.conn, adoptions, now)
+    }
+
+    /// Lets what was recorded lie further back, for the sandbox.
+    pub fn age(&mut self, by: TimeDelta) -> Result<(), StoreError> {
+        aging::age(self.conn, by)
     }
 
     pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {

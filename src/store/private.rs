@@ -34,7 +34,7 @@ pub fn as_its_directory(path: &Path) -> io::Result<()> {
 
 /// The files of an SQLite database. SQLite gives its journals the mode of the database.
 fn files_of(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
-    ["", "-wal", "-shm", "-journal", ".writer"].into_iter().map(|suffix| {
+    ["", "-wal", "-shm", "-journal", ".writer", ".migration"].into_iter().map(|suffix| {
         let mut name = database.as_os_str().to_owned();
         name.push(suffix);
         PathBuf::from(name)

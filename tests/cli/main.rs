@@ -1,6 +1,7 @@
 //! The real program against stand-ins: every command, its exit codes, and what goes to standard output.
 
 mod adopting;
+mod advice;
 #[path = "../common/mod.rs"]
 mod common;
 mod documents;
@@ -11,6 +12,7 @@ mod plain_commands;
 mod planning;
 mod readme;
 mod restoring;
+mod sandboxed;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;

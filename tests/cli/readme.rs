@@ -73,7 +73,7 @@ impl Machine {
             use std::os::unix::fs::PermissionsExt as _;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let git = "git init --quiet --bare";
+        let git = "git init --quiet --bare --initial-branch main";
         let origin = machine.path("origin.git");
         assert!(
             std::process::Command::new("sh")
