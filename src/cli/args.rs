@@ -314,7 +314,7 @@ pub struct SandboxArgs {
     /// End after the first pass.
     #[arg(long)]
     pub once: bool,
-    /// The tenants directory; without it, `tenants.d` of the current directory, or else examples of its own.
+    /// A tenants directory to copy and try; without it, `tenants.d` of the current directory, or else examples.
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
 }

@@ -258,17 +258,27 @@ impl Witness for Terminal {
     }
 }
 
-/// The directory to watch: as named, the current directory's, or the examples in the sandbox's own directory.
+/// The directory to watch: a copy of the one that is named, the current directory's, or the examples.
+///
+/// A daemon may serve from what is named, and the tour removes files. So it does from `tenants.d` of a directory with a
+/// configuration.
 fn tenants_dir(args: &SandboxArgs, own: &Path) -> Result<PathBuf> {
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-    };
-    if let Some(dir) = &args.tenants {
-        return absolute(dir);
-    }
     let here = Path::new("tenants.d");
+    let named = match &args.tenants {
+        Some(dir) => Some(dir.as_path()),
+        None if here.is_dir() && Path::new("tenantd.yaml").exists() => Some(here),
+        None => None,
+    };
+    if let Some(dir) = named {
+        let copy = own.join("tenants.d");
+        copy_files(dir, &copy).map_err(|error| {
+            Failure::new(format!("cannot copy the tenants directory {}: {error}", dir.display()))
+        })?;
+        return Ok(copy);
+    }
     if here.is_dir() {
-        return absolute(here);
+        return std::path::absolute(here)
+            .map_err(|error| Failure::new(format!("{}: {error}", here.display())));
     }
     let dir = own.join("tenants.d");
     std::fs::create_dir(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
@@ -276,6 +286,23 @@ fn tenants_dir(args: &SandboxArgs, own: &Path) -> Result<PathBuf> {
         std::fs::write(dir.join(name), text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
     }
     Ok(dir)
+}
+
+/// Files and folders, without hidden ones such as `.git`.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            copy_files(&path, &to.join(name))?;
+        } else {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

@@ -78,7 +78,7 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
 /// At the end.
 pub fn farewell(config: &Config, own_examples: bool) -> String {
     let files = if own_examples {
-        "Its files went with it.".to_owned()
+        "The files went with it, as they were examples or copies.".to_owned()
     } else {
         format!("The files in {} are as you left them.", config.tenants_dir.display())
     };
