@@ -8,6 +8,7 @@ mod aging;
 mod audit;
 mod clock;
 mod codec;
+mod connect;
 mod connection;
 pub mod data;
 mod error;
@@ -23,7 +24,9 @@ pub(crate) mod private;
 mod removals;
 mod schema;
 mod tenants;
+mod tls;
 mod tombstones;
+mod wire;
 mod words;
 
 pub use audit::AuditEntry;

@@ -143,24 +143,6 @@ impl Site {
         )
     }
 
-    /// As after a disk that died: files and PBXs are there, and nothing that was recorded.
-    pub async fn lose_the_database(&self) {
-        if self.backend == Backend::Sqlite {
-            std::fs::remove_dir_all(self.path("state")).unwrap();
-            std::fs::create_dir(self.path("state")).unwrap();
-            return;
-        }
-        let (client, connection) =
-            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let emptied = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace WHERE nspname = \
-                       current_schema() LOOP EXECUTE format('DROP SCHEMA %I CASCADE; CREATE SCHEMA %I', name, name); \
-                       END LOOP; END $$";
-        client.batch_execute(emptied).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
-    }
-
     pub fn pbx(&self, name: &str) -> &Handle {
         self.servers[name].pbx()
     }
