@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::diff::{Difference, Field};
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
+    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
     TenantDocument, TenantId, TenantKey,
 };
 
@@ -15,7 +15,7 @@ use crate::model::{
 pub enum Action {
     /// Database row, then domain on the PBX.
     Create,
-    /// Take over a domain that exists on the PBX and is nobody's.
+    /// Take over a domain that exists on the PBX and is not managed, or that a restored tenant still has there.
     Adopt,
     /// Another domain, or another key, for the same tenant.
     Rename,
@@ -102,6 +102,7 @@ pub enum Work {
     Adopt {
         tenant: Tenant,
         found: PbxDomain,
+        how: AdoptHow,
     },
     /// Another key; the PBX is not touched.
     Rekey {

@@ -89,7 +89,7 @@ pub struct ErrorJson {
 
 impl ErrorJson {
     pub fn of_the_run(text: &str) -> Self {
-        Self { instance: None, tenants: 0, text: text.clone() }
+        Self { instance: None, tenants: 0, text: text.to_owned() }
     }
 }
 
