@@ -22,7 +22,7 @@ use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded, Tenan
 use crate::observe::{Observer, Rotation};
 use crate::plan::{self, Action, Plan, Policy, World};
 use crate::report;
-use crate::store::{Database, StoreError};
+use crate::store::{About, Database, StoreError, StoreWriter};
 use crate::sync::{self, InstanceSync, Rules, SyncNote};
 
 /// What looking needs. There is no way to write in it.
@@ -160,7 +160,32 @@ pub async fn act(
     if let Err(error) = kept.await {
         tracing::warn!(error = %report::chain(&error), "sharing between tenants is not up to date");
     }
+    if let Err(error) = note_conditions(writer, look, plan, &outcome).await {
+        tracing::warn!(error = %report::chain(&error), "the tenants' conditions are not noted, so `status` is older");
+    }
     Ok(outcome)
+}
+
+/// Notes how each tenant stands after the run, for `status`.
+async fn note_conditions(
+    writer: &Writer<'_>,
+    look: &Look,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    let now = writer.environment.now();
+    // Only a step changes what is recorded.
+    let after = match outcome.steps.is_empty() {
+        true => look.recorded.clone(),
+        false => writer.database.read(move |store| store.recorded(now)).await?,
+    };
+    let standings = report::conditions(look, plan, Some(outcome), &after);
+    let only = look.policy.only.clone();
+    let note = move |store: &mut StoreWriter<'_>| {
+        let about = if only.is_empty() { About::All } else { About::Only(&only) };
+        store.put_conditions(&standings, about, now)
+    };
+    writer.database.write(note).await
 }
 
 /// Brings the platform's users to those of the PBXs, where a step of this pass made, took over or moved a tenant, and

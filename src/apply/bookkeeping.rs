@@ -37,15 +37,19 @@ pub async fn note_pass(
         .filter(|intent| !half_deleted(recorded, observed, intent))
         .map(|intent| intent.id)
         .collect();
-    let seen: Vec<(InstanceKey, String, Option<String>, Option<String>)> = observed
+    type Seen = Result<Option<String>, String>;
+    let seen: Vec<(InstanceKey, String, Option<String>, Seen)> = observed
         .instances
         .iter()
         .filter_map(|(key, view)| {
-            let problem = match view {
-                InstanceView::Seen { .. } => None,
-                InstanceView::Unknown { reason } => Some(reason.clone()),
+            let seen = match view {
+                InstanceView::Seen { .. } => {
+                    let version = observed.versions.get(key).and_then(Option::as_ref);
+                    Ok(version.map(|version| version.as_str().to_owned()))
+                }
+                InstanceView::Unknown { reason } => Err(reason.clone()),
             };
-            Some((key.clone(), urls.get(key)?.clone(), identities.get(key).cloned(), problem))
+            Some((key.clone(), urls.get(key)?.clone(), identities.get(key).cloned(), seen))
         })
         .collect();
     let lasting: Vec<(TenantId, BTreeSet<String>)> = plan
@@ -62,8 +66,9 @@ pub async fn note_pass(
             for id in settled {
                 store.close_intent(id, "settled by looking", now)?;
             }
-            for (key, url, identity, problem) in &seen {
-                store.note_instance(key, url, identity.as_deref(), problem.as_deref(), now)?;
+            for (key, url, identity, seen) in &seen {
+                let seen = seen.as_ref().map(Option::as_deref).map_err(String::as_str);
+                store.note_instance(key, url, identity.as_deref(), seen, now)?;
             }
             for (id, fields) in lasting {
                 if let Some(mut record) = store.tenant(id)? {

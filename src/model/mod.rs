@@ -1,5 +1,6 @@
 //! The nouns: tenant, domain, instance, setting, secret. Values only, no I/O.
 
+mod condition;
 mod desired;
 mod document;
 mod domain;
@@ -15,6 +16,7 @@ mod tenant;
 pub mod testing;
 mod version;
 
+pub use condition::{Condition, DaemonState, Heartbeat, KnownStanding, Standing};
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
 pub use document::{DocumentMaxUsers, TenantDocument};
 pub use domain::{DomainError, DomainName};

@@ -184,6 +184,16 @@ pub struct Held {
     pub lift: Option<String>,
 }
 
+/// How the reason of a contested field begins.
+pub(super) const CONTESTED: &str = "fighting: ";
+
+impl Held {
+    /// Whether it is held because a field came back changed each time.
+    pub fn is_contested(&self) -> bool {
+        self.reason.starts_with(CONTESTED)
+    }
+}
+
 /// Something that will become possible when time has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {

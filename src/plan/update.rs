@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::decide::{Index, name_is_shared, reference, seen};
 use super::removal::deletion_begun;
-use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
+use super::types::{Action, CONTESTED, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::environment::to_the_minute;
@@ -136,7 +136,7 @@ fn without_reported(
                 instance: record.instance.clone(),
                 action: Action::Update,
                 reason: format!(
-                    "fighting: `{}` was set {FIGHTING_AFTER} times and came back changed each time; somebody or \
+                    "{CONTESTED}`{}` was set {FIGHTING_AFTER} times and came back changed each time; somebody or \
                      something else sets it",
                     difference.field
                 ),

@@ -2,11 +2,13 @@
 //!
 //! Work makes values; only this stage turns them into text or JSON.
 
+mod conditions;
 mod json;
 mod log;
 mod preview;
 mod text;
 
+pub use conditions::{conditions, paused, reason_text};
 pub use json::{
     ErrorJson, FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson,
     StatusJson, TenantStatusJson, WarningJson,

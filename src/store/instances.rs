@@ -19,6 +19,8 @@ pub struct InstanceRecord {
     pub last_seen_at: Option<DateTime<Utc>>,
     pub last_problem: Option<String>,
     pub last_problem_at: Option<DateTime<Utc>>,
+    /// The FusionPBX version that it showed last.
+    pub version: Option<String>,
 }
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -31,11 +33,13 @@ struct Row {
     last_seen_at: Option<NaiveDateTime>,
     last_problem: Option<String>,
     last_problem_at: Option<NaiveDateTime>,
+    version: Option<String>,
 }
 
 impl From<Row> for InstanceRecord {
     fn from(row: Row) -> Self {
-        let Row { key, url, identity, enrolled_at, last_seen_at, last_problem, last_problem_at } = row;
+        let Row { key, url, identity, enrolled_at, last_seen_at, last_problem, last_problem_at, version } =
+            row;
         Self {
             key,
             url,
@@ -44,6 +48,7 @@ impl From<Row> for InstanceRecord {
             last_seen_at: last_seen_at.map(|at| at.and_utc()),
             last_problem,
             last_problem_at: last_problem_at.map(|at| at.and_utc()),
+            version,
         }
     }
 }
@@ -57,13 +62,13 @@ pub(super) fn all(conn: &mut AnyConnection) -> Result<Vec<InstanceRecord>, Store
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Notes how an instance was seen in this pass: whole, or with a problem.
+/// Notes how an instance was seen in this pass: whole, with the version that it shows, or why not.
 pub(super) fn note(
     conn: &mut AnyConnection,
     key: &InstanceKey,
     url: &str,
     identity: Option<&str>,
-    problem: Option<&str>,
+    seen: Result<Option<&str>, &str>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let now = now.naive_utc();
@@ -83,15 +88,17 @@ pub(super) fn note(
         last_seen_at: None,
         last_problem: None,
         last_problem_at: None,
+        version: None,
     });
     row.url = url.to_owned();
-    match problem {
-        None => {
+    match seen {
+        Ok(version) => {
             row.last_seen_at = Some(now);
             row.last_problem = None;
+            row.version = version.map(str::to_owned);
             row.identity = row.identity.or_else(|| identity.map(str::to_owned));
         }
-        Some(problem) => {
+        Err(problem) => {
             row.last_problem = Some(problem.to_owned());
             row.last_problem_at = Some(now);
         }
@@ -111,7 +118,7 @@ pub(super) fn forget_identity(
     url: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    note(conn, key, url, None, Some("to be enrolled anew"), now)?;
+    note(conn, key, url, None, Err("to be enrolled anew"), now)?;
     diesel::update(pbx_instances::table.find(key.as_str()))
         .set(pbx_instances::identity.eq(None::<String>))
         .execute(conn)

@@ -8,12 +8,14 @@ mod aging;
 mod audit;
 mod clock;
 mod codec;
+mod conditions;
 mod connect;
 mod connection;
 pub mod data;
 mod error;
 mod facts;
 mod handle;
+mod heartbeats;
 mod instances;
 mod journal;
 mod lease;
@@ -30,6 +32,7 @@ mod wire;
 mod words;
 
 pub use audit::AuditEntry;
+pub use conditions::About;
 pub use connection::Access;
 pub use error::StoreError;
 pub use handle::{Database, DatabaseOptions, Lease, Weather};
@@ -43,8 +46,8 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::model::{
-    Adoption, Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord,
-    Reopened, Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
+    Adoption, Approval, DomainId, FormerPlacement, Heartbeat, InstanceKey, KnownStanding, OpenIntent,
+    Recorded, RemovalRecord, Reopened, Standing, Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
 };
 use connection::AnyConnection;
 
@@ -89,6 +92,16 @@ impl Store<'_> {
 
     pub fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError> {
         tombstones::all(self.conn)
+    }
+
+    /// How each tenant stands, as the last run that looked at it concluded.
+    pub fn conditions(&mut self) -> Result<BTreeMap<TenantKey, KnownStanding>, StoreError> {
+        conditions::all(self.conn)
+    }
+
+    /// The life signs of daemons, and the last run from the command line.
+    pub fn heartbeats(&mut self) -> Result<Vec<Heartbeat>, StoreError> {
+        heartbeats::all(self.conn)
     }
 
     /// A value that processes tell each other, such as that a pass is asked for.
@@ -199,6 +212,21 @@ impl StoreWriter<'_> {
         facts::get(self.conn, name)
     }
 
+    /// Notes how the tenants stand. Only what changed is written; what is in `about` and not in `standings` is no
+    /// tenant any more.
+    pub fn put_conditions(
+        &mut self,
+        standings: &BTreeMap<TenantKey, Standing>,
+        about: conditions::About<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        conditions::put(self.conn, standings, about, now)
+    }
+
+    pub fn put_heartbeat(&mut self, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+        heartbeats::put(self.conn, heartbeat)
+    }
+
     pub fn put_fact(&mut self, name: &str, value: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         facts::put(self.conn, name, value, now)
     }
@@ -261,15 +289,16 @@ impl StoreWriter<'_> {
         clock::note(self.conn, now)
     }
 
+    /// `seen` is the version that an instance showed, if it shows one, or why it was not seen whole.
     pub fn note_instance(
         &mut self,
         key: &InstanceKey,
         url: &str,
         identity: Option<&str>,
-        problem: Option<&str>,
+        seen: Result<Option<&str>, &str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        instances::note(self.conn, key, url, identity, problem, now)
+        instances::note(self.conn, key, url, identity, seen, now)
     }
 }
 

@@ -44,6 +44,7 @@ diesel::table! {
         last_seen_at -> Nullable<Timestamp>,
         last_problem -> Nullable<Text>,
         last_problem_at -> Nullable<Timestamp>,
+        version -> Nullable<Text>,
     }
 }
 
@@ -154,6 +155,32 @@ diesel::table! {
         name -> Text,
         value -> Text,
         updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    tenant_conditions (tenant_key) {
+        tenant_key -> Text,
+        condition -> Text,
+        reason -> Nullable<Text>,
+        lift -> Nullable<Text>,
+        until -> Nullable<Timestamp>,
+        since -> Timestamp,
+    }
+}
+
+diesel::table! {
+    heartbeats (holder) {
+        holder -> Text,
+        state -> Text,
+        interval_seconds -> BigInt,
+        seen_at -> Timestamp,
+        pass_started_at -> Nullable<Timestamp>,
+        pass_ended_at -> Nullable<Timestamp>,
+        pass_result -> Nullable<Text>,
+        next_pass_at -> Nullable<Timestamp>,
+        last_error -> Nullable<Text>,
+        last_error_at -> Nullable<Timestamp>,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::connection::AnyConnection;
 
 /// tenantd's own tables. Every other table of the schema holds data of tenants, or must not be there.
-pub const OWN_TABLES: [&str; 15] = [
+pub const OWN_TABLES: [&str; 17] = [
     "__diesel_schema_migrations",
     "approvals",
     "archives",
@@ -17,11 +17,13 @@ pub const OWN_TABLES: [&str; 15] = [
     "cross_tenant_shares",
     "facts",
     "former_placements",
+    "heartbeats",
     "journal",
     "pbx_instances",
     "removals",
     "suspensions",
     "sqlite_sequence",
+    "tenant_conditions",
     "tenants",
     "tombstones",
     "writer_lease",

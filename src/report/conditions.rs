@@ -1,0 +1,224 @@
+//! What a run concluded about each tenant: one condition with its reason, from what it saw, planned and did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::apply::{Outcome, StepResult};
+use crate::config::DeletionMode;
+use crate::environment::to_the_minute;
+use crate::model::{
+    Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey, TenantRecord,
+};
+use crate::plan::{self, Held, Plan, Policy, Waiting, Work};
+use crate::reconcile::Look;
+
+use super::{chain, preview};
+
+/// How every tenant stands after a run. `after` is what is recorded now; without an `outcome`, nothing was done yet.
+pub fn conditions(
+    look: &Look,
+    plan: &Plan,
+    outcome: Option<&Outcome>,
+    after: &Recorded,
+) -> BTreeMap<TenantKey, Standing> {
+    let only = &look.policy.only;
+    let mut keys: BTreeSet<&TenantKey> = look.desired.tenants.keys().chain(after.tenants.keys()).collect();
+    keys.extend(look.desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    let findings = Findings::of(look, plan, outcome, after);
+    keys.into_iter()
+        .filter(|key| only.is_empty() || only.contains(*key))
+        .map(|key| (key.clone(), findings.standing(key)))
+        .collect()
+}
+
+/// The findings of a run by tenant.
+struct Findings<'a> {
+    look: &'a Look,
+    plan: &'a Plan,
+    after: &'a Recorded,
+    failed: BTreeMap<&'a TenantKey, Standing>,
+    held: BTreeMap<&'a TenantKey, &'a Held>,
+    contested: BTreeMap<&'a TenantKey, &'a Held>,
+    drifted: BTreeMap<&'a TenantKey, Vec<String>>,
+    pending: BTreeMap<&'a TenantKey, Standing>,
+    waiting: BTreeMap<&'a TenantKey, &'a Waiting>,
+    not_checked: BTreeMap<&'a InstanceKey, &'a str>,
+    done: BTreeSet<&'a TenantKey>,
+}
+
+impl<'a> Findings<'a> {
+    fn of(look: &'a Look, plan: &'a Plan, outcome: Option<&'a Outcome>, after: &'a Recorded) -> Self {
+        let mut found = Self {
+            look,
+            plan,
+            after,
+            failed: BTreeMap::new(),
+            held: BTreeMap::new(),
+            contested: BTreeMap::new(),
+            drifted: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            not_checked: BTreeMap::new(),
+            done: BTreeSet::new(),
+        };
+        for held in &plan.held {
+            let of_its_kind = if held.is_contested() { &mut found.contested } else { &mut found.held };
+            // One that a command lifts says what to do.
+            let said = of_its_kind.entry(&held.tenant).or_insert(held);
+            if said.lift.is_none() && held.lift.is_some() {
+                *said = held;
+            }
+        }
+        for drifted in &plan.drifted {
+            let texts = found.drifted.entry(&drifted.tenant).or_default();
+            texts.push(preview::change_text(&drifted.change));
+        }
+        for waiting in &plan.waiting {
+            let first = found.waiting.entry(&waiting.tenant).or_insert(waiting);
+            if waiting.until < first.until {
+                *first = waiting;
+            }
+        }
+        for one in &plan.not_checked {
+            found.not_checked.insert(&one.instance, &one.reason);
+        }
+        found.note_steps(outcome);
+        found
+    }
+
+    fn note_steps(&mut self, outcome: Option<&'a Outcome>) {
+        let Some(outcome) = outcome else {
+            for step in &self.plan.steps {
+                let text = format!("{} on {}: {}", step.action, step.instance, step.reason);
+                self.pending.entry(&step.tenant).or_insert(Standing::new(Condition::Pending, text));
+            }
+            return;
+        };
+        for step in &outcome.steps {
+            match &step.result {
+                StepResult::Done => {
+                    self.done.insert(&step.tenant);
+                }
+                StepResult::Failed(error) => {
+                    let text = format!("{} on {} failed: {}", step.action, step.instance, chain(error));
+                    self.failed.entry(&step.tenant).or_insert(Standing::new(Condition::Failed, text));
+                }
+                StepResult::Skipped(why) => {
+                    let text = format!("{} on {} was skipped: {why}", step.action, step.instance);
+                    self.pending.entry(&step.tenant).or_insert(Standing::new(Condition::Pending, text));
+                }
+            }
+        }
+    }
+
+    fn standing(&self, key: &TenantKey) -> Standing {
+        let record = self.after.tenants.get(key);
+        let desired = self.look.desired.tenants.get(key);
+        let instance = record.map(|record| &record.instance).or(desired.map(|tenant| &tenant.instance));
+        paused(self.after, key, instance)
+            .or_else(|| self.failed.get(key).cloned())
+            .or_else(|| self.not_looked_at(instance))
+            .or_else(|| self.contested.get(key).map(|held| of_held(held, Condition::Contested)))
+            .or_else(|| self.broken(key))
+            .or_else(|| self.held.get(key).map(|held| of_held(held, Condition::Held)))
+            .or_else(|| {
+                self.drifted.get(key).map(|fields| Standing::new(Condition::Drifted, fields.join("; ")))
+            })
+            .or_else(|| self.pending.get(key).cloned())
+            .or_else(|| self.waiting.get(key).map(|waiting| scheduled(waiting)))
+            .or_else(|| {
+                record.filter(|_| desired.is_none()).and_then(|record| self.without_file(key, record))
+            })
+            .or_else(|| {
+                let new = record.is_none() && !self.done.contains(key);
+                new.then(|| Standing::new(Condition::Pending, "it has a file and no record yet"))
+            })
+            .unwrap_or_else(Standing::in_sync)
+    }
+
+    fn not_looked_at(&self, instance: Option<&InstanceKey>) -> Option<Standing> {
+        if let Completeness::Unreadable { reason } = &self.look.desired.completeness {
+            return Some(Standing::new(Condition::NotChecked, format!("the tenants directory {reason}")));
+        }
+        let instance = instance?;
+        let reason = match self.not_checked.get(instance) {
+            Some(reason) => *reason,
+            None => match self.look.observed.instance(instance) {
+                InstanceView::Unknown { reason } => reason.as_str(),
+                InstanceView::Seen { .. } => return None,
+            },
+        };
+        Some(Standing::new(Condition::NotChecked, format!("{instance}: {reason}")))
+    }
+
+    fn broken(&self, key: &TenantKey) -> Option<Standing> {
+        let file = self.look.desired.broken.iter().find(|file| file.key.as_ref() == Some(key))?;
+        let why = file.problems.first().cloned().unwrap_or_else(|| format!("{} cannot be used", file.file));
+        Some(Standing::new(Condition::Held, format!("its file is broken: {why}")))
+    }
+
+    /// A record whose tenant has no file, and that nothing was planned for.
+    fn without_file(&self, key: &TenantKey, record: &TenantRecord) -> Option<Standing> {
+        let renamed = self.plan.steps.iter().find(
+            |step| matches!(step.work, Work::Rekey { record: of, .. } if of.id == record.id && step.tenant != *key),
+        );
+        if let Some(step) = renamed {
+            let text = format!("its file was renamed: it becomes the tenant {}", step.tenant);
+            return Some(Standing::new(Condition::Pending, text));
+        }
+        Some(removed(record, &self.look.policy).unwrap_or_else(|| {
+            Standing::new(Condition::Held, "its file is gone, and nothing is removed in this run")
+        }))
+    }
+}
+
+/// How a tenant stands whose file is gone and that was disabled because of it.
+fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
+    record.removed_at.filter(|_| !record.enabled)?;
+    if policy.deletion.mode == DeletionMode::Never {
+        let text = "its file is gone and it is disabled; `deletion.mode` is `never`, so it is kept";
+        return Some(Standing::new(Condition::InSync, text));
+    }
+    Some(match plan::record_retention_end(record, policy.deletion.retention_days) {
+        Some(until) => Standing {
+            until: Some(until),
+            ..Standing::new(
+                Condition::Scheduled,
+                "its file is gone and it is disabled; delete when retention is over",
+            )
+        },
+        None => Standing::new(
+            Condition::Pending,
+            "its file is gone; the PBX did not confirm yet that it is disabled",
+        ),
+    })
+}
+
+/// A pause that is in force for a tenant.
+pub fn paused(recorded: &Recorded, key: &TenantKey, instance: Option<&InstanceKey>) -> Option<Standing> {
+    let pause = recorded.suspensions.iter().find(|pause| pause.covers(key, instance))?;
+    let text = format!("paused by {}: {}", pause.suspended_by, pause.reason);
+    Some(Standing { until: Some(pause.until), ..Standing::new(Condition::Paused, text) })
+}
+
+fn of_held(held: &Held, condition: Condition) -> Standing {
+    let text = format!("{} on {}: {}", held.action, held.instance, held.reason);
+    Standing { lift: held.lift.clone(), ..Standing::new(condition, text) }
+}
+
+fn scheduled(waiting: &Waiting) -> Standing {
+    let text = format!("{} on {}: {}", waiting.action, waiting.instance, waiting.reason);
+    Standing { until: Some(waiting.until), ..Standing::new(Condition::Scheduled, text) }
+}
+
+/// A standing's reason for people, with what it waits for and what lifts it.
+pub fn reason_text(standing: &Standing) -> String {
+    let mut text = standing.reason.clone().unwrap_or_default();
+    if let Some(until) = standing.until {
+        let word = if standing.condition == Condition::Scheduled { "not before" } else { "until" };
+        text.push_str(&format!(" ({word} {})", to_the_minute(until)));
+    }
+    if let Some(lift) = &standing.lift {
+        text.push_str(&format!("; to go ahead: {lift}"));
+    }
+    text
+}
