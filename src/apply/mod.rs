@@ -30,7 +30,7 @@ use crate::diff::Field;
 use crate::environment::Environment;
 use crate::fusionpbx::PbxWrite;
 use crate::model::InstanceKey;
-use crate::plan::{Plan, Step, Work};
+use crate::plan::{Plan, Step, Work, record_of};
 use crate::store::{AuditEntry, Database};
 
 pub use bookkeeping::note_pass;
@@ -143,6 +143,7 @@ impl Apply<'_> {
     async fn note_failure(&self, plan: &Plan, step: &Step, error: &StepError) {
         let event = format!("tenant.{}", step.action);
         let entry = AuditEntry {
+            tenant: record_of(&step.work).map(|record| record.id),
             instance: Some(step.instance.clone()),
             plan_id: Some(plan.id.clone()),
             done: false,

@@ -115,8 +115,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// The daemon: plan and apply at start, when a file changes, on SIGHUP, and at an interval.
     Run,
-    /// All tenants in a table, with their problems, and the files that were ignored.
-    Status,
+    /// How every tenant stands, what tenantd does, and the files that were ignored. Asks no PBX.
+    Status(StatusArgs),
     /// One tenant: its file, its record, the PBX, and why the next step does or does not happen.
     Show {
         /// The tenant's key.
@@ -174,6 +174,45 @@ pub enum Command {
     /// Print the man page.
     Man,
 }
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only these tenants.
+    #[arg(value_name = "KEY", value_parser = tenant_key)]
+    pub keys: Vec<TenantKey>,
+    /// Only tenants with a problem: failed, not checked, contested, held or drifted.
+    #[arg(long)]
+    pub problems: bool,
+    /// Only tenants of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
+    pub instance: Option<InstanceKey>,
+    /// Only tenants in this condition or state; may be given several times.
+    #[arg(long = "state", value_name = "STATE", value_parser = STATES)]
+    pub states: Vec<String>,
+    /// Print one line for a monitoring system, and end with 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// What `status --state` takes: the conditions, and the states.
+const STATES: [&str; 16] = [
+    "in-sync",
+    "pending",
+    "scheduled",
+    "held",
+    "drifted",
+    "contested",
+    "not-checked",
+    "failed",
+    "paused",
+    "enabled",
+    "disabled",
+    "disabling",
+    "removed",
+    "new",
+    "unfinished",
+    "broken-file",
+];
 
 #[derive(Debug, Args)]
 pub struct Selection {

@@ -146,7 +146,7 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Plan(args) => plan::plan(context, args).await,
         Command::Apply(args) => plan::apply(context, args).await,
         Command::Run => run::run(context).await,
-        Command::Status => status::run(context).await,
+        Command::Status(args) => status::run(context, args).await,
         Command::Show { key } => show::run(context, key).await,
         Command::Import(args) => import::run(context, args).await,
         Command::Adopt(args) => adopt::run(context, args).await,

@@ -12,6 +12,7 @@ use super::context::{Context, Failure, Result};
 use super::exit::{Exit, Verdict, is_held};
 use super::known::known;
 use super::output::{patiently, reading, tell};
+use super::status;
 use super::words::why_not_deleted;
 use crate::config::Config;
 use crate::daemon::{asked, holder};
@@ -276,6 +277,7 @@ async fn carry_out_alone(
         let policy = policy(config, &args.selection, &args.allow_delete);
         look(config, database, &clients.readers, desired, policy, rotation).await
     };
+    let started_at = chrono::Utc::now();
     let mut look = look_again(loaded.desired, rotation(config)).await?;
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&look.desired, look.recorded.tenants.keys(), named)?;
@@ -302,11 +304,17 @@ async fn carry_out_alone(
         return Err(Failure { exit: Exit::StalePlan, ..Failure::new(message) });
     }
     context.written()?;
-    let writer =
-        Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
+    let writer = Writer {
+        database,
+        pbxs: &clients.writers,
+        environment: &System,
+        actor: actor.clone(),
+        stop: stop_on_signal(),
+    };
     let reader =
         Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
     let outcome = reconcile::act(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    status::note_run(database, &actor, started_at, report::in_a_word(&plan, &outcome)).await;
     // Only where tenants came to be: what is due by time is the daemon's.
     let users = reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
     if context.is_json() {

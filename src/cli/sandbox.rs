@@ -218,8 +218,8 @@ impl Sandbox {
         let keys = self.config.instances.keys().cloned().collect();
         let noted =
             self.database.read(move |store| status::Noted::read(store, keys, now)).await.map_err(failed)?;
-        let status = status::build(&self.config, &loaded, &noted);
-        context.say(&status::text(context, &status));
+        let status = status::build(&self.config, &loaded, &noted, now);
+        context.say(&status::text(context, &status, now));
         let everything = Selection { tenants: Vec::new(), no_removals: false };
         let verdict = Verdict {
             failed: outcome.failed() > 0 || outcome.skipped() > 0,

@@ -1,5 +1,6 @@
 //! `tenantd show KEY`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -7,15 +8,17 @@ use serde::Serialize;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::look;
+use super::status::{self, Subject, minute};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{
-    Completeness, DomainState, InstanceKey, InstanceView, TenantDocument, TenantId, TenantKey, Tombstone,
+    Completeness, Condition, DomainState, InstanceKey, InstanceView, KnownStanding, TenantDocument, TenantId,
+    TenantKey, Tombstone,
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, Work};
 use crate::reconcile::Look;
-use crate::report::{FORMAT_VERSION, PlanJson};
+use crate::report::{self, FORMAT_VERSION, PlanJson};
 use crate::store::{Access, AuditEntry};
 use crate::yaml::to_yaml;
 
@@ -24,6 +27,8 @@ use crate::yaml::to_yaml;
 struct ShowJson {
     format_version: u32,
     key: String,
+    /// As in `status`.
+    condition: Option<ConditionJson>,
     file: Option<TenantDocument>,
     broken: Vec<String>,
     recorded: Option<RecordedJson>,
@@ -34,6 +39,17 @@ struct ShowJson {
     history: Vec<HistoryJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConditionJson {
+    condition: Condition,
+    reason: Option<String>,
+    lift: Option<String>,
+    until: Option<String>,
+    since: Option<String>,
+    #[serde(skip)]
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +82,16 @@ struct HistoryJson {
     actor: String,
     event: String,
     done: bool,
+    /// What changed, by field; secrets are hidden.
+    changes: Vec<HistoryChangeJson>,
     detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct HistoryChangeJson {
+    field: String,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
@@ -84,6 +109,7 @@ pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
                 context.json(&ShowJson {
                     format_version: FORMAT_VERSION,
                     key: key.to_string(),
+                    condition: None,
                     file: None,
                     broken: Vec::new(),
                     recorded: None,
@@ -117,8 +143,8 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
         settings.insert(record.domain_id, rows);
     }
     let of_key = key.clone();
-    let (history, tombstones) = database
-        .read(move |store| Ok((store.audit(Some(&of_key), 20)?, store.tombstones()?)))
+    let (history, tombstones, conditions) = database
+        .read(move |store| Ok((store.history(&of_key, 20)?, store.tombstones()?, store.conditions()?)))
         .await
         .map_err(|error| Failure::of(&error))?;
     let known = look.desired.tenants.contains_key(key)
@@ -129,7 +155,25 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
             "there is no tenant {key}: no file, no record, and the audit log does not know it"
         )));
     }
-    Ok(build(&look, key, &history, &tombstones))
+    let shown = build(&look, key, &history, &tombstones);
+    Ok(ShowJson { condition: condition(&look, key, conditions.get(key)), ..shown })
+}
+
+/// How it stands, as `status` has it. What was deleted stands no more.
+fn condition(look: &Look, key: &TenantKey, known: Option<&KnownStanding>) -> Option<ConditionJson> {
+    let of = Subject::new(key, &look.desired, &look.recorded, None);
+    if of.desired.is_none() && of.record.is_none() && !look.desired.is_broken(key) {
+        return None;
+    }
+    let (standing, since) = status::standing(of, &look.desired, &look.recorded, known);
+    Some(ConditionJson {
+        text: report::reason_text(&standing),
+        condition: standing.condition,
+        reason: standing.reason,
+        lift: standing.lift,
+        until: standing.until.map(|at| at.to_rfc3339()),
+        since: since.map(|at| at.to_rfc3339()),
+    })
 }
 
 fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> ShowJson {
@@ -224,6 +268,7 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
     ShowJson {
         format_version: FORMAT_VERSION,
         key: key.to_string(),
+        condition: None,
         file: file.map(redacted),
         broken: look
             .desired
@@ -261,6 +306,7 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
                 actor: entry.actor.clone(),
                 event: entry.event.clone(),
                 done: entry.done,
+                changes: changes(entry),
                 detail: entry.detail.clone(),
             })
             .collect(),
@@ -302,6 +348,23 @@ fn nothing_to_do(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstone
     }
 }
 
+/// What an audit entry changed, field by field. It was redacted when it was written.
+fn changes(entry: &AuditEntry) -> Vec<HistoryChangeJson> {
+    let values = |json: &Option<String>| -> BTreeMap<String, Option<String>> {
+        json.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    };
+    let (mut before, mut after) = (values(&entry.before), values(&entry.after));
+    let fields: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
+    fields
+        .into_iter()
+        .map(|field| HistoryChangeJson {
+            before: before.remove(&field).flatten(),
+            after: after.remove(&field).flatten(),
+            field,
+        })
+        .collect()
+}
+
 fn redacted(tenant: &crate::model::Tenant) -> TenantDocument {
     hide_secrets(TenantDocument::from(tenant))
 }
@@ -325,6 +388,12 @@ fn text(context: &Context, shown: &ShowJson) -> String {
         })
     };
     let _ = writeln!(text, "{}", paint.strong(&shown.key));
+    if let Some(condition) = &shown.condition {
+        let since =
+            condition.since.as_deref().map_or_else(String::new, |at| format!(" since {}", minute(at)));
+        let why = if condition.text.is_empty() { String::new() } else { format!(": {}", condition.text) };
+        let _ = writeln!(text, "{}{since}{why}", condition.condition);
+    }
     let _ = writeln!(text, "\n{}", paint.strong("file"));
     match (&shown.file, shown.broken.is_empty()) {
         (Some(file), _) => text.push_str(&indent(&to_yaml(file))),
@@ -345,7 +414,7 @@ fn text(context: &Context, shown: &ShowJson) -> String {
                 ("its file has been gone", &recorded.removed_at),
             ] {
                 if let Some(at) = at {
-                    let _ = writeln!(text, "  # {what} since {at}");
+                    let _ = writeln!(text, "  # {what} since {}", minute(at));
                 }
             }
             for former in &recorded.former_placements {
@@ -377,7 +446,12 @@ fn text(context: &Context, shown: &ShowJson) -> String {
         for entry in &shown.history {
             let result = if entry.done { "" } else { " FAILED" };
             let detail = entry.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
-            let _ = writeln!(text, "  {} {}{result} — {}{detail}", entry.at, entry.event, entry.actor);
+            let (at, event, actor) = (minute(&entry.at), &entry.event, &entry.actor);
+            let _ = writeln!(text, "  {at} {event}{result} — {actor}{detail}");
+            for HistoryChangeJson { field, before, after } in &entry.changes {
+                let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+                let _ = writeln!(text, "    {field}: {} → {}", shown(before), shown(after));
+            }
         }
     }
     text

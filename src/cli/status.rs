@@ -1,63 +1,119 @@
-//! `tenantd status`
+//! `tenantd status`: how every tenant stands, from the files and the database alone. It asks no PBX: runs note what they
+//! saw and concluded.
 
-use std::collections::BTreeMap;
+mod check;
+mod tenants;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::args::StatusArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::known::{known, known_instance};
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::environment::to_the_minute;
 use crate::load::Loaded;
-use crate::model::{Completeness, InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
-use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson, WarningJson};
+use crate::model::{Completeness, DaemonState, Heartbeat, InstanceKey, KnownStanding, Recorded, TenantKey};
+use crate::report::{
+    self, DaemonJson, FORMAT_VERSION, HoldJson, InstanceStatusJson, PassJson, StatusJson, WarningJson,
+};
 use crate::stats::{self, StatsJson};
 use crate::store::data::TenantStats;
-use crate::store::{Access, AuditEntry, InstanceRecord, Store, StoreError};
+use crate::store::{Access, AuditEntry, Database, InstanceRecord, Store, StoreError};
 use crate::sync::SyncNote;
 
-/// The table of tenants, from the files and the database. It asks no PBX: the daemon noted what it saw.
-pub async fn run(context: &Context) -> Result<Exit> {
-    match collect(context).await {
+pub use tenants::{Subject, standing};
+pub use text::{minute, text};
+
+pub async fn run(context: &Context, args: &StatusArgs) -> Result<Exit> {
+    let collected = collect(context, args).await;
+    if args.check {
+        return Ok(show_check(context, collected));
+    }
+    match collected {
         Ok(status) => {
             if context.is_json() {
                 context.json(&status);
             } else {
-                context.say(&text(context, &status));
+                context.say(&text(context, &status, Utc::now()));
             }
             Ok(Exit::Done)
         }
         Err(failure) => {
             if context.is_json() {
-                context.json(&StatusJson {
-                    format_version: FORMAT_VERSION,
-                    error: Some(failure.message.clone()),
-                    ..StatusJson::default()
-                });
+                context.json(&without_status(&failure));
             }
             Err(failure)
         }
     }
 }
 
-async fn collect(context: &Context) -> Result<StatusJson> {
+fn without_status(failure: &Failure) -> StatusJson {
+    StatusJson {
+        format_version: FORMAT_VERSION,
+        error: Some(failure.message.clone()),
+        ..StatusJson::default()
+    }
+}
+
+/// One line; whatever fails is UNKNOWN.
+fn show_check(context: &Context, collected: Result<StatusJson>) -> Exit {
+    let (mut status, (state, check)) = match collected {
+        Ok(status) => {
+            let check = check::check(&status);
+            (status, check)
+        }
+        Err(failure) => (without_status(&failure), check::failed(&failure.message)),
+    };
+    if context.is_json() {
+        status.check = Some(check);
+        context.json(&status);
+    } else {
+        context.say(&format!("{}\n", check.text));
+    }
+    state.exit()
+}
+
+async fn collect(context: &Context, args: &StatusArgs) -> Result<StatusJson> {
     let config = context.config()?;
+    if let Some(instance) = &args.instance {
+        known_instance(&config, instance)?;
+    }
     let loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
-    let now = chrono::Utc::now();
+    let now = Utc::now();
     let keys = config.instances.keys().cloned().collect();
     let noted = database
         .read(move |store| Noted::read(store, keys, now))
         .await
         .map_err(|error| Failure::of(&error))?;
-    Ok(build(&config, &loaded, &noted))
+    known(&loaded.desired, noted.recorded.tenants.keys(), &args.keys)?;
+    let mut status = build(&config, &loaded, &noted, now);
+    status.tenants.retain(|tenant| is_wanted(tenant, args));
+    Ok(status)
+}
+
+fn is_wanted(tenant: &report::TenantStatusJson, args: &StatusArgs) -> bool {
+    let StatusArgs { keys, problems, instance, states, check: _ } = args;
+    let is = |state: &String| {
+        tenant.condition.as_str().replace(' ', "-") == *state || tenant.state.replace(' ', "-") == *state
+    };
+    (keys.is_empty() || keys.iter().any(|key| key.as_str() == tenant.key))
+        && (!problems || tenant.condition.is_problem() || tenant.problem.is_some())
+        && instance.as_ref().is_none_or(|instance| instance.as_str() == tenant.instance)
+        && (states.is_empty() || states.iter().any(is))
 }
 
 /// What the database knows. The number of readings does not depend on the number of tenants.
 #[derive(Default)]
 pub struct Noted {
     recorded: Recorded,
+    conditions: BTreeMap<TenantKey, KnownStanding>,
+    heartbeats: Vec<Heartbeat>,
     instances: Vec<InstanceRecord>,
     last_events: Vec<AuditEntry>,
     stats: Vec<TenantStats>,
@@ -73,6 +129,8 @@ impl Noted {
     ) -> std::result::Result<Self, StoreError> {
         Ok(Self {
             recorded: store.recorded(now)?,
+            conditions: store.conditions()?,
+            heartbeats: store.heartbeats()?,
             instances: store.instances()?,
             last_events: store.last_events()?,
             stats: store.stats(now)?,
@@ -86,54 +144,42 @@ impl Noted {
 }
 
 /// Puts files, records and notes together.
-pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
-    let Noted { recorded, instances, last_events, stats, users, accepted } = noted;
-    let stats_of: BTreeMap<String, StatsJson> =
-        stats::json(stats, &config.tier).into_iter().map(|stats| (stats.key.clone(), stats)).collect();
-    let last: BTreeMap<&TenantKey, &AuditEntry> =
-        last_events.iter().map(|entry| (&entry.key, entry)).collect();
-    let problems: BTreeMap<&str, &str> = instances
-        .iter()
-        .filter_map(|instance| Some((instance.key.as_str(), instance.last_problem.as_deref()?)))
-        .collect();
-    let mut keys: std::collections::BTreeSet<&TenantKey> = loaded.desired.tenants.keys().collect();
-    keys.extend(recorded.tenants.keys());
-    keys.extend(loaded.desired.broken.iter().filter_map(|file| file.key.as_ref()));
-    let tenants = keys
-        .into_iter()
-        .map(|key| {
-            let wanted = loaded.desired.tenants.get(key);
-            let record = recorded.tenants.get(key);
-            let last = last.get(key).copied();
-            let stats = stats_of.get(key.as_str()).cloned();
-            TenantStatusJson { stats, ..tenant(key, wanted, record, last, loaded, recorded, &problems) }
-        })
-        .collect();
+pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>) -> StatusJson {
+    let tenants = tenant_lines(config, loaded, noted);
+    let mut summary = BTreeMap::new();
+    for tenant in &tenants {
+        *summary.entry(tenant.condition.as_str().to_owned()).or_insert(0) += 1;
+    }
+    let holds = tenants.iter().filter(|tenant| tenant.condition == crate::model::Condition::Held);
     StatusJson {
         format_version: FORMAT_VERSION,
-        tenants,
-        instances: config
-            .instances
-            .iter()
-            .map(|(key, instance)| {
-                let noted = instances.iter().find(|noted| noted.key == key.as_str());
-                report::InstanceStatusJson {
-                    key: key.to_string(),
-                    url: instance.url.to_string(),
-                    last_seen: noted.and_then(|noted| noted.last_seen_at).map(|at| at.to_rfc3339()),
-                    problem: noted.and_then(|noted| noted.last_problem.clone()),
-                    users_read: users.get(key).and_then(|note| note.read_at).map(|at| at.to_rfc3339()),
-                    users_problem: users.get(key).and_then(|note| note.problem.clone()),
-                }
+        summary,
+        holds: holds
+            .map(|tenant| HoldJson {
+                tenant: tenant.key.clone(),
+                condition: tenant.condition,
+                reason: tenant.reason.clone(),
+                lift: tenant.lift.clone(),
             })
             .collect(),
+        tenants,
+        daemon: daemon(&noted.heartbeats, now),
+        standing_by: noted
+            .heartbeats
+            .iter()
+            .filter(|beat| beat.state == DaemonState::StandingBy && !beat.is_silent(now))
+            .map(|beat| beat.holder.clone())
+            .collect(),
+        last_pass: last_pass(&noted.heartbeats),
+        instances: instance_lines(config, noted),
         ignored_files: loaded
             .desired
             .ignored
             .iter()
             .map(|ignored| report::IgnoredJson { file: ignored.file.clone(), reason: ignored.reason })
             .collect(),
-        suspensions: recorded
+        suspensions: noted
+            .recorded
             .suspensions
             .iter()
             .map(|suspension| {
@@ -146,9 +192,95 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
                 )
             })
             .collect(),
-        open_intents: recorded.open_intents.len(),
-        warnings: warnings(config, loaded, noted, accepted),
+        open_intents: noted.recorded.open_intents.len(),
+        warnings: warnings(config, loaded, noted, &noted.accepted),
+        check: None,
         error: None,
+    }
+}
+
+fn tenant_lines(config: &Config, loaded: &Loaded, noted: &Noted) -> Vec<report::TenantStatusJson> {
+    let mut stats: BTreeMap<String, StatsJson> =
+        stats::json(&noted.stats, &config.tier).into_iter().map(|stats| (stats.key.clone(), stats)).collect();
+    let last: BTreeMap<&TenantKey, &AuditEntry> =
+        noted.last_events.iter().map(|entry| (&entry.key, entry)).collect();
+    let problems: BTreeMap<&str, &str> = noted
+        .instances
+        .iter()
+        .filter_map(|instance| Some((instance.key.as_str(), instance.last_problem.as_deref()?)))
+        .collect();
+    let mut keys: BTreeSet<&TenantKey> = loaded.desired.tenants.keys().collect();
+    keys.extend(noted.recorded.tenants.keys());
+    keys.extend(loaded.desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    keys.into_iter()
+        .map(|key| {
+            let of = Subject::new(key, &loaded.desired, &noted.recorded, last.get(key).copied());
+            tenants::line(of, loaded, noted, &problems, stats.remove(key.as_str()))
+        })
+        .collect()
+}
+
+fn instance_lines(config: &Config, noted: &Noted) -> Vec<InstanceStatusJson> {
+    let line = |(key, instance): (&InstanceKey, &crate::config::InstanceConfig)| {
+        let seen = noted.instances.iter().find(|noted| noted.key == key.as_str());
+        let users = noted.users.get(key);
+        InstanceStatusJson {
+            key: key.to_string(),
+            url: instance.url.to_string(),
+            version: seen.and_then(|seen| seen.version.clone()),
+            last_seen: seen.and_then(|seen| seen.last_seen_at).map(|at| at.to_rfc3339()),
+            problem: seen.and_then(|seen| seen.last_problem.clone()),
+            problem_at: seen.and_then(|seen| seen.last_problem_at).map(|at| at.to_rfc3339()),
+            users_read: users.and_then(|note| note.read_at).map(|at| at.to_rfc3339()),
+            users_problem: users.and_then(|note| note.problem.clone()),
+        }
+    };
+    config.instances.iter().map(line).collect()
+}
+
+/// The daemon that serves; where none does, the one that was seen last.
+fn daemon(heartbeats: &[Heartbeat], now: DateTime<Utc>) -> DaemonJson {
+    let daemons = || heartbeats.iter().filter(|beat| beat.state != DaemonState::Command);
+    let serving = daemons().find(|beat| beat.state == DaemonState::Serving && !beat.is_silent(now));
+    let Some(beat) = serving.or_else(|| daemons().max_by_key(|beat| beat.seen_at)) else {
+        return DaemonJson::default();
+    };
+    DaemonJson {
+        running: beat.state != DaemonState::Stopped && !beat.is_silent(now),
+        holder: Some(beat.holder.clone()),
+        state: Some(beat.state),
+        seen_at: Some(beat.seen_at.to_rfc3339()),
+        interval_seconds: Some(beat.interval_seconds),
+        next_pass_at: beat.next_pass_at.map(|at| at.to_rfc3339()),
+        last_error: beat.last_error.clone(),
+        last_error_at: beat.last_error_at.map(|at| at.to_rfc3339()),
+    }
+}
+
+fn last_pass(heartbeats: &[Heartbeat]) -> Option<PassJson> {
+    let beat = heartbeats
+        .iter()
+        .filter(|beat| beat.pass_ended_at.is_some())
+        .max_by_key(|beat| beat.pass_ended_at)?;
+    Some(PassJson {
+        by: beat.holder.clone(),
+        started_at: beat.pass_started_at.map(|at| at.to_rfc3339()),
+        ended_at: beat.pass_ended_at.map(|at| at.to_rfc3339()),
+        result: beat.pass_result.clone(),
+    })
+}
+
+/// Notes a run from the command line, for `status`. That it cannot be noted is no failure of the run.
+pub async fn note_run(database: &Database, actor: &str, started_at: DateTime<Utc>, result: String) {
+    let now = Utc::now();
+    let beat = Heartbeat {
+        pass_started_at: Some(started_at),
+        pass_ended_at: Some(now),
+        pass_result: Some(format!("{actor}: {result}")),
+        ..Heartbeat::new("command line", DaemonState::Command, 0, now)
+    };
+    if let Err(error) = database.write(move |store| store.put_heartbeat(&beat)).await {
+        tracing::warn!(error = %report::chain(&error), "the run is not noted for `status`");
     }
 }
 
@@ -188,109 +320,4 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
         })
     });
     unread.into_iter().chain(unknown).chain(of_files).chain(of_tenants).chain(of_all).collect()
-}
-
-fn tenant(
-    key: &TenantKey,
-    wanted: Option<&Tenant>,
-    record: Option<&TenantRecord>,
-    last: Option<&AuditEntry>,
-    loaded: &Loaded,
-    recorded: &Recorded,
-    instances: &BTreeMap<&str, &str>,
-) -> TenantStatusJson {
-    let state = match record {
-        None if wanted.is_some() => "new",
-        None => "broken file",
-        Some(record) if record.removed_at.is_some() => "removed",
-        Some(record) if !record.enabled && record.disable_confirmed_at.is_none() => "disabling",
-        Some(record) if !record.enabled => "disabled",
-        Some(record) if !record.provisioned => "unfinished",
-        Some(_) => "enabled",
-    };
-    let broken = loaded.desired.broken.iter().find(|file| file.key.as_ref() == Some(key));
-    let instance = record.map(|record| &record.instance).or(wanted.map(|wanted| &wanted.instance));
-    let problem = broken
-        .map(|file| {
-            file.problems.first().map_or_else(|| format!("{} is broken", file.file), Clone::clone)
-        })
-        .or_else(|| {
-            let instance = instance?;
-            instances.get(instance.as_str()).map(|problem| format!("{instance}: {problem}"))
-        })
-        .or_else(|| {
-            let entry = last.filter(|entry| !entry.done)?;
-            Some(entry.detail.clone().unwrap_or_else(|| format!("{} failed", entry.event)))
-        })
-        .or_else(|| {
-            recorded
-                .open_intents
-                .iter()
-                .any(|intent| intent.key == *key)
-                .then(|| "a request's outcome is not known yet; the next pass looks".to_owned())
-        })
-        .or_else(|| {
-            record.filter(|record| record.lock_left_open && !record.enabled).map(|_| {
-                format!(
-                    "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
-                     block {key}"
-                )
-            })
-        });
-    let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, instance));
-    let suspended = suspended.map(|suspension| {
-        let until = to_the_minute(suspension.until);
-        format!("suspended until {until}: {}", suspension.reason)
-    });
-    let problem = match (problem, suspended) {
-        (Some(problem), Some(suspended)) => Some(format!("{problem}; {suspended}")),
-        (problem, suspended) => problem.or(suspended),
-    };
-    let domain = wanted.map(|wanted| &wanted.domain).or(record.map(|record| &record.domain));
-    TenantStatusJson {
-        key: key.to_string(),
-        name: wanted
-            .map(|wanted| wanted.name.clone())
-            .or(record.map(|record| record.name.clone()))
-            .unwrap_or_default(),
-        domain: domain.map(ToString::to_string).unwrap_or_default(),
-        domain_unicode: domain.and_then(crate::model::DomainName::unicode),
-        instance: instance.map(ToString::to_string).unwrap_or_default(),
-        state: state.to_owned(),
-        last_change: last.map(|entry| {
-            format!("{} {}", entry.at.format("%Y-%m-%d %H:%M"), entry.event.replace("tenant.", ""))
-        }),
-        problem,
-        stats: None,
-    }
-}
-
-/// The status for people: the table, then what does not belong to one tenant.
-pub fn text(context: &Context, status: &StatusJson) -> String {
-    let paint = context.paint();
-    let mut text = report::status_table(status);
-    text.push('\n');
-    let stats: Vec<StatsJson> = status.tenants.iter().filter_map(|tenant| tenant.stats.clone()).collect();
-    if !stats.is_empty() {
-        text.push_str(&format!("\n{}\n", stats::table_of(&stats)));
-    }
-    for warning in &status.warnings {
-        text.push_str(&format!("{} {}\n", paint.warning("warning:"), warning.text));
-    }
-    for instance in &status.instances {
-        if let Some(problem) = &instance.users_problem {
-            text.push_str(&format!(
-                "{} {}: its users cannot be read whole: {problem}\n",
-                paint.warning("instance"),
-                instance.key
-            ));
-        }
-    }
-    for suspension in &status.suspensions {
-        text.push_str(&format!("{} {suspension}\n", paint.warning("suspended:")));
-    }
-    for ignored in &status.ignored_files {
-        text.push_str(&format!("{} {}: {}\n", paint.dim("ignored"), ignored.file, ignored.reason));
-    }
-    text
 }

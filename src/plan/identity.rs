@@ -10,7 +10,7 @@ fn short(prefix: &str, hasher: Sha256) -> String {
 }
 
 /// The record that a step works on; there is none yet where it makes one.
-pub(super) fn record(work: &Work) -> Option<RecordRef> {
+pub fn record(work: &Work) -> Option<RecordRef> {
     match work {
         Work::Create { .. } | Work::Adopt { .. } => None,
         Work::Recreate { record, .. }

@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
-pub use identity::definition_hash;
+pub use identity::{definition_hash, record as record_of};
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
 pub use sessions::sessions_go_on;

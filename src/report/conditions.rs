@@ -6,7 +6,8 @@ use crate::apply::{Outcome, StepResult};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{
-    Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey, TenantRecord,
+    BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey,
+    TenantRecord,
 };
 use crate::plan::{self, Held, Plan, Policy, Waiting, Work};
 use crate::reconcile::Look;
@@ -152,8 +153,7 @@ impl<'a> Findings<'a> {
 
     fn broken(&self, key: &TenantKey) -> Option<Standing> {
         let file = self.look.desired.broken.iter().find(|file| file.key.as_ref() == Some(key))?;
-        let why = file.problems.first().cloned().unwrap_or_else(|| format!("{} cannot be used", file.file));
-        Some(Standing::new(Condition::Held, format!("its file is broken: {why}")))
+        Some(broken_file(file))
     }
 
     /// A record whose tenant has no file, and that nothing was planned for.
@@ -193,6 +193,12 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
     })
 }
 
+/// How the tenant of a broken file stands.
+pub fn broken_file(file: &BrokenFile) -> Standing {
+    let why = file.problems.first().cloned().unwrap_or_else(|| format!("{} cannot be used", file.file));
+    Standing::new(Condition::Held, format!("its file is broken: {why}"))
+}
+
 /// A pause that is in force for a tenant.
 pub fn paused(recorded: &Recorded, key: &TenantKey, instance: Option<&InstanceKey>) -> Option<Standing> {
     let pause = recorded.suspensions.iter().find(|pause| pause.covers(key, instance))?;
@@ -208,6 +214,24 @@ fn of_held(held: &Held, condition: Condition) -> Standing {
 fn scheduled(waiting: &Waiting) -> Standing {
     let text = format!("{} on {}: {}", waiting.action, waiting.instance, waiting.reason);
     Standing { until: Some(waiting.until), ..Standing::new(Condition::Scheduled, text) }
+}
+
+/// What a run came to: `2 done, 1 held`.
+pub fn in_a_word(plan: &Plan, outcome: &Outcome) -> String {
+    let counted = [
+        (outcome.done(), "done"),
+        (outcome.failed(), "failed"),
+        (outcome.skipped(), "skipped"),
+        (plan.held.len(), "held"),
+        (plan.drifted.len(), "drifted"),
+        (plan.not_checked.len(), "not checked"),
+    ];
+    let parts: Vec<String> = counted
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    if parts.is_empty() { "no changes".to_owned() } else { parts.join(", ") }
 }
 
 /// A standing's reason for people, with what it waits for and what lifts it.

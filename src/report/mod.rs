@@ -6,16 +6,18 @@ mod conditions;
 mod json;
 mod log;
 mod preview;
+mod status;
 mod text;
 
-pub use conditions::{conditions, paused, reason_text};
-pub use json::{
-    ErrorJson, FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson,
-    StatusJson, TenantStatusJson, WarningJson,
-};
+pub use conditions::{broken_file, conditions, in_a_word, paused, reason_text};
+pub use json::{ErrorJson, FORMAT_VERSION, OutcomeJson, PlanJson, ProblemsJson};
 pub use log::{outcome as log_outcome, plan as log_plan, users as log_users};
 pub use preview::{plan as preview, summary, tenant_diff};
-pub use text::{Paint, count, outcome as outcome_text, set_table_width, status_table, table};
+pub use status::{
+    ChangeNoteJson, CheckJson, DaemonJson, HoldJson, IgnoredJson, InstanceStatusJson, PassJson, StatusJson,
+    TenantStatusJson, WarningJson, status_summary, status_table,
+};
+pub use text::{Paint, count, outcome as outcome_text, set_table_width, table};
 
 /// An error with its sources, in one line: `cannot … : … : …`.
 pub fn chain(error: &dyn std::error::Error) -> String {

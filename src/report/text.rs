@@ -7,7 +7,6 @@ use anstyle::{AnsiColor, Color, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::chain;
-use super::json::StatusJson;
 use crate::apply::{Outcome, StepResult};
 use crate::plan::Action;
 
@@ -93,13 +92,13 @@ pub fn set_table_width(width: Option<u16>) {
 }
 
 /// A table without lines between rows, as wide as its content and not wider than the terminal.
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
+pub fn table<'h>(header: impl IntoIterator<Item = &'h str>) -> Table {
     table_within(TABLE_WIDTH.get().copied().flatten(), header)
 }
 
-fn table_within<const N: usize>(width: Option<u16>, header: [&str; N]) -> Table {
+fn table_within<'h>(width: Option<u16>, header: impl IntoIterator<Item = &'h str>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header.into_iter().collect::<Vec<_>>());
     match width {
         // A little more than nothing is left for a column, whatever the terminal.
         Some(width) => {
@@ -114,24 +113,4 @@ fn table_within<const N: usize>(width: Option<u16>, header: [&str; N]) -> Table 
         column.set_padding((0, 2));
     }
     table
-}
-
-/// The tenants, one line each.
-pub fn status_table(status: &StatusJson) -> String {
-    let mut table = table(["KEY", "NAME", "DOMAIN", "INSTANCE", "STATE", "LAST CHANGE", "PROBLEM"]);
-    for tenant in &status.tenants {
-        table.add_row([
-            tenant.key.clone(),
-            tenant.name.clone(),
-            match &tenant.domain_unicode {
-                Some(unicode) => format!("{} ({unicode})", tenant.domain),
-                None => tenant.domain.clone(),
-            },
-            tenant.instance.clone(),
-            tenant.state.clone(),
-            tenant.last_change.clone().unwrap_or_default(),
-            tenant.problem.clone().unwrap_or_default(),
-        ]);
-    }
-    table.trim_fmt()
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::StoreError;
 use super::connection::AnyConnection;
-use super::schema::audit_log;
+use super::schema::{audit_log, tenants};
 use crate::model::{InstanceKey, TenantId, TenantKey};
 
 /// One line of the audit log.
@@ -122,6 +122,31 @@ pub(super) fn newest(
         None => audit_log::table.select(Row::as_select()).order(audit_log::id.desc()).limit(most).load(conn),
     }
     .map_err(StoreError::query(READ))?;
+    rows.into_iter().map(Row::into_entry).collect()
+}
+
+/// The newest entries of one tenant, newest first: under this key, and under every other key that the tenant which has
+/// it now had before.
+pub(super) fn of_tenant(
+    conn: &mut AnyConnection,
+    key: &TenantKey,
+    most: i64,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let id: Option<String> = tenants::table
+        .filter(tenants::key.eq(key.as_str()))
+        .select(tenants::id)
+        .first(conn)
+        .optional()
+        .map_err(StoreError::query(READ))?;
+    let Some(id) = id else { return newest(conn, Some(key), most) };
+    let is_its = audit_log::tenant_key.eq(key.as_str()).nullable().or(audit_log::tenant_id.eq(Some(id)));
+    let rows: Vec<Row> = audit_log::table
+        .select(Row::as_select())
+        .filter(is_its)
+        .order(audit_log::id.desc())
+        .limit(most)
+        .load(conn)
+        .map_err(StoreError::query(READ))?;
     rows.into_iter().map(Row::into_entry).collect()
 }
 

@@ -114,6 +114,11 @@ impl Store<'_> {
         audit::last_of_each(self.conn)
     }
 
+    /// The newest lines about a tenant, newest first, those under its earlier keys included.
+    pub fn history(&mut self, key: &TenantKey, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::of_tenant(self.conn, key, most)
+    }
+
     /// The newest lines of the audit log, newest first.
     pub fn audit(&mut self, key: Option<&TenantKey>, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
         audit::newest(self.conn, key, most)

@@ -1,0 +1,201 @@
+//! One tenant's line: what is in force, what is desired, and how it stands.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::Noted;
+use crate::diff;
+use crate::environment::to_the_minute;
+use crate::load::Loaded;
+use crate::model::{
+    Completeness, Condition, Desired, DomainName, InstanceKey, KnownStanding, Recorded, Standing, Tenant,
+    TenantKey, TenantRecord,
+};
+use crate::report::{self, ChangeNoteJson, TenantStatusJson};
+use crate::stats::StatsJson;
+use crate::store::AuditEntry;
+
+/// One tenant as files and database know it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub key: &'a TenantKey,
+    pub desired: Option<&'a Tenant>,
+    pub record: Option<&'a TenantRecord>,
+    pub last: Option<&'a AuditEntry>,
+}
+
+impl<'a> Subject<'a> {
+    pub fn new(
+        key: &'a TenantKey,
+        desired: &'a Desired,
+        recorded: &'a Recorded,
+        last: Option<&'a AuditEntry>,
+    ) -> Self {
+        let (desired, record) = (desired.tenants.get(key), recorded.tenants.get(key));
+        Self { key, desired, record, last }
+    }
+
+    fn instance(&self) -> Option<&'a InstanceKey> {
+        self.record.map(|record| &record.instance).or(self.desired.map(|desired| &desired.instance))
+    }
+
+    fn state(&self) -> &'static str {
+        match self.record {
+            None if self.desired.is_some() => "new",
+            None => "broken file",
+            Some(record) if record.removed_at.is_some() => "removed",
+            Some(record) if !record.enabled && record.disable_confirmed_at.is_none() => "disabling",
+            Some(record) if !record.enabled => "disabled",
+            Some(record) if !record.provisioned => "unfinished",
+            Some(_) => "enabled",
+        }
+    }
+}
+
+/// How a tenant stands: what the last run concluded, unless files or orders have changed since.
+pub fn standing(
+    of: Subject<'_>,
+    desired: &Desired,
+    recorded: &Recorded,
+    known: Option<&KnownStanding>,
+) -> (Standing, Option<DateTime<Utc>>) {
+    let since = |standing: Standing| {
+        let since = known.filter(|known| standing.goes_on(&known.standing)).map(|known| known.since);
+        (standing, since)
+    };
+    if let Some(paused) = report::paused(recorded, of.key, of.instance()) {
+        let pause = recorded.suspensions.iter().find(|pause| pause.covers(of.key, of.instance()));
+        return (paused, pause.map(|pause| pause.suspended_at));
+    }
+    if let Completeness::Unreadable { reason } = &desired.completeness {
+        return since(Standing::new(Condition::NotChecked, format!("the tenants directory {reason}")));
+    }
+    if let Some(file) = desired.broken.iter().find(|file| file.key.as_ref() == Some(of.key)) {
+        return since(report::broken_file(file));
+    }
+    if let Some(changed) = changed_since(of, known) {
+        return (changed, None);
+    }
+    match known {
+        Some(known) => (known.standing.clone(), Some(known.since)),
+        None => (Standing::new(Condition::NotChecked, "no run has looked at it yet"), None),
+    }
+}
+
+/// What was done to the file since the last run, where that run left nothing to tell.
+fn changed_since(of: Subject<'_>, known: Option<&KnownStanding>) -> Option<Standing> {
+    let pending = |text: String| Some(Standing::new(Condition::Pending, text));
+    let before = known.map(|known| known.standing.condition);
+    match (of.desired, of.record) {
+        (Some(_), None) if known.is_none() => pending("its file is new: the next run looks at it".to_owned()),
+        _ if before == Some(Condition::Paused) => {
+            pending("its pause is over: the next run looks at it".to_owned())
+        }
+        (Some(desired), Some(record))
+            if matches!(before, Some(Condition::InSync | Condition::Scheduled) | None) =>
+        {
+            let differences = diff::tenant(desired, record, None);
+            let fields: Vec<String> =
+                differences.iter().map(|difference| difference.field.to_string()).collect();
+            match fields.is_empty() {
+                true => None,
+                false => pending(format!("{} changed since the last run", fields.join(", "))),
+            }
+        }
+        (None, Some(record)) if before == Some(Condition::InSync) && record.removed_at.is_none() => {
+            pending("its file was removed or renamed since the last run".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The line of one tenant.
+pub fn line(
+    of: Subject<'_>,
+    loaded: &Loaded,
+    noted: &Noted,
+    instances: &BTreeMap<&str, &str>,
+    stats: Option<StatsJson>,
+) -> TenantStatusJson {
+    let (standing, since) = standing(of, &loaded.desired, &noted.recorded, noted.conditions.get(of.key));
+    let problem = problem(of, loaded, &noted.recorded, instances);
+    let mut reason_text = report::reason_text(&standing);
+    if reason_text.is_empty() {
+        reason_text = problem.clone().unwrap_or_default();
+    }
+    let name = of.record.map(|record| &record.name).or(of.desired.map(|desired| &desired.name));
+    let domain = of.record.map(|record| &record.domain).or(of.desired.map(|desired| &desired.domain));
+    let desired_name = of.desired.map(|desired| &desired.name).filter(|desired| Some(*desired) != name);
+    let desired_domain = of.desired.map(|desired| &desired.domain).filter(|desired| Some(*desired) != domain);
+    TenantStatusJson {
+        key: of.key.to_string(),
+        name: name.cloned().unwrap_or_default(),
+        desired_name: desired_name.cloned(),
+        domain: domain.map(ToString::to_string).unwrap_or_default(),
+        domain_unicode: domain.and_then(DomainName::unicode),
+        desired_domain: desired_domain.map(ToString::to_string),
+        instance: of.instance().map(ToString::to_string).unwrap_or_default(),
+        state: of.state().to_owned(),
+        condition: standing.condition,
+        reason: standing.reason,
+        lift: standing.lift,
+        until: standing.until.map(|at| at.to_rfc3339()),
+        since: since.map(|at| at.to_rfc3339()),
+        reason_text,
+        last_change: of.last.map(|entry| ChangeNoteJson {
+            at: entry.at.to_rfc3339(),
+            action: entry.event.replace("tenant.", ""),
+            actor: entry.actor.clone(),
+            done: entry.done,
+        }),
+        problem,
+        stats,
+    }
+}
+
+/// What is wrong with it by the files and the database alone, in one line.
+fn problem(
+    of: Subject<'_>,
+    loaded: &Loaded,
+    recorded: &Recorded,
+    instances: &BTreeMap<&str, &str>,
+) -> Option<String> {
+    let key = of.key;
+    let broken = loaded.desired.broken.iter().find(|file| file.key.as_ref() == Some(key));
+    let problem = broken
+        .map(|file| {
+            file.problems.first().map_or_else(|| format!("{} is broken", file.file), Clone::clone)
+        })
+        .or_else(|| {
+            let instance = of.instance()?;
+            instances.get(instance.as_str()).map(|problem| format!("{instance}: {problem}"))
+        })
+        .or_else(|| {
+            let entry = of.last.filter(|entry| !entry.done)?;
+            Some(entry.detail.clone().unwrap_or_else(|| format!("{} failed", entry.event)))
+        })
+        .or_else(|| {
+            let is_open = recorded.open_intents.iter().any(|intent| intent.key == *key);
+            is_open.then(|| {
+                "the last request got no answer; the next run checks whether it was carried out".to_owned()
+            })
+        })
+        .or_else(|| {
+            of.record.filter(|record| record.lock_left_open && !record.enabled).map(|_| {
+                format!(
+                    "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
+                     block {key}"
+                )
+            })
+        });
+    let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, of.instance()));
+    let suspended = suspended.map(|suspension| {
+        let until = to_the_minute(suspension.until);
+        format!("suspended until {until}: {}", suspension.reason)
+    });
+    match (problem, suspended) {
+        (Some(problem), Some(suspended)) => Some(format!("{problem}; {suspended}")),
+        (problem, suspended) => problem.or(suspended),
+    }
+}
