@@ -3,7 +3,7 @@
 use super::args::BlockArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::{actor, look, stop_on_signal};
+use super::plan::{actor, by_hand, look, stop_on_signal};
 use super::turn::{Turn, turn};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
@@ -37,7 +37,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
     if open.is_empty() {
         return Ok(Exit::Done);
     }
-    let (now, actor) = (System.now(), actor("block", None));
+    let (now, actor) = (System.now(), by_hand("block"));
     let keys: Vec<TenantKey> = open.iter().map(|record| record.key.clone()).collect();
     let ordered = move |store: &mut crate::store::StoreWriter<'_>| {
         for mut record in open {
@@ -77,7 +77,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
 async fn own_pass(context: &Context, config: &Config, database: &Database, keys: &[TenantKey]) -> Result<()> {
     let clients = context.clients(config)?;
     let loaded = context.load(config).await;
-    let actor = actor("block", loaded.desired.revision.as_deref());
+    let actor = actor("block", config, loaded.desired.revision.as_deref()).await;
     let policy = Policy { only: keys.iter().cloned().collect(), ..Policy::new(config) };
     let look = look(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
     let plan = look.plan();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::args::{Global, LogFormat, Output};
+use super::args::{Global, Output};
 use super::exit::Exit;
 use super::output;
 use crate::config::{Config, DatabaseConfig, process_environment};
@@ -49,6 +49,8 @@ struct Said {
     messages: Vec<String>,
     /// The errors of files that were shown.
     problems: Vec<Problem>,
+    /// Whether standard error belongs to the log alone.
+    logs_only: bool,
 }
 
 /// The clients of a configuration's instances. Instances that cannot be set up are left out and named.
@@ -111,7 +113,7 @@ impl Context {
             Ok(exit) => exit,
             Err(failure) => {
                 self.document_without_result(Some(&failure.message));
-                output::tell(&format!("error: {}\n", failure.message));
+                self.tell_error(&failure.message);
                 failure.exit
             }
         };
@@ -119,9 +121,35 @@ impl Context {
         match output::lost() {
             None => exit,
             Some(lost) => {
-                output::tell(&format!("error: {lost}\n"));
+                self.tell_error(&lost);
                 Exit::Error
             }
+        }
+    }
+
+    /// From now on, standard error belongs to the log: what reads it meets no line that is not a record.
+    pub fn only_log(&self) {
+        self.said().logs_only = true;
+    }
+
+    /// The errors of files that were found, a line each.
+    pub fn problems(&self) -> Vec<String> {
+        self.said().problems.iter().map(Problem::in_short).collect()
+    }
+
+    /// Before files are read again.
+    pub fn forget_problems(&self) {
+        self.said().problems.clear();
+    }
+
+    fn tell_error(&self, message: &str) {
+        if self.said().logs_only {
+            let problems = self.problems();
+            let problems =
+                (!problems.is_empty()).then(|| serde_json::to_string(&problems).unwrap_or_default());
+            tracing::error!(problems, "{message}");
+        } else {
+            output::tell(&format!("error: {message}\n"));
         }
     }
 
@@ -140,8 +168,13 @@ impl Context {
     /// Problems of files go to standard error, with their source lines.
     pub fn show_problems(&self, problems: &[Problem]) {
         let colour = output::colour_on_stderr();
+        let logs_only = self.said().logs_only;
         for problem in problems {
-            output::tell(&format!("{}\n", problem.render(colour)));
+            if !logs_only {
+                output::tell(&format!("{}\n", problem.render(colour)));
+            } else if !problem.is_error() {
+                tracing::warn!(file = problem.file, "{problem}");
+            }
         }
         self.said().problems.extend(problems.iter().filter(|problem| problem.is_error()).cloned());
     }
@@ -268,83 +301,4 @@ pub async fn read_directory(config: &Config) -> Loaded {
         )),
         problems: Vec::new(),
     })
-}
-
-/// Starts the log, to standard error. A filter that cannot be meant is an error of the command line.
-pub fn start_log(global: &Global, default: &str) -> Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let wanted = global.log.as_deref().filter(|text| !text.trim().is_empty());
-    if let Some(text) = wanted {
-        check_filter(text).map_err(|why| Failure {
-            message: format!("`--log` or TENANTD_LOG: `{text}` is no filter: {why}"),
-            exit: Exit::Usage,
-        })?;
-    }
-    let filter = EnvFilter::try_new(without_pages(wanted.unwrap_or(default)))
-        .unwrap_or_else(|_| EnvFilter::new(without_pages(default)));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(output::colour_on_stderr())
-        .log_internal_errors(false);
-    // A second start, as in tests, keeps the first.
-    let _ = match global.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Journal => builder.without_time().with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    Ok(())
-}
-
-/// A mistyped level would be taken for the name of a module that logs nothing.
-fn check_filter(filter: &str) -> std::result::Result<(), String> {
-    tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    for part in filter.split(',').map(str::trim).filter(|part| !part.contains(['=', ':', '['])) {
-        let is_level =
-            LEVELS.contains(&part.to_lowercase().as_str()) || part.parse().is_ok_and(|n: u8| n <= 5);
-        if !is_level && part != "tenantd" {
-            return Err(format!(
-                "{part} is none of the levels {}; a module is named with one",
-                LEVELS.join(", ")
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// What reads a page logs all of it, with session tokens and every setting's value.
-const READERS_OF_PAGES: [&str; 5] = ["html5ever", "markup5ever", "selectors", "cssparser", "scraper"];
-
-/// A filter that silences them, whatever was asked for.
-fn without_pages(filter: &str) -> String {
-    let about_pages = |part: &&str| READERS_OF_PAGES.iter().any(|reader| part.contains(reader));
-    let kept = filter.split(',').filter(|part| !about_pages(part)).map(str::to_owned);
-    kept.chain(READERS_OF_PAGES.map(|reader| format!("{reader}=off"))).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{check_filter, without_pages};
-
-    #[test]
-    fn a_filter_that_cannot_be_meant_is_refused() {
-        for good in ["debug", "INFO", "info,tenantd::fusionpbx=debug", "tenantd", "hyper=trace", "0"] {
-            assert_eq!(check_filter(good), Ok(()), "{good}");
-        }
-        for wrong in ["loud", "tenantd=loud", "info,debgu", "info debug", "a=b=c"] {
-            assert!(check_filter(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn no_filter_brings_pages_into_the_log() {
-        let off = "html5ever=off,markup5ever=off,selectors=off,cssparser=off,scraper=off";
-        assert_eq!(without_pages("trace"), format!("trace,{off}"));
-        assert_eq!(
-            without_pages("info,html5ever::tokenizer=trace,tenantd=debug"),
-            format!("info,tenantd=debug,{off}")
-        );
-    }
 }

@@ -10,6 +10,7 @@ mod exit;
 mod import;
 mod init;
 mod known;
+mod log;
 mod man;
 mod output;
 mod pbx;
@@ -37,7 +38,7 @@ pub use context::read_directory;
 pub use exit::Exit;
 
 use args::{Command, Output};
-use context::{Context, start_log};
+use context::Context;
 
 /// Runs one command line to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -52,8 +53,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run => "info",
         _ => "warn",
     };
-    let started = start_log(&global, default_log);
+    let started = log::start(&global, default_log);
+    let records_only = matches!(command, Command::Run) && global.log_format != args::LogFormat::Text;
     let context = Context::new(global);
+    if records_only {
+        context.only_log();
+        // A panic is one record as well.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    }
     if let Err(failure) = started {
         return context.finish(Err(failure)).into();
     }

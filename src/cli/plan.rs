@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
 use crate::fusionpbx::PbxRead;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::model::{Completeness, Desired, InstanceKey, TenantKey};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
@@ -272,7 +272,7 @@ async fn carry_out_alone(
     database: &Database,
 ) -> Result<Exit> {
     let clients = context.clients(config)?;
-    let actor = actor("apply", loaded.desired.revision.as_deref());
+    let actor = actor("apply", config, loaded.desired.revision.as_deref()).await;
     let look_again = async |desired: Desired, rotation: Rotation| {
         let policy = policy(config, &args.selection, &args.allow_delete);
         look(config, database, &clients.readers, desired, policy, rotation).await
@@ -343,12 +343,17 @@ fn without_effect(look: &Look, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
 }
 
 /// Who is acting, for the audit log: `apply by alice (commit 1a2b3c4d)`.
-pub fn actor(how: &str, revision: Option<&str>) -> String {
-    let who = user();
+pub async fn actor(how: &str, config: &Config, revision: Option<&str>) -> String {
+    let who = by_hand(how);
     match revision {
-        Some(revision) => format!("{how} by {who} (commit {})", &revision[..revision.len().min(12)]),
-        None => format!("{how} by {who}"),
+        Some(revision) => format!("{who} ({})", load::commit_text(&config.tenants_dir, revision).await),
+        None => who,
     }
+}
+
+/// Who is acting, where no file is what makes it so: `restore by alice`.
+pub fn by_hand(how: &str) -> String {
+    format!("{how} by {}", user())
 }
 
 /// The person at the keyboard, also behind sudo.

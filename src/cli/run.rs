@@ -6,7 +6,7 @@ use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::stop_on_signal;
 use crate::config::Config;
-use crate::daemon::{self, Equip, Equipment};
+use crate::daemon::{self, Equip, Equipment, NotEquipped};
 use crate::environment::System;
 use crate::store::{Access, Database};
 
@@ -15,8 +15,9 @@ struct FromFile<'a>(&'a Context);
 
 #[async_trait]
 impl Equip for FromFile<'_> {
-    async fn equip(&self) -> std::result::Result<Equipment, String> {
+    async fn equip(&self) -> std::result::Result<Equipment, NotEquipped> {
         let made = async {
+            self.0.forget_problems();
             let config = self.0.config_with_secrets()?;
             let database = self.0.database(&config, Access::ReadWrite).await?;
             let clients = self.0.clients(&config)?;
@@ -27,7 +28,14 @@ impl Equip for FromFile<'_> {
                 writers: clients.writers,
             })
         };
-        made.await.map_err(|failure| failure.message)
+        match made.await {
+            Ok(equipment) => {
+                // It serves from now on: what is found when the configuration is read again is a record of the log.
+                self.0.only_log();
+                Ok(equipment)
+            }
+            Err(failure) => Err(NotEquipped { message: failure.message, problems: self.0.problems() }),
+        }
     }
 
     async fn reconnect(&self, config: &Config) -> std::result::Result<Database, String> {
@@ -37,6 +45,8 @@ impl Equip for FromFile<'_> {
 
 pub async fn run(context: &Context) -> Result<Exit> {
     let stop = stop_on_signal();
-    daemon::run(&FromFile(context), &System, &daemon::Log, stop).await.map_err(Failure::new)?;
+    daemon::run(&FromFile(context), &System, &daemon::Log, stop)
+        .await
+        .map_err(|error| Failure::new(error.message))?;
     Ok(Exit::Done)
 }

@@ -18,14 +18,14 @@ use super::plan::{actor, stop_on_signal};
 use super::{output, status};
 use crate::apply::Outcome;
 use crate::config::Config;
-use crate::daemon::{self, Equip, Equipment, Witness};
+use crate::daemon::{self, Equip, Equipment, NotEquipped, Witness};
 use crate::environment::System;
 use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
 use crate::model::{Completeness, InstanceKey, Secret};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
-use crate::report;
+use crate::report::{self, News};
 use crate::sandbox::standin::{StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
 
@@ -82,7 +82,7 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
     let desired = context.load(&sandbox.config).await.desired;
     context.say(&guide::try_this(&sandbox.config, &desired, instances[0]));
     let terminal = Terminal { context, stop: stop.clone() };
-    daemon::run(&sandbox, &System, &terminal, stop).await.map_err(Failure::new)?;
+    daemon::run(&sandbox, &System, &terminal, stop).await.map_err(|error| Failure::new(error.message))?;
     context.say(&guide::farewell(&sandbox.config, sandbox.own_examples));
     Ok(Exit::Done)
 }
@@ -200,7 +200,7 @@ impl Sandbox {
             database: &self.database,
             pbxs: &writers,
             environment: &System,
-            actor: actor("sandbox", loaded.desired.revision.as_deref()),
+            actor: actor("sandbox", &self.config, loaded.desired.revision.as_deref()).await,
             stop: stop_on_signal(),
         };
         let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
@@ -233,7 +233,7 @@ impl Sandbox {
 
 #[async_trait]
 impl Equip for Sandbox {
-    async fn equip(&self) -> std::result::Result<Equipment, String> {
+    async fn equip(&self) -> std::result::Result<Equipment, NotEquipped> {
         Ok(Equipment {
             config: self.config.clone(),
             database: self.database.clone(),
@@ -264,8 +264,9 @@ impl Terminal<'_> {
 }
 
 impl Witness for Terminal<'_> {
-    fn planned(&self, plan: &Plan) {
-        if !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty() {
+    fn planned(&self, plan: &Plan, news: &News<'_>) {
+        let shows = !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty();
+        if shows || news.has_ended() {
             self.show(&format!("\n{}\n", report::preview(plan, self.context.paint())));
         }
     }

@@ -6,7 +6,7 @@ use super::args::{ApproveArgs, PauseArgs, ScopeArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::known::{known, known_instance};
-use super::plan::{actor, look, rotation, user};
+use super::plan::{by_hand, look, rotation, user};
 use super::wake::{wake, when};
 use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System, to_the_minute};
@@ -193,7 +193,7 @@ fn said(event: &str, key: Option<TenantKey>, detail: String, now: DateTime<Utc>)
         Some(key) => key,
         None => TenantKey::parse("all").map_err(|error| Failure::of(&error))?,
     };
-    Ok(AuditEntry { detail: Some(detail), ..AuditEntry::new(now, actor("command", None), event, key) })
+    Ok(AuditEntry { detail: Some(detail), ..AuditEntry::new(now, by_hand("command"), event, key) })
 }
 
 /// How long a pause may last. What is paused for longer is forgotten, and then nobody knows why nothing happens.

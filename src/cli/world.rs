@@ -10,7 +10,7 @@ use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::known::record_of;
 use super::output::{patiently, reading};
-use super::plan::{actor, look};
+use super::plan::{by_hand, look};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
 use crate::isolation::PbxSweep;
@@ -146,7 +146,7 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
 pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
     let config = context.config()?;
     let database = context.database(&config, Access::ReadWrite).await?;
-    let (path, now, actor) = (file.to_owned(), System.now(), actor("restore", None));
+    let (path, now, actor) = (file.to_owned(), System.now(), by_hand("restore"));
     // All of the file, before the transaction: nothing is written from one that is not whole.
     let manifest = archive::check(file).map_err(|error| Failure::of(&error))?;
     let restored = database

@@ -3,6 +3,8 @@
 //! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
 
 pub mod asked;
+mod pass;
+mod pulse;
 mod restart;
 mod service;
 mod watch;
@@ -11,21 +13,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::apply::Outcome;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
-use crate::model::{Completeness, InstanceKey};
-use crate::observe::Rotation;
-use crate::plan::{Plan, Policy};
-use crate::reconcile::{self, Reader, Writer};
-use crate::report::{self, chain};
+use crate::model::{DaemonState, Heartbeat, InstanceKey};
+use crate::plan::Plan;
+use crate::report::{self, News, chain};
 use crate::store::{Database, Lease, StoreError};
+
+use pass::{Surroundings, Told, pass};
+use pulse::Pulse;
+use service::Readiness;
 
 /// What the daemon works with; made anew when the configuration is read anew.
 pub struct Equipment {
@@ -35,10 +40,29 @@ pub struct Equipment {
     pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
 }
 
+/// Why there is no equipment: the configuration, a credential, or the database.
+#[derive(Clone, Debug)]
+pub struct NotEquipped {
+    pub message: String,
+    /// What is wrong in the configuration, a line each.
+    pub problems: Vec<String>,
+}
+
+impl NotEquipped {
+    /// The first problem says more than how many there are.
+    fn in_a_line(&self) -> String {
+        match self.problems.as_slice() {
+            [] => self.message.clone(),
+            [only] => only.clone(),
+            [first, others @ ..] => format!("{first} (and {} more)", report::count(others.len(), "error")),
+        }
+    }
+}
+
 /// Makes the equipment: at start and on SIGHUP.
 #[async_trait::async_trait]
 pub trait Equip: Send + Sync {
-    async fn equip(&self) -> Result<Equipment, String>;
+    async fn equip(&self) -> Result<Equipment, NotEquipped>;
 
     /// Opens the database again, after it failed. The PBX clients stay: their sessions, and what they learned of a
     /// server that is in trouble or rejects our password, have nothing to do with it.
@@ -50,8 +74,9 @@ const RETRY: Duration = Duration::from_secs(15);
 
 /// Told of each pass, for a program that shows them otherwise than in the log.
 pub trait Witness: Send + Sync {
-    fn planned(&self, plan: &Plan);
-    /// The plan is the last one again, and there is still nothing to do: what is held was told already.
+    /// There is something to do, or `news`: what was not told yet, or is over.
+    fn planned(&self, plan: &Plan, news: &News<'_>);
+    /// There is nothing to do, and all that is held was told already.
     fn unchanged(&self, plan: &Plan);
     fn applied(&self, plan: &Plan, outcome: &Outcome);
 }
@@ -60,12 +85,12 @@ pub trait Witness: Send + Sync {
 pub struct Log;
 
 impl Witness for Log {
-    fn planned(&self, plan: &Plan) {
-        report::log_plan(plan);
+    fn planned(&self, plan: &Plan, news: &News<'_>) {
+        report::log_plan(plan, news);
     }
 
     fn unchanged(&self, plan: &Plan) {
-        info!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
+        debug!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
     }
 
     fn applied(&self, plan: &Plan, outcome: &Outcome) {
@@ -82,10 +107,16 @@ pub async fn run(
     environment: &dyn Environment,
     witness: &dyn Witness,
     stop: CancellationToken,
-) -> Result<(), String> {
+) -> Result<(), NotEquipped> {
+    service::status("reading the configuration and opening the database");
     let equipment = equip.equip().await?;
-    let hangup = signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for SIGHUP: {error}"))?;
-    service::ready();
+    let hangup = signal(SignalKind::hangup()).map_err(|error| NotEquipped {
+        message: format!("cannot wait for SIGHUP: {error}"),
+        problems: Vec::new(),
+    })?;
+    let readiness = Readiness::default();
+    let interval = equipment.config.daemon.interval;
+    let pulse = Pulse::new(equipment.database.clone(), holder(), interval, environment.now());
     info!(
         tenants_dir = %equipment.config.tenants_dir.display(),
         instances = equipment.config.instances.len(),
@@ -104,13 +135,19 @@ pub async fn run(
         lease: None,
         requests: asked::Requests::default(),
         told: Told::default(),
+        readiness: &readiness,
+        pulse: &pulse,
+        trouble: None,
     };
     tokio::select! {
         // Fed as long as the runtime turns; it never ends by itself.
         () = service::feed_watchdog() => {}
+        () = readiness.ask_for_time() => {}
+        () = pulse.go_on(environment) => {}
         () = daemon.turn() => {}
     }
     service::stopping();
+    pulse.beat(environment, |beat| (beat.state, beat.next_pass_at) = (DaemonState::Stopped, None)).await;
     if let Some(lease) = daemon.lease.take() {
         lease.release().await;
     }
@@ -129,15 +166,10 @@ struct Daemon<'a> {
     lease: Option<Lease>,
     requests: asked::Requests,
     told: Told,
-}
-
-/// What was told already, so that a pass that finds nothing new does not tell it again.
-#[derive(Debug, Default)]
-struct Told {
-    /// The directory whose problems were told.
-    digest: Option<String>,
-    /// The plan whose holds were told.
-    plan: Option<String>,
+    readiness: &'a Readiness,
+    pulse: &'a Pulse,
+    /// Why the last run came to nothing, where it did.
+    trouble: Option<String>,
 }
 
 impl Daemon<'_> {
@@ -151,7 +183,7 @@ impl Daemon<'_> {
             }
             self.watch.renew();
             let asked = self.requests.waiting(&self.equipment.database).await;
-            let passed = self.pass().await;
+            let passed = self.pass_with_life_signs().await;
             if let Some(asked) = asked {
                 let answer = match &passed {
                     Ok((plan, outcome)) => Ok((plan, outcome)),
@@ -162,19 +194,25 @@ impl Daemon<'_> {
             }
             let mut wait = next_wait(self.equipment.config.daemon.interval);
             match passed {
-                Ok(_) => {}
+                Ok(_) => self.in_order_again(),
                 Err(StoreError::LeaseLost) => {
                     self.lease = None;
                     continue;
                 }
                 Err(error) => {
-                    error!(error = %chain(&error), "the pass came to nothing");
                     wait = wait.min(RETRY);
+                    self.tell_trouble(&error, wait);
                     // A connection that broke is not mended by using it again.
                     self.reconnect().await;
                 }
             }
-            if self.stop.is_cancelled() || !self.wait(wait).await {
+            self.readiness.ready();
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let next = self.environment.now() + TimeDelta::from_std(wait).unwrap_or_default();
+            self.pulse.beat(self.environment, |beat| beat.next_pass_at = Some(next)).await;
+            if !self.wait(wait).await {
                 return;
             }
         }
@@ -199,16 +237,23 @@ impl Daemon<'_> {
                 Ok(Err(by)) if !told => {
                     info!(holder = %by, "standing by: {by} holds the writer's lease");
                     service::status(&format!("standing by for {by}"));
+                    self.readiness.ready();
+                    let stands_by = |beat: &mut Heartbeat| {
+                        (beat.state, beat.next_pass_at) = (DaemonState::StandingBy, None);
+                    };
+                    self.pulse.beat(self.environment, stands_by).await;
                     told = true;
                 }
                 Ok(Err(_)) => {}
                 Err(error) => {
-                    error!(error = %chain(&error), "cannot ask for the writer's lease");
+                    self.tell_trouble(&error, STAND_BY);
+                    self.readiness.ready();
                     self.reconnect().await;
                 }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return false,
+                _ = self.hangup.recv() => self.reload().await,
                 () = tokio::time::sleep(STAND_BY) => {}
             }
         }
@@ -238,23 +283,33 @@ impl Daemon<'_> {
         match self.equip.reconnect(&self.equipment.config).await {
             Ok(database) => {
                 self.give_the_lease_back().await;
+                self.pulse.moved(database.clone(), self.equipment.config.daemon.interval);
                 self.equipment.database = database;
             }
-            Err(error) => error!(error, "cannot open the database again"),
+            Err(error) => debug!(error, "cannot open the database again"),
         }
     }
 
     /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
-    async fn equip_again(&mut self) {
+    async fn reload(&mut self) {
+        info!("SIGHUP: reading the configuration again");
+        self.readiness.reloading();
         match self.equip.equip().await {
             Ok(fresh) => {
                 self.give_the_lease_back().await;
                 if fresh.config.tenants_dir != self.equipment.config.tenants_dir {
                     self.watch = watch::Watch::new(&fresh.config.tenants_dir);
                 }
+                self.pulse.moved(fresh.database.clone(), fresh.config.daemon.interval);
                 self.equipment = fresh;
+                self.readiness.reloaded("the configuration was read again");
             }
-            Err(error) => error!(error, "cannot set up again; what was there stays in use"),
+            Err(error) => {
+                let text = format!("Configuration not reloaded: {}", error.in_a_line());
+                let problems = serde_json::to_string(&error.problems).unwrap_or_default();
+                error!(problems, "{text}. tenantd keeps running with the previous configuration.");
+                self.readiness.reloaded(&text);
+            }
         }
     }
 
@@ -273,10 +328,7 @@ impl Daemon<'_> {
             () = tokio::time::sleep(interval) => {}
             () = self.watch.changed(config.quiet, config.quiet_max) => info!("the tenants directory changed"),
             () = self.requests.asked(&database) => info!("a pass was asked for"),
-            _ = self.hangup.recv() => {
-                info!("SIGHUP: reading the configuration again");
-                self.equip_again().await;
-            }
+            _ = self.hangup.recv() => self.reload().await,
         }
         true
     }
@@ -284,7 +336,58 @@ impl Daemon<'_> {
     async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
         let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
         let database = lease.database();
-        pass(&self.equipment, &database, self.environment, self.witness, &self.stop, &mut self.told).await
+        let around = Surroundings {
+            database: &database,
+            environment: self.environment,
+            witness: self.witness,
+            stop: &self.stop,
+            readiness: self.readiness,
+        };
+        pass(&self.equipment, &around, &mut self.told).await
+    }
+
+    async fn pass_with_life_signs(&mut self) -> Result<(Plan, Outcome), StoreError> {
+        let started = self.environment.now();
+        let begins = |beat: &mut Heartbeat| {
+            (beat.state, beat.pass_started_at, beat.next_pass_at) =
+                (DaemonState::Serving, Some(started), None);
+        };
+        self.pulse.beat(self.environment, begins).await;
+        let passed = self.pass().await;
+        let ended = self.environment.now();
+        let ends = |beat: &mut Heartbeat| {
+            beat.pass_ended_at = Some(ended);
+            match &passed {
+                Ok((plan, outcome)) => {
+                    beat.pass_result = Some(report::in_a_word(plan, outcome));
+                    (beat.last_error, beat.last_error_at) = (None, None);
+                }
+                Err(error) => {
+                    beat.pass_result = Some("failed".to_owned());
+                    (beat.last_error, beat.last_error_at) = (Some(chain(error)), Some(ended));
+                }
+            }
+        };
+        self.pulse.beat(self.environment, ends).await;
+        passed
+    }
+
+    /// Tells why a run came to nothing, once for each reason.
+    fn tell_trouble(&mut self, error: &StoreError, wait: Duration) {
+        let error = chain(error);
+        if self.trouble.as_ref() == Some(&error) {
+            return debug!(error, "the run failed again");
+        }
+        let seconds = wait.as_secs_f64().ceil();
+        error!(error, "run failed: {error}. Nothing more was changed; trying again in {seconds} s.");
+        service::status(&format!("run failed: {error}"));
+        self.trouble = Some(error);
+    }
+
+    fn in_order_again(&mut self) {
+        if let Some(before) = self.trouble.take() {
+            info!(before, "the database is back: runs are carried out again");
+        }
     }
 }
 
@@ -297,67 +400,4 @@ pub fn holder() -> String {
 /// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.
 fn next_wait(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(0.9..=1.1))
-}
-
-async fn pass(
-    equipment: &Equipment,
-    database: &Database,
-    environment: &dyn Environment,
-    witness: &dyn Witness,
-    stop: &CancellationToken,
-    told: &mut Told,
-) -> Result<(Plan, Outcome), StoreError> {
-    let Equipment { config, database: _, readers, writers } = equipment;
-    let loaded = crate::cli::read_directory(config).await;
-    // A problem is told once, when the directory changed, and not in every pass.
-    if told.digest.as_ref() != Some(&loaded.desired.digest) {
-        for problem in &loaded.problems {
-            if problem.is_error() {
-                error!("{problem}");
-            } else {
-                warn!("{problem}");
-            }
-        }
-        told.digest = Some(loaded.desired.digest.clone());
-    }
-    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
-        warn!(reason, "the tenants directory {reason}: nothing is changed until it can be read");
-        service::status(&format!("the tenants directory {reason}"));
-    }
-    let reader = Reader {
-        config,
-        database,
-        pbxs: readers,
-        environment,
-        rotation: Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle },
-    };
-    let actor = match &loaded.desired.revision {
-        Some(revision) => format!("daemon (commit {})", &revision[..revision.len().min(12)]),
-        None => "daemon".to_owned(),
-    };
-    let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
-    let plan = look.plan();
-    if plan.steps.is_empty() && told.plan.as_ref() == Some(&plan.id) {
-        witness.unchanged(&plan);
-    } else {
-        witness.planned(&plan);
-    }
-    told.plan = Some(plan.id.clone());
-    let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
-    let outcome = reconcile::act(&writer, config, &look, &plan).await?;
-    if !plan.steps.is_empty() {
-        witness.applied(&plan, &outcome);
-    }
-    // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
-    let interval = config.daemon.user_sync.map(next_wait);
-    reconcile::sync_users(&reader, &writer, &look, &outcome, interval).await;
-    service::status(&format!(
-        "{} tenants; last plan {}: {} done, {} failed, {} held",
-        look.desired.tenants.len(),
-        plan.id,
-        outcome.done(),
-        outcome.failed(),
-        plan.held.len()
-    ));
-    Ok((plan, outcome))
 }

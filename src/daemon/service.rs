@@ -1,5 +1,6 @@
 //! What the service manager is told, where there is one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -9,12 +10,47 @@ fn tell(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-pub fn ready() {
-    tell(&[NotifyState::Ready]);
+/// Whether the service manager was told that the service is up.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicBool);
+
+/// How much more time is asked for while the first look lasts, and how often.
+const MORE_TIME: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_secs(15);
+
+impl Readiness {
+    /// It is up: it has looked at everything once, or stands by, or knows why it cannot. Told once.
+    pub fn ready(&self) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tell(&[NotifyState::Ready]);
+        }
+    }
+
+    /// Asks for more time until it is up: a first look at many instances may take longer than the unit allows.
+    pub async fn ask_for_time(&self) {
+        while !self.0.load(Ordering::Relaxed) {
+            tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(MORE_TIME.as_micros()).unwrap_or(u32::MAX))]);
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        std::future::pending().await
+    }
+
+    /// The configuration is read again. [`Self::reloaded`] follows.
+    pub fn reloading(&self) {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            tell(&[NotifyState::Reloading, now]);
+        }
+    }
+
+    /// The end of a reload, also of one that failed.
+    pub fn reloaded(&self, text: &str) {
+        self.0.store(true, Ordering::Relaxed);
+        tell(&[NotifyState::Ready, NotifyState::Status(text)]);
+    }
 }
 
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping after the current step")]);
 }
 
 /// One line for `systemctl status`.

@@ -121,7 +121,7 @@ fn take<'a>(rest: &mut &'a [u8], object: &str) -> Option<&'a [u8]> {
 }
 
 /// What git prints, or why it printed nothing.
-async fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) async fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(dir).args(SAFE.iter().flat_map(|set| ["-c", set])).args(arguments);
     for (name, _) in std::env::vars_os() {

@@ -15,6 +15,7 @@ mod schema;
 mod settings;
 mod settle;
 mod snapshot;
+mod uncommitted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use commit::as_committed;
 pub use schema::KEYS;
 pub use settle::stable_snapshot;
 pub use snapshot::{Content, File, Snapshot};
+pub use uncommitted::commit_text;
 
 use crate::config::Config;
 use crate::model::{BrokenFile, Completeness, Desired};

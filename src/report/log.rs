@@ -1,40 +1,56 @@
-//! The plan and its outcome in the log: one event for each step, a sentence and fields.
+//! The plan and its outcome in the log: one record for each step, a sentence and fields. What was told is not told again.
 
 use tracing::{debug, error, info, warn};
 
-use super::text::Paint;
+use super::news::{FileNews, News};
+use super::text::count;
 use super::{chain, preview};
 use crate::apply::{Outcome, StepResult};
-use crate::plan::Plan;
+use crate::environment::to_the_minute;
+use crate::plan::{Plan, Step};
 use crate::sync::{InstanceSync, SyncNote};
 
-/// Logs the preview of a plan, before anything of it is done.
-pub fn plan(plan: &Plan) {
-    for step in &plan.steps {
-        let changes: Vec<String> = step.changes.iter().map(preview::change_text).collect();
-        info!(
-            plan = %plan.id,
-            tenant = %step.tenant,
-            instance = %step.instance,
-            action = %step.action,
-            reason = %step.reason,
-            "planned: {} {} on {}, because {}: {}",
-            step.action,
-            step.tenant,
-            step.instance,
-            step.reason,
-            changes.join("; ")
-        );
-    }
-    for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
-        if let Some(step) = steps.first() {
-            let diff = preview::tenant_diff(&step.tenant, plan, Paint(false));
-            for line in diff.lines() {
-                info!(plan = %plan.id, tenant = %step.tenant, "preview: {line}");
-            }
-        }
-    }
-    for held in &plan.held {
+/// Logs what a plan will do, before anything of it is done, and what changed of all that it will not do.
+pub fn plan(plan: &Plan, news: &News<'_>) {
+    plan.steps.iter().for_each(|step| planned(plan, step));
+    begun(plan, news);
+    ended(news);
+    info!(
+        plan = %plan.id,
+        steps = plan.steps.len(),
+        held = plan.held.len(),
+        waiting = plan.waiting.len(),
+        unchanged = plan.counts.unchanged,
+        foreign_domains = plan.counts.foreign_domains,
+        "plan {}: {}, {} held, {} scheduled, {} unchanged",
+        plan.id,
+        count(plan.steps.len(), "step"),
+        plan.held.len(),
+        plan.waiting.len(),
+        count(plan.counts.unchanged, "tenant")
+    );
+}
+
+fn planned(plan: &Plan, step: &Step) {
+    let changes: Vec<String> = step.changes.iter().map(preview::change_text).collect();
+    let changes = if changes.is_empty() { String::new() } else { format!(": {}", changes.join("; ")) };
+    info!(
+        plan = %plan.id,
+        tenant = %step.tenant,
+        instance = %step.instance,
+        action = %step.action,
+        reason = %step.reason,
+        "planned: {} {} on {}, because {}{changes}",
+        step.action,
+        step.tenant,
+        step.instance,
+        step.reason,
+    );
+}
+
+fn begun(plan: &Plan, news: &News<'_>) {
+    for held in &news.held {
+        let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
         warn!(
             plan = %plan.id,
             tenant = %held.tenant,
@@ -42,14 +58,14 @@ pub fn plan(plan: &Plan) {
             action = %held.action,
             reason = %held.reason,
             lift = held.lift.as_deref(),
-            "held: {} {} on {}: {}",
+            "held: {} {} on {}: {}{lift}",
             held.action,
             held.tenant,
             held.instance,
             held.reason
         );
     }
-    for drifted in &plan.drifted {
+    for drifted in &news.drifted {
         warn!(
             tenant = %drifted.tenant,
             instance = %drifted.instance,
@@ -60,23 +76,65 @@ pub fn plan(plan: &Plan) {
             preview::change_text(&drifted.change)
         );
     }
-    for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
+    for waiting in &news.waiting {
+        info!(
+            tenant = %waiting.tenant,
+            instance = %waiting.instance,
+            action = %waiting.action,
+            until = %waiting.until.to_rfc3339(),
+            reason = %waiting.reason,
+            "scheduled: {} {} on {} not before {}: {}",
+            waiting.action,
+            waiting.tenant,
+            waiting.instance,
+            to_the_minute(waiting.until),
+            waiting.reason
+        );
+    }
+    for one in &news.not_checked {
+        warn!(
+            instance = %one.instance,
+            reason = %one.reason,
+            "{} is not checked, so nothing is changed there and its {} not checked: {}",
+            one.instance,
+            if one.tenants == 1 { "tenant is".to_owned() } else { format!("{} tenants are", one.tenants) },
+            one.reason
+        );
+    }
+    for warning in &news.warnings {
         warn!(plan = %plan.id, "{warning}");
     }
-    info!(
-        plan = %plan.id,
-        steps = plan.steps.len(),
-        held = plan.held.len(),
-        waiting = plan.waiting.len(),
-        unchanged = plan.counts.unchanged,
-        foreign_domains = plan.counts.foreign_domains,
-        "plan {}: {} steps, {} held, {} waiting, {} tenants unchanged",
-        plan.id,
-        plan.steps.len(),
-        plan.held.len(),
-        plan.waiting.len(),
-        plan.counts.unchanged
-    );
+}
+
+fn ended(news: &News<'_>) {
+    for instance in &news.checked_again {
+        info!(%instance, "{instance} is checked again");
+    }
+    for (tenant, instance, action) in &news.released {
+        info!(%tenant, %instance, %action, "no longer held: {action} {tenant} on {instance}");
+    }
+    for (tenant, instance, field) in &news.settled {
+        info!(%tenant, %instance, field, "no longer drifted: {tenant} on {instance}: {field}");
+    }
+    if news.all_in_order {
+        info!("everything is in order again: nothing is held, drifted or unknown");
+    }
+}
+
+/// Logs what became of broken files.
+pub fn files(news: &FileNews) {
+    if news.readable_again {
+        info!("the tenants directory can be read again");
+    }
+    for (file, key) in &news.repaired {
+        info!(tenant = key.as_ref().map(tracing::field::display), "{file} is in order again");
+    }
+    for (file, key) in &news.gone {
+        info!(
+            tenant = key.as_ref().map(tracing::field::display),
+            "{file}, which was broken, is there no more"
+        );
+    }
 }
 
 /// Logs what became of each step; a failure is logged here and nowhere else.
@@ -90,7 +148,7 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) {
             StepResult::Failed(failure) => error!(
                 plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,
                 error = %chain(failure),
-                "failed: {} {} on {}", step.action, step.tenant, step.instance
+                "failed: {} {} on {}: {}", step.action, step.tenant, step.instance, chain(failure)
             ),
             StepResult::Skipped(why) => warn!(
                 plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,

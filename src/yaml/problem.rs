@@ -149,6 +149,11 @@ impl Problem {
         format!("{bold}{place}{bold:#}: {level}{label}{level:#}{rest}")
     }
 
+    /// Where, and what: `tenantd.yaml:33:1: unknown key `foo``.
+    pub fn in_short(&self) -> String {
+        format!("{}: {}", self.place(), self.what)
+    }
+
     fn place(&self) -> String {
         match self.position {
             Some(Position { line, column }) => format!("{}:{line}:{column}", self.file),

@@ -1,0 +1,120 @@
+//! One pass of the daemon, and what of it is news.
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::service::{self, Readiness};
+use super::{Equipment, Witness, next_wait};
+use crate::apply::Outcome;
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::load::{self, Loaded};
+use crate::model::Completeness;
+use crate::observe::Rotation;
+use crate::plan::{Plan, Policy};
+use crate::reconcile::{self, Reader, Writer};
+use crate::report::{self, count};
+use crate::store::{Database, StoreError};
+
+/// What was told already, so that a pass that finds nothing new does not tell it again.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    files: report::ToldFiles,
+    plan: report::Told,
+}
+
+/// What a pass needs besides its equipment.
+pub(super) struct Surroundings<'a> {
+    pub database: &'a Database,
+    pub environment: &'a dyn Environment,
+    pub witness: &'a dyn Witness,
+    pub stop: &'a CancellationToken,
+    pub readiness: &'a Readiness,
+}
+
+pub(super) async fn pass(
+    equipment: &Equipment,
+    around: &Surroundings<'_>,
+    told: &mut Told,
+) -> Result<(Plan, Outcome), StoreError> {
+    let Equipment { config, database: _, readers, writers } = equipment;
+    let Surroundings { database, environment, witness, stop, readiness } = *around;
+    let instances = count(config.instances.len(), "instance");
+    service::status(&format!("looking at the tenant files and at {instances}"));
+    let loaded = crate::cli::read_directory(config).await;
+    tell_files(&loaded, told);
+    let reader = Reader {
+        config,
+        database,
+        pbxs: readers,
+        environment,
+        rotation: Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle },
+    };
+    let revision = loaded.desired.revision.clone();
+    let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
+    readiness.ready();
+    let plan = look.plan();
+    let news = told.plan.news(&plan);
+    if plan.steps.is_empty() && news.is_empty() {
+        witness.unchanged(&plan);
+    } else {
+        witness.planned(&plan, &news);
+    }
+    told.plan = report::Told::of(&plan);
+    if !plan.steps.is_empty() {
+        service::status(&format!(
+            "carrying out the plan {} with {}",
+            plan.id,
+            count(plan.steps.len(), "step")
+        ));
+    }
+    let actor = actor(config, revision.as_deref(), &plan).await;
+    let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
+    let outcome = reconcile::act(&writer, config, &look, &plan).await?;
+    if !plan.steps.is_empty() {
+        witness.applied(&plan, &outcome);
+    }
+    // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
+    let interval = config.daemon.user_sync.map(next_wait);
+    reconcile::sync_users(&reader, &writer, &look, &outcome, interval).await;
+    match &look.desired.completeness {
+        Completeness::Unreadable { reason } => service::status(&format!("the tenants directory {reason}")),
+        Completeness::Complete | Completeness::Partial { .. } => service::status(&format!(
+            "{}; last plan {}: {} done, {} failed, {} held",
+            count(look.desired.tenants.len(), "tenant"),
+            plan.id,
+            outcome.done(),
+            outcome.failed(),
+            plan.held.len()
+        )),
+    }
+    Ok((plan, outcome))
+}
+
+/// Tells the problems of files that were not told yet, and which of them are over.
+fn tell_files(loaded: &Loaded, told: &mut Told) {
+    let texts: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let news = told.files.news(&loaded.desired, &texts);
+    for at in &news.problems {
+        let (problem, file) = (&loaded.problems[*at], loaded.problems[*at].file.as_str());
+        if problem.is_error() {
+            error!(file, "{problem}");
+        } else {
+            warn!(file, "{problem}");
+        }
+    }
+    report::log_files(&news);
+    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
+        service::status(&format!("the tenants directory {reason}"));
+    }
+}
+
+/// Who is acting, for the audit log. Only where something is done is it asked whether the files are the commit's.
+async fn actor(config: &Config, revision: Option<&str>, plan: &Plan) -> String {
+    match revision {
+        Some(revision) if !plan.steps.is_empty() => {
+            format!("daemon ({})", load::commit_text(&config.tenants_dir, revision).await)
+        }
+        _ => "daemon".to_owned(),
+    }
+}

@@ -1,0 +1,222 @@
+//! What a plan shows that the one before did not, and what it shows no more.
+//!
+//! What is compared is what a person reads, reasons and commands included: a plan's id stays the same where only the
+//! reason of a hold changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::preview;
+use crate::model::{Completeness, Desired, InstanceKey, TenantKey};
+use crate::plan::{Action, Drifted, Held, NotChecked, Plan, Waiting};
+
+/// What was told, so that it is told once.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    held: BTreeMap<Place, BTreeSet<(String, Option<String>)>>,
+    drifted: BTreeMap<(TenantKey, InstanceKey, String), String>,
+    waiting: BTreeMap<Place, (DateTime<Utc>, String)>,
+    not_checked: BTreeMap<InstanceKey, String>,
+    warnings: BTreeSet<String>,
+    /// Whether any plan was told.
+    any: bool,
+}
+
+/// What is held or scheduled, and where.
+type Place = (TenantKey, InstanceKey, Action);
+
+/// What is new, and what is over.
+#[derive(Debug, Default)]
+pub struct News<'a> {
+    pub held: Vec<&'a Held>,
+    pub released: Vec<Place>,
+    pub drifted: Vec<&'a Drifted>,
+    /// Tenant, instance and field that are as desired again.
+    pub settled: Vec<(TenantKey, InstanceKey, String)>,
+    pub waiting: Vec<&'a Waiting>,
+    pub not_checked: Vec<&'a NotChecked>,
+    pub checked_again: Vec<InstanceKey>,
+    pub warnings: Vec<&'a str>,
+    /// Nothing is held, drifted or unknown any more.
+    pub all_in_order: bool,
+    first: bool,
+}
+
+impl News<'_> {
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            held,
+            released,
+            drifted,
+            settled,
+            waiting,
+            not_checked,
+            checked_again,
+            warnings,
+            all_in_order,
+            first,
+        } = self;
+        !first
+            && !all_in_order
+            && held.is_empty()
+            && drifted.is_empty()
+            && waiting.is_empty()
+            && not_checked.is_empty()
+            && warnings.is_empty()
+            && !self.is_over(released, settled, checked_again)
+    }
+
+    /// Whether something that was told is over.
+    pub fn has_ended(&self) -> bool {
+        self.all_in_order || self.is_over(&self.released, &self.settled, &self.checked_again)
+    }
+
+    fn is_over(
+        &self,
+        released: &[Place],
+        settled: &[(TenantKey, InstanceKey, String)],
+        checked_again: &[InstanceKey],
+    ) -> bool {
+        !released.is_empty() || !settled.is_empty() || !checked_again.is_empty()
+    }
+}
+
+/// How long until a server is asked again is no news.
+fn without_numbers(reason: &str) -> String {
+    reason.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// The warnings that no other part of the plan tells.
+fn warnings(plan: &Plan) -> impl Iterator<Item = &str> {
+    let of_an_instance = |warning: &str| {
+        plan.not_checked.iter().any(|one| {
+            warning.starts_with(&format!("nothing is changed on {}", one.instance))
+                && warning.ends_with(&one.reason)
+        })
+    };
+    plan.warnings
+        .iter()
+        .map(String::as_str)
+        .filter(move |warning| !warning.starts_with("held: ") && !of_an_instance(warning))
+}
+
+impl Told {
+    /// What a plan shows.
+    pub fn of(plan: &Plan) -> Self {
+        let unknown: BTreeSet<&InstanceKey> = plan.not_checked.iter().map(|one| &one.instance).collect();
+        let mut told = Self { any: true, ..Self::default() };
+        for held in &plan.held {
+            let reason = match unknown.contains(&held.instance) {
+                true => without_numbers(&held.reason),
+                false => held.reason.clone(),
+            };
+            let place = (held.tenant.clone(), held.instance.clone(), held.action);
+            told.held.entry(place).or_default().insert((reason, held.lift.clone()));
+        }
+        for Drifted { tenant, instance, change } in &plan.drifted {
+            let field = (tenant.clone(), instance.clone(), change.field.to_string());
+            told.drifted.insert(field, preview::change_text(change));
+        }
+        for Waiting { tenant, instance, action, until, reason } in &plan.waiting {
+            told.waiting.insert((tenant.clone(), instance.clone(), *action), (*until, reason.clone()));
+        }
+        for one in &plan.not_checked {
+            told.not_checked.insert(one.instance.clone(), without_numbers(&one.reason));
+        }
+        told.warnings = warnings(plan).map(str::to_owned).collect();
+        told
+    }
+
+    fn is_in_order(&self) -> bool {
+        self.held.is_empty()
+            && self.drifted.is_empty()
+            && self.not_checked.is_empty()
+            && self.warnings.is_empty()
+    }
+
+    /// What `plan` shows that was not told, and what was told and is over.
+    pub fn news<'a>(&self, plan: &'a Plan) -> News<'a> {
+        let now = Self::of(plan);
+        let unknown: BTreeSet<&InstanceKey> = plan.not_checked.iter().map(|one| &one.instance).collect();
+        let is_told = |held: &&Held| {
+            let place = (held.tenant.clone(), held.instance.clone(), held.action);
+            let reason = match unknown.contains(&held.instance) {
+                true => without_numbers(&held.reason),
+                false => held.reason.clone(),
+            };
+            self.held.get(&place).is_some_and(|told| told.contains(&(reason, held.lift.clone())))
+        };
+        let drift_is_told = |drifted: &&Drifted| {
+            let Drifted { tenant, instance, change } = drifted;
+            let field = (tenant.clone(), instance.clone(), change.field.to_string());
+            self.drifted.get(&field).is_some_and(|told| *told == preview::change_text(change))
+        };
+        let wait_is_told = |waiting: &&Waiting| {
+            let place = (waiting.tenant.clone(), waiting.instance.clone(), waiting.action);
+            self.waiting.get(&place).is_some_and(|told| *told == (waiting.until, waiting.reason.clone()))
+        };
+        let gone = |old: &InstanceKey| !now.not_checked.contains_key(old);
+        News {
+            held: plan.held.iter().filter(|held| !is_told(held)).collect(),
+            released: self.held.keys().filter(|place| !now.held.contains_key(*place)).cloned().collect(),
+            drifted: plan.drifted.iter().filter(|drifted| !drift_is_told(drifted)).collect(),
+            settled: self.drifted.keys().filter(|field| !now.drifted.contains_key(*field)).cloned().collect(),
+            waiting: plan.waiting.iter().filter(|waiting| !wait_is_told(waiting)).collect(),
+            not_checked: plan
+                .not_checked
+                .iter()
+                .filter(|one| self.not_checked.get(&one.instance) != Some(&without_numbers(&one.reason)))
+                .collect(),
+            checked_again: self.not_checked.keys().filter(|old| gone(old)).cloned().collect(),
+            warnings: warnings(plan).filter(|warning| !self.warnings.contains(*warning)).collect(),
+            all_in_order: self.any && !self.is_in_order() && now.is_in_order(),
+            first: !self.any,
+        }
+    }
+}
+
+/// The files whose problems were told.
+#[derive(Clone, Debug, Default)]
+pub struct ToldFiles {
+    problems: BTreeSet<String>,
+    broken: BTreeMap<String, Option<TenantKey>>,
+    unreadable: bool,
+}
+
+/// What became of files since.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct FileNews {
+    /// Problems that were not told yet, in the order in which they came.
+    pub problems: Vec<usize>,
+    /// Broken files that are in order again.
+    pub repaired: Vec<(String, Option<TenantKey>)>,
+    /// Broken files that are there no more.
+    pub gone: Vec<(String, Option<TenantKey>)>,
+    pub readable_again: bool,
+}
+
+impl ToldFiles {
+    /// Compares with what was told, and takes it as told.
+    pub fn news(&mut self, desired: &Desired, problems: &[String]) -> FileNews {
+        let mut news = FileNews::default();
+        let now: BTreeSet<String> = problems.iter().cloned().collect();
+        news.problems = (0..problems.len()).filter(|at| !self.problems.contains(&problems[*at])).collect();
+        if matches!(desired.completeness, Completeness::Unreadable { .. }) {
+            // What was broken is still so, for all that is known.
+            self.unreadable = true;
+            self.problems.extend(now);
+            return news;
+        }
+        news.readable_again = std::mem::take(&mut self.unreadable);
+        let broken: BTreeMap<String, Option<TenantKey>> =
+            desired.broken.iter().map(|file| (file.file.clone(), file.key.clone())).collect();
+        for (file, key) in self.broken.iter().filter(|(file, _)| !broken.contains_key(*file)) {
+            let is_there = key.as_ref().is_some_and(|key| desired.tenants.contains_key(key));
+            let list = if is_there { &mut news.repaired } else { &mut news.gone };
+            list.push((file.clone(), key.clone()));
+        }
+        (self.problems, self.broken) = (now, broken);
+        news
+    }
+}
