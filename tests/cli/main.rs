@@ -18,6 +18,7 @@ mod sandboxed;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;
+mod status;
 mod tenant_world;
 mod terminal;
 mod words;

@@ -66,7 +66,8 @@ async fn a_configuration_that_became_wrong_leaves_the_old_one_in_use() {
     daemon.first_pass().await;
     std::fs::write(site.path("tenantd.yaml"), "database_url: sqlite:other.db\nnonsense: 1\n").unwrap();
     daemon.signal("HUP");
-    until("it is told", || daemon.told().contains("what was there stays in use")).await;
+    until("it is told", || daemon.told().contains("tenantd keeps running with the previous configuration"))
+        .await;
     site.tenant("t01");
     until("it goes on", || site.has("t01")).await;
     daemon.stop().await;
