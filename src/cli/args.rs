@@ -96,7 +96,8 @@ pub enum Colour {
 pub enum LogFormat {
     /// With time and level.
     Text,
-    /// Without a time, which the journal adds.
+    /// To the journal itself, with priorities and fields such as TENANT=; where it is not there, lines with syslog's
+    /// priorities.
     Journal,
     /// One JSON object a line.
     Json,

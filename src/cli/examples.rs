@@ -37,7 +37,8 @@ pub fn of(path: &[&str]) -> &'static [Example] {
         ["run"] => &[("tenantd run --log-format journal", "as the service does")],
         ["status"] => &[
             ("tenantd status", "all tenants"),
-            ("tenantd status --wide -o text", "without wrapping long lines"),
+            ("tenantd status --problems", "only what needs somebody"),
+            ("tenantd status --check", "one line for a monitoring system"),
         ],
         ["show"] => &[("tenantd show acme", "why the next step of acme does or does not happen")],
         ["import"] => &[

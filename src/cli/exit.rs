@@ -75,12 +75,12 @@ impl Exit {
             }
             Self::Error => {
                 "any other error, a result that cannot be written included; `isolation check`: something leaks, or \
-                 could not be checked"
+                 could not be checked; `status --check`: WARNING"
             }
-            Self::Changes => "`plan --detailed-exitcode`: there are changes",
+            Self::Changes => "`plan --detailed-exitcode`: there are changes; `status --check`: CRITICAL",
             Self::Held => {
                 "something is held (`plan --detailed-exitcode`, `apply`, `sandbox --once`): a step, or what belongs to \
-                 a broken file; `sync`: users are kept out by a limit"
+                 a broken file; `sync`: users are kept out by a limit; `status --check`: UNKNOWN"
             }
             Self::SomeFailed => {
                 "some steps failed or were skipped, and the others were done; or an instance cannot be reached, was \

@@ -187,3 +187,47 @@ impl Heartbeat {
         now - self.seen_at > patience
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_reads_back_as_it_is_written() {
+        for condition in Condition::ALL {
+            assert_eq!(Condition::parse(condition.as_str()), Some(condition));
+        }
+        let (sqlite, postgres) = (
+            include_str!("../../migrations/sqlite/2026-11-27-007500_conditions/up.sql"),
+            include_str!("../../migrations/postgres/2026-11-27-007500_conditions/up.sql"),
+        );
+        let states = DaemonState::ALL.map(DaemonState::as_str);
+        for word in Condition::ALL.map(Condition::as_str).into_iter().chain(states) {
+            let quoted = format!("'{word}'");
+            assert!(sqlite.contains(&quoted) && postgres.contains(&quoted), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_is_silent_after_twice_its_interval_and_never_within_a_minute() {
+        let seen = Utc::now();
+        let beat = |interval| Heartbeat::new("tenantd", DaemonState::Serving, interval, seen);
+        let after = |seconds| seen + chrono::TimeDelta::seconds(seconds);
+        assert!(!beat(300).is_silent(after(600)));
+        assert!(beat(300).is_silent(after(601)));
+        assert!(!beat(1).is_silent(after(60)), "a short interval is no reason to worry at once");
+        assert!(beat(1).is_silent(after(61)));
+        assert!(!beat(300).is_silent(after(-86_400)), "a clock that was put back");
+    }
+
+    #[test]
+    fn since_goes_on_while_condition_and_reason_stay_and_the_command_changes() {
+        let before = Standing {
+            lift: Some("tenantd approve r-1".into()),
+            ..Standing::new(Condition::Held, "a limit")
+        };
+        assert!(Standing::new(Condition::Held, "a limit").goes_on(&before));
+        assert!(!Standing::new(Condition::Held, "another").goes_on(&before));
+        assert!(!Standing::new(Condition::Pending, "a limit").goes_on(&before));
+    }
+}

@@ -29,7 +29,7 @@ use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, R
 
 pub use identity::{definition_hash, record as record_of};
 pub use policy::Policy;
-pub use removal::{record_retention_end, retention_end};
+pub use removal::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
 pub use sessions::sessions_go_on;
 pub use types::{
     Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, Step, Waiting, Work,

@@ -191,10 +191,21 @@ pub(super) fn still_waits(
     since: &str,
 ) -> Option<(DateTime<Utc>, String)> {
     if world.now < until {
-        return Some((until, format!("kept for {} days {since}", world.policy.deletion.retention_days)));
+        return Some((until, kept_for(world.policy.deletion.retention_days, since)));
     }
     clock_suspect(world).map(|until| (until, JUMPED.to_owned()))
 }
+
+/// Why a deletion waits while its retention runs.
+pub fn kept_for(days: u32, since: &str) -> String {
+    format!("kept for {days} {} {since}", if days == 1 { "day" } else { "days" })
+}
+
+/// What follows where the tenant is protected.
+pub const KEPT_THEN_TOO: &str = "; it is protected, so it is kept then, too";
+
+/// Since when a removed tenant is kept.
+pub const SINCE_DISABLED: &str = "after it was disabled";
 
 /// When a removed tenant's retention is over; `None` while its file is there or its closing is not confirmed.
 ///
@@ -234,9 +245,9 @@ fn delete(
     if world.policy.deletion.mode == DeletionMode::Never {
         return;
     }
-    if let Some((until, mut reason)) = still_waits(world, until, "after it was disabled") {
+    if let Some((until, mut reason)) = still_waits(world, until, SINCE_DISABLED) {
         if record.protected {
-            reason.push_str("; it is protected, so it is kept then, too");
+            reason.push_str(KEPT_THEN_TOO);
         }
         draft.waiting.push(Waiting {
             tenant: key.clone(),

@@ -178,14 +178,13 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
         let text = "its file is gone and it is disabled; `deletion.mode` is `never`, so it is kept";
         return Some(Standing::new(Condition::InSync, text));
     }
-    Some(match plan::record_retention_end(record, policy.deletion.retention_days) {
-        Some(until) => Standing {
-            until: Some(until),
-            ..Standing::new(
-                Condition::Scheduled,
-                "its file is gone and it is disabled; delete when retention is over",
-            )
-        },
+    let days = policy.deletion.retention_days;
+    let protected = if record.protected { plan::KEPT_THEN_TOO } else { "" };
+    // In the words of a plan that says so itself, so that `since` goes on.
+    let text =
+        format!("delete on {}: {}{protected}", record.instance, plan::kept_for(days, plan::SINCE_DISABLED));
+    Some(match plan::record_retention_end(record, days) {
+        Some(until) => Standing { until: Some(until), ..Standing::new(Condition::Scheduled, text) },
         None => Standing::new(
             Condition::Pending,
             "its file is gone; the PBX did not confirm yet that it is disabled",

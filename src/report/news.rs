@@ -220,3 +220,96 @@ impl ToldFiles {
         news
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BrokenFile;
+    use crate::plan::Counts;
+
+    fn key(name: &str) -> TenantKey {
+        TenantKey::parse(name).unwrap()
+    }
+
+    fn hq() -> InstanceKey {
+        InstanceKey::parse("hq").unwrap()
+    }
+
+    fn plan(held: &[(&str, &str)]) -> Plan {
+        let held = held.iter().map(|(reason, lift)| Held {
+            tenant: key("acme"),
+            instance: hq(),
+            action: Action::Disable,
+            reason: (*reason).to_owned(),
+            lift: Some((*lift).to_owned()),
+        });
+        Plan {
+            id: "p-0000000000000000".to_owned(),
+            removals_id: None,
+            steps: Vec::new(),
+            held: held.collect(),
+            waiting: Vec::new(),
+            drifted: Vec::new(),
+            not_checked: Vec::new(),
+            warnings: Vec::new(),
+            previews: BTreeMap::new(),
+            counts: Counts::default(),
+            settled: BTreeMap::new(),
+            reopened: crate::model::Reopened::default(),
+        }
+    }
+
+    #[test]
+    fn under_the_same_plan_id_another_reason_or_command_is_news() {
+        let first = plan(&[("a file is broken", "none")]);
+        let told = Told::of(&first);
+        assert!(told.news(&first).is_empty(), "what was told is not told again");
+        for other in [plan(&[("a limit", "none")]), plan(&[("a file is broken", "tenantd approve r-1")])] {
+            assert_eq!(other.id, first.id);
+            let news = told.news(&other);
+            assert_eq!((news.held.len(), news.released.len()), (1, 0), "{news:#?}");
+        }
+        let done = plan(&[]);
+        let news = told.news(&done);
+        assert!(news.held.is_empty() && news.released.len() == 1 && news.all_in_order, "{news:#?}");
+        assert!(Told::of(&done).news(&done).is_empty());
+    }
+
+    #[test]
+    fn how_long_until_a_server_is_asked_again_is_no_news_and_that_it_answers_is() {
+        let unknown = |reason: &str| {
+            let one = NotChecked { instance: hq(), reason: reason.to_owned(), tenants: 1 };
+            let text = format!("nothing is changed on hq, and its tenant is not checked: {reason}");
+            Plan { not_checked: vec![one], warnings: vec![text], ..plan(&[]) }
+        };
+        let first = unknown("not asked for 29 s");
+        let told = Told::of(&first);
+        assert!(told.news(&unknown("not asked for 24 s")).is_empty());
+        assert_eq!(told.news(&unknown("connection refused")).not_checked.len(), 1);
+        let back = plan(&[]);
+        let news = told.news(&back);
+        assert!(news.checked_again == [hq()] && news.all_in_order, "{news:#?}");
+        let at_first = Told::default();
+        let news = at_first.news(&first);
+        assert!(news.warnings.is_empty() && news.not_checked.len() == 1, "told once: {news:#?}");
+    }
+
+    #[test]
+    fn a_broken_file_is_told_once_and_so_is_its_repair() {
+        let mut desired = Desired::unreadable("");
+        desired.completeness = Completeness::Complete;
+        let broken = BrokenFile { file: "acme.yaml".into(), key: Some(key("acme")), problems: Vec::new() };
+        let mut told = ToldFiles::default();
+        desired.broken.push(broken);
+        let problems = ["acme.yaml:1: wrong".to_owned()];
+        assert_eq!(told.news(&desired, &problems).problems, [0]);
+        assert_eq!(told.news(&desired, &problems), FileNews::default());
+        // A directory that is away for a while repairs nothing.
+        let away = Desired::unreadable("is away");
+        assert!(told.news(&away, &[]).gone.is_empty());
+        assert!(told.news(&desired, &problems).readable_again);
+        desired.broken.clear();
+        assert_eq!(told.news(&desired, &[]).gone, [("acme.yaml".to_owned(), Some(key("acme")))]);
+        assert_eq!(told.news(&desired, &[]), FileNews::default());
+    }
+}

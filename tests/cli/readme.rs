@@ -65,7 +65,7 @@ impl Machine {
             .await
             .unwrap(),
         };
-        for player in ["cargo", "systemctl"] {
+        for player in ["cargo", "systemctl", "systemd-sysusers"] {
             let path = machine.path(&format!("played/{player}"));
             let told = machine.path("told");
             std::fs::write(&path, format!("#!/bin/sh\necho {player} \"$@\" >> '{}'\n", told.display()))
@@ -203,7 +203,7 @@ async fn every_step_of_run_it_for_real_works_as_it_is_typed() {
     let told = std::fs::read_to_string(machine.path("told")).unwrap();
     assert_eq!(
         told,
-        "cargo build --release\nsystemctl daemon-reload\nsystemctl enable --now tenantd.service tenantd-pull.timer\n"
+        "cargo build --release\nsystemd-sysusers\nsystemctl daemon-reload\nsystemctl enable --now tenantd.service tenantd-pull.timer\n"
     );
     assert!(machine.path("usr/share/man/man1/tenantd.1").metadata().unwrap().len() > 1000);
 

@@ -126,3 +126,24 @@ fn some_of(keys: &[&str]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_problem_is_ok_and_nothing_that_is_no_problem_wakes_anybody() {
+        for condition in Condition::ALL {
+            assert_eq!(State::of(condition) != State::Ok, condition.is_problem(), "{condition}");
+        }
+        let numbers =
+            [State::Ok, State::Warning, State::Critical, State::Unknown].map(|state| state.exit().number());
+        assert_eq!(numbers, [0, 1, 2, 3], "Icinga's numbers");
+    }
+
+    #[test]
+    fn a_line_holds_no_bar_and_no_second_line_but_its_own() {
+        let (_, check) = failed("a | b\nc");
+        assert_eq!(check.text, "TENANTD UNKNOWN - a / b c");
+    }
+}
