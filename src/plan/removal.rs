@@ -115,7 +115,7 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
                     to_the_minute(at),
                     record.instance
                 ),
-                Vec::new(),
+                vec![file_gone],
                 false,
             ),
             (Some(at), Some(domain)) => (
@@ -123,7 +123,7 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
                     "it was restored from an archive on {}, without a file; it stays disabled",
                     to_the_minute(at)
                 ),
-                if domain.enabled == Some(false) { Vec::new() } else { vec![shut] },
+                if domain.enabled == Some(false) { vec![file_gone] } else { vec![shut, file_gone] },
                 false,
             ),
             (None, _) => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::adoption::becomes_managed;
 use super::decide::{Index, name_is_shared, reference, seen};
 use super::removal::deletion_begun;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
@@ -320,9 +321,13 @@ fn still_there(
 ) -> Step {
     let settings = world.observed.instance(&record.instance).settings(record.domain_id);
     let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
+    let mut changes: Vec<FieldChange> = differences.iter().map(FieldChange::from).collect();
+    if changes.is_empty() {
+        changes.push(becomes_managed(&tenant.key));
+    }
     Step {
         action: Action::Adopt,
-        changes: differences.iter().map(FieldChange::from).collect(),
+        changes,
         ..recreation(tenant, record, format!("{}; its domain is still on {}", restored(at), record.instance))
     }
 }
@@ -481,8 +486,11 @@ fn steps<'a>(
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
         if differences.iter().any(|difference| unfinished(record, difference)) {
-            // The block is recorded before it is sent, so that without one nothing was begun.
-            let not_begun = !tenant.enabled && !record.enabled && record.login_lock.is_none();
+            // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
+            let not_begun = !tenant.enabled
+                && !record.enabled
+                && record.login_lock.is_none()
+                && record.settings_checked_at.is_none();
             if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
                 .to_owned()
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {

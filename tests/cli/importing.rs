@@ -220,7 +220,7 @@ at_both_sites! { async fn a_web_sign_in_that_is_blocked_already_is_imported_as_b
     let domain = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     let block = site.pbx("hq").settings(domain)[0].uuid;
     site.pbx("hq").remove_setting(domain, block);
-    site.run(&["apply"]).await.ended_with(0);
+    site.run(&["apply", "--yes"]).await.ended_with(0);
     assert_eq!(site.pbx("hq").settings(domain)[0].value.as_deref(), Some("255.255.255.255/32"));
     site.comes_to_rest().await;
 } }
