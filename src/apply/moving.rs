@@ -3,7 +3,7 @@
 use super::StepError;
 use super::create::take_definition;
 use super::run::Run;
-use crate::model::{DomainId, FormerPlacement, LoginLock, Tenant};
+use crate::model::{DomainId, FormerPlacement, LoginLock, PbxDomain, Tenant};
 use crate::plan::RecordRef;
 
 impl Run<'_> {
@@ -59,7 +59,7 @@ impl Run<'_> {
             }
         }
         let old = self.pbx(&left.instance)?;
-        if let Some(found) = old.domain(left.domain_id).await? {
+        if let Some(found) = old.domain(left.domain_id).await?.map(PbxDomain::in_lower_case) {
             self.close_former(reference.id, &left, &found).await?;
         }
         Ok(())

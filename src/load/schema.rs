@@ -276,15 +276,18 @@ fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)
 fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> {
     let text = reader.text(field, "a host name")?;
     match DomainName::parse(text.text) {
-        Ok(domain) => Some((domain, text.span)),
+        Ok(domain) => {
+            reader.findings.extend(lint::domain(&domain, text.span));
+            Some((domain, text.span))
+        }
         Err(error) => {
             let finding = Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
-                .expected("a lower-case host name such as `acme.example.com`");
+                .expected("a host name such as `acme.example.com`, or an IPv4 address");
             reader.report(match error {
-                DomainError::Capitals(_) => finding,
                 DomainError::Character(':' | '/') => {
-                    finding.help("write the host name alone, without scheme, port and path")
+                    finding.help("write the host name alone, without scheme and path")
                 }
+                DomainError::Ipv6 => finding.help("give the tenant a host name"),
                 _ => finding.help("write the name that the tenant's telephones register with"),
             });
             None

@@ -16,7 +16,7 @@ pub mod testing;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
 pub use document::TenantDocument;
-pub use domain::{DomainError, DomainName};
+pub use domain::{DomainError, DomainName, Unresolvable};
 pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
