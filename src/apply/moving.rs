@@ -16,6 +16,7 @@ impl Run<'_> {
         let mut record = self.record(reference).await?;
         self.nobody_else_has(&tenant.instance, tenant.domain.as_str(), returns_to).await?;
         let now = self.now();
+        let removal = self.interruption(&record, now);
         let left = FormerPlacement {
             tenant: record.id,
             key: record.key.clone(),
@@ -47,6 +48,7 @@ impl Run<'_> {
         let record = self
             .update_record(&record, move |store, _| {
                 store.put_former_placement(&behind)?;
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))?;
                 returns_to.map_or(Ok(()), |id| store.remove_former_placement(&back, id))
             })
             .await?;

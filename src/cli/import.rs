@@ -15,8 +15,8 @@ use crate::diff::enabled_values;
 use crate::environment::{Environment as _, System};
 use crate::load::Loaded;
 use crate::model::{
-    CrossTenant, DomainError, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded,
-    SettingName, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
+    CrossTenant, DomainError, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting,
+    Recorded, SettingName, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, definition_hash};
@@ -221,6 +221,7 @@ fn describe(
         previously: None,
         adopt: false,
         drift: DriftPolicy::Correct,
+        sms_numbers: None,
         accept: Default::default(),
     })
 }

@@ -103,9 +103,9 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let day = |time: UnixTime| {
         let seconds = i64::try_from(time.as_secs()).ok();
-        seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).map_or_else(String::new, |at| {
-            format!(" ({} by this machine's clock)", to_the_minute(at))
-        })
+        seconds
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .map_or_else(String::new, |at| format!(" ({} by this machine's clock)", to_the_minute(at)))
     };
     let until = |time: &UnixTime| day(*time).replace(" by this machine's clock", "");
     match error {
@@ -175,7 +175,8 @@ pub(super) fn handshake(error: &Error) -> String {
             "the answer is not TLS; perhaps the port is one for http://, or a proxy is in between".to_owned()
         }
         Error::PeerIncompatible(_) => {
-            "the server and tenantd have no TLS version or cipher in common; tenantd needs TLS 1.2 or 1.3".to_owned()
+            "the server and tenantd have no TLS version or cipher in common; tenantd needs TLS 1.2 or 1.3"
+                .to_owned()
         }
         Error::AlertReceived(alert) => {
             let alert = alert.as_str().unwrap_or("unknown").chars().fold(String::new(), |mut text, c| {
@@ -264,7 +265,7 @@ impl ServerCertVerifier for Verifier {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
     use super::*;
 
@@ -272,12 +273,14 @@ mod tests {
 
     /// What is said of a certificate that is its own `ca_file`, or of a stranger's.
     fn said(change: impl FnOnce(&mut CertificateParams), is_root: bool, host: &str) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["pbx.example.com".to_owned(), "10.0.0.5".to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec!["pbx.example.com".to_owned(), "10.0.0.5".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2027, 1, 1);
         change(&mut params);
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let other = CertificateParams::new(vec!["other".to_owned()]).unwrap();
+        let mut other = CertificateParams::new(vec!["other".to_owned()]).unwrap();
+        other.distinguished_name.push(DnType::CommonName, "other");
         let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(if is_root { certificate.der() } else { other.der() }.clone()).unwrap();
@@ -314,7 +317,9 @@ mod tests {
             for word in words {
                 assert!(said.contains(word), "{word}: {said}");
             }
-            assert!(said.ends_with(&format!("`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate")));
+            assert!(said.ends_with(&format!(
+                "`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate"
+            )));
             assert!(!said.contains("::") && !said.contains("Name("), "{said}");
         }
     }
@@ -356,7 +361,10 @@ mod tests {
                 assert!(!said.contains(name), "{name}: {said}");
             }
         }
-        assert!(handshake(&Error::AlertReceived(AlertDescription::HandshakeFailure)).contains("`handshake_failure`"));
+        assert!(
+            handshake(&Error::AlertReceived(AlertDescription::HandshakeFailure))
+                .contains("`handshake_failure`")
+        );
     }
 
     /// An error whose text is a name, as webpki's are.

@@ -142,7 +142,9 @@ pub(super) fn domain(domain: &DomainName, span: Span) -> Option<Finding> {
         DOMAIN_UNRESOLVABLE
             .warn(span, format!("the domain {} {why}", quoted(domain.as_str())))
             .expected("a host name that phones can look up, or an IPv4 address")
-            .help("keep it if the PBX has it and its phones use a proxy; else give the tenant another domain"),
+            .help(
+                "keep it if the PBX has it and its phones use a proxy; else give the tenant another domain",
+            ),
     )
 }
 

@@ -10,6 +10,7 @@ mod recorded;
 mod route;
 mod secret;
 mod setting;
+mod sms;
 mod tenant;
 #[cfg(test)]
 pub mod testing;
@@ -21,12 +22,13 @@ pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Reopened,
-    Suspension, TenantId, TenantRecord, Tombstone, scope_text,
+    Activity, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord,
+    Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;
 pub use setting::{SettingName, SettingNameError};
+pub use sms::{SmsNumber, SmsNumberError};
 pub use tenant::{
     CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
     TenantKey,

@@ -5,10 +5,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod decide;
+mod effects;
 mod former;
 mod gates;
 mod identity;
 mod limits;
+mod numbers;
 mod policy;
 mod removal;
 mod reopened;
@@ -24,6 +26,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
+pub use effects::{Effect, affected};
 pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
@@ -65,6 +68,8 @@ pub fn make(world: World<'_>) -> Plan {
     let mut draft = Draft::default();
     warn_about_the_unknown(world, &mut draft);
     decide::all_tenants(world, &mut draft);
+    // Before the gates, so that what is held shows its effects as well.
+    let effects = effects::all(world, &draft.steps);
     let removals_id = gates::hold(world, &mut draft);
     let Draft { steps, held, waiting, drifted, warnings, mut previews, settled, unchanged } = draft;
     let touched: BTreeSet<_> =
@@ -85,6 +90,7 @@ pub fn make(world: World<'_>) -> Plan {
         drifted,
         warnings,
         previews,
+        effects,
         settled,
         reopened: reopened::reopened(world),
     }

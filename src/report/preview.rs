@@ -18,6 +18,9 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
         for step in steps {
             let _ = writeln!(text, "{}", heading(step, paint));
+            for effect in plan.effects_of_step(step) {
+                let _ = writeln!(text, "  {} {effect}", paint.warning("warning:"));
+            }
         }
         if let Some(first) = steps.first() {
             text.push_str(&tenant_diff(&first.tenant, plan, paint));
@@ -38,6 +41,11 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         );
         if let Some(lift) = lift {
             let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
+        }
+        for held in &tenants {
+            for effect in plan.effects_of(&held.tenant, &held.instance, held.action) {
+                let _ = writeln!(text, "     {} {}: {effect}", paint.warning("warning:"), held.tenant);
+            }
         }
     }
     for drifted in &plan.drifted {
