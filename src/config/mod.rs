@@ -1,8 +1,11 @@
 //! `tenantd.yaml`: where things are and what is allowed. It holds no secret, only where each one is kept.
 
 mod database;
+#[cfg(test)]
+mod database_tests;
 mod instances;
 mod mask;
+mod postgres_url;
 mod read;
 mod rules;
 mod secrets;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use postgres_url::{Host, PostgresUrl, PostgresUrlError, Server, TlsMode};
 pub use read::ConfigErrors;
 pub use secrets::{Environment, SecretError, SecretErrorKind, process_environment};
 
@@ -55,10 +59,10 @@ pub struct CommitRules {
 pub enum DatabaseConfig {
     /// `sqlite:///path`
     Sqlite { path: PathBuf },
-    /// `postgres://user@host:port/name?sslmode=…`
+    /// `postgres://user@host:port,host:port/name?sslmode=…`
     Postgres {
         /// Without a password.
-        url: Url,
+        url: PostgresUrl,
         password: Option<SecretSource>,
         /// Trust these certificates instead of the system's.
         ca_file: Option<PathBuf>,
@@ -82,6 +86,8 @@ pub struct InstanceConfig {
     /// `user@domain` of a superadmin account.
     pub username: String,
     pub password: SecretSource,
+    /// The secret of the account's second factor by time, in base 32.
+    pub totp: Option<SecretSource>,
     pub tls: TlsTrust,
     /// Parallel sign-ins, 1 to 16; more than 4 gained nothing where it was measured.
     pub sessions: usize,
@@ -91,6 +97,9 @@ pub struct InstanceConfig {
     pub max_requests_per_second: u32,
     /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
     pub allow_plaintext: bool,
+    /// How long a web session may go on that a FusionPBX up to 5.5.2 does not end when its tenant is disabled: as long
+    /// as a browser may be kept in use there. A disable counts as confirmed, and retention begins, after this time.
+    pub web_session_lifetime: Duration,
 }
 
 /// Whom to believe on the other end of a TLS connection.
@@ -240,9 +249,7 @@ impl std::fmt::Display for DatabaseConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres { url, .. } => {
-                write!(f, "postgres://{}{}", url.host_str().unwrap_or("localhost"), url.path())
-            }
+            Self::Postgres { url, .. } => url.fmt(f),
         }
     }
 }

@@ -14,6 +14,7 @@ mod sms;
 mod tenant;
 #[cfg(test)]
 pub mod testing;
+mod version;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
 pub use document::TenantDocument;
@@ -33,3 +34,4 @@ pub use tenant::{
     CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
     TenantKey,
 };
+pub use version::PbxVersion;

@@ -119,6 +119,9 @@ fn without_reported(
     let mut kept = Vec::new();
     for difference in differences {
         let drifted = difference.origin == Origin::Drift && !unfinished(record, &difference);
+        if drifted {
+            draft.changed_outside.insert(tenant.key.clone());
+        }
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
@@ -185,8 +188,8 @@ fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut
     let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
     let mut differences = diff::tenant(tenant, record, None);
     differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
+    // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
-        draft.unchanged += 1;
         return;
     }
     let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
@@ -217,6 +220,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         return;
     }
     if record.provisioned {
+        draft.changed_outside.insert(tenant.key.clone());
         if let Some(vanished) = index.vanished(&record.instance) {
             draft.held.push(hold(format!(
                 "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \

@@ -64,7 +64,14 @@ async fn pass_without_hq(rig: &Rig) -> String {
     let status = rig.database.read(|store| store.instances()).await.unwrap();
     let hq = status.iter().find(|noted| noted.key == "hq").unwrap();
     assert!(line.ends_with(hq.last_problem.as_deref().unwrap()), "`status` says the same");
-    line.strip_prefix("instance hq is unknown, so its tenants are held: ").unwrap().to_owned()
+    reason(&line)
+}
+
+/// Why the instance is not known, of the line that says that its tenants were not checked.
+fn reason(line: &str) -> String {
+    let (instance, reason) = line.split_once(" not checked: ").unwrap();
+    assert!(instance.starts_with("nothing is changed on hq, and its "), "{line}");
+    reason.to_owned()
 }
 
 /// The fault is gone: everything that was held is done.
@@ -173,11 +180,11 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
         (
             F::Redirect302("/app/elsewhere.php".into()),
             json,
-            "expected the page, found a redirect to another page",
+            "expected the page, and was sent to 127.0.0.1/app/elsewhere.php; check `url`",
         ),
         (status(500, None), json, "the server failed (/core/domains/domain_json.php, status 500)"),
         (status(503, Some(3600)), json, "the server asks to wait 3600 s"),
-        (status(404, None), json, "expected the page, found status 404"),
+        (status(404, None), json, "there is no such page; check `url`"),
         (F::HangForever, json, "the server cannot be reached: no answer within 3 s"),
         (
             F::SlowLoris(Duration::from_millis(500)),
@@ -204,7 +211,7 @@ on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_
             assert_eq!(plan.held.len(), 4, "{shown}: {plan:#?}");
             assert_eq!(rig.mutations(), changes, "{shown}");
             assert_eq!(rig.pbx("hq").digests(), digests, "{shown}");
-            plan.warnings[0].strip_prefix("instance hq is unknown, so its tenants are held: ").unwrap().to_owned()
+            reason(&plan.warnings[0])
         };
         let line = line.strip_prefix("cannot read the domains: ").unwrap();
         assert!(line.starts_with(told), "{shown}: {line}");
