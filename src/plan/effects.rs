@@ -59,22 +59,26 @@ impl fmt::Display for Effect {
                  name {from} change"
             ),
             Self::Active { users, open_sessions, last_activity } => {
+                let who =
+                    if *users == 0 && *open_sessions == 0 { "nobody is active" } else { "still active" };
                 let last = last_activity.map_or_else(
                     || "no activity yet".to_owned(),
                     |at| format!("last activity {}", to_the_minute(at)),
                 );
-                write!(
-                    f,
-                    "still active: {}, {}, {last}",
-                    counted(*users, "user"),
-                    counted(*open_sessions, "open session")
-                )
+                let sessions = counted(*open_sessions, "open session");
+                write!(f, "{who}: {}, {sessions}, {last}", counted(*users, "user"))
             }
             Self::SessionsEnd { ended, open, minutes } => {
-                let limit = counted(i64::from(*minutes), "minute");
-                match open {
-                    0 => write!(f, "no session is open, so none ends"),
-                    _ => write!(f, "{ended} of {} at once, because older than {limit}", ends(*open)),
+                let (limit, sessions) =
+                    (counted(i64::from(*minutes), "minute"), counted(*open, "open session"));
+                match (ended, open) {
+                    (0, 1) => {
+                        write!(f, "the open session is not older than {limit}, so it does not end at once")
+                    }
+                    (0, _) => write!(f, "none of {sessions} is older than {limit}, so none ends at once"),
+                    (_, 1) => write!(f, "the open session ends at once, because it is older than {limit}"),
+                    (1, _) => write!(f, "1 of {sessions} ends at once, because it is older than {limit}"),
+                    _ => write!(f, "{ended} of {sessions} end at once, because they are older than {limit}"),
                 }
             }
             Self::NumbersReleased { numbers } => write!(
@@ -84,10 +88,6 @@ impl fmt::Display for Effect {
             ),
         }
     }
-}
-
-fn ends(open: i64) -> String {
-    if open == 1 { "1 open session ends".to_owned() } else { format!("{open} open sessions end") }
 }
 
 /// The tenants of which a plan may say who is active, and those of them whose sessions may be cut short: what has to
@@ -158,7 +158,9 @@ fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
     if let Work::Update { tenant, .. } | Work::Move { tenant, .. } | Work::Recreate { tenant, .. } =
         &step.work
     {
-        if let Some(activity) = activity.filter(|_| is_shortened(tenant, record)) {
+        if let Some(activity) =
+            activity.filter(|activity| activity.open_sessions > 0 && is_shortened(tenant, record))
+        {
             effects.push(sessions_end(activity, tenant.session_timeout, world.now));
         }
         let released = released(world, tenant, record, step);

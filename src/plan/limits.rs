@@ -122,6 +122,15 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found
 }
 
+/// `disabled, moved or renamed`
+fn either(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
+}
+
 /// A limit over the rolling day. Tenants are counted, not steps; one that counted already does not count again.
 fn windowed(
     key: &'static str,
@@ -134,7 +143,7 @@ fn windowed(
     let new = || steps.iter().filter_map(counted).filter(|(id, _)| !lately.contains(id));
     let fresh: BTreeSet<TenantId> = new().map(|(id, _)| id).collect();
     let what: BTreeSet<&str> = new().map(|(_, what)| what).collect();
-    let what = what.into_iter().collect::<Vec<_>>().join(" or ");
+    let what = either(&what.into_iter().collect::<Vec<_>>());
     let count = lately.len() + fresh.len();
     let allowed = limit.of(managed);
     if fresh.is_empty() || count <= allowed {

@@ -9,7 +9,7 @@ ALTER TABLE sms_numbers
 
 -- What cannot be brought to that spelling, and the younger ones of a number that several rows have, are released as
 -- they were written.
-CREATE TEMPORARY TABLE sms_numbers_canonical ON COMMIT DROP AS
+CREATE TABLE sms_numbers_canonical AS
 WITH plain AS (
     SELECT tenant_id, id, number, created_at,
         CASE WHEN number ~ '^\s*(\+|00)'

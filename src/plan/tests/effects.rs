@@ -6,7 +6,7 @@ use super::limits::renaming;
 use super::scene::{Scene, deletable, domain, held, steps};
 use crate::config::DeletionMode;
 use crate::model::{Activity, TenantId};
-use crate::plan::{Action, Plan, affected};
+use crate::plan::{Action, Effect, Plan, affected};
 
 fn active(scene: &mut Scene, of: &str, users: i64, minutes_ago: &[i64]) -> TenantId {
     let now = scene.now;
@@ -59,7 +59,7 @@ fn a_disable_and_a_deletion_say_who_is_active() {
         said(&scene.plan()),
         [
             "disable acme: still active: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
-            "disable globex: still active: no users, no open sessions, no activity yet"
+            "disable globex: nobody is active: no users, no open sessions, no activity yet"
         ]
     );
     let mut scene = deletable();
@@ -82,7 +82,7 @@ fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
     scene.edit("globex", |tenant| tenant.session_timeout = 90);
     assert_eq!(
         said(&scene.plan()),
-        ["update acme: 2 of 4 open sessions end at once, because older than 30 minutes"]
+        ["update acme: 2 of 4 open sessions end at once, because they are older than 30 minutes"]
     );
 }
 
@@ -107,4 +107,14 @@ fn only_tenants_that_the_files_change_are_asked_about() {
     let ids = ["acme", "globex", "hooli", "stark"].map(|of| scene.record(of).id);
     assert_eq!(affected(&scene.desired, &scene.recorded), (ids.into(), [ids[2]].into()));
     assert!(steps(&scene.plan()).contains("disable stark"));
+}
+
+#[test]
+fn counts_of_sessions_have_their_plural() {
+    let said = |ended, open| Effect::SessionsEnd { ended, open, minutes: 30 }.to_string();
+    assert_eq!(said(0, 1), "the open session is not older than 30 minutes, so it does not end at once");
+    assert_eq!(said(0, 3), "none of 3 open sessions is older than 30 minutes, so none ends at once");
+    assert_eq!(said(1, 1), "the open session ends at once, because it is older than 30 minutes");
+    assert_eq!(said(1, 3), "1 of 3 open sessions ends at once, because it is older than 30 minutes");
+    assert_eq!(said(3, 3), "3 of 3 open sessions end at once, because they are older than 30 minutes");
 }

@@ -69,7 +69,7 @@ fn renames_and_moves_count_like_disables() {
     scene.edit("t03", |tenant| tenant.enabled = false);
     let plan = scene.plan();
     assert_eq!(held(&plan), "rename t00, rename t01, move t02, disable t03");
-    assert!(why(&plan, "t02", Action::Move).starts_with("4 tenants would be disabled or moved or renamed;"));
+    assert!(why(&plan, "t02", Action::Move).starts_with("4 tenants would be disabled, moved or renamed;"));
 
     // An approval is for these new domains and no others.
     scene.approve(plan.removals_id.as_deref().unwrap(), 1);
