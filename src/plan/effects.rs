@@ -148,7 +148,10 @@ fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
             let (from, to) = (expect.name.clone(), to.to_string());
             let users = activity.map(|activity| activity.users);
             effects.push(Effect::SignInAddresses { from: from.clone(), to: to.clone(), users });
-            effects.push(Effect::Phones { from, to });
+            // Those of a disabled tenant are refused already.
+            if expect.enabled != Some(false) {
+                effects.push(Effect::Phones { from, to });
+            }
         }
         Work::Disable { .. } if record.enabled => effects.extend(active()),
         Work::Recreate { counts: true, .. } => effects.extend(active()),
