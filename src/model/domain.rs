@@ -67,7 +67,7 @@ impl DomainName {
             return Err(DomainError::Character(bad));
         }
         if let Some(port) = port
-            && !(port.parse().is_ok_and(|number: u16| number > 0) && !port.starts_with('0'))
+            && (port.starts_with('0') || port.parse::<u16>().is_err())
         {
             return Err(DomainError::Port(port.chars().take(20).collect()));
         }
