@@ -124,9 +124,14 @@ pub enum Command {
         key: TenantKey,
     },
     /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
-    ///
-    /// Takes the writer's lock, so stop the daemon meanwhile.
     Import(ImportArgs),
+    /// Take over domains that tenant files name and that exist on the PBX, not managed: shows what would change, and
+    /// asks. After a lost database: `tenantd adopt --all`.
+    Adopt(AdoptArgs),
+    /// Block the web sign-in of a tenant that was disabled, with an open web sign-in, before it was imported.
+    Block(BlockArgs),
+    /// Write a first configuration and make the tenants directory. Overwrites nothing.
+    Init(InitArgs),
     /// Check and enroll the connections to PBX instances.
     #[command(subcommand)]
     Pbx(PbxCommand),
@@ -216,6 +221,40 @@ pub struct ImportArgs {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(false)))]
+pub struct AdoptArgs {
+    /// The tenants whose domains are taken over.
+    #[arg(value_name = "KEY", value_parser = tenant_key, group = "which")]
+    pub keys: Vec<TenantKey>,
+    /// Every tenant whose domain exists and is not managed.
+    #[arg(long, group = "which")]
+    pub all: bool,
+    /// Every such tenant of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = instance_key, group = "which")]
+    pub instance: Option<InstanceKey>,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BlockArgs {
+    /// The tenants.
+    #[arg(value_name = "KEY", value_parser = tenant_key, required = true)]
+    pub keys: Vec<TenantKey>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where the configuration comes to stand; without it, the directory of `--config`.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -328,13 +367,46 @@ pub struct PauseArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SandboxArgs {
+    #[command(subcommand)]
+    pub action: Option<SandboxAction>,
     /// End after the first run.
     #[arg(long)]
     pub once: bool,
-    /// The tenants directory; without it, `tenants.d` of the current directory, or else examples of its own.
+    /// A tenants directory to copy and try; without it, `tenants.d` of the current directory, or else examples.
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
+}
+
+/// What is done to a sandbox that runs: the one of `--config`, or of TENANTD_CONFIG.
+#[derive(Debug, Subcommand)]
+pub enum SandboxAction {
+    /// Change a tenant's domain on the stand-in PBX, as somebody else would: drift.
+    Poke {
+        /// The tenant.
+        #[arg(value_parser = tenant_key)]
+        key: TenantKey,
+        /// What is changed.
+        #[arg(long, value_enum, default_value_t = Change::Name)]
+        change: Change,
+    },
+    /// Let time pass, for retention and limits: what was recorded lies that much further back.
+    FastForward {
+        /// How much, such as `31d`.
+        #[arg(value_name = "DURATION", value_parser = humantime::parse_duration)]
+        by: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Change {
+    /// The domain's description.
+    Name,
+    /// Whether the domain is enabled.
+    Enabled,
+    /// The domain is deleted.
+    Gone,
 }
 
 fn tenant_key(text: &str) -> Result<TenantKey, String> {

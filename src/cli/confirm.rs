@@ -29,14 +29,32 @@ pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
             ))
         });
     }
-    output::tell(&format!("\nCarry out plan {}: {summary}? [y/N] ", plan.id));
+    if asked(&format!("Carry out plan {}: {summary}?", plan.id)).await? {
+        return Ok(());
+    }
+    Err(Failure::new("not confirmed, so nothing was changed"))
+}
+
+/// Asks a question of another kind, unless `--yes` answered it already. `false` is a no.
+pub async fn agreed(context: &Context, question: &str, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !can_ask(context) {
+        return Err(Failure {
+            exit: Exit::Usage,
+            ..Failure::new("there is nobody to ask, so nothing was changed; `--yes` agrees beforehand")
+        });
+    }
+    asked(question).await
+}
+
+async fn asked(question: &str) -> Result<bool> {
+    output::tell(&format!("\n{question} [y/N] "));
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
     });
     let answer = answer.await.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
-    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new("not confirmed, so nothing was changed"))
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

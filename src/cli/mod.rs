@@ -1,11 +1,14 @@
 //! The commands.
 
+mod adopt;
 mod args;
+mod block;
 mod confirm;
 mod context;
 mod examples;
 mod exit;
 mod import;
+mod init;
 mod known;
 mod man;
 mod output;
@@ -15,6 +18,7 @@ mod run;
 mod sandbox;
 mod show;
 mod status;
+mod turn;
 mod validate;
 mod wake;
 mod words;
@@ -145,6 +149,9 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Status => status::run(context).await,
         Command::Show { key } => show::run(context, key).await,
         Command::Import(args) => import::run(context, args).await,
+        Command::Adopt(args) => adopt::run(context, args).await,
+        Command::Block(args) => block::run(context, args).await,
+        Command::Init(args) => init::run(context, args),
         Command::Pbx(command) => pbx::run(context, command).await,
         Command::Approve(args) => words::approve(context, args).await,
         Command::Pause(args) => words::pause(context, args).await,

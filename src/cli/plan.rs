@@ -46,7 +46,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
     if context.is_json() {
         let mut document = PlanJson::from(&plan);
         document.detailed_exitcode = Some(unreadable.as_ref().map_or(exit, |_| Exit::Error).number());
-        document.errors.extend(unreadable.iter().map(ErrorJson::of_the_run));
+        document.errors.extend(unreadable.iter().map(|text| ErrorJson::of_the_run(text)));
         document.error.clone_from(&unreadable);
         context.json(&document);
     } else {

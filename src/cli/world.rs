@@ -18,7 +18,7 @@ use crate::model::{Desired, DomainId, InstanceKey, TenantKey, TenantRecord};
 use crate::observe::Rotation;
 use crate::plan::Policy;
 use crate::report::{FORMAT_VERSION, chain, count};
-use crate::store::{Access, Database, StoreError};
+use crate::store::{Access, Database, StoreError, private};
 use crate::{archive, isolation, stats, sync};
 
 /// Ends with 1 when anything leaks, or could not be looked at.
@@ -120,6 +120,10 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
     let record = record_of(context, &config, &records, key).await?;
     let file =
         archive::archive(&database, record, &dir, System.now()).await.map_err(|error| Failure::of(&error))?;
+    if to.is_none() {
+        // The service looks for it there when it deletes the tenant.
+        private::as_its_directory(&file.path).map_err(|error| Failure::of(&error))?;
+    }
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,

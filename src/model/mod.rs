@@ -17,14 +17,14 @@ pub mod testing;
 mod version;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
-pub use document::TenantDocument;
+pub use document::{DocumentMaxUsers, TenantDocument};
 pub use domain::{DomainError, DomainName, Unresolvable};
 pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    Activity, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord,
-    Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
+    Activity, AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
+    RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

@@ -55,7 +55,7 @@ impl<'a> Records<'a> {
 pub(super) fn closes_by_making(step: &Step) -> bool {
     match &step.work {
         Work::Recreate { counts, .. } => *counts,
-        Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+        Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
         _ => false,
     }
 }

@@ -4,6 +4,7 @@
 //! limits do not allow. Pure functions of values: no I/O, no clock, no log.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod adoption;
 mod decide;
 mod effects;
 mod former;

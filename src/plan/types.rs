@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::effects::Effect;
 use crate::diff::{Difference, Field};
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, Reopened, SettingName,
-    Tenant, TenantDocument, TenantId, TenantKey,
+    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, Reopened,
+    SettingName, Tenant, TenantDocument, TenantId, TenantKey,
 };
 
 /// What a step does to a tenant.
@@ -16,7 +16,7 @@ use crate::model::{
 pub enum Action {
     /// Database row, then domain on the PBX.
     Create,
-    /// Take over a domain that exists on the PBX and is nobody's.
+    /// Take over a domain that exists on the PBX and is not managed, or that a restored tenant still has there.
     Adopt,
     /// Another domain, or another key, for the same tenant.
     Rename,
@@ -103,6 +103,7 @@ pub enum Work {
     Adopt {
         tenant: Tenant,
         found: PbxDomain,
+        how: AdoptHow,
     },
     /// Another key; the PBX is not touched.
     Rekey {

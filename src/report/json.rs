@@ -99,8 +99,8 @@ pub struct ErrorJson {
 }
 
 impl ErrorJson {
-    pub fn of_the_run(text: &String) -> Self {
-        Self { instance: None, tenants: 0, text: text.clone() }
+    pub fn of_the_run(text: &str) -> Self {
+        Self { instance: None, tenants: 0, text: text.to_owned() }
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::StoreError;
 use super::connect::{self, Place};
 use super::postgres::PgConnection;
+use super::{StoreError, private};
 use crate::config::DatabaseConfig;
 use crate::model::Secret;
 
@@ -62,7 +62,12 @@ fn open_sqlite(path: &Path, access: Access) -> Result<SqliteConnection, Boxed> {
         && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
         && !parent.exists()
     {
-        std::fs::create_dir_all(parent)?;
+        private::make_dir(parent)?;
+    }
+    if access == Access::ReadWrite {
+        // SQLite would make it as the umask says.
+        private::open(path)?;
+        private::warn_if_open_to_others(path);
     }
     let name = path.to_str().ok_or("its path is not UTF-8")?;
     let mut conn = SqliteConnection::establish(name)?;

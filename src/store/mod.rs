@@ -3,6 +3,8 @@
 //! [`Database`] is the handle that async code holds; it runs a closure with a [`Store`] (read) or a
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
+mod adoptions;
+mod aging;
 mod audit;
 mod clock;
 mod codec;
@@ -18,6 +20,7 @@ mod lease;
 mod migrate;
 mod placements;
 mod postgres;
+pub(crate) mod private;
 mod removals;
 mod schema;
 mod tenants;
@@ -40,8 +43,8 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::model::{
-    Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord, Reopened,
-    Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
+    Adoption, Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord,
+    Reopened, Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
 };
 use connection::AnyConnection;
 
@@ -68,6 +71,7 @@ impl Store<'_> {
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
             approvals: words::approvals(self.conn, now)?,
             suspensions: words::suspensions(self.conn, now)?,
+            adoptions: adoptions::all(self.conn, now)?,
             clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: data::open_sessions(self.conn, now)?,
             sms_numbers: data::sms_numbers(self.conn)?,
@@ -208,6 +212,20 @@ impl StoreWriter<'_> {
 
     pub fn approve(&mut self, approval: &Approval) -> Result<(), StoreError> {
         words::approve(self.conn, approval)
+    }
+
+    /// Lets the next pass take these domains over.
+    pub fn allow_adoptions(
+        &mut self,
+        adoptions: &BTreeMap<TenantKey, Adoption>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        adoptions::add(self.conn, adoptions, now)
+    }
+
+    /// Lets what was recorded lie further back, for the sandbox.
+    pub fn age(&mut self, by: TimeDelta) -> Result<(), StoreError> {
+        aging::age(self.conn, by)
     }
 
     pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {

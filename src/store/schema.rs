@@ -31,6 +31,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        restored_at -> Nullable<Timestamp>,
     }
 }
 

@@ -26,7 +26,7 @@ async fn bare(args: &[&str]) -> Ran {
     }
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "validate",
     "plan",
     "apply",
@@ -34,6 +34,9 @@ const COMMANDS: [&str; 18] = [
     "status",
     "show",
     "import",
+    "adopt",
+    "block",
+    "init",
     "pbx",
     "approve",
     "pause",
@@ -138,7 +141,7 @@ async fn the_sandbox_shows_everything_once_and_ends_with_0() {
     let ran = bare(&["sandbox", "--once"]).await;
     ran.ended_with(0);
     for told in
-        ["create acme on hq", "6 done, 0 failed, 0 skipped", "umbrella.example.com", "disabled", "KEY"]
+        ["6 to create: acme, ", "6 done, 0 failed, 0 skipped", "umbrella.example.com", "disabled", "KEY"]
     {
         assert!(ran.stdout.contains(told), "{told}: {ran:#?}");
     }
@@ -147,7 +150,7 @@ async fn the_sandbox_shows_everything_once_and_ends_with_0() {
     std::fs::write(dir.path().join("one.yaml"), "name: One\ndomain: one.example.com\npbx_instance: hq\n")
         .unwrap();
     let ran = bare(&["sandbox", "--once", "--tenants", dir.path().to_str().unwrap()]).await;
-    assert!(ran.ended_with(0).stdout.contains("create one on hq"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("1 to create: one"), "{ran:#?}");
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/tenants.d");
     bare(&["sandbox", "--once", "--tenants", examples]).await.ended_with(0);
     std::fs::remove_file(dir.path().join("one.yaml")).unwrap();

@@ -51,7 +51,7 @@ fn one(scene: &mut Scene, step: &Step) {
             numbers(scene, &record, tenant);
             insert(scene, record);
         }
-        Work::Adopt { tenant, found } => {
+        Work::Adopt { tenant, found, .. } => {
             let record = new_record(tenant, found.id, now);
             assert_eq!(found.name, tenant.domain.as_str());
             make(scene, &record);
