@@ -112,7 +112,7 @@ at_both_sites! { async fn domains_are_imported_as_they_are_and_the_rest_says_whi
     // They are managed: the name that the PBX stores is the same domain, in capitals or not.
     for (file, uuid) in [("10.0.0.5.yaml", address), ("oldcaps.yaml", capitals)] {
         let text = std::fs::read_to_string(site.path("tenants.d").join(file)).unwrap();
-        site.write(file, text.replace("enabled: true", "enabled: false"));
+        site.write(file, format!("{text}enabled: false\n"));
         site.apply().await;
         assert_eq!(pbx.domain(uuid).unwrap().enabled, Some(false), "{file}");
         site.comes_to_rest().await;
