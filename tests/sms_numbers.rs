@@ -97,10 +97,10 @@ async fn a_number_that_leaves_its_tenant_keeps_its_messages(postgres) {
     insert(&database, &acme).await;
     insert(&database, &globex).await;
     put(&database, acme.id, ["+4930123456", "12345"]).await;
-    plain.run(&format!(
+    plain.run(
         "INSERT INTO sms_messages (tenant_id, id, number_id, direction, body) SELECT tenant_id, 'm', id, 'inbound', 'hello' \
          FROM sms_numbers WHERE number = '+4930123456'"
-    )).await.unwrap();
+    ).await.unwrap();
     // What another tenant has is left to it.
     put(&database, globex.id, ["+4930123456"]).await;
     assert_eq!(rows(&mut plain, globex.id).await, [""; 0]);
