@@ -85,6 +85,75 @@ fn the_file_of_the_specification_is_read_whole() {
     insta::assert_debug_snapshot!(loaded.desired.tenants[&key("acme")]);
 }
 
+#[test]
+fn a_domain_is_taken_as_the_pbx_has_it_and_what_no_phone_finds_is_advice() {
+    for (text, domain, lint) in [
+        ("10.0.0.5", "10.0.0.5", None),
+        ("OldCaps.Example", "oldcaps.example", None),
+        ("under_score.example", "under_score.example", Some("domain-unresolvable")),
+        ("host.example:5060", "host.example:5060", Some("domain-unresolvable")),
+        ("10.0.0.500", "10.0.0.500", Some("domain-unresolvable")),
+    ] {
+        let file = format!("name: Acme Corp\ndomain: {text}\npbx_instance: hq\n");
+        let loaded = load(&[("acme.yaml", &file)]);
+        assert!(!loaded.has_errors(), "{}", rendered(&loaded.problems));
+        assert_eq!(loaded.desired.tenants[&key("acme")].domain.as_str(), domain);
+        let found: Vec<_> = loaded.problems.iter().filter_map(|problem| problem.lint).collect();
+        assert_eq!(found, lint.into_iter().collect::<Vec<_>>(), "{text}");
+        let accepted = load(&[("acme.yaml", &format!("{file}accept: [domain-unresolvable]\n"))]);
+        assert_eq!(accepted.problems, [], "{text}");
+    }
+    let other = "name: Globex Corp\ndomain: ACME.example.com\npbx_instance: hq\n";
+    let loaded = load(&[
+        ("acme.yaml", "name: Acme Corp\ndomain: acme.example.com\npbx_instance: hq\n"),
+        ("globex.yaml", other),
+    ]);
+    assert_eq!(loaded.desired.broken.len(), 2, "capitals make no other domain");
+}
+
+#[test]
+fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
+    let file = |name: &str, numbers: &str| {
+        format!(
+            "name: {name} Corp\ndomain: {}.example.com\npbx_instance: hq\nsms_numbers: {numbers}\n",
+            name.to_lowercase()
+        )
+    };
+    let acme = file("Acme", "[\"+49 (0)30 123456\", \"12345\"]");
+    let loaded = load(&[("acme.yaml", &acme), ("hooli.yaml", &file("Hooli", "[]"))]);
+    assert_eq!(loaded.problems, [], "{}", rendered(&loaded.problems));
+    let numbers = |of: &str| {
+        let numbers = loaded.desired.tenants[&key(of)].sms_numbers.as_ref().unwrap();
+        numbers.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!((numbers("acme"), numbers("hooli")), (vec!["+4930123456".into(), "12345".into()], vec![]));
+
+    let globex = file("Globex", "[\"0049.30.123456\"]");
+    let loaded = load(&[("acme.yaml", &acme), ("globex.yaml", &globex)]);
+    assert_eq!(loaded.desired.broken.len(), 2);
+    let text = rendered(&loaded.problems);
+    assert!(
+        text.contains("acme.yaml:4:15: error: the SMS number `+4930123456` stands also in `globex.yaml`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("globex.yaml:4:15: error: the SMS number `+4930123456` stands also in `acme.yaml`"),
+        "{text}"
+    );
+
+    for (bad, said) in [
+        ("[+4930123456]", "\"+4930123456\""),
+        ("[\"030 123456\"]", "neither in international form"),
+        ("[\"12345\", \"12345\"]", "stands twice"),
+        ("[\"+12\"]", "it has 2 digits"),
+        ("\"+4930123456\"", "a list of SMS numbers"),
+    ] {
+        let loaded = load(&[("acme.yaml", &file("Acme", bad))]);
+        assert_eq!(loaded.desired.broken.len(), 1, "{bad}");
+        assert!(rendered(&loaded.problems).contains(said), "{}", rendered(&loaded.problems));
+    }
+}
+
 /// Each file of the corpus is hostile; what a sysadmin reads about it is reviewed in the snapshot.
 #[test]
 fn every_hostile_file_gives_a_located_error() {
@@ -452,6 +521,9 @@ mod properties {
                 previously: None,
                 adopt: false,
                 drift: if enabled { tenantd::model::DriftPolicy::Report } else { tenantd::model::DriftPolicy::Correct },
+                sms_numbers: protected.then(|| {
+                    ["+4930123456", "12345"].map(|text| tenantd::model::SmsNumber::parse(text).unwrap()).into()
+                }),
                 accept: BTreeSet::new(),
             };
             let text = tenantd::yaml::write_tenant_file(&(&tenant).into());

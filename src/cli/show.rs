@@ -186,11 +186,15 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
     let mut why = Vec::new();
     for step in &plan.steps {
         why.push(format!("the next pass will {} it: {}", step.action, step.reason));
+        let effects = plan.effects_of_step(step);
+        why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
     for held in &plan.held {
         let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
         let of = left_behind(&held.instance);
         why.push(format!("{}{of} is held: {}{lift}", held.action, held.reason));
+        let effects = plan.effects_of(&held.tenant, &held.instance, held.action);
+        why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
     for waiting in &plan.waiting {
         why.push(format!(
@@ -233,7 +237,14 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             .flat_map(|broken| broken.problems.clone())
             .collect(),
         recorded: record.map(|record| RecordedJson {
-            document: hide_secrets(TenantDocument::from(record)),
+            document: TenantDocument {
+                sms_numbers: look
+                    .recorded
+                    .sms_numbers
+                    .get(&record.id)
+                    .map(|numbers| numbers.iter().map(ToString::to_string).collect()),
+                ..hide_secrets(TenantDocument::from(record))
+            },
             id: record.id.to_string(),
             domain_id: record.domain_id.to_string(),
             created_at: record.created_at.to_rfc3339(),

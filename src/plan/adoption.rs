@@ -2,7 +2,7 @@
 
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World, update};
-use crate::diff::{Field, enabled_values, lock_is_in_force, setting_differs, wanted_settings};
+use crate::diff::{Field, enabled_values, lock_is_in_force, number_list, setting_differs, wanted_settings};
 use crate::model::{
     AdoptHow, Adoption, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantDocument,
     TenantKey,
@@ -149,6 +149,9 @@ fn changes(
             }
             Some(_) => {}
         }
+    }
+    if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
+        change(Field::SmsNumbers, None, Some(numbers));
     }
     let block = SettingId::for_login_lock(found.id);
     if how == AdoptHow::AsItsFileSays

@@ -43,11 +43,8 @@ fn contents(work: &Work) -> Value {
         Work::DisableFormer { placement, .. } | Work::DeleteFormer { placement, .. } => {
             json!([placement.domain_id.to_string()])
         }
-        Work::Rekey { .. }
-        | Work::Rename { .. }
-        | Work::Enable { .. }
-        | Work::Delete { .. }
-        | Work::Forget { .. } => Value::Null,
+        Work::Rename { to, .. } => json!([to.as_str()]),
+        Work::Rekey { .. } | Work::Enable { .. } | Work::Delete { .. } | Work::Forget { .. } => Value::Null,
     }
 }
 

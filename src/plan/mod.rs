@@ -6,10 +6,12 @@
 
 mod adoption;
 mod decide;
+mod effects;
 mod former;
 mod gates;
 mod identity;
 mod limits;
+mod numbers;
 mod policy;
 mod removal;
 mod reopened;
@@ -27,6 +29,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
+pub use effects::{Effect, affected};
 pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
@@ -74,6 +77,8 @@ pub fn make(world: World<'_>) -> Plan {
     let not_checked = unchecked::not_checked(world);
     warn_about_the_unknown(world, &not_checked, &mut draft);
     decide::all_tenants(world, &mut draft);
+    // Before the gates, so that what is held shows its effects as well.
+    let effects = effects::all(world, &draft.steps);
     let removals_id = gates::hold(world, &mut draft);
     sessions::tell(world, &mut draft);
     let Draft {
@@ -110,6 +115,7 @@ pub fn make(world: World<'_>) -> Plan {
         not_checked,
         warnings,
         previews,
+        effects,
         settled,
         reopened: reopened::reopened(world),
     }

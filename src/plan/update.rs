@@ -8,7 +8,7 @@ use super::adoption::becomes_managed;
 use super::decide::{Index, name_is_shared, reference, seen};
 use super::removal::deletion_begun;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, World};
+use super::{Draft, World, definition_hash, numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::environment::to_the_minute;
 use crate::model::{
@@ -33,7 +33,14 @@ pub(super) fn tenant<'a>(
 ) {
     draft.previews.insert(
         tenant.key.clone(),
-        Preview { before: Some(TenantDocument::from(record)), after: Some(TenantDocument::from(tenant)) },
+        Preview {
+            before: Some(TenantDocument {
+                // Where the file does not own them, they do not change.
+                sms_numbers: tenant.sms_numbers.as_ref().and_then(|_| numbers::shown(world, record.id)),
+                ..TenantDocument::from(record)
+            }),
+            after: Some(TenantDocument::from(tenant)),
+        },
     );
     if tenant.instance != record.instance {
         return moving(world, index, tenant, record, draft);
@@ -49,7 +56,8 @@ pub(super) fn tenant<'a>(
             let seen = Seen { domain, settings };
             let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
-            let differences = without_reported(tenant, record, seen, differences, draft);
+            let mut differences = without_reported(tenant, record, seen, differences, draft);
+            differences.extend(numbers::difference(world, index, tenant, record, draft));
             show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
@@ -165,6 +173,7 @@ fn is_on_the_pbx(field: &Field) -> bool {
         | Field::Protected
         | Field::CrossTenant(_)
         | Field::Drift
+        | Field::SmsNumbers
         | Field::File => false,
     }
 }
@@ -181,7 +190,8 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 /// The instance could not be read: only what the file changed can be told, and it is held.
 fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
     let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
-    let differences = diff::tenant(tenant, record, None);
+    let mut differences = diff::tenant(tenant, record, None);
+    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
     // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
         return;
@@ -383,11 +393,14 @@ fn moving<'a>(
         .iter()
         .find(|former| former.tenant == record.id && former.instance == tenant.instance)
         .map(|former| former.domain_id);
-    if let Some(taken) = taken(index, tenant, record, returns_to) {
+    if let Some(taken) =
+        taken(index, tenant, record, returns_to).or_else(|| numbers::taken(index, tenant, Some(record.id)))
+    {
         draft.held.push(hold(taken));
         return;
     }
-    let differences = diff::tenant(tenant, record, None);
+    let mut differences = diff::tenant(tenant, record, None);
+    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
     draft.warnings.push(format!(
         "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
          afterwards",
@@ -495,6 +508,10 @@ fn steps<'a>(
                 .to_owned()
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
             "drift: somebody changed it on the PBX".to_owned()
+        } else if differences.iter().all(|difference| difference.field == Field::SmsNumbers)
+            && record.applied_hash.as_ref() == Some(&definition_hash(tenant))
+        {
+            "drift: its SMS numbers were changed on the platform".to_owned()
         } else {
             "the file changed".to_owned()
         }

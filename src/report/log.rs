@@ -5,7 +5,8 @@ use tracing::{debug, error, info, warn};
 use super::text::Paint;
 use super::{chain, preview};
 use crate::apply::{Outcome, StepResult};
-use crate::plan::Plan;
+use crate::model::{InstanceKey, TenantKey};
+use crate::plan::{Action, Plan, Work};
 use crate::sync::{InstanceSync, SyncNote};
 
 /// Logs the preview of a plan, before anything of it is done.
@@ -25,6 +26,9 @@ pub fn plan(plan: &Plan) {
             step.reason,
             changes.join("; ")
         );
+        if !matches!(step.work, Work::Rekey { .. }) {
+            effects(plan, &step.tenant, &step.instance, step.action);
+        }
     }
     for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
         if let Some(step) = steps.first() {
@@ -48,6 +52,7 @@ pub fn plan(plan: &Plan) {
             held.instance,
             held.reason
         );
+        effects(plan, &held.tenant, &held.instance, held.action);
     }
     for drifted in &plan.drifted {
         warn!(
@@ -77,6 +82,20 @@ pub fn plan(plan: &Plan) {
         plan.waiting.len(),
         plan.counts.unchanged
     );
+}
+
+/// Logs what a step means for people.
+fn effects(plan: &Plan, tenant: &TenantKey, instance: &InstanceKey, action: Action) {
+    for effect in plan.effects_of(tenant, instance, action) {
+        warn!(
+            plan = %plan.id,
+            %tenant,
+            %instance,
+            %action,
+            effect = effect.kind(),
+            "to {action} {tenant} on {instance}: {effect}"
+        );
+    }
 }
 
 /// Logs what became of each step; a failure is logged here and nowhere else.

@@ -93,6 +93,7 @@ pub fn tenant(name: &str) -> Tenant {
         previously: None,
         adopt: false,
         drift: DriftPolicy::Correct,
+        sms_numbers: None,
         accept: BTreeSet::new(),
     }
 }
