@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
 use crate::fusionpbx::PbxRead;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::model::{BrokenFile, Completeness, Desired, InstanceKey};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
@@ -37,7 +37,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
     };
     if context.is_json() {
         context.json(&PlanJson::from(&plan));
-    } else {
+    } else if !matches!(desired.completeness, Completeness::Unreadable { .. }) {
         context.say(&report::preview(&plan, context.paint()));
     }
     if let Completeness::Unreadable { reason } = &desired.completeness {
@@ -57,13 +57,28 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
 async fn make_plan(context: &Context, selection: &Selection) -> Result<(Plan, Desired)> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
-    context.show_problems(&loaded.problems);
+    show_problems(context, &loaded);
     let database = context.database(&config, Access::ReadOnly).await?;
     let readers = context.readers(&config)?;
     let policy = policy(&config, selection, &[]);
     let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
+    show_unusual(context, &look);
     known(&look.desired, look.recorded.tenants.keys(), &selection.tenants)?;
     Ok((look.plan(), look.desired))
+}
+
+/// The problems of files. That nothing could be read is the end of the command, and told there.
+fn show_problems(context: &Context, loaded: &Loaded) {
+    if !matches!(loaded.desired.completeness, Completeness::Unreadable { .. }) {
+        context.show_problems(&loaded.problems);
+    }
+}
+
+/// What could be the file of a tenant that is recorded and has none.
+fn show_unusual(context: &Context, look: &Look) {
+    let mut found = look.desired.unusual.clone();
+    found.retain(|file| file.by_record);
+    context.show_problems(&load::unusual_problems(&found));
 }
 
 /// Whether something waits for a person. The tenant of a broken file is held also where it has no record yet, and so
@@ -117,7 +132,7 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit> {
 async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
-    context.show_problems(&loaded.problems);
+    show_problems(context, &loaded);
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
         return Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")));
     }
@@ -190,6 +205,7 @@ async fn carry_out_alone(
     let actor = actor("apply", loaded.desired.revision.as_deref());
     let policy = policy(config, &args.selection, &args.allow_delete);
     let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    show_unusual(context, &look);
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&look.desired, look.recorded.tenants.keys(), named)?;
     let plan = look.plan();

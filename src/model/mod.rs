@@ -14,7 +14,7 @@ mod tenant;
 #[cfg(test)]
 pub mod testing;
 
-pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
+pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Traces, UnusualFile};
 pub use document::TenantDocument;
 pub use domain::{DomainError, DomainName};
 pub use instance::{InstanceKey, InstanceKeyError};

@@ -8,6 +8,7 @@ mod decide;
 mod former;
 mod gates;
 mod identity;
+mod likely_rename;
 mod limits;
 mod policy;
 mod removal;
@@ -64,7 +65,10 @@ pub fn vanished(world: World<'_>) -> BTreeMap<InstanceKey, usize> {
 pub fn make(world: World<'_>) -> Plan {
     let mut draft = Draft::default();
     warn_about_the_unknown(world, &mut draft);
-    decide::all_tenants(world, &mut draft);
+    let rekeyed = decide::all_tenants(world, &mut draft);
+    likely_rename::without_effect(world, &rekeyed, &mut draft);
+    // Before a run is narrowed to single tenants: the other half of a rename is not one of them.
+    likely_rename::hold(world, &rekeyed, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
     let Draft { steps, held, waiting, drifted, warnings, mut previews, settled, unchanged } = draft;
     let touched: BTreeSet<_> =

@@ -7,6 +7,7 @@ mod drift;
 mod effect;
 mod histories;
 mod invariants;
+mod likely_rename;
 mod limits;
 mod moving;
 mod naming;
