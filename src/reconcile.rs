@@ -148,6 +148,7 @@ pub async fn act(
         environment: writer.environment,
         actor: writer.actor.clone(),
         retention_days: config.deletion.retention_days,
+        sessions_go_on: plan::sessions_go_on(&look.observed, &look.policy),
         archive_dir: config.archive_dir.clone(),
         stop: writer.stop.clone(),
     };

@@ -29,6 +29,8 @@ fn config(server: &StandIn) -> InstanceConfig {
         timeout: Duration::from_secs(20),
         max_requests_per_second: 1000,
         allow_plaintext: false,
+        totp: None,
+        web_session_lifetime: std::time::Duration::from_secs(24 * 3600),
     }
 }
 
@@ -219,17 +221,34 @@ async fn half_an_answer_is_not_an_answer() {
 
 #[tokio::test]
 async fn what_is_not_the_page_asked_for_is_an_error_after_three_tries() {
-    for (fault, words) in [
-        (FaultKind::HtmlForJson, "an HTML page"),
-        (FaultKind::Redirect302("https://elsewhere.example/".into()), "a redirect"),
-        (FaultKind::WrongCharset, "another encoding"),
-        (FaultKind::Status { code: 404, retry_after: None }, "status 404"),
-    ] {
+    for (fault, words) in
+        [(FaultKind::HtmlForJson, "an HTML page"), (FaultKind::WrongCharset, "another encoding")]
+    {
         let server = standin().await;
         server.pbx().inject(Fault::new(fault.clone()).page(JSON));
         let error = client(&server).domains().await.unwrap_err();
         assert_unexpected(&error, words);
         assert_eq!(requests(&server, "GET", JSON), 3, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_pass_by_itself_is_tried_once() {
+    for (fault, words) in [
+        (
+            FaultKind::Redirect302("https://elsewhere.example/a".into()),
+            "was sent to elsewhere.example/a; check `url`",
+        ),
+        (FaultKind::Status { code: 404, retry_after: None }, "there is no such page; check `url`"),
+        (FaultKind::Status { code: 403, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
+        (FaultKind::Status { code: 401, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
+    ] {
+        let server = standin().await;
+        server.pbx().inject(Fault::new(fault.clone()).page(JSON));
+        let error = client(&server).domains().await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.is_passing(), "{error}");
+        assert_eq!(requests(&server, "GET", JSON), 1, "{fault:?}");
     }
 }
 
@@ -641,10 +660,7 @@ async fn a_delete_without_the_permission_is_not_sent() {
     let server = standin().await;
     let id = DomainId(server.pbx().add_domain("a.example.com", Some(true), None));
     let error = client(&server).delete_domain(id).await.unwrap_err();
-    assert!(
-        matches!(error.kind, PbxErrorKind::AccessDenied { permission: Some("domain_delete") }),
-        "{error:?}"
-    );
+    assert!(matches!(error.kind, PbxErrorKind::NotOffered { permission: "domain_delete" }), "{error:?}");
     assert_eq!(server.pbx().mutating_requests(), 0);
     server.pbx().grant("domain_delete");
     let client = client(&server);

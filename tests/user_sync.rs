@@ -346,6 +346,10 @@ impl PbxRead for Overtaken<'_> {
         self.rig.readers[&instance("hq")].settings(domain).await
     }
 
+    async fn version(&self) -> Result<Option<tenantd::model::PbxVersion>, PbxError> {
+        self.rig.readers[&instance("hq")].version().await
+    }
+
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
         let hq = instance("hq");
         let old = self.rig.readers[&hq].users().await;

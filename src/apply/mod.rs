@@ -19,6 +19,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
@@ -47,6 +48,8 @@ pub struct Apply<'a> {
     /// Who, or which commit, for the audit log.
     pub actor: String,
     pub retention_days: u32,
+    /// For how long after a disable the web sessions of its users may go on, where the server does not end them.
+    pub sessions_go_on: BTreeMap<InstanceKey, TimeDelta>,
     /// Where archives are kept.
     pub archive_dir: PathBuf,
     /// Once cancelled, the steps in hand are finished and no other is begun.

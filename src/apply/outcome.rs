@@ -79,6 +79,10 @@ impl StepError {
                 error.kind,
                 Kind::AccessDenied { .. }
                     | Kind::CredentialsRejected
+                    | Kind::SecondFactorNeeded
+                    | Kind::CodeRejected { .. }
+                    | Kind::SignInStopped { .. }
+                    | Kind::NotOffered { .. }
                     | Kind::Certificate { .. }
                     | Kind::Busy { .. }
                     | Kind::CircuitOpen { .. }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::request::{self, Request};
 use super::{Apply, StepError};
-use crate::fusionpbx::{PbxWrite, permitted_while};
+use crate::fusionpbx::{PbxErrorKind, PbxWrite, permitted_while};
 use crate::model::{DomainId, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord};
 use crate::plan::{RecordRef, Step};
 use crate::sabotage::{Bug, active};
@@ -124,48 +124,68 @@ impl<'a> Run<'a> {
         tenant: TenantId,
         requests: &[Request],
     ) -> Result<(), StepError> {
-        let pbx = self.pbx(instance)?;
         for batch in request::in_batches(requests) {
-            let mut sent: Vec<&Request> = Vec::new();
-            let mut intents = Vec::new();
-            let mut failure = None;
-            for request in batch {
-                let intent = self.open_intent(instance, tenant, request).await?;
-                intents.push(intent);
-                sent.push(request);
-                if !self.apply.database.may_still_write() {
-                    return Err(StoreError::LeaseLost.into());
-                }
-                let database = self.apply.database.clone();
-                let may = move || database.may_still_write();
-                if let Err(error) = permitted_while(may, request.send(pbx)).await {
-                    failure = Some(error);
-                    break;
-                }
-            }
-            let proof = if active(Bug::SkipReadBack) && failure.is_none() {
-                Ok(Ok(()))
-            } else {
-                request::read_back(&sent, pbx).await
-            };
-            match proof {
-                Ok(Ok(())) => {
-                    self.close_intents(intents, "done").await?;
-                    if sent.len() < batch.len()
-                        && let Some(error) = failure
-                    {
-                        return Err(error.into());
-                    }
-                }
-                Ok(Err(mismatch)) => {
-                    self.close_intents(intents, "not applied").await?;
-                    return Err(failure.map_or(mismatch, StepError::from));
-                }
-                // The intents stay open: the next pass settles them by looking.
-                Err(error) => return Err(failure.unwrap_or(error).into()),
+            let mut rest = batch;
+            while !rest.is_empty() {
+                let done = self.send_until_failure(instance, tenant, rest).await?;
+                rest = &rest[done..];
             }
         }
         Ok(())
+    }
+
+    /// Sends requests of one batch up to the first that fails, and reads them back; how many were carried out. A request
+    /// without a proper answer that reads back as carried out counts as such: the next one follows it.
+    async fn send_until_failure(
+        &mut self,
+        instance: &InstanceKey,
+        tenant: TenantId,
+        batch: &[Request],
+    ) -> Result<usize, StepError> {
+        let pbx = self.pbx(instance)?;
+        let mut sent: Vec<&Request> = Vec::new();
+        let mut intents = Vec::new();
+        let mut failure = None;
+        for request in batch {
+            let intent = self.open_intent(instance, tenant, request).await?;
+            intents.push(intent);
+            sent.push(request);
+            if !self.apply.database.may_still_write() {
+                return Err(StoreError::LeaseLost.into());
+            }
+            let database = self.apply.database.clone();
+            let may = move || database.may_still_write();
+            if let Err(error) = permitted_while(may, request.send(pbx)).await {
+                failure = Some(error);
+                break;
+            }
+        }
+        let proof = if active(Bug::SkipReadBack) && failure.is_none() {
+            Ok(Ok(()))
+        } else {
+            request::read_back(&sent, pbx).await
+        };
+        match proof {
+            Ok(Ok(())) => {
+                self.close_intents(intents, "done").await?;
+                match failure {
+                    // Whatever else went wrong goes wrong for the next request as well.
+                    Some(error)
+                        if sent.len() < batch.len()
+                            && !matches!(error.kind, PbxErrorKind::OutcomeUnknown { .. }) =>
+                    {
+                        Err(error.into())
+                    }
+                    _ => Ok(sent.len()),
+                }
+            }
+            Ok(Err(mismatch)) => {
+                self.close_intents(intents, "not applied").await?;
+                Err(failure.map_or(mismatch, StepError::from))
+            }
+            // The intents stay open: the next pass settles them by looking.
+            Err(error) => Err(failure.unwrap_or(error).into()),
+        }
     }
 
     pub(super) fn intent(&self, instance: &InstanceKey, tenant: TenantId) -> OpenIntent {

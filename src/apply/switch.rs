@@ -1,10 +1,12 @@
 //! Disabling and enabling.
 
+use chrono::{DateTime, Utc};
+
 use super::change::keep;
 use super::request::Request;
 use super::run::Run;
 use super::{StepError, settings};
-use crate::model::{FormerPlacement, NewDomain, PbxDomain, RemovalKind, RemovalRecord};
+use crate::model::{FormerPlacement, InstanceKey, NewDomain, PbxDomain, RemovalKind, RemovalRecord};
 use crate::plan::{RecordRef, retention_end};
 use crate::sabotage::{Bug, active};
 
@@ -66,11 +68,18 @@ impl Run<'_> {
         if let Some(found) = found {
             self.seen = Some(PbxDomain { enabled: Some(false), ..found });
         }
-        let now = self.now();
-        record.disable_confirmed_at = Some(record.disable_confirmed_at.unwrap_or(now));
+        let confirmed = self.confirmed_from(&instance);
+        record.disable_confirmed_at = Some(record.disable_confirmed_at.unwrap_or(confirmed));
         let entry = self.audit("tenant.disabled", record.id);
         self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
         Ok(())
+    }
+
+    /// From when on nobody of a tenant is in that was disabled now: at once, or when the web sessions are over that the
+    /// server does not end.
+    pub(super) fn confirmed_from(&self, instance: &InstanceKey) -> DateTime<Utc> {
+        let goes_on = self.apply.sessions_go_on.get(instance).copied().unwrap_or_default();
+        self.now() + goes_on
     }
 
     /// Exactly what was there before: cidr entries back on, the lock away, then phones, then the database.
@@ -149,8 +158,8 @@ impl Run<'_> {
         let written = placement.clone();
         self.apply.database.write(move |store| store.put_former_placement(&written)).await?;
         self.send(&placement.instance, tenant, &requests).await?;
-        let now = self.now();
-        let confirmed = placement.disable_confirmed_at.unwrap_or(now);
+        let confirmed = self.confirmed_from(&placement.instance);
+        let confirmed = placement.disable_confirmed_at.unwrap_or(confirmed);
         placement.disable_confirmed_at = Some(confirmed);
         placement.deletable_from =
             Some(retention_end(placement.left_at, confirmed, self.apply.retention_days));

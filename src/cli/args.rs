@@ -187,6 +187,15 @@ pub enum PbxCommand {
         #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
         instance: Option<InstanceKey>,
     },
+    /// Write the pages that tenantd reads into one file for a report, without names, addresses, numbers and secrets.
+    Capture {
+        /// The PBX instance.
+        #[arg(value_name = "INSTANCE", value_parser = instance_key)]
+        instance: InstanceKey,
+        /// The file; without it, `fusionpbx-INSTANCE.json` in this directory.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Accept that another server answers for an instance now, after it was replaced on purpose.
     Enroll {
         #[arg(value_name = "INSTANCE", value_parser = instance_key)]

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use crate::config::{Config, DatabaseConfig, process_environment};
 use crate::fusionpbx::{PbxClient, PbxRead, PbxReader, PbxWrite};
 use crate::load::{self, Loaded};
-use crate::model::{InstanceKey, Secret};
+use crate::model::InstanceKey;
 use crate::report::{FORMAT_VERSION, Paint, chain};
 use crate::store::{Access, Database, DatabaseOptions};
 use crate::yaml::Problem;
@@ -158,9 +158,8 @@ impl Context {
             .instances
             .get(key)
             .ok_or_else(|| Failure::new(format!("the instance {key} is not in the configuration")))?;
-        let password =
-            instance.password.resolve(&process_environment).map_err(|error| Failure::of(&error))?;
-        PbxReader::new(instance, password).map_err(|error| Failure::of(&error))
+        let credentials = instance.credentials(&process_environment).map_err(|error| Failure::of(&error))?;
+        PbxReader::new(instance, credentials).map_err(|error| Failure::of(&error))
     }
 
     pub fn clients(&self, config: &Config) -> Result<Clients> {
@@ -178,9 +177,9 @@ fn clients(config: &Config) -> Result<BTreeMap<InstanceKey, PbxClient>> {
         .instances
         .iter()
         .map(|(key, instance)| {
-            let password: Secret =
-                instance.password.resolve(&process_environment).map_err(|error| Failure::of(&error))?;
-            let client = PbxClient::new(instance, password).map_err(|error| Failure::of(&error))?;
+            let credentials =
+                instance.credentials(&process_environment).map_err(|error| Failure::of(&error))?;
+            let client = PbxClient::new(instance, credentials).map_err(|error| Failure::of(&error))?;
             Ok((key.clone(), client))
         })
         .collect()

@@ -1,6 +1,7 @@
 //! `tenantd pbx check` and `tenantd pbx enroll`
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -10,13 +11,14 @@ use super::exit::Exit;
 use crate::config::process_environment;
 use crate::environment::{Environment as _, System};
 use crate::fusionpbx::{PbxCheck, PbxRead as _, PbxReader};
-use crate::model::InstanceKey;
+use crate::model::{InstanceKey, PbxVersion};
 use crate::report::FORMAT_VERSION;
 use crate::store::Access;
 
 pub async fn run(context: &Context, command: &PbxCommand) -> Result<Exit> {
     match command {
         PbxCommand::Check { instance } => check(context, instance.as_ref()).await,
+        PbxCommand::Capture { instance, out } => capture(context, instance, out.as_deref()).await,
         PbxCommand::Enroll { instance } => enroll(context, instance).await,
     }
 }
@@ -27,6 +29,10 @@ struct CheckJson {
     url: String,
     ok: bool,
     error: Option<String>,
+    version: Option<String>,
+    tested_with_version: Option<bool>,
+    /// Whether disabling a tenant ends the web sessions of its users.
+    disable_ends_sessions: Option<bool>,
     domains_enabled: Option<usize>,
     domains_total: Option<usize>,
     users: Option<usize>,
@@ -58,9 +64,9 @@ async fn check(context: &Context, only: Option<&InstanceKey>) -> Result<Exit> {
     }
     let mut checks = Vec::new();
     for (key, instance) in config.instances.iter().filter(|(key, _)| only.is_none_or(|only| only == *key)) {
-        let result = match instance.password.resolve(&process_environment) {
+        let result = match instance.credentials(&process_environment) {
             Err(error) => Err(error.to_string()),
-            Ok(password) => match PbxReader::new(instance, password) {
+            Ok(credentials) => match PbxReader::new(instance, credentials) {
                 Err(error) => Err(error.to_string()),
                 Ok(reader) => reader.check().await.map_err(|error| error.to_string()),
             },
@@ -82,6 +88,9 @@ fn to_json(key: &InstanceKey, url: &str, result: std::result::Result<PbxCheck, S
         url: url.to_owned(),
         ok: false,
         error: None,
+        version: None,
+        tested_with_version: None,
+        disable_ends_sessions: None,
         domains_enabled: None,
         domains_total: None,
         users: None,
@@ -90,10 +99,20 @@ fn to_json(key: &InstanceKey, url: &str, result: std::result::Result<PbxCheck, S
     };
     match result {
         Err(error) => CheckJson { error: Some(error), ..base },
-        Ok(PbxCheck { domains_enabled, domains_total, users, clock_skew_seconds, missing_permissions }) => {
+        Ok(PbxCheck {
+            version,
+            domains_enabled,
+            domains_total,
+            users,
+            clock_skew_seconds,
+            missing_permissions,
+        }) => {
             CheckJson {
                 // Deleting is the one thing that a deployment may well leave to people.
                 ok: missing_permissions.iter().all(|missing| missing.permission == "domain_delete"),
+                tested_with_version: version.as_ref().map(PbxVersion::is_tested),
+                disable_ends_sessions: Some(version.as_ref().is_some_and(PbxVersion::block_ends_sessions)),
+                version: version.map(|version| version.to_string()),
                 domains_enabled: Some(domains_enabled),
                 domains_total: Some(domains_total),
                 users,
@@ -121,6 +140,27 @@ fn text(context: &Context, checks: &[CheckJson]) -> String {
             continue;
         }
         let _ = writeln!(text, "  {} signed in", paint.added("ok:"));
+        let _ = match (&check.version, check.tested_with_version) {
+            (Some(version), Some(true)) => writeln!(text, "  FusionPBX {version}: tested with this version"),
+            (Some(version), _) => writeln!(
+                text,
+                "  {} FusionPBX {version}: not tested with this version; run `tenantd plan` before the daemon",
+                paint.warning("note:")
+            ),
+            (None, _) => writeln!(
+                text,
+                "  {} FusionPBX does not show its version to this account (permission `system_view_info`)",
+                paint.warning("note:")
+            ),
+        };
+        if check.disable_ends_sessions == Some(false) {
+            let _ = writeln!(
+                text,
+                "  {} this version does not end open web sessions when a tenant is disabled; tenantd counts a disable as \
+                 confirmed after `web_session_lifetime`. FusionPBX 5.5.3 and later end them at once",
+                paint.warning("warning:")
+            );
+        }
         if let (Some(enabled), Some(total)) = (check.domains_enabled, check.domains_total) {
             let _ = writeln!(text, "  domains: {total}, enabled: {enabled}");
         }
@@ -152,6 +192,34 @@ fn text(context: &Context, checks: &[CheckJson]) -> String {
         }
     }
     text
+}
+
+/// Writes what a server shows into one file that can be given away.
+async fn capture(context: &Context, instance: &InstanceKey, out: Option<&Path>) -> Result<Exit> {
+    let config = context.config()?;
+    let reader = context.reader(&config, instance)?;
+    let capture = reader.capture().await.map_err(|error| Failure::of(&error))?;
+    let path = out.map_or_else(|| PathBuf::from(format!("fusionpbx-{instance}.json")), Path::to_owned);
+    let text = serde_json::to_string_pretty(&capture).map_err(|error| Failure::of(&error))?;
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
+    let understood = capture.pages.iter().filter(|page| page.understood.is_ok()).count();
+    let mut said = format!(
+        "Wrote {understood} pages that tenantd understands and {} that it does not to {}.\n",
+        capture.pages.len() - understood,
+        path.display()
+    );
+    for page in &capture.pages {
+        if let Err(why) = &page.understood {
+            let _ = writeln!(said, "  {}: {why}", page.page);
+        }
+    }
+    if let Some(stopped) = &capture.stopped {
+        let _ = writeln!(said, "  The sign-in stopped: {stopped}.");
+    }
+    said.push_str("Names, addresses, numbers and secrets in it are replaced; look through it before you give it away.\n");
+    context.say(&said);
+    Ok(Exit::Done)
 }
 
 /// Forgets who the server was, so that the next pass records who it is.

@@ -12,15 +12,17 @@ use crate::model::InstanceKey;
 use crate::yaml::{Field, Finding, Reader, Reading, Style, Value, quoted};
 
 /// The keys of an instance, in the order of the manual.
-pub(super) const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 10] = [
     "url",
     "username",
     "password",
+    "totp",
     "tls",
     "sessions",
     "timeout",
     "max_requests_per_second",
     "allow_plaintext",
+    "web_session_lifetime",
 ];
 
 /// Parallel sign-ins unless the file says otherwise: more gained nothing where it was measured.
@@ -30,6 +32,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests in a second unless the file says otherwise: about what four sessions ask of a server that answers well,
 /// and a bound on what they ask of one that fails at once.
 const REQUESTS_PER_SECOND: u32 = 100;
+
+/// How long a web session is taken to go on that a disable does not end, unless the file says otherwise: a working
+/// day and the night after it.
+const WEB_SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn read(
     reader: &mut Reader,
@@ -123,6 +129,10 @@ fn instance(
     let password = fields
         .require(reader, "password", "password: {credential: hq}")
         .and_then(|field| secrets::read(reader, &field, base));
+    let totp = match fields.get("totp") {
+        Some(field) => Some(secrets::read(reader, &field, base)),
+        None => None,
+    };
     let tls = match fields.get("tls") {
         Some(field) => {
             if let Some((url, _)) = &url
@@ -150,17 +160,26 @@ fn instance(
         Some(field) => reader.number(&field, 1..=1000, "requests per second"),
         None => Some(REQUESTS_PER_SECOND),
     };
+    let lifetime = match fields.get("web_session_lifetime") {
+        Some(field) => reader.duration(&field, Duration::from_secs(60)..=Duration::from_secs(90 * 86_400)),
+        None => Some(WEB_SESSION_LIFETIME),
+    };
     let (url, span) = url?;
     let instance = InstanceConfig {
         key,
         url,
         username: username?,
         password: password?,
+        totp: match totp {
+            Some(totp) => Some(totp?),
+            None => None,
+        },
         tls: tls?,
         sessions: sessions?,
         timeout: timeout?,
         max_requests_per_second: per_second?,
         allow_plaintext,
+        web_session_lifetime: lifetime?,
     };
     Some((instance, span))
 }

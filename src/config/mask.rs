@@ -33,7 +33,7 @@ const INNER_KEYS: [&str; 25] = [
     "branch",
     "allowed_signers",
 ];
-const SECRET_KEYS: [&str; 2] = ["password", "database_password"];
+const SECRET_KEYS: [&str; 3] = ["password", "database_password", "totp"];
 const PLACE_KEYS: [&str; 3] = ["credential", "file", "env"];
 
 /// Masks every value that is, or may be meant as, a secret: below `password`, below any key that tenantd does not

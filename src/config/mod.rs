@@ -82,6 +82,8 @@ pub struct InstanceConfig {
     /// `user@domain` of a superadmin account.
     pub username: String,
     pub password: SecretSource,
+    /// The secret of the account's second factor by time, in base 32.
+    pub totp: Option<SecretSource>,
     pub tls: TlsTrust,
     /// Parallel sign-ins, 1 to 16; more than 4 gained nothing where it was measured.
     pub sessions: usize,
@@ -91,6 +93,9 @@ pub struct InstanceConfig {
     pub max_requests_per_second: u32,
     /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
     pub allow_plaintext: bool,
+    /// How long a web session may go on that a FusionPBX up to 5.5.2 does not end when its tenant is disabled: as long
+    /// as a browser may be kept in use there. A disable counts as confirmed, and retention begins, after this time.
+    pub web_session_lifetime: Duration,
 }
 
 /// Whom to believe on the other end of a TLS connection.

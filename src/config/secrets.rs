@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::read::file_path;
 use super::{Config, DatabaseConfig, SecretSource, TlsTrust};
+use crate::fusionpbx::Credentials;
 use crate::model::Secret;
 use crate::yaml::{self, Field, Finding, Limits, Node, Problem, Reader, Source, Span, Value};
 
@@ -99,6 +100,18 @@ impl SecretSource {
     }
 }
 
+impl super::InstanceConfig {
+    /// Fetches what the account signs in with.
+    ///
+    /// # Errors
+    /// As [`SecretSource::resolve`].
+    pub fn credentials(&self, environment: &Environment<'_>) -> Result<Credentials, SecretError> {
+        let password = self.password.resolve(environment)?;
+        let totp = self.totp.as_ref().map(|totp| totp.resolve(environment)).transpose()?;
+        Ok(Credentials { password, totp })
+    }
+}
+
 impl Config {
     /// Every secret with the key that asks for it.
     fn secrets(&self) -> Vec<(String, &SecretSource)> {
@@ -108,6 +121,9 @@ impl Config {
         }
         for (key, instance) in &self.instances {
             secrets.push((format!("pbx_instances.{key}.password"), &instance.password));
+            if let Some(totp) = &instance.totp {
+                secrets.push((format!("pbx_instances.{key}.totp"), totp));
+            }
         }
         secrets
     }

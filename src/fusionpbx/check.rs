@@ -59,7 +59,10 @@ pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError>
     }
     let users = missing.unless(users::count(connection).await)?;
 
+    let version = reader::version(connection).await?;
+
     Ok(PbxCheck {
+        version,
         domains_enabled: enabled.len(),
         domains_total: list.total,
         users,

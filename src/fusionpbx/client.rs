@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use super::connection::Connection;
 use super::patience::Patience;
 use super::{
-    DomainList, PbxCheck, PbxError, PbxRead, PbxRouting, PbxWrite, check, reader, routes, users, writer,
+    Capture, Credentials, DomainList, PbxCheck, PbxError, PbxRead, PbxRouting, PbxWrite, capture, check,
+    reader, routes, users, writer,
 };
 use crate::config::InstanceConfig;
 use crate::model::{
-    DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, Secret, SettingId, SettingName,
+    DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, PbxVersion, SettingId, SettingName,
 };
 
 /// Reads and changes one FusionPBX server. Keep it: its sessions stay signed in.
@@ -34,17 +35,17 @@ impl PbxClient {
     ///
     /// *Errors*: [`super::PbxErrorKind::Setup`] where the CA file cannot be read, or the address is plain `http://` to
     /// another machine and `allow_plaintext` is not set.
-    pub fn new(config: &InstanceConfig, password: Secret) -> Result<Self, PbxError> {
-        Self::with_patience(config, password, Patience::default())
+    pub fn new(config: &InstanceConfig, credentials: impl Into<Credentials>) -> Result<Self, PbxError> {
+        Self::with_patience(config, credentials, Patience::default())
     }
 
     /// As [`Self::new`], with other retries of reads.
     pub fn with_patience(
         config: &InstanceConfig,
-        password: Secret,
+        credentials: impl Into<Credentials>,
         patience: Patience,
     ) -> Result<Self, PbxError> {
-        Ok(Self { connection: Arc::new(Connection::new(config, password, patience)?) })
+        Ok(Self { connection: Arc::new(Connection::new(config, credentials.into(), patience)?) })
     }
 
     /// A reader on the same sessions.
@@ -57,8 +58,17 @@ impl PbxReader {
     /// Sets up a reader. Nothing is sent before the first call.
     ///
     /// *Errors*: as [`PbxClient::new`].
-    pub fn new(config: &InstanceConfig, password: Secret) -> Result<Self, PbxError> {
-        Ok(PbxClient::new(config, password)?.reader())
+    pub fn new(config: &InstanceConfig, credentials: impl Into<Credentials>) -> Result<Self, PbxError> {
+        Ok(PbxClient::new(config, credentials)?.reader())
+    }
+}
+
+impl PbxReader {
+    /// Gets one page of each kind that tenantd reads, without what is private in them.
+    ///
+    /// *Errors*: the server cannot be reached. An account that is not let in makes a shorter capture, not an error.
+    pub async fn capture(&self) -> Result<Capture, PbxError> {
+        capture::capture(&self.connection).await
     }
 }
 
@@ -100,6 +110,10 @@ macro_rules! reads {
                 wanted: &BTreeSet<SettingName>,
             ) -> Result<Vec<PbxSetting>, PbxError> {
                 reader::settings(&self.connection, domain, Some(wanted)).await
+            }
+
+            async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
+                reader::version(&self.connection).await
             }
 
             async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {

@@ -1,5 +1,4 @@
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::patience::Patience;
@@ -11,10 +10,11 @@ use super::breaker::Breaker;
 use super::budget::Budget;
 use super::pages::{self, Instead, Parsed};
 use super::session::{Pool, Session};
+use super::sign_in::Refusal;
 use super::transport::{Answer, Lost, Request, Transport};
-use super::{PbxError, PbxErrorKind, permit};
+use super::{Credentials, PbxError, PbxErrorKind, permit};
 use crate::config::InstanceConfig;
-use crate::model::{InstanceKey, Secret};
+use crate::model::{InstanceKey, PbxVersion};
 
 /// A query as it is sent.
 pub(super) type Query = Vec<(&'static str, String)>;
@@ -36,35 +36,52 @@ pub(super) struct Connection {
     pub instance: InstanceKey,
     pub(super) transport: Transport,
     pub(super) username: String,
-    pub(super) password: Secret,
+    pub(super) credentials: Credentials,
     pub(super) patience: Patience,
     pub pool: Pool,
     breaker: Breaker,
     budget: Budget,
     /// One sign-in at a time, so that a wrong password is tried once and not once per session.
     pub(super) signing_in: Mutex<()>,
-    pub(super) rejected: AtomicBool,
+    /// Why no sign-in is tried any more.
+    pub(super) refused: std::sync::Mutex<Option<Refusal>>,
     /// How the list of domains says "disabled" in the account's language.
     disabled_word: std::sync::Mutex<Option<String>>,
+    /// The server's version, once it was looked for; `None` inside where it could not be read.
+    version: std::sync::Mutex<Option<Option<PbxVersion>>>,
 }
 
 impl Connection {
-    pub fn new(config: &InstanceConfig, password: Secret, patience: Patience) -> Result<Self, PbxError> {
+    pub fn new(
+        config: &InstanceConfig,
+        credentials: Credentials,
+        patience: Patience,
+    ) -> Result<Self, PbxError> {
         let transport = Transport::new(config)
             .map_err(|kind| PbxError::new(format!("set up the connection to `{}`", config.key), kind))?;
         Ok(Self {
             instance: config.key.clone(),
             transport,
             username: config.username.clone(),
-            password,
+            credentials,
             patience,
             pool: Pool::new(config.sessions),
             breaker: Breaker::default(),
             budget: Budget::new(config.max_requests_per_second),
             signing_in: Mutex::new(()),
-            rejected: AtomicBool::new(false),
+            refused: std::sync::Mutex::default(),
             disabled_word: std::sync::Mutex::default(),
+            version: std::sync::Mutex::default(),
         })
+    }
+
+    /// What is known of the server's version; the outer `None` where nobody has looked yet.
+    pub fn known_version(&self) -> Option<Option<PbxVersion>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn learn_version(&self, version: Option<PbxVersion>) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
     }
 
     pub fn disabled_word(&self) -> Option<String> {
@@ -101,7 +118,10 @@ impl Connection {
                 self.get(operation, &mut held.session, page, query).await
             };
             let parsed = result.and_then(|answer| {
-                parse(&answer).map_err(|kind| error(operation, page.path, Some(answer.status), kind))
+                parse(&answer).map_err(|kind| {
+                    let kind = self.told_apart(kind, &answer.text);
+                    error(operation, page.path, Some(answer.status), kind)
+                })
             });
             match parsed {
                 Ok(value) => return Ok(value),
@@ -143,10 +163,7 @@ impl Connection {
                 (status, None) => return fail(failure(status, answer.retry_after, "the page")),
             };
             if !signed_out {
-                return fail(PbxErrorKind::UnexpectedPage {
-                    expected: "the page",
-                    found: "a redirect to another page".to_owned(),
-                });
+                return fail(led_elsewhere("the page", &answer));
             }
             if fresh {
                 let kind = self.lost_session(session);
@@ -155,6 +172,22 @@ impl Connection {
             }
             debug!(instance = %self.instance, session = session.number, "the session is over");
             session.forget();
+        }
+    }
+
+    /// A page that came whole and is not understood stays so: it is another version's, or another program's. What broke
+    /// off may come whole the next time.
+    pub(super) fn told_apart(&self, kind: PbxErrorKind, text: &str) -> PbxErrorKind {
+        match kind {
+            PbxErrorKind::UnexpectedPage { expected, found } if pages::is_whole(text) => {
+                PbxErrorKind::NotUnderstood {
+                    expected,
+                    found,
+                    version: self.known_version().flatten(),
+                    instance: self.instance.clone(),
+                }
+            }
+            kind => kind,
         }
     }
 
@@ -273,8 +306,22 @@ pub(super) fn failure(status: u16, retry_after: Option<Duration>, expected: &'st
         300..=399 => {
             PbxErrorKind::UnexpectedPage { expected, found: "a redirect to another page".to_owned() }
         }
+        // FusionPBX itself answers with neither.
+        401 | 403 => PbxErrorKind::Blocked { status },
+        404 => PbxErrorKind::NotThere,
         _ => PbxErrorKind::UnexpectedPage { expected, found: format!("status {status}") },
     }
+}
+
+/// A redirect that nobody expects, with the path that it leads to: an expired password or terms to accept have pages of
+/// their own, and a wrong address is redirected to the right one.
+pub(super) fn led_elsewhere(expected: &'static str, answer: &Answer) -> PbxErrorKind {
+    let Some(location) = &answer.location else {
+        return PbxErrorKind::UnexpectedPage { expected, found: "a redirect to nowhere".to_owned() };
+    };
+    let path: String = location.path().chars().filter(char::is_ascii_graphic).take(60).collect();
+    let host: String = location.host_str().unwrap_or_default().chars().take(60).collect();
+    PbxErrorKind::LedElsewhere { expected, to: format!("{host}{path}") }
 }
 
 /// A kind's own words, without what is said around them.

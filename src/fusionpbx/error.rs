@@ -1,6 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::{InstanceKey, PbxVersion};
+
 /// A request to a PBX that did not give what was asked for.
 ///
 /// It names the page and what the answer meant. It never holds a body, a cookie, a token or a form's values.
@@ -24,6 +26,28 @@ pub enum PbxErrorKind {
     Certificate { detail: String },
     /// User name or password was refused. Never retried: FusionPBX reports failed sign-ins to fail2ban.
     CredentialsRejected,
+    /// The account has a second factor and no secret for it is configured. Never retried.
+    SecondFactorNeeded,
+    /// The code of the second factor was refused. Never retried. `skew` is by how many seconds the server's clock is
+    /// ahead of ours, where it said.
+    CodeRejected { skew: Option<i64> },
+    /// The sign-in leads to a page that only a person can go on from.
+    SignInStopped { found: &'static str, help: &'static str },
+    /// Something in front of FusionPBX turned the request away: it never answers with this status.
+    Blocked { status: u16 },
+    /// There is no such page: the address is not that of a FusionPBX.
+    NotThere,
+    /// A redirect to another page than FusionPBX sends to.
+    LedElsewhere { expected: &'static str, to: String },
+    /// A page that came whole and does not show what is looked for: another version, or another program.
+    NotUnderstood {
+        expected: &'static str,
+        found: String,
+        version: Option<PbxVersion>,
+        instance: InstanceKey,
+    },
+    /// The page does not offer what the account is to do. Most likely its group lacks the permission.
+    NotOffered { permission: &'static str },
     /// The account may not see this page.
     AccessDenied { permission: Option<&'static str> },
     /// An answer of another form than this page gives: HTML for JSON, a page without its form, a login page
@@ -98,6 +122,46 @@ impl fmt::Display for PbxErrorKind {
             Self::Unreachable { detail } => write!(f, "the server cannot be reached: {detail}"),
             Self::Certificate { detail } => write!(f, "the server's certificate is not trusted: {detail}"),
             Self::CredentialsRejected => f.write_str("the server rejected the user name or password"),
+            Self::SecondFactorNeeded => f.write_str(
+                "the account needs a code as a second factor; give tenantd the secret of its authenticator as `totp:`, \
+                 or use an account without one (codes by e-mail are not supported)",
+            ),
+            Self::CodeRejected { skew: Some(skew) } if skew.abs() > 30 => write!(
+                f,
+                "the server rejected the code of the second factor, and its clock is {} s {} ours; set the clock, then \
+                 check the secret in `totp:`",
+                skew.abs(),
+                if *skew > 0 { "ahead of" } else { "behind" }
+            ),
+            Self::CodeRejected { skew } => write!(
+                f,
+                "the server rejected the code of the second factor{}; the secret in `totp:` is not that of the account",
+                if skew.is_some() { " although both clocks agree" } else { "" }
+            ),
+            Self::SignInStopped { found, help } => write!(f, "{found}; {help}"),
+            Self::Blocked { status } => write!(
+                f,
+                "a proxy or firewall in front of FusionPBX turned the request away (status {status}); allow tenantd's \
+                 address there"
+            ),
+            Self::NotThere => {
+                f.write_str("there is no such page; check `url`, which must lead to FusionPBX's start page")
+            }
+            Self::LedElsewhere { expected, to } => write!(
+                f,
+                "expected {expected}, and was sent to {to}; check `url`, or sign in once with a browser and finish what \
+                 it asks for"
+            ),
+            Self::NotUnderstood { expected, found, version, instance } => {
+                match version {
+                    Some(version) => write!(f, "FusionPBX {version} shows {expected} in another form: {found}")?,
+                    None => write!(f, "{expected} has another form than in any known FusionPBX: {found}")?,
+                }
+                write!(f, "; to report it: tenantd pbx capture {instance}")
+            }
+            Self::NotOffered { permission } => {
+                write!(f, "the page does not offer it; the account's group probably lacks the permission `{permission}`")
+            }
             Self::AccessDenied { permission: Some(permission) } => {
                 write!(f, "access denied; the account's group lacks the permission `{permission}`")
             }

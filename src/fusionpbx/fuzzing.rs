@@ -4,13 +4,14 @@ use super::pages::{self, DomainForm, DomainPage, SettingForm, SettingList, UserP
 use super::routes::LISTS;
 
 /// Every page there is: whether a text could be it.
-pub const PAGES: [fn(&str) -> bool; 12] = [
+pub const PAGES: [fn(&str) -> bool; 13] = [
     |text| {
         // What is said of a text repeats none of it and is short.
         assert!(pages::describe(text).len() < 60);
         pages::instead(text).is_some()
     },
-    |text| pages::sign_in_token(text).is_some(),
+    |text| pages::sign_in_page(text).is_some(),
+    |text| pages::version(text).is_some(),
     |text| pages::refusal(text).is_some(),
     |text| pages::enabled_domains(text).is_ok(),
     |text| pages::json_users(text).is_ok(),

@@ -154,7 +154,7 @@ impl Reading<'_> {
             None => known,
             Some(row) => {
                 let form = reader::domain_form(self.connection, self.operation, row.id).await?;
-                if form.enabled {
+                if form.enabled.value {
                     // Or it was enabled just now.
                     let found = format!("a list without {}, which its form shows as enabled", row.name);
                     let kind = PbxErrorKind::UnexpectedPage { expected: EVERY_ENABLED, found };

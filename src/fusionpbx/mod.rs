@@ -5,10 +5,12 @@
 
 mod breaker;
 mod budget;
+mod capture;
 mod check;
 mod client;
 mod connection;
 mod cookies;
+mod disguise;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,10 +26,12 @@ mod sign_in;
 mod spec;
 mod submit;
 mod tls;
+mod totp;
 mod transport;
 mod users;
 mod writer;
 
+pub use capture::{Capture, CapturedPage};
 pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
 pub use patience::Patience;
@@ -37,7 +41,23 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use crate::model::{DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, SettingId, SettingName};
+use crate::model::{
+    DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, PbxVersion, Secret, SettingId, SettingName,
+};
+
+/// What an account signs in with. It prints as nothing.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub password: Secret,
+    /// The secret of a second factor by time, in base 32.
+    pub totp: Option<Secret>,
+}
+
+impl From<Secret> for Credentials {
+    fn from(password: Secret) -> Self {
+        Self { password, totp: None }
+    }
+}
 
 /// Every domain of an instance, read whole.
 ///
@@ -84,6 +104,12 @@ pub trait PbxRead: Send + Sync {
         Ok(settings)
     }
 
+    /// The server's version; `None` where the account may not see it, or nothing shows it. Read once and kept as long as
+    /// the client.
+    async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
+        Ok(None)
+    }
+
     /// All user accounts of the instance, read whole.
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError>;
 
@@ -124,6 +150,7 @@ pub trait PbxWrite: PbxRead {
 /// What `tenantd pbx check` shows of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PbxCheck {
+    pub version: Option<PbxVersion>,
     pub domains_enabled: usize,
     pub domains_total: usize,
     pub users: Option<usize>,

@@ -1,13 +1,34 @@
 use std::collections::BTreeSet;
 
 use super::connection::{Connection, Query};
-use super::pages::{DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
-use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS};
+use super::pages::{self, DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
+use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS, SYSTEM};
 use super::{DomainList, PbxError, PbxErrorKind, listing};
-use crate::model::{DomainId, PbxDomain, PbxSetting, SettingName};
+use crate::model::{DomainId, PbxDomain, PbxSetting, PbxVersion, SettingName};
 
 pub(super) async fn domains(connection: &Connection) -> Result<DomainList, PbxError> {
     listing::list(connection, "read the domains", None).await
+}
+
+/// The version as the page *Status → System* shows it, asked for once. An account that may not see the page works as
+/// well as another, so only a server that cannot be reached is an error.
+pub(super) async fn version(connection: &Connection) -> Result<Option<PbxVersion>, PbxError> {
+    if let Some(known) = connection.known_version() {
+        return Ok(known);
+    }
+    let read =
+        connection.read("read the version", SYSTEM, &Query::new(), |text| Ok(pages::version(text))).await;
+    let version = match read {
+        Ok(version) => version,
+        Err(error) if error.is_passing() => return Err(error),
+        Err(error) => {
+            tracing::debug!(instance = %connection.instance, %error, "the version cannot be read");
+            None
+        }
+    };
+    tracing::debug!(instance = %connection.instance, version = version.as_ref().map(PbxVersion::as_str), "FusionPBX");
+    connection.learn_version(version.clone());
+    Ok(version)
 }
 
 /// Reads a domain's form, and from the JSON list what the form cannot say: whether a domain shown as enabled is,
@@ -17,7 +38,8 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
     let mut again = true;
     loop {
         let form = domain_form(connection, &operation, id).await?;
-        if !form.name.is_empty() && !form.enabled {
+        // A checkbox says "disabled" by what it lacks, so that is not believed without the list.
+        if !form.name.is_empty() && !form.enabled.value && !form.enabled.by_absence {
             let DomainForm { name, description, .. } = form;
             return Ok(Some(PbxDomain { id, name, enabled: Some(false), description }));
         }
@@ -46,8 +68,9 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
                 return Err(PbxError::new(operation, kind).on_page(DOMAIN_JSON.path));
             }
             None => {
-                let DomainForm { name, description, .. } = form;
-                return Ok(Some(PbxDomain { id, name, enabled: None, description }));
+                let DomainForm { name, description, enabled, .. } = form;
+                let enabled = if enabled.value { None } else { Some(false) };
+                return Ok(Some(PbxDomain { id, name, enabled, description }));
             }
         }
     }

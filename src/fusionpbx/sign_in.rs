@@ -1,12 +1,16 @@
-use std::sync::atomic::Ordering;
+//! Signing in, as a conversation: each page says what it asks for, and the answer to it is the next page, until one
+//! leads to a page for a signed-in user. The versions differ in what they ask for and in which order.
 
+use std::sync::PoisonError;
+
+use chrono::Utc;
 use tracing::debug;
 
 use super::connection::{Connection, Redirect, error, failure};
-use super::pages::{self, Instead};
+use super::pages::{self, Instead, SignInPage};
 use super::session::Session;
-use super::transport::{FORM_BYTES, Request};
-use super::{PbxError, PbxErrorKind};
+use super::transport::{Answer, FORM_BYTES, Lost, Request};
+use super::{PbxError, PbxErrorKind, totp};
 
 const SIGN_IN_FORM: &str = "/login.php";
 const SIGN_IN: &str = "/core/dashboard/";
@@ -15,91 +19,203 @@ const SIGN_IN: &str = "/core/dashboard/";
 /// more sign-in.
 pub(super) const SIGNED_IN: &str = "a page for a signed-in user";
 pub(super) const SIGN_IN_ANSWER: &str = "the answer to a sign-in";
+const SIGN_IN_PAGE: &str = "the sign-in form";
+
+/// A user name, a password and a code make three; one more may be shown again.
+const MOST_PAGES: usize = 5;
+
+/// Why a sign-in failed for good. It is not tried again until the configuration is read anew: FusionPBX reports
+/// failed sign-ins to fail2ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Credentials,
+    /// The code was rejected; by how many seconds the server's clock is ahead.
+    Code {
+        skew: Option<i64>,
+    },
+    /// A code is asked for and none is configured.
+    CodeWanted,
+    Enrolment,
+    NewPassword,
+}
+
+impl Refusal {
+    fn kind(self) -> PbxErrorKind {
+        match self {
+            Self::Credentials => PbxErrorKind::CredentialsRejected,
+            Self::Code { skew } => PbxErrorKind::CodeRejected { skew },
+            Self::CodeWanted => PbxErrorKind::SecondFactorNeeded,
+            Self::Enrolment => PbxErrorKind::SignInStopped {
+                found: "FusionPBX has just made a secret for the account's second factor, which nobody has seen",
+                help: "sign in once with a browser, note the new secret, and give it to tenantd as `totp:`",
+            },
+            Self::NewPassword => PbxErrorKind::SignInStopped {
+                found: "FusionPBX asks for a new password",
+                help: "sign in once with a browser, change it, and give tenantd the new one",
+            },
+        }
+    }
+}
+
+/// What was sent so far.
+#[derive(Default)]
+struct Sent {
+    username: bool,
+    password: bool,
+    code: Option<Option<i64>>,
+}
 
 impl Connection {
     /// Signs a session in, without any cookie of the one before. What it says of the password is final.
     pub(super) async fn sign_in(&self, operation: &str, session: &mut Session) -> Result<(), PbxError> {
         let _one_at_a_time = self.signing_in.lock().await;
-        let fail = |page, status, kind| Err(error(operation, page, status, kind));
-        if self.rejected.load(Ordering::Relaxed) {
-            return fail(SIGN_IN, None, PbxErrorKind::CredentialsRejected);
+        if let Some(refusal) = *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error(operation, SIGN_IN, None, refusal.kind()));
         }
         session.forget();
-        let form = Vec::new();
-        let request =
-            Request { page: SIGN_IN_FORM, query: &form, form: None, cookies: None, limit: FORM_BYTES };
-        let answer = match self.exchange(operation, session, request).await {
-            Ok(answer) => answer,
-            Err(lost) => return fail(SIGN_IN_FORM, None, lost.kind),
-        };
-        let status = Some(answer.status);
-        let token = match (answer.status, pages::instead(&answer.text)) {
-            (200, Some(Instead::AccessDenied)) => {
-                return fail(SIGN_IN_FORM, status, PbxErrorKind::AccessDenied { permission: None });
-            }
-            (200, Some(Instead::SignInForm)) => pages::sign_in_token(&answer.text),
-            (200, None) => None,
-            (status, _) => {
-                return fail(
-                    SIGN_IN_FORM,
-                    Some(status),
-                    failure(status, answer.retry_after, "the sign-in form"),
-                );
-            }
-        };
-        let Some(token) = token else {
-            let found = pages::describe(&answer.text);
-            return fail(
-                SIGN_IN_FORM,
-                status,
-                PbxErrorKind::UnexpectedPage { expected: "the sign-in form", found },
-            );
-        };
-        let fields = [
-            ("username".to_owned(), self.username.clone()),
-            ("password".to_owned(), self.password.expose().to_owned()),
-            (token.name, token.value),
-        ];
-        let request = Request {
-            page: SIGN_IN,
-            query: &Vec::new(),
-            form: Some(&fields),
-            cookies: None,
-            limit: FORM_BYTES,
-        };
-        let answer = match self.exchange(operation, session, request).await {
-            Ok(answer) => answer,
-            Err(lost) => return fail(SIGN_IN, None, lost.kind),
-        };
-        let status = Some(answer.status);
-        let odd =
-            |found: &str| PbxErrorKind::UnexpectedPage { expected: SIGN_IN_ANSWER, found: found.to_owned() };
-        match (answer.status, self.redirect(&answer)) {
-            (_, Some(Redirect::SignedOut)) if self.is_refusal(&answer) => {
-                self.rejected.store(true, Ordering::Relaxed);
-                session.forget();
-                fail(SIGN_IN, status, PbxErrorKind::CredentialsRejected)
-            }
-            (_, Some(Redirect::SignedOut | Redirect::Ended)) => {
-                // The form's token was not taken, as without the cookie that came with it.
-                let kind = self.lost_session(session);
-                session.forget();
-                fail(SIGN_IN, status, kind)
-            }
-            (_, Some(Redirect::Elsewhere)) => {
-                session.signed_in = true;
-                debug!(instance = %self.instance, session = session.number, "signed in");
-                Ok(())
-            }
-            (200, None) => match pages::instead(&answer.text) {
-                Some(Instead::AccessDenied) => {
-                    fail(SIGN_IN, status, PbxErrorKind::AccessDenied { permission: None })
-                }
-                Some(Instead::SignInForm) => fail(SIGN_IN, status, odd("the sign-in form once more")),
-                None => fail(SIGN_IN, status, odd("a page, as for a second factor")),
-            },
-            (code, None) => fail(SIGN_IN, status, failure(code, answer.retry_after, SIGN_IN_ANSWER)),
+        let result = self.converse(operation, session).await;
+        if result.is_ok() {
+            session.signed_in = true;
+            debug!(instance = %self.instance, session = session.number, "signed in");
+        } else {
+            session.forget();
         }
+        result
+    }
+
+    async fn converse(&self, operation: &str, session: &mut Session) -> Result<(), PbxError> {
+        let lost = |page: &str, Lost { kind, .. }: Lost| error(operation, page, None, kind);
+        let request =
+            Request { page: SIGN_IN_FORM, query: &Vec::new(), form: None, cookies: None, limit: FORM_BYTES };
+        let mut page = SIGN_IN_FORM;
+        let mut answer = self.exchange(operation, session, request).await.map_err(|why| lost(page, why))?;
+        let mut sent = Sent::default();
+        for _ in 0..MOST_PAGES {
+            let status = Some(answer.status);
+            let fields = match self.reply(session, &answer, &mut sent, page) {
+                Ok(None) => return Ok(()),
+                Ok(Some(fields)) => fields,
+                Err(kind) => return Err(error(operation, page, status, kind)),
+            };
+            let request = Request {
+                page: SIGN_IN,
+                query: &Vec::new(),
+                form: Some(&fields),
+                cookies: None,
+                limit: FORM_BYTES,
+            };
+            page = SIGN_IN;
+            answer = self.exchange(operation, session, request).await.map_err(|why| lost(page, why))?;
+        }
+        let kind = PbxErrorKind::UnexpectedPage {
+            expected: SIGN_IN_ANSWER,
+            found: "one form after the other".to_owned(),
+        };
+        Err(error(operation, page, Some(answer.status), kind))
+    }
+
+    /// What to send as the answer to a page; `None` once the session is signed in.
+    fn reply(
+        &self,
+        session: &Session,
+        answer: &Answer,
+        sent: &mut Sent,
+        page: &str,
+    ) -> Result<Option<Vec<(String, String)>>, PbxErrorKind> {
+        let first = page == SIGN_IN_FORM;
+        match (answer.status, self.redirect(answer)) {
+            (_, Some(_)) if first => Err(super::connection::led_elsewhere(SIGN_IN_PAGE, answer)),
+            (_, Some(Redirect::SignedOut)) if self.is_refusal(answer) => {
+                let refusal = sent.code.map_or(Refusal::Credentials, |skew| Refusal::Code { skew });
+                Err(self.refuse(refusal))
+            }
+            // The form's token was not taken, as without the cookie that came with it.
+            (_, Some(Redirect::SignedOut | Redirect::Ended)) => Err(self.lost_session(session)),
+            (_, Some(Redirect::Elsewhere)) => Ok(None),
+            (200, None) => match pages::sign_in_page(&answer.text) {
+                Some(page) => self.fill(page, answer, sent).map(Some),
+                None if pages::instead(&answer.text) == Some(Instead::AccessDenied) => {
+                    Err(PbxErrorKind::AccessDenied { permission: None })
+                }
+                None if first => Err(PbxErrorKind::UnexpectedPage {
+                    expected: SIGN_IN_PAGE,
+                    found: pages::describe(&answer.text),
+                }),
+                None => Err(PbxErrorKind::SignInStopped {
+                    found: "FusionPBX shows another page before it lets the account in, such as terms to accept",
+                    help: "sign in once with a browser and finish what it asks for",
+                }),
+            },
+            (status, None) => {
+                let expected = if first { SIGN_IN_PAGE } else { SIGN_IN_ANSWER };
+                Err(failure(status, answer.retry_after, expected))
+            }
+        }
+    }
+
+    /// Fills in a form of the sign-in. Nothing is asked twice: the same form once more is a refusal of another make.
+    fn fill(
+        &self,
+        page: SignInPage,
+        answer: &Answer,
+        sent: &mut Sent,
+    ) -> Result<Vec<(String, String)>, PbxErrorKind> {
+        let again = || PbxErrorKind::UnexpectedPage {
+            expected: SIGN_IN_ANSWER,
+            found: "the sign-in form once more".to_owned(),
+        };
+        match page {
+            SignInPage::Credentials(form) => {
+                if (form.asks_password && sent.password)
+                    || (form.asks_username && !form.asks_password && sent.username)
+                {
+                    return Err(again());
+                }
+                let mut fields = form.hidden;
+                if form.asks_username {
+                    fields.push(("username".to_owned(), self.username.clone()));
+                    sent.username = true;
+                }
+                if form.asks_domain {
+                    let domain = self.username.rsplit_once('@').map_or("", |(_, domain)| domain);
+                    fields.push(("domain_name".to_owned(), domain.to_owned()));
+                }
+                if form.asks_password {
+                    fields.push(("password".to_owned(), self.credentials.password.expose().to_owned()));
+                    sent.password = true;
+                }
+                Ok(fields)
+            }
+            SignInPage::Code(form) => {
+                if sent.code.is_some() {
+                    return Err(again());
+                }
+                let Some(secret) = &self.credentials.totp else {
+                    return Err(self.refuse(Refusal::CodeWanted));
+                };
+                // The code must fit the server's clock, which may be wrong.
+                let (now, skew) = match answer.clocks {
+                    Some((theirs, ours)) => {
+                        (Utc::now() + (theirs - ours), Some((theirs - ours).num_seconds()))
+                    }
+                    None => (Utc::now(), None),
+                };
+                let code = totp::code(secret, now).map_err(|detail| PbxErrorKind::Setup {
+                    detail: format!("`totp` of `{}` {detail}", self.instance),
+                })?;
+                sent.code = Some(skew);
+                let mut fields = form.hidden;
+                fields.push(("authentication_code".to_owned(), code));
+                Ok(fields)
+            }
+            SignInPage::Enrolment => Err(self.refuse(Refusal::Enrolment)),
+            SignInPage::NewPassword => Err(self.refuse(Refusal::NewPassword)),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> PbxErrorKind {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        refusal.kind()
     }
 
     /// Why a session that was just signed in is not.

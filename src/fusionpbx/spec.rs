@@ -19,6 +19,7 @@ pages! {
     DOMAIN_EDIT = "/core/domains/domain_edit.php", "domain_edit", FORM_BYTES;
     SETTINGS = "/core/domain_settings/domain_settings.php", "domain_setting_view", LIST_BYTES;
     SETTING_EDIT = "/core/domain_settings/domain_setting_edit.php", "domain_setting_edit", FORM_BYTES;
+    SYSTEM = "/app/system/system.php", "system_view_info", FORM_BYTES;
     USER_JSON = "/core/users/user_json.php", "user_view", LIST_BYTES;
     USERS = "/core/users/users.php", "user_view", LIST_BYTES;
     EXTENSIONS = "/app/extensions/extensions.php", "extension_view", LIST_BYTES;

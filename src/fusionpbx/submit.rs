@@ -36,6 +36,7 @@ impl Connection {
             let form = loop {
                 let filled = self.get(operation, session, source, source_query).await.and_then(|answer| {
                     fill(&answer.text)
+                        .map_err(|kind| self.told_apart(kind, &answer.text))
                         .map_err(|kind| error(operation, source.path, Some(answer.status), kind))
                 });
                 match filled {

@@ -15,7 +15,7 @@ use super::connection::{Connection, Query};
 use super::pages::{Parsed, UserPage, UserRow, json_users};
 use super::paging::{self, Page, PagedList};
 use super::spec::{USER_JSON, USERS};
-use super::{PbxError, PbxErrorKind};
+use super::{PbxError, PbxErrorKind, listing};
 use crate::model::{DomainId, PbxUser};
 
 const OPERATION: &str = "read the users";
@@ -64,7 +64,14 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
         return Err(paging::incomplete(OPERATION, USERS, total, exact.len()));
     }
     let rows = list.rows(first, 1).await?;
-    let facts = Facts::learn(&exact, &rows);
+    let mut facts = Facts::learn(&exact, &rows);
+    if rows.values().any(|row| facts.domain(row).is_none()) {
+        // Up to 5.2 a row names its domain by its name alone.
+        for domain in listing::list(connection, OPERATION, None).await? {
+            facts.ids.insert(domain.name.to_ascii_lowercase(), domain.id);
+            facts.names.insert(domain.id, domain.name);
+        }
+    }
     rows.into_values()
         .map(|row| match exact.remove(&row.id) {
             Some(user) => Ok(user),
@@ -82,8 +89,13 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
 /// What the users that both lists show say about the list of rows.
 struct Facts {
     disabled_word: Option<String>,
+    /// The domain of rows that name none in their link, where links do name others.
     own_domain: Option<DomainId>,
+    /// Domains by their names, for rows that name theirs so.
+    ids: BTreeMap<String, DomainId>,
     names: BTreeMap<DomainId, String>,
+    /// Whether any link names a domain: up to 5.2 none does.
+    names_in_links: bool,
 }
 
 impl Facts {
@@ -91,13 +103,24 @@ impl Facts {
         let both = || rows.values().filter_map(|row| exact.get(&row.id).map(|user| (row, user)));
         Self {
             disabled_word: both().find(|(_, user)| !user.enabled).map(|(row, _)| row.enabled_word.clone()),
-            own_domain: both().find(|(row, _)| row.domain.is_none()).map(|(_, user)| user.domain),
+            own_domain: both()
+                .find(|(row, _)| row.domain.is_none())
+                .map(|(_, user)| user.domain)
+                .filter(|own| both().all(|(row, user)| row.domain.is_some() || user.domain == *own)),
+            ids: BTreeMap::new(),
+            names_in_links: rows.values().any(|row| row.domain.is_some()),
             names: exact.values().map(|user| (user.domain, user.domain_name.clone())).collect(),
         }
     }
 
+    /// The domain of a row. Where links name domains, one that names none is of the session's own.
+    fn domain(&self, row: &UserRow) -> Option<DomainId> {
+        let by_name = self.ids.get(&row.domain_name.to_ascii_lowercase()).copied();
+        row.domain.or(if self.names_in_links { self.own_domain } else { by_name })
+    }
+
     fn user(&self, row: UserRow) -> Option<PbxUser> {
-        let domain = row.domain.or(self.own_domain)?;
+        let domain = self.domain(&row)?;
         Some(PbxUser {
             id: row.id,
             domain,
@@ -123,9 +146,14 @@ async fn json(connection: &Connection, direction: &str) -> Result<BTreeMap<Uuid,
 
 fn list(connection: &Connection) -> PagedList<'_, UserRow, impl Fn(&str) -> Parsed<Page<UserRow>>> {
     let parse = |text: &str| {
-        let UserPage { total, rows, all_domains } = UserPage::parse(text)?;
+        let UserPage { total, rows, all_domains, offers_all } = UserPage::parse(text)?;
         if all_domains {
             Ok(Page { total, rows })
+        } else if offers_all {
+            Err(PbxErrorKind::UnexpectedPage {
+                expected: "the users of all domains",
+                found: "a list that does not say whose users it shows".to_owned(),
+            })
         } else {
             Err(PbxErrorKind::AccessDenied { permission: Some("user_all") })
         }

@@ -104,7 +104,7 @@ pub(super) async fn delete_setting(
             return Ok(None);
         }
         if list.may_delete == Some(false) {
-            return Err(PbxErrorKind::AccessDenied { permission: Some("domain_setting_delete") });
+            return Err(PbxErrorKind::NotOffered { permission: "domain_setting_delete" });
         }
         Ok(Some(fields(
             [
@@ -127,7 +127,7 @@ pub(super) async fn delete_domain(connection: &Connection, id: DomainId) -> Resu
         let page = DomainPage::parse(text)?;
         // The answer would be the same as on success.
         if page.may_delete == Some(false) {
-            return Err(PbxErrorKind::AccessDenied { permission: Some("domain_delete") });
+            return Err(PbxErrorKind::NotOffered { permission: "domain_delete" });
         }
         Ok(Some(fields(
             [

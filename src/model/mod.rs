@@ -13,6 +13,7 @@ mod setting;
 mod tenant;
 #[cfg(test)]
 pub mod testing;
+mod version;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Traces, UnusualFile};
 pub use document::TenantDocument;
@@ -31,3 +32,4 @@ pub use tenant::{
     CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
     TenantKey,
 };
+pub use version::PbxVersion;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{DomainId, InstanceKey, PbxDomain, PbxSetting};
+use super::{DomainId, InstanceKey, PbxDomain, PbxSetting, PbxVersion};
 
 /// What an instance shows of one domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,17 @@ impl InstanceView {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     pub instances: BTreeMap<InstanceKey, InstanceView>,
+    /// The versions of those that were read; `None` where a server does not show its own.
+    pub versions: BTreeMap<InstanceKey, Option<PbxVersion>>,
 }
 
 impl Observed {
+    /// Whether disabling a tenant there ends the web sessions of its users. One that does not show its version is
+    /// taken not to.
+    pub fn block_ends_sessions(&self, key: &InstanceKey) -> bool {
+        self.versions.get(key).and_then(Option::as_ref).is_some_and(PbxVersion::block_ends_sessions)
+    }
+
     /// The view of an instance; one that was never looked at is unknown.
     pub fn instance(&self, key: &InstanceKey) -> &InstanceView {
         static NOT_LOOKED_AT: std::sync::LazyLock<InstanceView> =

@@ -11,7 +11,9 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::fusionpbx::{PbxError, PbxRead};
-use crate::model::{DomainId, InstanceKey, InstanceView, Observed, PbxDomain, PbxSetting, Recorded};
+use crate::model::{
+    DomainId, InstanceKey, InstanceView, Observed, PbxDomain, PbxSetting, PbxVersion, Recorded,
+};
 use crate::sabotage::{Bug, active};
 
 pub use rotation::Rotation;
@@ -28,23 +30,32 @@ pub struct Observer<'a> {
     pub rotation: Rotation,
 }
 
+fn unknown(reason: String) -> (InstanceView, Option<PbxVersion>) {
+    (InstanceView::Unknown { reason }, None)
+}
+
 impl Observer<'_> {
     /// Looks at all instances side by side. One that fails is unknown and does not stop the others.
     pub async fn look(&self, recorded: &Recorded) -> Observed {
         let views = self.pbxs.iter().map(|(key, pbx)| async move {
             let view = match AssertUnwindSafe(self.instance(key, &**pbx, recorded)).catch_unwind().await {
-                Ok(Ok(view)) => view,
+                Ok(Ok(seen)) => seen,
                 Ok(Err(_)) if active(Bug::UnknownIsAbsent) => {
-                    InstanceView::Seen { domains: BTreeMap::new(), settings: BTreeMap::new() }
+                    (InstanceView::Seen { domains: BTreeMap::new(), settings: BTreeMap::new() }, None)
                 }
-                Ok(Err(error)) => InstanceView::Unknown { reason: error.to_string() },
-                Err(panic) => InstanceView::Unknown {
-                    reason: format!("reading it panicked: {}", crate::report::panic_text(&*panic)),
-                },
+                Ok(Err(error)) => unknown(error.to_string()),
+                Err(panic) => unknown(format!("reading it panicked: {}", crate::report::panic_text(&*panic))),
             };
             (key.clone(), view)
         });
-        Observed { instances: join_all(views).await.into_iter().collect() }
+        let mut observed = Observed::default();
+        for (key, (view, version)) in join_all(views).await {
+            if matches!(view, InstanceView::Seen { .. }) {
+                observed.versions.insert(key.clone(), version);
+            }
+            observed.instances.insert(key, view);
+        }
+        observed
     }
 
     async fn instance(
@@ -52,12 +63,13 @@ impl Observer<'_> {
         key: &InstanceKey,
         pbx: &dyn PbxRead,
         recorded: &Recorded,
-    ) -> Result<InstanceView, PbxError> {
+    ) -> Result<(InstanceView, Option<PbxVersion>), PbxError> {
         let domains: BTreeMap<DomainId, PbxDomain> =
             pbx.domains().await?.into_iter().map(|domain| (domain.id, domain)).collect();
         if let Some(reason) = self.not_the_server_we_knew(key, &domains) {
-            return Ok(InstanceView::Unknown { reason });
+            return Ok(unknown(reason));
         }
+        let version = pbx.version().await?;
         let due = self.rotation.due(key, recorded, &domains);
         let width = self.parallel.get(key).copied().unwrap_or(1).max(1);
         let read: Vec<(DomainId, Result<Vec<PbxSetting>, PbxError>)> = stream::iter(due)
@@ -70,7 +82,7 @@ impl Observer<'_> {
             // Half-read settings make the whole view unknown: a pass either knows or does not.
             settings.insert(id, rows?);
         }
-        Ok(InstanceView::Seen { domains, settings })
+        Ok((InstanceView::Seen { domains, settings }, version))
     }
 
     /// Another machine behind a known address: the domain of our own account has another identity there.

@@ -13,6 +13,7 @@ mod limits;
 mod policy;
 mod removal;
 mod reopened;
+mod sessions;
 mod types;
 mod update;
 
@@ -28,6 +29,7 @@ use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, R
 pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
+pub use sessions::sessions_go_on;
 pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
 pub use update::FIGHTING_AFTER;
 pub(crate) use update::fight_key;
@@ -70,6 +72,7 @@ pub fn make(world: World<'_>) -> Plan {
     // Before a run is narrowed to single tenants: the other half of a rename is not one of them.
     likely_rename::hold(world, &rekeyed, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
+    sessions::tell(world, &mut draft);
     let Draft { steps, held, waiting, drifted, warnings, mut previews, settled, unchanged } = draft;
     let touched: BTreeSet<_> =
         steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::{Config, Deletion, Limits};
 use crate::model::{InstanceKey, TenantKey};
@@ -18,6 +19,8 @@ pub struct Policy {
     pub only: BTreeSet<TenantKey>,
     /// The domain that tenantd's own account lives in, by instance: to close it would lock tenantd out.
     pub own_domains: BTreeMap<InstanceKey, String>,
+    /// How long a web session may go on where disabling does not end it.
+    pub web_session_lifetimes: BTreeMap<InstanceKey, Duration>,
 }
 
 impl Policy {
@@ -36,6 +39,11 @@ impl Policy {
                     let (_, domain) = instance.username.rsplit_once('@')?;
                     Some((key.clone(), domain.to_ascii_lowercase()))
                 })
+                .collect(),
+            web_session_lifetimes: config
+                .instances
+                .iter()
+                .map(|(key, instance)| (key.clone(), instance.web_session_lifetime))
                 .collect(),
         }
     }

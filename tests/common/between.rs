@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite};
-use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId, SettingName};
+use tenantd::model::{
+    DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, PbxVersion, SettingId, SettingName,
+};
 
 pub type Answer = Result<(), PbxError>;
 
@@ -48,6 +50,9 @@ impl PbxRead for Between {
         wanted: &BTreeSet<SettingName>,
     ) -> Result<Vec<PbxSetting>, PbxError> {
         self.pbx.settings_of(domain, wanted).await
+    }
+    async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
+        self.pbx.version().await
     }
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
         self.pbx.users().await

@@ -356,6 +356,8 @@ pub fn instance_config(name: &str, server: &StandIn) -> InstanceConfig {
         timeout: Duration::from_secs(10),
         max_requests_per_second: 1000,
         allow_plaintext: false,
+        totp: None,
+        web_session_lifetime: std::time::Duration::from_secs(24 * 3600),
     }
 }
 

@@ -69,6 +69,8 @@ impl Site {
             sessions: 4,
             timeout: Duration::from_secs(60),
             allow_plaintext: false,
+            totp: None,
+            web_session_lifetime: Duration::from_secs(24 * 3600),
             max_requests_per_second: 50,
         }
     }

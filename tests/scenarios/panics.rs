@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite};
-use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
+use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, PbxVersion, SettingId};
 
 use crate::common::rig::{instance, tenant};
 use crate::common::scenario::{all_done, failure_of, held_because, steps};
@@ -33,6 +33,9 @@ impl PbxRead for Buggy {
     }
     async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError> {
         self.inner.settings(domain).await
+    }
+    async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
+        self.inner.version().await
     }
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError> {
         self.inner.users().await

@@ -173,11 +173,11 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
         (
             F::Redirect302("/app/elsewhere.php".into()),
             json,
-            "expected the page, found a redirect to another page",
+            "expected the page, and was sent to 127.0.0.1/app/elsewhere.php; check `url`",
         ),
         (status(500, None), json, "the server failed (/core/domains/domain_json.php, status 500)"),
         (status(503, Some(3600)), json, "the server asks to wait 3600 s"),
-        (status(404, None), json, "expected the page, found status 404"),
+        (status(404, None), json, "there is no such page; check `url`"),
         (F::HangForever, json, "the server cannot be reached: no answer within 3 s"),
         (
             F::SlowLoris(Duration::from_millis(500)),

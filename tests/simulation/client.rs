@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxErrorKind, PbxRead, PbxWrite, is_permitted};
-use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
+use tenantd::model::{
+    DomainId, InstanceKey, NewDomain, PbxDomain, PbxSetting, PbxUser, PbxVersion, SettingId,
+};
 
 use crate::faults::Fate;
 use crate::model_pbx::{Mutation, Server};
@@ -128,6 +130,10 @@ fn server<'a>(state: &'a mut State, instance: &InstanceKey) -> Result<&'a mut Se
 
 #[async_trait]
 impl PbxRead for ModelClient {
+    async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
+        Ok(PbxVersion::parse("5.6.4-dev"))
+    }
+
     async fn domains(&self) -> Result<DomainList, PbxError> {
         self.read("read the domains", true, |state, instance| {
             let now = state.now;

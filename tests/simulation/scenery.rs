@@ -23,6 +23,8 @@ pub fn config(state: &mut State, database: &Path) -> Config {
             timeout: Duration::from_secs(10),
             max_requests_per_second: 1000,
             allow_plaintext: false,
+            totp: None,
+            web_session_lifetime: std::time::Duration::from_secs(24 * 3600),
         };
         (instance(name), config)
     });

@@ -1,26 +1,18 @@
-use scraper::ElementRef;
+use scraper::Html;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{
-    FORM_LIST, FRM, Parsed, Token, chosen, describe, document, id_in, input, selectors, total, unexpected,
-    word,
-};
+use super::list::{List, Row, not_understood, offers};
+use super::{Flag, Parsed, Token, describe, document, edit_form, flag, id_in, input, selectors, word};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxDomain};
 
 selectors! {
     NAME = "input[name='domain_name']";
-    ENABLED = "select[name='domain_enabled']";
-    DESCRIPTION = "input[name='domain_description']";
+    ENABLED = "[name='domain_enabled']";
+    DESCRIPTION = "input[name='domain_description'], textarea[name='domain_description']";
     ID = "input[name='domain_uuid']";
-    ROW = "tr.list-row";
-    CELL = "td";
-    ROW_ID = "input[type='hidden'][name$='[uuid]']";
     ROW_NAME = "input[data-item-name]";
-    ADD = "#btn_add";
-    TOGGLE = "#btn_toggle";
-    DELETE = "#btn_delete";
 }
 
 /// A row of `domain_json.php`.
@@ -96,43 +88,52 @@ pub struct DomainPage {
 impl DomainPage {
     /// A list that breaks off has no token, which stands at its end.
     pub fn parse(text: &str) -> Parsed<Self> {
-        const EXPECTED: &str = "the list of domains";
         let document = document(text);
-        let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        let token = super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: EXPECTED,
-            found: "a list that ends early".to_owned(),
-        })?;
-        let mut rows = Vec::new();
-        for row in form.select(&ROW) {
-            // Without the checkbox column there is no id to go by.
-            let row =
-                domain_row(row).ok_or(PbxErrorKind::AccessDenied { permission: Some("domain_edit") })?;
-            rows.push(row);
-        }
-        let shown = |selector| (!rows.is_empty()).then(|| document.select(selector).next().is_some());
+        let list = List::read(&document, text, "the list of domains", "domain_edit")?;
+        let rows = list
+            .rows
+            .iter()
+            .map(|row| domain_row(&list, row).map_err(|found| list.not_understood(found)))
+            .collect::<Parsed<Vec<_>>>()?;
+        let shown = |words| (!rows.is_empty()).then(|| offers(&document, words));
         Ok(Self {
-            total,
-            token,
-            may_add: document.select(&ADD).next().is_some(),
-            may_edit: shown(&TOGGLE),
-            may_delete: shown(&DELETE),
+            total: list.total,
+            token: list.token.clone(),
+            may_add: offers(&document, &["btn_add"]),
+            may_edit: shown(&["btn_toggle", "modal-toggle"]),
+            may_delete: shown(&["btn_delete", "modal-delete"]),
             rows,
         })
     }
 }
 
-fn domain_row(row: ElementRef<'_>) -> Option<DomainRow> {
-    let id = id_in(row, &ROW_ID)?;
-    let name = row.select(&ROW_NAME).next()?.attr("data-item-name")?.to_owned();
-    let cells: Vec<_> = row.select(&CELL).filter(|cell| cell.parent() == Some(*row)).collect();
-    let at = cells.iter().position(|cell| cell.value().classes().any(|class| class == "description"))?;
-    Some(DomainRow {
-        id: DomainId(id),
+/// A row. Its name stands in the checkbox (since 5.5) and in the link to the form; its state in the column that is
+/// sorted by `domain_enabled`, before the description.
+fn domain_row(list: &List<'_>, row: &Row<'_>) -> Result<DomainRow, &'static str> {
+    let in_box = row.element.select(&ROW_NAME).next().and_then(|field| field.attr("data-item-name"));
+    let link = row.link("domain_edit.php");
+    let name = match (in_box, &link) {
+        (Some(in_box), Some((_, text))) if in_box.trim() != text.trim() => {
+            return Err("a row with two names");
+        }
+        (Some(name), _) => name.to_owned(),
+        (None, Some((_, text))) => text.trim().to_owned(),
+        (None, None) => return Err("a row without a name"),
+    };
+    let described = row.position("description");
+    let by_place = described.and_then(|at| at.checked_sub(1));
+    let by_header = list.column("domain_enabled").filter(|at| *at < row.cells.len());
+    let at = match (by_header, by_place) {
+        (Some(header), Some(place)) if header != place => return Err("a row whose columns do not fit"),
+        (header, place) => header.or(place).ok_or("a row without its state")?,
+    };
+    let description = described.or_else(|| (at + 1 < row.cells.len()).then_some(at + 1));
+    let description = description.ok_or("a row without a description")?;
+    Ok(DomainRow {
+        id: DomainId(row.id),
         name,
-        enabled_word: cells.get(at.checked_sub(1)?).map(|cell| word(*cell))?,
-        description: cells[at].text().collect(),
+        enabled_word: word(row.cells[at]),
+        description: row.cells[description].text().collect(),
     })
 }
 
@@ -143,8 +144,8 @@ pub struct DomainForm {
     pub id: Option<DomainId>,
     /// As stored but in lower case; empty where there is no such domain.
     pub name: String,
-    /// What the form has chosen. It chooses `true` also where the column is NULL.
-    pub enabled: bool,
+    /// What the form shows. Where the column is NULL that is `true` in a select and `false` in a checkbox.
+    pub enabled: Flag,
     pub description: String,
     pub token: Token,
 }
@@ -152,24 +153,18 @@ pub struct DomainForm {
 impl DomainForm {
     pub fn parse(text: &str) -> Parsed<Self> {
         const EXPECTED: &str = "the form of a domain";
-        let document = document(text);
-        let form = document.select(&FRM).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let fields = || {
-            Some(Self {
-                id: id_in(form, &ID).map(DomainId),
-                name: input(form, &NAME)?.to_owned(),
-                enabled: match chosen(form.select(&ENABLED).next()?)?.as_str() {
-                    "true" => true,
-                    "false" => false,
-                    _ => return None,
-                },
-                description: input(form, &DESCRIPTION)?.to_owned(),
-                token: super::token(&document)?,
-            })
-        };
-        fields().ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: EXPECTED,
-            found: "a form without all of its fields".to_owned(),
+        let document: Html = document(text);
+        let form = edit_form(&document, &NAME).ok_or_else(|| super::unexpected(EXPECTED, text))?;
+        let missing = |found| not_understood(EXPECTED, found);
+        Ok(Self {
+            id: id_in(form, &ID).map(DomainId),
+            name: input(form, &NAME).ok_or_else(|| missing("a form without a name"))?.to_owned(),
+            enabled: flag(form, &ENABLED)
+                .ok_or_else(|| missing("a form that does not say whether it is enabled"))?,
+            description: input(form, &DESCRIPTION)
+                .ok_or_else(|| missing("a form without a description"))?
+                .to_owned(),
+            token: super::token(&document).ok_or_else(|| missing("a form that ends early"))?,
         })
     }
 }

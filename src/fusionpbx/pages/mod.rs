@@ -2,8 +2,11 @@
 //! what takes too long.
 
 mod domains;
+mod list;
 mod routes;
 mod settings;
+mod sign_in;
+mod system;
 mod users;
 
 use std::fmt;
@@ -17,6 +20,8 @@ use uuid::Uuid;
 pub(super) use domains::{DomainForm, DomainPage, DomainRow, enabled_domains};
 pub(super) use routes::{RouteList, RoutePage, RouteRow, gateway_targets};
 pub(super) use settings::{SettingForm, SettingList, SettingRow};
+pub(super) use sign_in::{SignInPage, sign_in_page};
+pub(super) use system::version;
 pub(super) use users::{UserPage, UserRow, json_users};
 
 use super::PbxErrorKind;
@@ -35,16 +40,10 @@ use selectors;
 selectors! {
     FORM = "form";
     HIDDEN = "input[type='hidden']";
-    USERNAME = "input[name='username']";
-    PASSWORD = "input[name='password'][type='password']";
-    SIGN_IN_BUTTON = "#btn_login";
-    FRM = "form#frm";
-    FORM_LIST = "form#form_list";
     PERSISTED = "input[name='persistformvar']";
     REFUSAL = "div[align='center'] > table td";
     OPTION = "option";
     SELECTED = "option[selected]";
-    COUNT = "div.heading div.count";
 }
 
 /// The one-time field that a form must send back. It is a secret of the session and prints as nothing.
@@ -73,17 +72,10 @@ pub(super) fn instead(text: &str) -> Option<Instead> {
         return Some(Instead::AccessDenied);
     }
     // Parsing is the dear part of reading a list: only a text that may hold the form is parsed for it.
-    if text.contains("password") && text.contains("username") && sign_in_form(&document(text)).is_some() {
+    if sign_in::may_be(text) && sign_in_page(text).is_some() {
         return Some(Instead::SignInForm);
     }
     None
-}
-
-/// The token of the sign-in form.
-pub(super) fn sign_in_token(text: &str) -> Option<Token> {
-    let document = document(text);
-    sign_in_form(&document)?;
-    token(&document)
 }
 
 /// The text for people with which FusionPBX refuses a form, shortened.
@@ -115,6 +107,15 @@ pub(super) fn describe(text: &str) -> String {
         "text of another form"
     };
     what.to_owned()
+}
+
+/// Whether a text is a page of FusionPBX that came whole, so that asking again would bring the same. A proxy's page, an
+/// error and what broke off may be another one the next time.
+pub(super) fn is_whole(text: &str) -> bool {
+    let end = text.trim_end();
+    let is_fusionpbx =
+        ["main_content", "/themes/default/", "login_logo"].iter().any(|mark| end.contains(mark));
+    is_fusionpbx && end.ends_with("</html>") && !end.contains("Fatal error")
 }
 
 fn unexpected(expected: &'static str, text: &str) -> PbxErrorKind {
@@ -152,15 +153,6 @@ fn document_within(text: &str, patience: Duration) -> Html {
     parser.finish()
 }
 
-fn sign_in_form(document: &Html) -> Option<ElementRef<'_>> {
-    document.select(&FORM).find(|form| {
-        form.select(&PASSWORD).next().is_some()
-            && form.select(&USERNAME).next().is_some()
-            // The form to edit a user has both fields too. It has an id, and not this button.
-            && (form.value().id().is_none() || form.select(&SIGN_IN_BUTTON).next().is_some())
-    })
-}
-
 /// The token of a page's form, its last field. A list without rows closes tags that it did not open, which puts the
 /// fields behind them outside the form.
 fn token(document: &Html) -> Option<Token> {
@@ -172,6 +164,20 @@ fn token(document: &Html) -> Option<Token> {
             (digits(name) && digits(value)).then(|| Token { name: name.to_owned(), value: value.to_owned() })
         })
         .next_back()
+}
+
+/// The form that edits one thing: by its id, or the only one with this field.
+fn edit_form<'a>(document: &'a Html, field: &Selector) -> Option<ElementRef<'a>> {
+    selectors! {
+        FRM = "form#frm";
+        FORM = "form";
+    }
+    let has_field = |form: &ElementRef<'a>| form.select(field).next().is_some();
+    document.select(&FRM).find(has_field).or_else(|| {
+        let mut forms = document.select(&FORM).filter(has_field);
+        let only = forms.next()?;
+        forms.next().is_none().then_some(only)
+    })
 }
 
 /// The value of the first input with this name.
@@ -192,11 +198,39 @@ fn option_value(option: ElementRef<'_>) -> String {
     option.attr("value").map_or_else(|| option.text().collect(), str::to_owned)
 }
 
-/// A number as FusionPBX writes totals: `1,234`.
-fn total(document: &Html) -> Option<usize> {
-    let text: String = document.select(&COUNT).next()?.text().collect();
-    let digits: String = text.trim().chars().filter(|c| !matches!(c, ',' | '.' | ' ' | '\u{a0}')).collect();
-    digits.parse().ok()
+/// A flag of a form: a select of `true` and `false`, or a checkbox, whichever the version and its theme have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flag {
+    pub value: bool,
+    /// A checkbox says `false` by what it lacks, and says it of NULL as well: worth a second source.
+    pub by_absence: bool,
+}
+
+/// The flag of a control with this name, or `None` where no control says it.
+fn flag(form: ElementRef<'_>, selector: &Selector) -> Option<Flag> {
+    let said = |value: &str| match value {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    };
+    let mut found = None;
+    for control in form.select(selector) {
+        let is = match (control.value().name(), control.attr("type")) {
+            ("select", _) => Flag { value: said(&chosen(control)?)?, by_absence: false },
+            ("input", Some("checkbox" | "radio")) => {
+                let checked = control.attr("checked").is_some();
+                Flag { value: checked, by_absence: !checked }
+            }
+            ("input", _) => Flag { value: said(control.attr("value")?)?, by_absence: false },
+            _ => continue,
+        };
+        // A hidden field beside a checkbox says what is sent where the box is not checked.
+        found = match found {
+            None => Some(is),
+            Some(Flag { value, .. }) => Some(Flag { value: value || is.value, by_absence: false }),
+        };
+    }
+    found
 }
 
 /// The word in a cell with a button; empty where the column is NULL.

@@ -1,18 +1,12 @@
-use scraper::ElementRef;
-use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::{FORM_LIST, FRM, Parsed, document, id_in, input, selectors, total, unexpected};
+use super::list::{List, Row, offers};
+use super::{Parsed, document, edit_form, id_in, input, selectors, unexpected};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::DomainId;
 
 selectors! {
-    HEAD = "tr.list-header > th";
-    ROW = "tr.list-row";
-    CELL = "td";
-    ROW_ID = "input[type='hidden'][name$='[uuid]']";
-    ALL_DOMAINS = "form#form_search input[name='show'][value='all']";
-    LINK = "a";
+    SHOWN = "input[name='show'][value='all']";
     GATEWAY_ID = "input[name='gateway_uuid']";
     CONTEXT = "input[name='context']";
     PROXY = "input[name='proxy']";
@@ -57,52 +51,48 @@ pub struct RouteRow {
 }
 
 impl RoutePage {
-    pub fn parse(text: &str, list: &RouteList) -> Parsed<Self> {
+    pub fn parse(text: &str, kind: &RouteList) -> Parsed<Self> {
         let document = document(text);
-        let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(list.expected, text))?;
-        let total = total(&document).ok_or_else(|| unexpected(list.expected, text))?;
-        super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: list.expected,
-            found: "a list that ends early".to_owned(),
-        })?;
         let denied = |permission| PbxErrorKind::AccessDenied { permission: Some(permission) };
-        if document.select(&ALL_DOMAINS).next().is_none() {
-            return Err(denied(list.all));
+        let list = List::read(&document, text, kind.expected, kind.edit)?;
+        if document.select(&SHOWN).next().is_none() {
+            // Without the permission the page neither repeats what was asked for nor offers it.
+            return Err(if offers(&document, &["show=all"]) {
+                list.not_understood("a list that does not say whose rows it shows")
+            } else {
+                denied(kind.all)
+            });
         }
-        let column = |name: &str| {
-            let by = format!("order_by={name}");
-            document.select(&HEAD).position(|head| {
-                head.select(&LINK)
-                    .filter_map(|link| link.attr("href"))
-                    .any(|href| href.trim_start_matches('?').split('&').any(|part| part == by))
+        let name_column = list
+            .column(kind.name_column)
+            .ok_or_else(|| list.not_understood("a list without the column of the names"))?;
+        let context_column = list.column(kind.context_column).ok_or_else(|| {
+            if offers(&document, &[kind.context_column]) {
+                list.not_understood("a list without the column of the contexts")
+            } else {
+                denied(kind.context)
+            }
+        })?;
+        let rows = list
+            .rows
+            .iter()
+            .map(|row| {
+                route_row(row, name_column, context_column)
+                    .ok_or_else(|| list.not_understood("a row with too few columns"))
             })
-        };
-        let name_column = column(list.name_column).ok_or_else(|| unexpected(list.expected, text))?;
-        let context_column = column(list.context_column).ok_or_else(|| denied(list.context))?;
-        let rows = form
-            .select(&ROW)
-            .map(|row| route_row(row, name_column, context_column).ok_or_else(|| denied(list.edit)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { total, rows })
+            .collect::<Parsed<_>>()?;
+        Ok(Self { total: list.total, rows })
     }
 }
 
-fn route_row(row: ElementRef<'_>, name_column: usize, context_column: usize) -> Option<RouteRow> {
-    let id = id_in(row, &ROW_ID)?;
-    let cells: Vec<_> = row.select(&CELL).filter(|cell| cell.parent() == Some(*row)).collect();
-    let text = |index: usize| cells.get(index).map(|cell| cell.text().collect::<String>().trim().to_owned());
-    let domain = row.attr("href").and_then(|link| {
-        let (_, query) = link.split_once('?')?;
-        let (_, id) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "domain_uuid")?;
-        Uuid::try_parse(&id).ok()
-    });
+fn route_row(row: &Row<'_>, name_column: usize, context_column: usize) -> Option<RouteRow> {
     Some(RouteRow {
-        id,
-        domain: domain.map(DomainId),
+        id: row.id,
+        domain: row.query("domain_uuid").and_then(|id| Uuid::try_parse(&id).ok()).map(DomainId),
         // Behind the checkbox, which is there because the id is.
-        domain_name: text(1)?,
-        name: text(name_column)?,
-        context: text(context_column)?,
+        domain_name: row.text(1)?,
+        name: row.text(name_column)?,
+        context: row.text(context_column)?,
     })
 }
 
@@ -110,7 +100,7 @@ fn route_row(row: ElementRef<'_>, name_column: usize, context_column: usize) -> 
 pub fn gateway_targets(text: &str, id: Uuid) -> Parsed<Vec<(&'static str, String)>> {
     const EXPECTED: &str = "the form of a gateway";
     let document = document(text);
-    let form = document.select(&FRM).next().ok_or_else(|| unexpected(EXPECTED, text))?;
+    let form = edit_form(&document, &GATEWAY_ID).ok_or_else(|| unexpected(EXPECTED, text))?;
     let token = super::token(&document);
     if token.is_none() || id_in(form, &GATEWAY_ID) != Some(id) || input(form, &PROXY).is_none() {
         return Err(unexpected(EXPECTED, text));

@@ -1,27 +1,21 @@
 use scraper::{ElementRef, Html};
 
+use super::list::{List, Row, not_understood, offers};
 use super::{
-    FORM_LIST, FRM, OPTION, Parsed, Token, chosen, document, id_in, input, option_value, selectors, total,
+    Flag, OPTION, Parsed, Token, chosen, document, edit_form, flag, id_in, input, option_value, selectors,
     unexpected,
 };
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxSetting, SettingId, SettingName};
 
 selectors! {
-    HEADING = "div.heading b#heading_sub";
-    ROW = "tr.list-row";
-    CELL = "td";
-    ROW_ID = "input[type='hidden'][name$='[uuid]']";
     CHECKBOX = "input[type='checkbox'][class^='checkbox_']";
-    ADD = "#btn_add";
-    TOGGLE = "button[name='btn_toggle']";
-    DELETE = "button[name='btn_delete']";
     CATEGORY = "[name='domain_setting_category']";
     SUBCATEGORY = "input[name='domain_setting_subcategory']";
     KIND = "select[name='domain_setting_name']";
     VALUE = "[name='domain_setting_value']";
     ORDER = "select[name='domain_setting_order']";
-    ENABLED = "select[name='domain_setting_enabled']";
+    ENABLED = "[name='domain_setting_enabled']";
     DESCRIPTION = "textarea[name='domain_setting_description']";
     DOMAIN_ID = "input[name='domain_uuid']";
     SETTING_ID = "input[name='domain_setting_uuid']";
@@ -65,50 +59,55 @@ pub struct SettingList {
 
 impl SettingList {
     pub fn parse(text: &str) -> Parsed<Self> {
-        const EXPECTED: &str = "the list of a domain's settings";
         let document = document(text);
-        let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let heading = document.select(&HEADING).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        let token = super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: EXPECTED,
-            found: "a list that ends early".to_owned(),
-        })?;
-        let mut rows = Vec::new();
-        for row in form.select(&ROW) {
-            // Without the checkbox column there is no id to go by.
-            let row = setting_row(row)
-                .ok_or(PbxErrorKind::AccessDenied { permission: Some("domain_setting_edit") })?;
-            rows.push(row);
+        let list = List::read(&document, text, "the list of a domain's settings", "domain_setting_edit")?;
+        let rows = list
+            .rows
+            .iter()
+            .map(|row| setting_row(&list, row).map_err(|found| list.not_understood(found)))
+            .collect::<Parsed<Vec<_>>>()?;
+        if rows.len() != list.total {
+            return Err(PbxErrorKind::Incomplete { expected: list.total, found: rows.len() });
         }
-        if rows.len() != total {
-            return Err(PbxErrorKind::Incomplete { expected: total, found: rows.len() });
-        }
-        let shown = |selector| (!rows.is_empty()).then(|| document.select(selector).next().is_some());
+        let shown = |words| (!rows.is_empty()).then(|| offers(&document, words));
         Ok(Self {
-            domain_name: heading.text().collect(),
-            token,
-            may_add: document.select(&ADD).next().is_some(),
-            may_edit: shown(&TOGGLE),
-            may_delete: shown(&DELETE),
+            domain_name: list.heading.clone(),
+            token: list.token.clone(),
+            may_add: offers(&document, &["btn_add"]),
+            may_edit: shown(&["btn_toggle", "modal-toggle"]),
+            may_delete: shown(&["btn_delete", "modal-delete"]),
             rows,
         })
     }
 }
 
-fn setting_row(row: ElementRef<'_>) -> Option<SettingRow> {
-    let id = id_in(row, &ROW_ID)?;
-    let category = row.select(&CHECKBOX).next()?.attr("class")?.strip_prefix("checkbox_")?;
-    let cells: Vec<_> = row.select(&CELL).filter(|cell| cell.parent() == Some(*row)).collect();
-    let text = |cell: &ElementRef<'_>| cell.text().collect::<String>();
-    let [_, subcategory, kind, value, ..] = cells.as_slice() else { return None };
+/// A row. Its category stands in the class of its checkbox; the other columns are found by what they are sorted by, and
+/// the first of them by the link to the form.
+fn setting_row(list: &List<'_>, row: &Row<'_>) -> Result<SettingRow, &'static str> {
+    let category = row
+        .element
+        .select(&CHECKBOX)
+        .find_map(|field| {
+            field.attr("class")?.split_whitespace().find_map(|class| class.strip_prefix("checkbox_"))
+        })
+        .ok_or("a row without a category")?;
+    let fits = |at: &usize| *at < row.cells.len();
+    let by_header = list.column("domain_setting_subcategory").filter(fits);
+    let link = row.link("domain_setting_edit.php").map(|(at, _)| at);
+    let at = match (link, by_header) {
+        (Some(link), Some(header)) if link != header => return Err("a row whose columns do not fit"),
+        (link, header) => link.or(header).unwrap_or(1),
+    };
+    let kind_at = list.column("domain_setting_name").filter(fits).unwrap_or(at + 1);
+    let value_at = list.column("domain_setting_value").filter(fits).unwrap_or(at + 2);
+    let value = row.cells.get(value_at).ok_or("a row without a value")?;
     let plain = value.children().all(|node| node.value().is_text());
-    Some(SettingRow {
-        id: SettingId(id),
+    Ok(SettingRow {
+        id: SettingId(row.id),
         category: category.to_lowercase(),
-        subcategory: text(subcategory).trim().to_owned(),
-        kind: text(kind).trim().to_lowercase(),
-        shown: plain.then(|| text(value).trim().to_owned()),
+        subcategory: row.text(at).ok_or("a row without a subcategory")?,
+        kind: row.text(kind_at).ok_or("a row without a type")?.to_lowercase(),
+        shown: plain.then(|| value.text().collect::<String>().trim().to_owned()),
     })
 }
 
@@ -120,7 +119,7 @@ pub struct SettingForm {
     pub name: SettingName,
     value: ShownValue,
     pub order: Option<i32>,
-    pub enabled: bool,
+    pub enabled: Flag,
     pub description: String,
     pub token: Token,
 }
@@ -145,37 +144,35 @@ impl SettingForm {
     pub fn parse(text: &str) -> Parsed<Self> {
         const EXPECTED: &str = "the form of a setting";
         let document = document(text);
-        let form = document.select(&FRM).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let fields = || {
-            let category = form.select(&CATEGORY).next()?;
-            Some(Self {
-                domain: id_in(form, &DOMAIN_ID).map(DomainId),
-                id: id_in(form, &SETTING_ID).map(SettingId),
-                name: SettingName {
-                    // A select for an account that may use some categories only.
-                    category: match category.value().name() {
-                        "select" => chosen(category).unwrap_or_default(),
-                        _ => category.attr("value").unwrap_or_default().to_owned(),
-                    },
-                    subcategory: input(form, &SUBCATEGORY)?.to_owned(),
-                    kind: chosen(form.select(&KIND).next()?).unwrap_or_default(),
+        let form = edit_form(&document, &SUBCATEGORY).ok_or_else(|| unexpected(EXPECTED, text))?;
+        let missing = |found| not_understood(EXPECTED, found);
+        let category = form.select(&CATEGORY).next().ok_or_else(|| missing("a form without a category"))?;
+        let kind = form.select(&KIND).next().ok_or_else(|| missing("a form without a type"))?;
+        let value = form.select(&VALUE).next().and_then(|value| shown_value(value, text));
+        let order = form.select(&ORDER).next().ok_or_else(|| missing("a form without an order"))?;
+        let description = form.select(&DESCRIPTION).next();
+        let description = description.ok_or_else(|| missing("a form without a description"))?;
+        Ok(Self {
+            domain: id_in(form, &DOMAIN_ID).map(DomainId),
+            id: id_in(form, &SETTING_ID).map(SettingId),
+            name: SettingName {
+                // A select for an account that may use some categories only.
+                category: match category.value().name() {
+                    "select" => chosen(category).unwrap_or_default(),
+                    _ => category.attr("value").unwrap_or_default().to_owned(),
                 },
-                value: shown_value(form.select(&VALUE).next()?, text)?,
-                order: chosen(form.select(&ORDER).next()?).and_then(|order| order.trim().parse().ok()),
-                enabled: chosen(form.select(&ENABLED).next()?)?.as_str() == "true",
-                description: {
-                    let area = form.select(&DESCRIPTION).next()?;
-                    match text_area(text, "domain_setting_description") {
-                        Some(raw) => decoded(raw),
-                        None => area.text().collect(),
-                    }
-                },
-                token: super::token(&document)?,
-            })
-        };
-        fields().ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: EXPECTED,
-            found: "a form without all of its fields".to_owned(),
+                subcategory: input(form, &SUBCATEGORY).unwrap_or_default().to_owned(),
+                kind: chosen(kind).unwrap_or_default(),
+            },
+            value: value.ok_or_else(|| missing("a form without a value"))?,
+            order: chosen(order).and_then(|order| order.trim().parse().ok()),
+            enabled: flag(form, &ENABLED)
+                .ok_or_else(|| missing("a form that does not say whether it is enabled"))?,
+            description: match text_area(text, "domain_setting_description") {
+                Some(raw) => decoded(raw),
+                None => description.text().collect(),
+            },
+            token: super::token(&document).ok_or_else(|| missing("a form that ends early"))?,
         })
     }
 
@@ -212,7 +209,7 @@ impl SettingForm {
             name: self.name,
             value,
             order: self.order,
-            enabled: self.enabled,
+            enabled: self.enabled.value,
             description: self.description,
         }
     }

@@ -1,18 +1,13 @@
-use scraper::ElementRef;
 use serde::Deserialize;
-use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::{FORM_LIST, Parsed, describe, document, id_in, selectors, total, unexpected, word};
+use super::list::{List, Row, offers};
+use super::{Parsed, describe, document, selectors, word};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxUser};
 
 selectors! {
-    ROW = "tr.list-row";
-    CELL = "td";
-    ROW_ID = "input[type='hidden'][name$='[uuid]']";
-    ALL_DOMAINS = "form#form_search input[name='show'][value='all']";
-    LINK = "a";
+    SHOWN = "input[name='show'][value='all']";
 }
 
 #[derive(Deserialize)]
@@ -77,51 +72,52 @@ pub struct UserPage {
     pub rows: Vec<UserRow>,
     /// Whether the list is of all domains, as asked, and not of the session's own.
     pub all_domains: bool,
+    /// Whether the page has a way to the list of all domains.
+    pub offers_all: bool,
 }
 
 impl UserPage {
     pub fn parse(text: &str) -> Parsed<Self> {
-        const EXPECTED: &str = "the list of users";
         let document = document(text);
-        let form = document.select(&FORM_LIST).next().ok_or_else(|| unexpected(EXPECTED, text))?;
-        let total = total(&document).ok_or_else(|| unexpected(EXPECTED, text))?;
-        super::token(&document).ok_or_else(|| PbxErrorKind::UnexpectedPage {
-            expected: EXPECTED,
-            found: "a list that ends early".to_owned(),
-        })?;
-        // The page repeats `show` in its search only where the account may use it.
-        let all_domains = document.select(&ALL_DOMAINS).next().is_some();
-        let mut rows = Vec::new();
-        for row in form.select(&ROW) {
-            // Without the checkbox column there is no id to go by.
-            let row = user_row(row, all_domains)
-                .ok_or(PbxErrorKind::AccessDenied { permission: Some("user_edit") })?;
-            rows.push(row);
-        }
-        Ok(Self { total, rows, all_domains })
+        let list = List::read(&document, text, "the list of users", "user_edit")?;
+        // The page repeats `show` in its search only where the account may use it, and then has a column for it.
+        let all_domains = document.select(&SHOWN).next().is_some();
+        let rows = list
+            .rows
+            .iter()
+            .map(|row| user_row(&list, row, all_domains).map_err(|found| list.not_understood(found)))
+            .collect::<Parsed<Vec<_>>>()?;
+        Ok(Self { total: list.total, rows, all_domains, offers_all: offers(&document, &["show=all"]) })
     }
 }
 
-fn user_row(row: ElementRef<'_>, all_domains: bool) -> Option<UserRow> {
-    let id = id_in(row, &ROW_ID)?;
-    let cells: Vec<_> = row.select(&CELL).filter(|cell| cell.parent() == Some(*row)).collect();
-    let text = |cell: Option<&ElementRef<'_>>| {
-        cell.map(|cell| cell.text().collect::<String>().trim().to_owned()).unwrap_or_default()
+/// A row. Its user name stands in the link to the form; the other columns are found by what they are sorted by. Up to
+/// 5.2 the link does not name the domain, which then is known by its name alone.
+fn user_row(list: &List<'_>, row: &Row<'_>, all_domains: bool) -> Result<UserRow, &'static str> {
+    let link = row.link("user_edit.php");
+    let first = usize::from(all_domains) + 1;
+    let by_header = list.column("username").filter(|at| *at < row.cells.len());
+    let at = match (&link, by_header) {
+        (Some((link, _)), Some(header)) if *link != header => return Err("a row whose columns do not fit"),
+        (link, header) => link.as_ref().map(|(at, _)| *at).or(header).unwrap_or(first),
     };
-    let first = usize::from(all_domains);
-    let link = row.select(&LINK).find_map(|link| link.attr("href")).or_else(|| row.attr("href"));
-    let domain = link.and_then(|link| {
-        let (_, query) = link.split_once('?')?;
-        let (_, id) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "domain_uuid")?;
-        Uuid::try_parse(&id).ok()
-    });
-    let enabled = cells.iter().skip(first + 3).rfind(|cell| cell.value().classes().any(|c| c == "center"));
-    Some(UserRow {
-        id,
-        domain: domain.map(DomainId),
-        domain_name: if all_domains { text(cells.get(1)) } else { String::new() },
-        username: text(cells.get(first + 1)),
-        groups: groups(&text(cells.get(first + 2))),
-        enabled_word: enabled.map(|cell| word(*cell)).unwrap_or_default(),
+    let username = row.text(at).ok_or("a row without a user name")?;
+    let groups_at = list.column("group_names").unwrap_or(at + 1);
+    let enabled_at = list
+        .column("user_enabled")
+        .filter(|at| *at < row.cells.len())
+        .or_else(|| row.position("center").filter(|center| *center > groups_at))
+        .ok_or("a row without its state")?;
+    let domain_name = match (all_domains, at.checked_sub(1)) {
+        (true, Some(before)) => row.text(before).unwrap_or_default(),
+        _ => String::new(),
+    };
+    Ok(UserRow {
+        id: row.id,
+        domain: row.query("domain_uuid").and_then(|id| Uuid::try_parse(&id).ok()).map(DomainId),
+        domain_name,
+        username,
+        groups: groups(&row.text(groups_at).ok_or("a row without its groups")?),
+        enabled_word: word(row.cells[enabled_at]),
     })
 }

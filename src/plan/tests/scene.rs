@@ -43,7 +43,10 @@ impl Scene {
         let mut scene = Self {
             desired: Desired { completeness: Completeness::Complete, ..Desired::unreadable("") },
             recorded: Recorded::default(),
-            observed: Observed { instances: [(instance("hq"), seen()), (instance("branch"), seen())].into() },
+            observed: Observed {
+                instances: [(instance("hq"), seen()), (instance("branch"), seen())].into(),
+                ..Observed::default()
+            },
             policy: Policy {
                 deletion: Deletion::default(),
                 limits: Limits::default(),
@@ -52,6 +55,7 @@ impl Scene {
                 no_removals: false,
                 only: BTreeSet::new(),
                 own_domains: BTreeMap::new(),
+                web_session_lifetimes: BTreeMap::new(),
             },
             now: DateTime::from_timestamp(1_760_000_000, 0).unwrap(),
         };

@@ -48,7 +48,7 @@ pub(super) struct World {
 }
 
 /// All permissions that the pages ask for.
-const PERMISSIONS: [&str; 29] = [
+const PERMISSIONS: [&str; 30] = [
     "domain_view",
     "domain_add",
     "domain_edit",
@@ -61,6 +61,7 @@ const PERMISSIONS: [&str; 29] = [
     "domain_setting_delete",
     "domain_setting_all",
     "user_view",
+    "system_view_info",
     "user_add",
     "user_edit",
     "user_delete",

@@ -7,6 +7,7 @@ mod domains;
 mod layout;
 mod routes;
 mod sign_in;
+mod system;
 mod user_edit;
 mod users;
 
@@ -38,6 +39,7 @@ fn php_self(path: &str) -> Option<&'static str> {
         "/core/domains/domain_edit.php" => "/core/domains/domain_edit.php",
         "/core/domain_settings/domain_settings.php" => "/core/domain_settings/domain_settings.php",
         "/core/domain_settings/domain_setting_edit.php" => "/core/domain_settings/domain_setting_edit.php",
+        "/app/system/system.php" => "/app/system/system.php",
         "/core/users/user_json.php" => "/core/users/user_json.php",
         "/core/users/users.php" => "/core/users/users.php",
         "/core/users/user_edit.php" => "/core/users/user_edit.php",
@@ -126,6 +128,7 @@ impl Page<'_> {
             "/app/gateways/gateways.php" => routes::list(self, RouteKind::Gateway),
             "/app/gateways/gateway_edit.php" => routes::gateway(self),
             "/app/dialplans/dialplans.php" => routes::list(self, RouteKind::Dialplan),
+            "/app/system/system.php" => system::page(self),
             _ => Answer::page(layout::shell(self, "Dashboard", html! { b { "Dashboard" } })),
         };
         if self.session_ends && answer.location.is_none() {

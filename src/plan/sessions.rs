@@ -1,0 +1,78 @@
+//! Web sessions that outlive a disable: FusionPBX up to 5.5.2 does not end those that are open, and nothing on its pages
+//! does. A disable there counts as confirmed only when they must be over, and until then the plan says so.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Action, Draft, Waiting, World};
+use crate::model::{InstanceKey, Observed};
+use crate::plan::Policy;
+
+/// For how long web sessions may go on after a disable, by instance; those that end them at once are left out.
+pub fn sessions_go_on(observed: &Observed, policy: &Policy) -> BTreeMap<InstanceKey, TimeDelta> {
+    let outliving = observed.versions.keys().filter(|key| !observed.block_ends_sessions(key));
+    outliving
+        .filter_map(|key| {
+            let lifetime = TimeDelta::from_std(*policy.web_session_lifetimes.get(key)?).ok()?;
+            Some((key.clone(), lifetime))
+        })
+        .collect()
+}
+
+/// Says of every disable in the plan how long sessions may go on, and of every disabled tenant when that ends.
+pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
+    let go_on = sessions_go_on(world.observed, world.policy);
+    let mut tenants: BTreeMap<&InstanceKey, usize> = BTreeMap::new();
+    for step in draft.steps.iter().filter(|step| step.action == Action::Disable) {
+        if go_on.contains_key(&step.instance) {
+            *tenants.entry(&step.instance).or_default() += 1;
+        }
+    }
+    let warnings: Vec<String> = tenants
+        .into_iter()
+        .map(|(instance, count)| {
+            let version = world.observed.versions.get(instance).and_then(Option::as_ref);
+            let server = version.map_or_else(
+                || format!("{instance} does not show its version, so its FusionPBX"),
+                |version| format!("FusionPBX {version} on {instance}"),
+            );
+            let whose = if count == 1 { "the tenant" } else { "the tenants" };
+            format!(
+                "{server} may not end web sessions that are open: those of {whose} to be disabled may go on for {} \
+                 (`web_session_lifetime`); phones and new sign-ins are refused at once",
+                humantime::format_duration(go_on[instance].to_std().unwrap_or_default())
+            )
+        })
+        .collect();
+    draft.warnings.extend(warnings);
+    let waiting = still_open(world).map(|(tenant, instance, until)| Waiting {
+        tenant: tenant.clone(),
+        instance: instance.clone(),
+        action: Action::Disable,
+        until,
+        reason: SESSIONS_MAY_GO_ON.to_owned(),
+    });
+    let waiting: Vec<_> = waiting.collect();
+    draft.waiting.extend(waiting);
+}
+
+/// Why a disable is not confirmed yet.
+pub const SESSIONS_MAY_GO_ON: &str = "disabled; web sessions that were open before may go on until then";
+
+/// Disabled tenants, and domains that a tenant left, whose web sessions may not be over.
+fn still_open(
+    world: World<'_>,
+) -> impl Iterator<Item = (&crate::model::TenantKey, &InstanceKey, DateTime<Utc>)> {
+    let named = |id| world.recorded.tenants.values().find(move |record| record.id == id);
+    let placed = world
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| !record.enabled)
+        .filter_map(|record| Some((&record.key, &record.instance, record.disable_confirmed_at?)));
+    let left = world.recorded.former.iter().filter_map(move |former| {
+        Some((&named(former.tenant)?.key, &former.instance, former.disable_confirmed_at?))
+    });
+    placed.chain(left).filter(move |(.., until)| *until > world.now)
+}
