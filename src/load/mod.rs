@@ -8,6 +8,7 @@
 mod across;
 mod commit;
 mod git;
+mod links;
 pub mod lint;
 mod mask;
 mod names;

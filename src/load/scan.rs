@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::links::{Target, failure, from_root, not_regular, open, open_beneath};
 use super::names::judge;
 use super::snapshot::{Content, File};
 use super::traces::{self, Budget};
@@ -123,7 +124,7 @@ fn widen(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or_default()
 }
 
-fn meaning(error: Errno) -> String {
+pub(super) fn meaning(error: Errno) -> String {
     std::io::Error::from(error).to_string()
 }
 
@@ -388,84 +389,6 @@ impl Scanner<'_> {
     }
 }
 
-/// Where a link leads: a handle, and a path that must not leave it.
-struct Target<'s> {
-    base: BorrowedFd<'s>,
-    path: PathBuf,
-    /// As it stands in the link.
-    shown: PathBuf,
-}
-
-/// A relative target as seen from the tenants directory. `folder` has no links in it, so that `..` leaves it as it
-/// reads. `None` where it leads outside.
-fn from_root(folder: &str, target: &Path) -> Option<PathBuf> {
-    let mut above: Vec<&OsStr> = Path::new(folder).iter().collect();
-    let mut rest = target.components().peekable();
-    while let Some(part) = rest.peek() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                above.pop()?;
-            }
-            _ => break,
-        }
-        rest.next();
-    }
-    let path: PathBuf = above.into_iter().chain(rest.map(|part| part.as_os_str())).collect();
-    Some(if path.as_os_str().is_empty() { PathBuf::from(".") } else { path })
-}
-
-fn failure(target: &Path, error: Errno) -> String {
-    let target = target.display();
-    match error {
-        Errno::NOENT => format!("is a link to {target}, which does not exist"),
-        Errno::XDEV => format!("is a link to {target}, outside the tenants directory"),
-        error => format!("is a link to {target} that cannot be followed ({})", meaning(error)),
-    }
-}
-
 fn opaque(why: &str) -> Traces {
     Traces { opaque: Some(why.to_owned()), ..Traces::default() }
-}
-
-fn not_regular(kind: FileType) -> String {
-    let kind = match kind {
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something else",
-    };
-    format!("is {kind}, not a regular file")
-}
-
-fn open(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    openat(base, path, flags, Mode::empty())
-}
-
-/// Opens a path that must not leave `base`, by links or by `..`.
-#[cfg(target_os = "linux")]
-fn open_beneath(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    use rustix::fs::{ResolveFlags, openat2};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    // EAGAIN: a rename went on meanwhile and the kernel could not tell.
-    for _ in 0..16 {
-        match openat2(base, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::AGAIN)
-}
-
-/// Without `openat2` only links that name a file beside them are followed.
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    let mut parts = path.components();
-    match (parts.next(), parts.next()) {
-        (Some(Component::Normal(_)), None) => open(base, path, more | OFlags::NOFOLLOW),
-        _ => Err(Errno::XDEV),
-    }
 }

@@ -530,9 +530,9 @@ fn steps<'a>(
     }
 
     let updated = of(&|field| {
-        !matches!(field, Field::Key | Field::Domain | Field::Instance)
-            && !is_switched(field)
-            && !(enables && *field == Field::File)
+        let elsewhere = matches!(field, Field::Key | Field::Domain | Field::Instance);
+        let told = enables && *field == Field::File;
+        !elsewhere && !told && !is_switched(field)
     });
     if !updated.is_empty() {
         let settings: BTreeMap<SettingName, Option<String>> = updated
