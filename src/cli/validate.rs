@@ -4,7 +4,7 @@ use super::context::{Context, Result};
 use super::exit::Exit;
 use crate::config::Config;
 use crate::load;
-use crate::report::{FORMAT_VERSION, IgnoredJson, ProblemsJson};
+use crate::report::{FORMAT_VERSION, IgnoredJson, ProblemsJson, count};
 
 /// Checks the configuration and every tenant file; all problems are shown at once.
 pub fn run(context: &Context) -> Result<Exit> {
@@ -41,13 +41,11 @@ pub fn run(context: &Context) -> Result<Exit> {
         for file in &ignored {
             eprintln!("note: {} is ignored: {}", file.file, file.reason);
         }
-        let number =
-            |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         context.say(&format!(
             "{}, {}, {}\n",
-            number(tenants, "valid tenant"),
-            number(errors, "error"),
-            number(warnings, "warning")
+            count(tenants, "valid tenant"),
+            count(errors, "error"),
+            count(warnings, "warning")
         ));
     }
     Ok(if valid { Exit::Done } else { Exit::Error })

@@ -191,6 +191,13 @@ impl Connection {
         }
     }
 
+    /// A page as whoever is not signed in gets it.
+    #[cfg(test)]
+    pub(super) async fn transport_text(&self, page: &'static str) -> String {
+        let request = Request { page, query: &Query::new(), form: None, cookies: None, limit: 1 << 20 };
+        self.transport.send(request).await.unwrap().text
+    }
+
     pub(super) fn redirect(&self, answer: &Answer) -> Option<Redirect> {
         if !(300..400).contains(&answer.status) {
             return None;

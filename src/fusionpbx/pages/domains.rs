@@ -10,7 +10,7 @@ use crate::model::{DomainId, PbxDomain};
 selectors! {
     NAME = "input[name='domain_name']";
     ENABLED = "[name='domain_enabled']";
-    DESCRIPTION = "input[name='domain_description'], textarea[name='domain_description']";
+    DESCRIPTION = "input[name='domain_description']";
     ID = "input[name='domain_uuid']";
     ROW_NAME = "input[data-item-name]";
 }

@@ -61,6 +61,10 @@ impl<'a> List<'a> {
         let mut rows = Vec::new();
         for element in rows_of(form) {
             let cells = cells(element);
+            // A cell more or less than the header has makes every column another one.
+            if !columns.is_empty() && cells.len() != columns.len() {
+                return Err(not_understood(expected, "a row with other columns than its header"));
+            }
             let id = row_id(element).ok_or_else(|| no_id(document, expected, edit))?;
             rows.push(Row { element, cells, id });
         }

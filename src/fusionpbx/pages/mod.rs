@@ -180,9 +180,10 @@ fn edit_form<'a>(document: &'a Html, field: &Selector) -> Option<ElementRef<'a>>
     })
 }
 
-/// The value of the first input with this name.
+/// The value of the first input with this name. FusionPBX writes the attribute also where there is no value, so one
+/// without it is another field.
 fn input<'a>(form: ElementRef<'a>, selector: &Selector) -> Option<&'a str> {
-    form.select(selector).next().map(|input| input.attr("value").unwrap_or_default())
+    form.select(selector).next()?.attr("value")
 }
 
 fn id_in(form: ElementRef<'_>, selector: &Selector) -> Option<Uuid> {
@@ -243,5 +244,7 @@ fn word(cell: ElementRef<'_>) -> String {
     text.trim().to_owned()
 }
 
+#[cfg(test)]
+mod mutilated;
 #[cfg(test)]
 mod tests;

@@ -93,7 +93,7 @@ fn setting_row(list: &List<'_>, row: &Row<'_>) -> Result<SettingRow, &'static st
         .ok_or("a row without a category")?;
     let fits = |at: &usize| *at < row.cells.len();
     let by_header = list.column("domain_setting_subcategory").filter(fits);
-    let link = row.link("domain_setting_edit.php").map(|(at, _)| at);
+    let (link, linked) = row.link("domain_setting_edit.php").unzip();
     let at = match (link, by_header) {
         (Some(link), Some(header)) if link != header => return Err("a row whose columns do not fit"),
         (link, header) => link.or(header).unwrap_or(1),
@@ -105,7 +105,10 @@ fn setting_row(list: &List<'_>, row: &Row<'_>) -> Result<SettingRow, &'static st
     Ok(SettingRow {
         id: SettingId(row.id),
         category: category.to_lowercase(),
-        subcategory: row.text(at).ok_or("a row without a subcategory")?,
+        subcategory: match linked {
+            Some(text) => text.trim().to_owned(),
+            None => row.text(at).ok_or("a row without a subcategory")?,
+        },
         kind: row.text(kind_at).ok_or("a row without a type")?.to_lowercase(),
         shown: plain.then(|| value.text().collect::<String>().trim().to_owned()),
     })
@@ -159,9 +162,13 @@ impl SettingForm {
                 // A select for an account that may use some categories only.
                 category: match category.value().name() {
                     "select" => chosen(category).unwrap_or_default(),
-                    _ => category.attr("value").unwrap_or_default().to_owned(),
+                    _ => {
+                        category.attr("value").ok_or_else(|| missing("a form without a category"))?.to_owned()
+                    }
                 },
-                subcategory: input(form, &SUBCATEGORY).unwrap_or_default().to_owned(),
+                subcategory: input(form, &SUBCATEGORY)
+                    .ok_or_else(|| missing("a form without a subcategory"))?
+                    .to_owned(),
                 kind: chosen(kind).unwrap_or_default(),
             },
             value: value.ok_or_else(|| missing("a form without a value"))?,
@@ -174,6 +181,12 @@ impl SettingForm {
             },
             token: super::token(&document).ok_or_else(|| missing("a form that ends early"))?,
         })
+    }
+
+    /// The value as the form shows it, in a form that can be compared.
+    #[cfg(test)]
+    pub(super) fn value(&self) -> String {
+        format!("{:?}", self.value)
     }
 
     /// Whether there is such a setting in this domain.
@@ -231,7 +244,7 @@ fn shown_value(control: ElementRef<'_>, text: &str) -> Option<ShownValue> {
             let raw = text_area(text, "domain_setting_value")?;
             ShownValue::TextArea { raw: raw.to_owned(), decoded: decoded(raw) }
         }
-        _ => ShownValue::Exact(control.attr("value").unwrap_or_default().to_owned()),
+        _ => ShownValue::Exact(control.attr("value")?.to_owned()),
     };
     Some(value)
 }

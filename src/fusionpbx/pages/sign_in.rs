@@ -15,6 +15,7 @@ selectors! {
     CODE = "input[name='authentication_code']";
     DOMAIN = "[name='domain_name']";
     HIDDEN = "input[type='hidden'][name]";
+    INPUT = "input, select, textarea";
     SECRET_IMAGE = "img[src^='data:image/']";
     LOGIN_BOX = "#default_login, #login_logo";
 }
@@ -80,7 +81,11 @@ pub fn sign_in_page(text: &str) -> Option<SignInPage> {
         {
             return Some(SignInPage::Credentials(read(&document, form)));
         }
-        if form.select(&BUTTON).next().is_some() && form.select(&USERNAME).next().is_some() {
+        if form.select(&BUTTON).next().is_some()
+            && form.select(&USERNAME).next().is_some()
+            // A field that is not known may be the password's: to send none would count as a failed sign-in.
+            && form.select(&INPUT).all(is_known)
+        {
             return Some(SignInPage::Credentials(read(&document, form)));
         }
         if form.select(&SECRET_IMAGE).next().is_some() && is_sign_in(&document, form) {
@@ -88,6 +93,13 @@ pub fn sign_in_page(text: &str) -> Option<SignInPage> {
         }
     }
     None
+}
+
+/// Whether a field is one that may be left alone, or that is filled in.
+fn is_known(field: ElementRef<'_>) -> bool {
+    let kind = field.attr("type").unwrap_or_default();
+    matches!(kind, "hidden" | "submit" | "checkbox" | "button")
+        || matches!(field.attr("name"), Some("username" | "domain_name"))
 }
 
 /// Whether a form stands on a page of the sign-in, which has its logo and no menu.

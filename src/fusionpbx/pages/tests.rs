@@ -257,7 +257,8 @@ fn the_form_of_a_setting_gives_the_exact_values() {
     assert_eq!(form.name, SettingName::new("my_cat", "one", "text"));
     assert_eq!((form.order, form.enabled.value), (Some(10), true));
     assert_eq!(form.description, "\n1 < 2\r\n3");
-    let unset = SettingForm::parse(&setting_form("<input name='domain_setting_value'>", "", "")).unwrap();
+    let unset =
+        SettingForm::parse(&setting_form("<input name='domain_setting_value' value=''>", "", "")).unwrap();
     assert_eq!(unset.order, None);
     assert_eq!(
         value_of("<input name='domain_setting_value' value=\"a &lt; &quot;b&quot;\r\nc\">", None),

@@ -101,7 +101,10 @@ fn user_row(list: &List<'_>, row: &Row<'_>, all_domains: bool) -> Result<UserRow
         (Some((link, _)), Some(header)) if *link != header => return Err("a row whose columns do not fit"),
         (link, header) => link.as_ref().map(|(at, _)| *at).or(header).unwrap_or(first),
     };
-    let username = row.text(at).ok_or("a row without a user name")?;
+    let username = match link {
+        Some((_, text)) => text.trim().to_owned(),
+        None => row.text(at).ok_or("a row without a user name")?,
+    };
     let groups_at = list.column("group_names").unwrap_or(at + 1);
     let enabled_at = list
         .column("user_enabled")

@@ -25,6 +25,7 @@ mod journal;
 mod latency;
 mod net;
 mod pages;
+mod profile;
 mod rules;
 mod seed;
 mod server;
@@ -50,6 +51,7 @@ pub use fault::{Fault, FaultId, FaultKind};
 pub use handle::{Handle, Snapshot};
 pub use journal::Request;
 pub use latency::Latency;
+pub use profile::PbxProfile;
 pub use seed::{NewSetting, NewUser};
 pub use words::Language;
 pub use world::SignIn;
@@ -79,6 +81,10 @@ pub struct StandInOptions {
     pub grant_delete: bool,
     /// The language of the pages.
     pub language: Language,
+    /// The version that the pages are of.
+    pub profile: PbxProfile,
+    /// The secret of a second factor by time, in base 32, that every account needs besides its password.
+    pub totp_secret: Option<String>,
 }
 
 impl Default for StandInOptions {
@@ -93,6 +99,8 @@ impl Default for StandInOptions {
             latency: Latency::none(),
             grant_delete: false,
             language: Language::English,
+            profile: PbxProfile::Master,
+            totp_secret: None,
         }
     }
 }
@@ -130,6 +138,8 @@ impl StandIn {
             denied: if options.grant_delete { BTreeSet::new() } else { BTreeSet::from(["domain_delete"]) },
             clock_ahead: Duration::ZERO,
             client: None,
+            profile: options.profile,
+            totp_secret: options.totp_secret.clone(),
             last_password: String::new(),
         };
         let pbx = Handle::new(Arc::new(Mutex::new(world)), Instant::now());

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::data::hex;
+use super::world::Setting;
 
 /// Minutes after which a signed-in session gets a new id.
 pub const ROTATION_SECONDS: i64 = 900;
@@ -52,6 +53,10 @@ pub(super) struct Session {
     pub account: Option<Account>,
     /// The name last tried on the sign-in page, also without success.
     pub username: Option<String>,
+    /// Who typed the right password and owes the second factor.
+    pub first_factor: Option<Account>,
+    /// The list of addresses as it was at the sign-in: what versions look at that do not ask again.
+    pub block: Option<Setting>,
     /// The domain that the session works in.
     pub domain: Option<Uuid>,
     pub user_agent: String,

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::data::{Db, SettingRow, UserRow};
 use super::fault::Faults;
 use super::journal::Journal;
+use super::profile::PbxProfile;
 use super::rules::{self, BadMask};
-use super::session::{Account, Sessions};
+use super::session::{Account, Session, Sessions};
 use super::words::Language;
 
 /// One line of FusionPBX's user log.
@@ -43,6 +44,9 @@ pub(super) struct World {
     pub clock_ahead: Duration,
     /// An address that every client seems to come from.
     pub client: Option<IpAddr>,
+    pub profile: PbxProfile,
+    /// The secret of the second factor that every account has, in base 32.
+    pub totp_secret: Option<String>,
     /// What [`super::FaultKind::EchoPassword`] repeats.
     pub last_password: String,
 }
@@ -128,14 +132,30 @@ impl World {
         }
     }
 
-    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request.
-    pub fn admits_request(&self, domain: Option<Uuid>, client: IpAddr) -> Result<bool, BadMask> {
-        match domain.and_then(|domain| self.setting(domain, "domain", "cidr")) {
+    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request, up to 5.5.2 with the
+    /// addresses of the time of the sign-in.
+    pub fn admits_request(
+        &self,
+        domain: Option<Uuid>,
+        session: &Session,
+        client: IpAddr,
+    ) -> Result<bool, BadMask> {
+        let block = if self.profile.block_ends_sessions() {
+            domain.and_then(|domain| self.block(domain))
+        } else {
+            session.block.clone()
+        };
+        match block {
             None => Ok(true),
             Some(Setting::Many(list)) => rules::cidr_list_matches(&list, client),
             // A single value is walked like a list and matches nothing.
             Some(Setting::One(_)) => Ok(false),
         }
+    }
+
+    /// The addresses that a domain admits.
+    pub fn block(&self, domain: Uuid) -> Option<Setting> {
+        self.setting(domain, "domain", "cidr")
     }
 
     /// Whether a user of this domain may sign in from this address.

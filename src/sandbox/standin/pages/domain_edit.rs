@@ -68,7 +68,7 @@ fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
     }
     let fields = DomainFields {
         name: &name,
-        enabled: call.post("domain_enabled"),
+        enabled: posted_flag(page, "domain_enabled"),
         description: call.post("domain_description"),
     };
     match target {
@@ -78,6 +78,12 @@ fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
     page.session.domains = None;
     page.good_news(if target == Target::New { Word::Added } else { Word::Updated });
     list()
+}
+
+/// A flag as it is saved: what is left out means something else in each version.
+fn posted_flag<'a>(page: &Page<'a>, name: &str) -> Option<&'a str> {
+    let left_out = page.world.profile.flag_left_out().map(|flag| if flag { "true" } else { "false" });
+    page.call.post(name).or(left_out)
 }
 
 fn create(page: &mut Page<'_>, fields: DomainFields<'_>) {
@@ -106,7 +112,6 @@ fn update(page: &mut Page<'_>, uuid: Uuid, fields: DomainFields<'_>) {
 
 fn form(page: &mut Page<'_>, target: Target) -> Answer {
     let call = page.call;
-    let language = page.language;
     // A query without an `id` shows the session's own domain in a form that would add one.
     let shown = match target {
         Target::Existing(uuid) => Some(uuid),
@@ -119,8 +124,10 @@ fn form(page: &mut Page<'_>, target: Target) -> Answer {
         None => call.post("domain_name").unwrap_or_default().to_owned(),
     };
     let description = row.as_ref().and_then(|row| row.description.clone()).unwrap_or_default();
-    // NULL is shown as enabled.
-    let enabled = row.as_ref().and_then(|row| row.enabled).unwrap_or(true);
+    let enabled = match &row {
+        Some(row) => row.enabled,
+        None => Some(true),
+    };
     let token = page.session.new_token(page.php_self);
     let title = if target == Target::New { "Domain Add" } else { "Domain" };
     let several = page.session.domains.as_ref().is_some_and(|domains| domains.len() > 1);
@@ -147,18 +154,12 @@ fn form(page: &mut Page<'_>, target: Target) -> Answer {
                 table {
                     tr {
                         td class="vncellreq" { "Name" }
-                        td class="vtable" { input class="formfld" type="text" name="domain_name" maxlength="255" value=(name); }
+                        td class="vtable" { input class="formfld" type="text" name="domain_name" maxlength="255" value=(layout::name(page, &name)); }
                     }
                     tr {
                         td class="vncellreq" { "Enabled" }
                         td class="vtable" {
-                            span class="switch" {
-                                select class="formfld" id="domain_enabled" name="domain_enabled" {
-                                    option value="true" selected[enabled] { (language.say(Word::True)) }
-                                    option value="false" selected[!enabled] { (language.say(Word::False)) }
-                                }
-                                span class="slider" {}
-                            }
+                            (layout::flag(page, "domain_enabled", enabled))
                         }
                     }
                     tr {

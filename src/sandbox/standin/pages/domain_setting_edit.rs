@@ -67,9 +67,11 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
         return Answer::page(layout::complaint(page, &missing));
     }
     let value = call.post("domain_setting_value");
+    let mut dies = false;
     if (category.as_str(), subcategory.as_str(), name.as_str()) == ("domain", "time_zone", "name")
         && let Some(dialplan) = page.world.db.dialplans.get_mut(&domain)
     {
+        dies = page.world.profile.dies_of_a_first_time_zone() && dialplan.time_zone.is_none();
         dialplan.time_zone = value.map(str::to_owned);
     }
     let news = if setting.is_some() { Word::Updated } else { Word::Added };
@@ -83,6 +85,10 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
         let row = Posted { uuid, domain, category, subcategory, name, value, order };
         // A refused row is not noticed.
         let _ = save(page, row);
+    }
+    if dies {
+        // PHP ends in the middle of the dialplan, without a word where errors are not shown.
+        return Answer::page("");
     }
     page.good_news(news);
     Answer::to(format!("/core/domain_settings/domain_settings.php?id={domain}"))
@@ -103,7 +109,8 @@ fn save(page: &mut Page<'_>, posted: Posted<'_>) -> Result<(), NotTaken> {
     let call = page.call;
     let Posted { uuid, domain, category, subcategory, name, value, order } = posted;
     let order = order.map(rules::number).transpose()?;
-    let enabled = call.post("domain_setting_enabled").filter(|text| !text.is_empty());
+    let left_out = page.world.profile.flag_left_out().map(|flag| if flag { "true" } else { "false" });
+    let enabled = call.post("domain_setting_enabled").or(left_out).filter(|text| !text.is_empty());
     let enabled = enabled.map(rules::boolean).transpose()?;
     let updated = page.world.db.setting(uuid).map(|_| page.world.now());
     page.world.db.put_setting(SettingRow {
@@ -139,11 +146,12 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
     let name = text(|row| &row.name);
     let description = text(|row| row.description.as_deref().unwrap_or_default());
     let order = row.as_ref().and_then(|row| row.order);
-    // NULL is shown as enabled.
-    let enabled = row.as_ref().and_then(|row| row.enabled).unwrap_or(true);
+    let enabled = match &row {
+        Some(row) => row.enabled,
+        None => Some(true),
+    };
     let token = page.session.new_token(page.php_self);
     let title = if setting.is_some() { "Domain Setting" } else { "Domain Setting Add" };
-    let language = page.language;
     let content = html! {
         form name="frm" id="frm" method="post" {
             div class="action_bar" id="action_bar" {
@@ -172,12 +180,7 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
                         }
                     }
                 }
-                span class="switch" {
-                    select class="formfld" id="domain_setting_enabled" name="domain_setting_enabled" {
-                        option value="true" selected[enabled] { (language.say(Word::True)) }
-                        option value="false" selected[!enabled] { (language.say(Word::False)) }
-                    }
-                }
+                (layout::flag(page, "domain_setting_enabled", enabled))
                 textarea class="formfld" name="domain_setting_description" { (description) }
             }
             input type="hidden" name="domain_uuid" value=(domain);

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::super::call::Answer;
 use super::super::data::SettingRow;
+use super::super::profile::ListPage;
 use super::super::rules::{self, like};
 use super::super::words::Word;
 use super::{Page, layout};
@@ -30,7 +31,8 @@ fn list(page: &mut Page<'_>) -> Answer {
     let rows = select(page, domain, all);
     let name = page.world.db.domain(domain).map(|row| row.name.clone()).unwrap_or_default();
     let token = page.session.new_token(page.php_self);
-    let heading = html! { b id="heading_sub" { @if all { "Domain Settings" } @else { (name) } } };
+    let title = if all { "Domain Settings".to_owned() } else { name };
+    let heading = |total| html! { b id="heading_sub" { (layout::title(&title, total)) } };
     let controls = html! {
         a href="/core/domains/domains.php" { button type="button" id="action_bar_sub_button_back" { "Back" } }
         a href={ "/core/domain_settings/domain_setting_edit.php?domain_uuid=" (domain) } {
@@ -54,7 +56,7 @@ fn list(page: &mut Page<'_>) -> Answer {
         }
     }
     let content = html! {
-        (layout::list_bar("action_bar_sub", heading, total + page.strike.total_off_by(), controls))
+        (layout::list_bar(page, ListPage::Settings, "action_bar_sub", heading, total + page.strike.total_off_by(), controls))
         "Settings for this domain override those defined in Default Settings."
         form id="form_list" method="post" action="/core/domain_settings/domain_settings.php" {
             input type="hidden" id="action" name="action" value="";

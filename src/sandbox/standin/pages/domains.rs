@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::super::call::Answer;
 use super::super::data::DomainRow;
+use super::super::profile::ListPage;
 use super::super::rules::{json_string, like};
 use super::super::words::Word;
 use super::{DASHBOARD, Page, layout};
@@ -84,7 +85,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
         (layout::search_form(page))
     };
     let content = html! {
-        (layout::list_bar("action_bar", html! { b { "Domains" } }, shown, controls))
+        (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title("Domains", total)) } }, shown, controls))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
             div class="card" {
@@ -125,12 +126,12 @@ fn list_row(page: &Page<'_>, all: bool, index: usize, row: &DomainRow, query: &s
         tr class="list-row" href=(edit) {
             @if may_choose(page) {
                 td class="checkbox" {
-                    input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=(name);
+                    input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=[page.world.profile.has_item_names().then(|| layout::name(page, name))];
                     input type="hidden" name={ "domains[" (index) "][uuid]" } value=(uuid);
                 }
             }
-            @if all { td { (name) } }
-            td { @if may_edit { a href=(edit) title="Edit" { (name) } } @else { (name) } }
+            @if all { td { (layout::name(page, name)) } }
+            td { @if may_edit { a href=(edit) title="Edit" { (layout::name(page, name)) } } @else { (layout::name(page, name)) } }
             td class="no-link center" {
                 a href={ "/core/domains/domains.php?domain_uuid=" (uuid) "&domain_change=true" } { "Manage" }
                 (PreEscaped(settings))

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use uuid::Uuid;
 
+use super::super::profile::ListPage;
 use super::super::rules::number_format;
 use super::super::session::Token;
+use super::super::words::Word;
 use super::Page;
 
 /// A whole page. The messages left for this session are shown here, once; a token is made for the search of the
@@ -70,11 +72,57 @@ pub(super) fn token_input(token: &Token) -> Markup {
 }
 
 /// The bar above a list, with the total in it.
-pub(super) fn list_bar(id: &str, heading: Markup, total: i64, controls: Markup) -> Markup {
+pub(super) fn list_bar(
+    page: &Page<'_>,
+    list: ListPage,
+    id: &str,
+    heading: impl FnOnce(Option<i64>) -> Markup,
+    total: i64,
+    controls: Markup,
+) -> Markup {
+    let in_brackets = page.world.profile.has_total_in_brackets(list);
     html! {
         div class="action_bar" id=(id) {
-            div class="heading" { (heading) div class="count" { (number_format(total)) } }
+            div class="heading" {
+                (heading(in_brackets.then_some(total)))
+                @if !in_brackets { div class="count" { (number_format(total)) } }
+            }
             div class="actions" { (controls) }
+        }
+    }
+}
+
+/// A title, with the total in brackets where the version has it there.
+pub(super) fn title(text: &str, total: Option<i64>) -> Markup {
+    html! { (text) @if let Some(total) = total { " (" (total) ")" } }
+}
+
+/// A name as the version escapes it.
+pub(super) fn name(page: &Page<'_>, text: &str) -> PreEscaped<String> {
+    let escaped = html! { (text) }.into_string();
+    PreEscaped(if page.world.profile.escapes_dots() { escaped.replace('.', "&period;") } else { escaped })
+}
+
+/// The control of a flag: a select, or a checkbox, which is empty where the column is NULL.
+pub(super) fn flag(page: &Page<'_>, name: &str, state: Option<bool>) -> Markup {
+    let language = page.language;
+    if page.world.profile.has_checkboxes() {
+        return html! {
+            label class="switch" {
+                input type="checkbox" id=(name) name=(name) value="true" checked[state == Some(true)];
+                span class="slider" {}
+            }
+        };
+    }
+    // NULL is shown as enabled.
+    let shown = state.unwrap_or(true);
+    html! {
+        span class="switch" {
+            select class="formfld" id=(name) name=(name) {
+                option value="true" selected[shown] { (language.say(Word::True)) }
+                option value="false" selected[!shown] { (language.say(Word::False)) }
+            }
+            span class="slider" {}
         }
     }
 }

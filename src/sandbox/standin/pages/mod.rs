@@ -93,7 +93,7 @@ impl Page<'_> {
             let name = name.unwrap_or(&self.call.host).split(':').next().unwrap_or_default();
             self.session.domain = self.world.db.named(name).next().map(|row| row.uuid);
         }
-        match self.world.admits_request(self.session.domain, self.call.client) {
+        match self.world.admits_request(self.session.domain, self.session, self.call.client) {
             Ok(true) => {}
             Ok(false) => return Answer::access_denied(),
             Err(BadMask) => return fatal_error(),

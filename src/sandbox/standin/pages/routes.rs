@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::super::call::Answer;
 use super::super::data::{RouteKind, RouteRow};
+use super::super::profile::ListPage;
 use super::super::rules;
 use super::{Page, layout};
 
@@ -92,7 +93,7 @@ pub(super) fn list(page: &mut Page<'_>, kind: RouteKind) -> Answer {
     let token = page.session.new_token(page.php_self);
     let context = list.context.is_none_or(|permission| page.may(permission));
     let content = html! {
-        (layout::list_bar("action_bar", html! { b { (list.title) } }, shown, search_form(page, all)))
+        (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title(list.title, total)) } }, shown, search_form(page, all)))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
             div class="card" {

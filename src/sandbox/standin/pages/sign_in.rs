@@ -6,7 +6,7 @@ use super::super::call::Answer;
 use super::super::data::hex;
 use super::super::fault::FaultKind;
 use super::super::rules::BadMask;
-use super::super::session::Token;
+use super::super::session::{Account, Token};
 use super::super::words::{Language, Word};
 use super::super::world::SignIn;
 use super::{DASHBOARD, Page, fatal_error};
@@ -14,13 +14,18 @@ use super::{DASHBOARD, Page, fatal_error};
 /// What a request without a session gets: the form, or a try at signing in.
 pub(super) fn page(page: &mut Page<'_>) -> Answer {
     let call = page.call;
+    if page.session.first_factor.is_some() {
+        return second_factor(page);
+    }
     let Some(typed) = call.request("username").filter(|name| !name.is_empty()) else {
         let token = page.session.new_token("login");
+        let token = page.world.profile.has_sign_in_token().then_some(&token);
         let messages = page.session.take_messages();
         let known = page.session.username.clone();
-        return Answer::page(form(page.language, &token, known.as_deref(), &messages).into_string());
+        return Answer::page(form(page.language, token, known.as_deref(), &messages).into_string());
     };
-    if !page.session.take_token("login", |name| call.request(name)) {
+    if page.world.profile.has_sign_in_token() && !page.session.take_token("login", |name| call.request(name))
+    {
         page.bad_news(Word::InvalidToken);
         return Answer::to("login.php");
     }
@@ -44,16 +49,80 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
             Err(BadMask) => return fatal_error(),
         },
     };
+    let username = username.to_owned();
+    if account.is_some() && page.world.totp_secret.is_some() {
+        page.session.first_factor = account;
+        page.session.username = Some(username);
+        return second_factor(page);
+    }
+    decide(page, account, username)
+}
+
+/// The second factor: the form for the code, or a try with one.
+fn second_factor(page: &mut Page<'_>) -> Answer {
+    let Some(code) = page.call.post("authentication_code") else {
+        let token = page.session.new_token("login");
+        let token = page.world.profile.has_sign_in_token().then_some(token);
+        return Answer::page(code_form(token.as_ref()).into_string());
+    };
+    let call = page.call;
+    if page.world.profile.has_sign_in_token() && !page.session.take_token("login", |name| call.request(name))
+    {
+        page.session.first_factor = None;
+        return Answer::to("/login.php");
+    }
+    let now = u64::try_from(page.world.now().timestamp()).unwrap_or_default();
+    let valid = page
+        .world
+        .totp_secret
+        .as_deref()
+        .and_then(|secret| totp_rs::Secret::try_from_base32(secret).ok())
+        .is_some_and(|secret| {
+            totp_rs::Builder::new().with_secret(secret).build_noncompliant().check(code, now).is_some()
+        });
+    let account = page.session.first_factor.take();
+    let username = page.session.username.take().unwrap_or_default();
+    decide(page, account.filter(|_| valid), username)
+}
+
+fn code_form(token: Option<&Token>) -> Markup {
+    html! {
+        (DOCTYPE)
+        html {
+            head { title { "Verify" } }
+            body {
+                div id="page" align="center" {
+                    div id="default_login" {
+                        a href="/" { img id="login_logo" src="/logo.png"; }
+                        form method="post" name="frm" action="" {
+                            div class="login_text" {
+                                "Enter the authentication code."
+                                input class="formfld" type="text" name="authentication_code" maxlength="255";
+                            }
+                            div { input type="submit" name="" class="btn" value="Verify"; }
+                            @if let Some(token) = token { input type="hidden" name=(token.name) value=(token.value); }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lets an account in, or says that it is not.
+fn decide(page: &mut Page<'_>, account: Option<Account>, username: String) -> Answer {
+    let call = page.call;
     let at = page.world.now();
     page.world.sign_ins.push(SignIn {
         at,
-        username: username.to_owned(),
-        domain,
+        username,
+        domain: page.session.domain,
         client: call.client,
         accepted: account.is_some(),
     });
     match account {
         Some(account) => {
+            page.session.block = page.session.domain.and_then(|domain| page.world.block(domain));
             page.session.username = Some(account.username.clone());
             page.session.account = Some(account);
             page.session.user_agent.clone_from(&call.user_agent);
@@ -72,7 +141,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
 /// A sign-in page that belongs to no session: its token is good for nothing.
 pub(in super::super) fn stray_sign_in_page(language: Language) -> String {
     let token = super::Session::default().new_token("login");
-    form(language, &token, None, "").into_string()
+    form(language, Some(&token), None, "").into_string()
 }
 
 /// An error page as a careless server writes it: it repeats what was posted.
@@ -93,7 +162,7 @@ pub(in super::super) fn error_page_with_secret(secret: &str) -> String {
     .into_string()
 }
 
-fn form(language: Language, token: &Token, known: Option<&str>, messages: &str) -> Markup {
+fn form(language: Language, token: Option<&Token>, known: Option<&str>, messages: &str) -> Markup {
     let script = format!(
         "function display_message(msg, mood, delay) {{}}\n$(document).ready(function() {{\n\t\t{messages}\n}});"
     );
@@ -127,7 +196,7 @@ fn form(language: Language, token: &Token, known: Option<&str>, messages: &str) 
                                 input type="submit" id="btn_login" class="btn" value="Login";
                                 @if known.is_some() { a class="login_link" href="/logout.php" { "Cancel" } }
                             }
-                            input type="hidden" name=(token.name) value=(token.value);
+                            @if let Some(token) = token { input type="hidden" name=(token.name) value=(token.value); }
                         }
                     }
                 }

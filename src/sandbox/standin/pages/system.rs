@@ -10,7 +10,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
     if !page.may("system_view_info") {
         return Answer::access_denied();
     }
-    let version = "5.6.4-dev";
+    let version = page.world.profile.version();
     Answer::page(shell(
         page,
         "System Status",

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::super::call::Answer;
 use super::super::data::UserRow;
+use super::super::profile::ListPage;
 use super::super::rules::{json_string, like};
 use super::super::words::Word;
 use super::{Page, layout};
@@ -107,7 +108,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
         (layout::search_form(page))
     };
     let content = html! {
-        (layout::list_bar("action_bar", html! { b { "Users" } }, shown, controls))
+        (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title("Users", total)) } }, shown, controls))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
             div class="card" {
@@ -133,7 +134,10 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
 fn list_row(page: &Page<'_>, all: bool, index: usize, user: &UserRow) -> Markup {
     let UserRow { uuid, domain_uuid, username, email: _, enabled, groups: _, password: _ } = user;
     let mut edit = format!("user_edit.php?id={uuid}{}", page.call.list_query('&'));
-    if Some(*domain_uuid) != page.session.domain && page.may("domain_select") {
+    if page.world.profile.user_links_name_domains()
+        && Some(*domain_uuid) != page.session.domain
+        && page.may("domain_select")
+    {
         edit.push_str(&format!("&domain_uuid={domain_uuid}&domain_change=true"));
     }
     // The name comes from the session's own list, which does not know what others have made since.
@@ -147,7 +151,7 @@ fn list_row(page: &Page<'_>, all: bool, index: usize, user: &UserRow) -> Markup 
                 input type="checkbox" name={ "users[" (index) "][checked]" } id={ "checkbox_" (index) } value="true";
                 input type="hidden" name={ "users[" (index) "][uuid]" } value=(uuid);
             }
-            @if all { td { (known(domain_uuid).unwrap_or_default()) } }
+            @if all { td { (layout::name(page, &known(domain_uuid).unwrap_or_default())) } }
             td { a href=(edit) title="Edit" { (username) } }
             td { (group_names(user).unwrap_or_default()) }
             td {} td {} td {}
