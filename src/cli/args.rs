@@ -294,8 +294,9 @@ pub struct ApproveArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Approved {
-    /// The plan (`p-…`) or its removals (`r-…`), as the preview names them.
-    #[arg(value_name = "ID", value_parser = plan_or_removals_id)]
+    /// The plan (`p-…`), its removals (`r-…`), or that the two of a likely rename are two tenants (`t-…`), as the
+    /// preview names them.
+    #[arg(value_name = "ID", value_parser = approvable_id)]
     pub id: Option<String>,
     /// The tenant whose deletion is approved.
     #[arg(long, value_name = "KEY", value_parser = tenant_key)]
@@ -441,6 +442,6 @@ fn plan_id(text: &str) -> Result<String, String> {
     id_of(&["p-"], text)
 }
 
-fn plan_or_removals_id(text: &str) -> Result<String, String> {
-    id_of(&["p-", "r-"], text)
+fn approvable_id(text: &str) -> Result<String, String> {
+    id_of(&["p-", "r-", "t-"], text)
 }

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::plan::look;
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
+use crate::load;
 use crate::model::{
     Completeness, DomainState, InstanceKey, InstanceView, TenantDocument, TenantId, TenantKey, Tombstone,
 };
@@ -235,6 +236,14 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             .iter()
             .filter(|broken| broken.key.as_ref() == Some(key))
             .flat_map(|broken| broken.problems.clone())
+            .chain(
+                look.desired
+                    .unusual_file_of(key)
+                    .map(|file| load::unusual_problems(std::slice::from_ref(file)))
+                    .into_iter()
+                    .flatten()
+                    .map(|problem| problem.to_string()),
+            )
             .collect(),
         recorded: record.map(|record| RecordedJson {
             document: TenantDocument {

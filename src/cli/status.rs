@@ -9,7 +9,7 @@ use super::exit::Exit;
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::environment::to_the_minute;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::model::{Completeness, InstanceKey, Recorded, Tenant, TenantKey, TenantRecord};
 use crate::report::{self, FORMAT_VERSION, StatusJson, TenantStatusJson, WarningJson};
 use crate::stats::{self, StatsJson};
@@ -43,7 +43,7 @@ pub async fn run(context: &Context) -> Result<Exit> {
 
 async fn collect(context: &Context) -> Result<StatusJson> {
     let config = context.config()?;
-    let loaded = context.load(&config).await;
+    let mut loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
     let now = chrono::Utc::now();
     let keys = config.instances.keys().cloned().collect();
@@ -51,6 +51,7 @@ async fn collect(context: &Context) -> Result<StatusJson> {
         .read(move |store| Noted::read(store, keys, now))
         .await
         .map_err(|error| Failure::of(&error))?;
+    load::by_record(&config.tenants_dir, &mut loaded.desired, &noted.recorded);
     Ok(build(&config, &loaded, &noted))
 }
 
@@ -99,6 +100,7 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
     let mut keys: std::collections::BTreeSet<&TenantKey> = loaded.desired.tenants.keys().collect();
     keys.extend(recorded.tenants.keys());
     keys.extend(loaded.desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    keys.extend(loaded.desired.unusual.iter().flat_map(|file| &file.tenants));
     let tenants = keys
         .into_iter()
         .map(|key| {
@@ -132,6 +134,17 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted) -> StatusJson {
             .ignored
             .iter()
             .map(|ignored| report::IgnoredJson { file: ignored.file.clone(), reason: ignored.reason })
+            .collect(),
+        unusual_files: loaded
+            .desired
+            .unusual
+            .iter()
+            .map(|file| report::UnusualJson {
+                file: file.file.clone(),
+                tenants: file.tenants.iter().map(ToString::to_string).collect(),
+                what: file.what.clone(),
+                mend: file.mend.clone(),
+            })
             .collect(),
         suspensions: recorded
             .suspensions
@@ -215,6 +228,10 @@ fn tenant(
             file.problems.first().map_or_else(|| format!("{} is broken", file.file), Clone::clone)
         })
         .or_else(|| {
+            let file = loaded.desired.unusual_file_of(key)?;
+            Some(format!("{}: {}; {}", file.shown, file.what, file.mend))
+        })
+        .or_else(|| {
             let instance = instance?;
             instances.get(instance.as_str()).map(|problem| format!("{instance}: {problem}"))
         })
@@ -288,6 +305,15 @@ pub fn text(context: &Context, status: &StatusJson) -> String {
     }
     for suspension in &status.suspensions {
         text.push_str(&format!("{} {suspension}\n", paint.warning("suspended:")));
+    }
+    for unusual in &status.unusual_files {
+        text.push_str(&format!(
+            "{} {}: {}; {}\n",
+            paint.removed("unusual"),
+            unusual.file,
+            unusual.what,
+            unusual.mend
+        ));
     }
     for ignored in &status.ignored_files {
         text.push_str(&format!("{} {}: {}\n", paint.dim("ignored"), ignored.file, ignored.reason));

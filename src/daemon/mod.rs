@@ -7,7 +7,7 @@ mod restart;
 mod service;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use crate::apply::Outcome;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
-use crate::model::{Completeness, InstanceKey};
+use crate::load;
+use crate::model::{Completeness, Desired, InstanceKey};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
@@ -138,6 +139,32 @@ struct Told {
     digest: Option<String>,
     /// The plan whose holds were told.
     plan: Option<String>,
+    /// The unusual and the ignored files that were told.
+    strange: BTreeSet<String>,
+}
+
+impl Told {
+    /// What could be a tenant's file, and what is none, each told once while it is there.
+    fn strange_files(&mut self, desired: &Desired) {
+        let mut seen = BTreeSet::new();
+        for problem in load::unusual_problems(&desired.unusual) {
+            let line = problem.to_string();
+            if !self.strange.contains(&line) {
+                error!("{line}");
+            }
+            seen.insert(line);
+        }
+        let shown =
+            desired.ignored.iter().filter(|file| !file.file.split('/').any(|part| part.starts_with('.')));
+        for file in shown {
+            let line = format!("{} is ignored: {}", file.file, file.reason);
+            if !self.strange.contains(&line) {
+                info!(file = file.file, "{line}");
+            }
+            seen.insert(line);
+        }
+        self.strange = seen;
+    }
 }
 
 impl Daemon<'_> {
@@ -310,8 +337,11 @@ async fn pass(
     let Equipment { config, database: _, readers, writers } = equipment;
     let loaded = crate::cli::read_directory(config).await;
     // A problem is told once, when the directory changed, and not in every pass.
+    let is_readable = !matches!(loaded.desired.completeness, Completeness::Unreadable { .. });
     if told.digest.as_ref() != Some(&loaded.desired.digest) {
-        for problem in &loaded.problems {
+        // That nothing could be read is told below, in every pass, and unusual files by themselves.
+        let unusual = load::unusual_problems(&loaded.desired.unusual);
+        for problem in loaded.problems.iter().filter(|problem| is_readable && !unusual.contains(problem)) {
             if problem.is_error() {
                 error!("{problem}");
             } else {
@@ -336,6 +366,9 @@ async fn pass(
         None => "daemon".to_owned(),
     };
     let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
+    if is_readable {
+        told.strange_files(&look.desired);
+    }
     let plan = look.plan();
     if plan.steps.is_empty() && told.plan.as_ref() == Some(&plan.id) {
         witness.unchanged(&plan);

@@ -50,7 +50,7 @@ fn start_of_file() -> Span {
     Span { start: 0, end: 0 }
 }
 
-/// `acme.yaml` and `acme.yml` are one tenant; neither can be believed.
+/// `acme.yaml` and `acme.yml`, or `hq/acme.yaml` and `acme.yaml`, are one tenant; neither can be believed.
 fn two_files_of_one_key(drafts: &mut [Draft]) {
     let groups = shared(drafts, |draft| Some(stem(&draft.file))).collect::<Vec<_>>();
     for group in groups {

@@ -16,7 +16,7 @@ mod tenant;
 pub mod testing;
 mod version;
 
-pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
+pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Traces, UnusualFile};
 pub use document::{DocumentMaxUsers, TenantDocument};
 pub use domain::{DomainError, DomainName, Unresolvable};
 pub use instance::{InstanceKey, InstanceKeyError};

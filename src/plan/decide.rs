@@ -88,9 +88,10 @@ pub(super) fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
         .collect()
 }
 
-pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
+/// Decides for every tenant. Returns which new keys take over which records.
+pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) -> BTreeMap<TenantKey, TenantKey> {
     if matches!(world.desired.completeness, Completeness::Unreadable { .. }) {
-        return;
+        return BTreeMap::new();
     }
     let index = Index::new(world);
     let rekeyed = rekeyed(world, &index);
@@ -110,6 +111,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
     }
     former::former_placements(world, &taken_over, draft);
     adoption::one_command_for_many(draft);
+    rekeyed.into_iter().map(|(new, old)| (new.clone(), old.clone())).collect()
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).

@@ -10,6 +10,7 @@ mod effects;
 mod former;
 mod gates;
 mod identity;
+mod likely_rename;
 mod limits;
 mod numbers;
 mod policy;
@@ -76,9 +77,12 @@ pub fn make(world: World<'_>) -> Plan {
     let mut draft = Draft::default();
     let not_checked = unchecked::not_checked(world);
     warn_about_the_unknown(world, &not_checked, &mut draft);
-    decide::all_tenants(world, &mut draft);
-    // Before the gates, so that what is held shows its effects as well.
+    let rekeyed = decide::all_tenants(world, &mut draft);
+    // Before anything is held, so that what is held shows its effects as well.
     let effects = effects::all(world, &draft.steps);
+    likely_rename::without_effect(world, &rekeyed, &mut draft);
+    // Before a run is narrowed to single tenants: the other half of a rename is not one of them.
+    likely_rename::hold(world, &rekeyed, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
     sessions::tell(world, &mut draft);
     let Draft {

@@ -28,6 +28,11 @@ pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRec
         return;
     }
     let next = if record.enabled || record.removed_at.is_none() { Action::Disable } else { Action::Delete };
+    if let Some(file) = world.desired.unusual_file_of(key) {
+        let reason = format!("its file is not there, but {} could be it: {}", file.file, file.mend);
+        draft.held.push(hold(next, reason));
+        return;
+    }
     match &world.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}

@@ -46,7 +46,8 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
         })
         .collect();
     draft.warnings.extend(warnings);
-    let waiting = still_open(world).map(|(tenant, instance, until)| Waiting {
+    // A clock that was set back, or a server that was upgraded, leaves times that are no such end.
+    let waiting = still_open(world).filter(|(_, instance, _)| go_on.contains_key(instance)).map(|(tenant, instance, until)| Waiting {
         tenant: tenant.clone(),
         instance: instance.clone(),
         action: Action::Disable,

@@ -8,6 +8,7 @@ mod effect;
 mod effects;
 mod histories;
 mod invariants;
+mod likely_rename;
 mod limits;
 mod moving;
 mod naming;

@@ -498,7 +498,9 @@ fn steps<'a>(
     }
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
-        if differences.iter().any(|difference| unfinished(record, difference)) {
+        if record.removed_at.is_some() && differences.iter().any(|d| d.origin == Origin::File) {
+            "its file is back".to_owned()
+        } else if differences.iter().any(|difference| unfinished(record, difference)) {
             // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
             let not_begun = !tenant.enabled
                 && !record.enabled
@@ -530,7 +532,9 @@ fn steps<'a>(
         work,
     };
 
-    let switched = of(&|field| matches!(field, Field::Enabled | Field::WebSignIn));
+    // That the file is back is told by the step that enables the tenant, where there is one, and recorded by it.
+    let enables = tenant.enabled && differences.iter().any(|difference| is_switched(&difference.field));
+    let switched = of(&|field| is_switched(field) || (enables && *field == Field::File));
     let switch = |draft: &mut Draft| {
         if switched.is_empty() {
             return;
@@ -589,7 +593,9 @@ fn steps<'a>(
     }
 
     let updated = of(&|field| {
-        !matches!(field, Field::Key | Field::Domain | Field::Instance | Field::Enabled | Field::WebSignIn)
+        let elsewhere = matches!(field, Field::Key | Field::Domain | Field::Instance);
+        let told = enables && *field == Field::File;
+        !elsewhere && !told && !is_switched(field)
     });
     if !updated.is_empty() {
         let settings: BTreeMap<SettingName, Option<String>> = updated
@@ -618,6 +624,11 @@ fn steps<'a>(
     if tenant.enabled {
         switch(draft);
     }
+}
+
+/// What a step that enables or disables changes.
+fn is_switched(field: &Field) -> bool {
+    matches!(field, Field::Enabled | Field::WebSignIn)
 }
 
 fn may_rename<'a>(

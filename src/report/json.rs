@@ -308,6 +308,8 @@ pub struct ProblemsJson<'a> {
     pub valid: bool,
     pub tenants: usize,
     pub problems: &'a [Problem],
+    /// What lies in the tenants directory and is no tenant file.
+    pub ignored_files: Vec<IgnoredJson>,
 }
 
 /// `status --output json`.
@@ -317,6 +319,8 @@ pub struct StatusJson {
     pub tenants: Vec<TenantStatusJson>,
     pub instances: Vec<InstanceStatusJson>,
     pub ignored_files: Vec<IgnoredJson>,
+    /// What could be a tenant's file and is not read as one; nothing is removed meanwhile.
+    pub unusual_files: Vec<UnusualJson>,
     pub suspensions: Vec<String>,
     pub open_intents: usize,
     /// Advice on files and tenants. Each has a name where a file can accept it.
@@ -367,4 +371,12 @@ pub struct InstanceStatusJson {
 pub struct IgnoredJson {
     pub file: String,
     pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct UnusualJson {
+    pub file: String,
+    pub tenants: Vec<String>,
+    pub what: String,
+    pub mend: String,
 }

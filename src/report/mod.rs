@@ -9,7 +9,7 @@ mod text;
 
 pub use json::{
     ErrorJson, FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson,
-    StatusJson, TenantStatusJson, WarningJson,
+    StatusJson, TenantStatusJson, UnusualJson, WarningJson,
 };
 pub use log::{outcome as log_outcome, plan as log_plan, users as log_users};
 pub use preview::{plan as preview, summary, tenant_diff};

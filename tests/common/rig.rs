@@ -403,6 +403,7 @@ pub fn desired(tenants: impl IntoIterator<Item = Tenant>) -> Desired {
     Desired {
         tenants: tenants.into_iter().map(|tenant| (tenant.key.clone(), tenant)).collect(),
         broken: Vec::new(),
+        unusual: Vec::new(),
         ignored: Vec::new(),
         completeness: Completeness::Complete,
         warnings: Vec::new(),
