@@ -28,7 +28,7 @@ use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, R
 pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
-pub use sessions::sessions_go_on;
+pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};
 pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
 pub use update::FIGHTING_AFTER;
 pub(crate) use update::fight_key;

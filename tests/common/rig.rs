@@ -13,7 +13,7 @@ use tenantd::config::{
     Limits, SecretSource, Tier, TlsTrust,
 };
 use tenantd::environment::Environment;
-use tenantd::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use tenantd::fusionpbx::{Credentials, PbxClient, PbxRead, PbxWrite};
 use tenantd::model::{
     BrokenFile, Completeness, CrossTenant, Desired, DomainName, DriftPolicy, InstanceKey, MaxUsers, Secret,
     Tenant, TenantKey,
@@ -59,6 +59,8 @@ pub enum Backend {
 pub struct Rig {
     pub config: Config,
     pub passwords: BTreeMap<InstanceKey, Secret>,
+    /// Secrets of accounts with a second factor.
+    pub totp: BTreeMap<InstanceKey, Secret>,
     pub servers: BTreeMap<InstanceKey, StandIn>,
     pub database: Database,
     pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
@@ -197,6 +199,7 @@ impl Rig {
         let mut rig = Self {
             config,
             passwords,
+            totp: BTreeMap::new(),
             servers: BTreeMap::new(),
             database,
             readers: BTreeMap::new(),
@@ -214,7 +217,9 @@ impl Rig {
     /// New clients, with new sessions, as after a restart.
     pub fn connect(&mut self) {
         for (key, config) in &self.config.instances {
-            let client = PbxClient::new(config, self.passwords[key].clone()).unwrap();
+            let credentials =
+                Credentials { password: self.passwords[key].clone(), totp: self.totp.get(key).cloned() };
+            let client = PbxClient::new(config, credentials).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
         }

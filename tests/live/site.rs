@@ -1,25 +1,22 @@
-//! The servers that the environment names, and what surrounds each scenario: strangers that must stay as they are, and
-//! a broom.
+//! What surrounds each scenario: strangers that must stay as they are, and a broom.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
-use tenantd::model::{DomainName, InstanceKey, Secret, Tenant};
+use tenantd::model::{DomainName, InstanceKey, PbxVersion, Secret, Tenant};
 use tenantd::plan::Plan;
 use uuid::Uuid;
 
 use super::common::rig::{self, Backend, Rig, instance};
 use super::counting;
 use super::person::Person;
+use super::servers::{Site, Turn};
+use super::table::name_of;
+use super::trials::Scenario;
 
 /// What every domain of this suite begins with.
 pub const PREFIX: &str = "tenantd-live-";
@@ -27,82 +24,9 @@ pub const PREFIX: &str = "tenantd-live-";
 /// Domains whose pages are all compared; of more than these the rows of the bulk list are.
 const LOOKED_INTO: usize = 25;
 
-/// A server as the environment names it.
-#[derive(Clone)]
-pub struct Site {
-    pub url: String,
-    pub user: String,
-    pub password: String,
-    pub ca_file: Option<PathBuf>,
-    pub ca_pem: Option<Vec<u8>>,
-    pub fingerprint: Option<String>,
-}
-
-impl Site {
-    fn named(variable: &str) -> Option<Self> {
-        let get = |what: &str| {
-            std::env::var(format!("{variable}_{what}")).ok().filter(|value| !value.trim().is_empty())
-        };
-        let ca_file = get("CA_FILE").map(PathBuf::from);
-        Some(Self {
-            url: get("URL")?,
-            user: get("USER")?,
-            password: get("PASSWORD")?,
-            ca_pem: ca_file.as_ref().map(|path| std::fs::read(path).expect("the CA file can be read")),
-            ca_file,
-            fingerprint: get("FINGERPRINT"),
-        })
-    }
-
-    fn config(&self, name: &str) -> InstanceConfig {
-        let tls = match (&self.ca_file, &self.fingerprint) {
-            (Some(path), _) => TlsTrust::CaFile(path.clone()),
-            (None, Some(text)) => TlsTrust::Fingerprint(fingerprint(text)),
-            (None, None) => TlsTrust::SystemRoots,
-        };
-        InstanceConfig {
-            key: instance(name),
-            url: self.url.parse().expect("a URL"),
-            username: self.user.clone(),
-            password: SecretSource::Env("UNUSED".into()),
-            tls,
-            sessions: 4,
-            timeout: Duration::from_secs(60),
-            allow_plaintext: false,
-            totp: None,
-            web_session_lifetime: Duration::from_secs(24 * 3600),
-            max_requests_per_second: 50,
-        }
-    }
-}
-
-fn fingerprint(text: &str) -> [u8; 32] {
-    let hex = text.trim_start_matches("sha256:").replace(':', "");
-    let bytes: Vec<u8> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hexadecimal digits"))
-        .collect();
-    bytes.try_into().expect("a SHA-256 fingerprint")
-}
-
-fn tell(line: &str) {
-    // Past the capture of the test harness: a line for whoever reads the log of a live run.
+/// A line for whoever reads the log of a live run.
+pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-fn sites() -> Option<BTreeMap<InstanceKey, Site>> {
-    let first = Site::named("TENANTD_LIVE_PBX");
-    let Some(first) = first else {
-        static SKIPPED: Once = Once::new();
-        SKIPPED.call_once(|| {
-            tell(
-                "skipped the live suite: TENANTD_LIVE_PBX_URL, TENANTD_LIVE_PBX_USER and TENANTD_LIVE_PBX_PASSWORD are \
-                 not all set",
-            );
-        });
-        return None;
-    };
-    let second = Site::named("TENANTD_LIVE_PBX2").map(|site| (instance("branch"), site));
-    Some([(instance("hq"), first)].into_iter().chain(second).collect())
 }
 
 /// One scenario's surroundings.
@@ -112,6 +36,8 @@ pub struct Live {
     pub people: BTreeMap<InstanceKey, Person>,
     /// Whether the accounts may delete domains.
     pub may_delete: bool,
+    /// What `hq` says of its version.
+    pub version: Option<PbxVersion>,
     tag: String,
     strangers: Strangers,
 }
@@ -134,6 +60,11 @@ impl Live {
 
     pub fn has_second(&self) -> bool {
         self.sites.len() > 1
+    }
+
+    /// Whether `hq` ends open web sessions of a tenant that is disabled.
+    pub fn block_ends_sessions(&self) -> bool {
+        self.version.as_ref().is_some_and(PbxVersion::block_ends_sessions)
     }
 
     /// A domain name of this scenario's own.
@@ -221,50 +152,69 @@ async fn sweep(person: &Person, beginning: &str) -> usize {
     person.domains().await.values().filter(|name| name.starts_with(beginning)).count()
 }
 
-type Body<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-
-/// Runs one scenario; the servers are shared, so one after the other.
-pub async fn run(name: &str, backend: Backend, scenario: impl for<'a> FnOnce(&'a mut Live) -> Body<'a>) {
-    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    static SWEPT: AtomicU32 = AtomicU32::new(0);
-    let Some(sites) = sites() else { return };
-    let _turn = ONE_AT_A_TIME.lock().await;
-    counting::start();
+/// Runs one scenario; says how long it took, or nothing where the database is not to be had.
+pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Option<Duration> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let taken: Vec<_> = [("hq", Some(turn.first)), ("branch", turn.second)]
+        .into_iter()
+        .filter_map(|(key, server)| Some((key, server?)))
+        .collect();
+    let sites: BTreeMap<_, _> =
+        taken.iter().map(|(key, server)| (instance(key), server.site.clone())).collect();
+    let instances = sites.iter().map(|(key, site)| (key.clone(), site.config(key.as_str()))).collect();
+    let passwords =
+        sites.iter().map(|(key, site)| (key.clone(), Secret::new(site.password.clone()))).collect();
+    let mut rig = Rig::over(backend, instances, passwords).await?;
+    rig.totp =
+        sites.iter().filter_map(|(key, site)| Some((key.clone(), Secret::new(site.totp.clone()?)))).collect();
+    rig.connect();
     let mut people = BTreeMap::new();
-    for (key, site) in &sites {
-        people.insert(key.clone(), Person::superadmin(site).await);
-    }
-    let number = SWEPT.fetch_add(1, Ordering::SeqCst);
-    if number == 0 {
-        for person in people.values() {
-            sweep(person, PREFIX).await;
+    for (key, server) in &taken {
+        let person = Person::superadmin(&server.site).await;
+        if server.is_unswept() {
+            sweep(&person, PREFIX).await;
         }
+        people.insert(instance(key), person);
     }
+    let version =
+        rig.readers[&instance("hq")].version().await.expect("the server can be asked for its version");
+    turn.first.learn_version(version.clone());
     let mut may_delete = true;
     for person in people.values() {
         may_delete &= person.may_delete().await;
     }
-    let tag = format!("{:x}-{number}", std::process::id());
+    let tag = format!("{:x}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
     for person in people.values() {
         make_strangers(&tag, person).await;
     }
     let strangers = Live::strangers(&people).await;
-    let instances = sites.iter().map(|(key, site)| (key.clone(), site.config(key.as_str()))).collect();
-    let passwords =
-        sites.iter().map(|(key, site)| (key.clone(), Secret::new(site.password.clone()))).collect();
-    let Some(rig) = Rig::over(backend, instances, passwords).await else { return };
-    let mut live = Live { rig, sites, people, may_delete, tag, strangers };
-
+    let mut live = Live { rig, sites, people, may_delete, version, tag, strangers };
     let (started, requests) = (Instant::now(), counting::requests());
     let ran = AssertUnwindSafe(async {
-        scenario(&mut live).await;
-        let (seconds, sent) = (started.elapsed().as_secs_f32(), counting::requests() - requests);
+        (scenario.body)(&mut live).await;
+        let (time, sent) = (started.elapsed(), counting::requests() - requests);
         assert!(live.plan().await.is_empty(), "the second plan is not empty");
         live.assert_untouched().await;
-        tell(&format!("live: {name} on {backend:?}: {seconds:.1} s, {sent} requests by tenantd"));
+        tell(&format!(
+            "live: {} on {} with {}: {:.1} s, {sent} requests by tenantd",
+            scenario.name,
+            turn.first.title(),
+            name_of(backend),
+            time.as_secs_f32()
+        ));
+        time
     })
     .catch_unwind()
     .await;
+    tidy(&live).await;
+    match ran {
+        Ok(time) => Some(time),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Removes what the scenario made.
+async fn tidy(live: &Live) {
     for (key, person) in &live.people {
         // Two beginnings: the tenants', and the stranger's that holds a tenant's name.
         let own = format!("{PREFIX}{}-", live.tag);
@@ -275,8 +225,5 @@ pub async fn run(name: &str, backend: Backend, scenario: impl for<'a> FnOnce(&'a
                  domains; grant it `domain_delete` and run the suite again, which sweeps them"
             ));
         }
-    }
-    if let Err(panic) = ran {
-        std::panic::resume_unwind(panic);
     }
 }
