@@ -196,7 +196,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         rig.pbx("hq").remove_domain(domain);
     }
     let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
-    assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
+    assert_eq!(report.left_alone[&"acme".to_owned()], "it is paused: maintenance");
     assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
 } }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
+use super::known::known_instance;
+use super::output;
 use super::plan::{actor, look};
 use crate::config::Config;
 use crate::daemon::holder;
@@ -27,9 +29,7 @@ use crate::yaml::write_tenant_file;
 /// Writes a file for each domain that is not managed, and records it as it is. The PBX is not changed.
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
-    if !config.instances.contains_key(&args.instance) {
-        return Err(Failure::new(format!("there is no instance {} in the configuration", args.instance)));
-    }
+    known_instance(&config, &args.instance)?;
     let loaded = context.load(&config).await;
     if !loaded.desired.broken.is_empty() {
         context.show_problems(&loaded.problems);
@@ -68,7 +68,10 @@ async fn lease(database: &Database) -> Result<Lease> {
             )));
         }
         if !told {
-            eprintln!("{by} holds the writer's lock; waiting for it {} seconds", PATIENCE.as_secs());
+            output::tell(&format!(
+                "{by} holds the writer's lock; waiting for it {} seconds\n",
+                PATIENCE.as_secs()
+            ));
             told = true;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use super::args::SandboxArgs;
+use super::args::Selection;
 use super::context::{Context, Failure, Result};
-use super::exit::Exit;
+use super::exit::{Exit, Verdict, is_held};
 use super::plan::{actor, stop_on_signal};
-use super::status;
+use super::{output, status};
 use crate::apply::Outcome;
 use crate::config::Config;
 use crate::daemon::{self, Equip, Equipment, Witness};
@@ -19,7 +21,7 @@ use crate::model::{Completeness, InstanceKey, Secret};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
-use crate::report::{self, Paint};
+use crate::report;
 use crate::sandbox::standin::{StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
 
@@ -56,7 +58,7 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
         sandbox.config.path.display()
     ));
     let exit = sandbox.first_pass(context).await?;
-    if args.once {
+    if args.once || output::is_cut_off() {
         return Ok(exit);
     }
     context.say(&format!(
@@ -65,7 +67,7 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
         sandbox.config.tenants_dir.display(),
         sandbox.config.path.display()
     ));
-    let terminal = Terminal { paint: context.paint() };
+    let terminal = Terminal { context, stop: stop.clone() };
     daemon::run(&sandbox, &System, &terminal, stop).await.map_err(Failure::new)?;
     Ok(Exit::Done)
 }
@@ -183,7 +185,14 @@ impl Sandbox {
             self.database.read(move |store| status::Noted::read(store, keys, now)).await.map_err(failed)?;
         let status = status::build(&self.config, &loaded, &noted);
         context.say(&status::text(context, &status));
-        Ok(if outcome.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
+        let everything = Selection { tenants: Vec::new(), no_removals: false };
+        let verdict = Verdict {
+            failed: outcome.failed() > 0 || outcome.skipped() > 0,
+            held: is_held(&plan, &look.desired, &everything),
+            not_checked: !plan.not_checked.is_empty(),
+            ..Verdict::default()
+        };
+        Ok(verdict.exit())
     }
 }
 
@@ -204,21 +213,32 @@ impl Equip for Sandbox {
 }
 
 /// Shows each pass that has something to show on the terminal.
-struct Terminal {
-    paint: Paint,
+struct Terminal<'a> {
+    context: &'a Context,
+    /// Ends the sandbox where nobody reads on.
+    stop: CancellationToken,
 }
 
-impl Witness for Terminal {
+impl Terminal<'_> {
+    fn show(&self, text: &str) {
+        self.context.say(text);
+        if output::is_cut_off() {
+            self.stop.cancel();
+        }
+    }
+}
+
+impl Witness for Terminal<'_> {
     fn planned(&self, plan: &Plan) {
         if !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty() {
-            println!("\n{}", report::preview(plan, self.paint));
+            self.show(&format!("\n{}\n", report::preview(plan, self.context.paint())));
         }
     }
 
     fn unchanged(&self, _plan: &Plan) {}
 
     fn applied(&self, _plan: &Plan, outcome: &Outcome) {
-        println!("{}", report::outcome_text(outcome, self.paint));
+        self.show(&format!("{}\n", report::outcome_text(outcome, self.context.paint())));
     }
 }
 

@@ -201,6 +201,16 @@ pub struct Drifted {
     pub change: FieldChange,
 }
 
+/// An instance that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotChecked {
+    pub instance: InstanceKey,
+    /// Why it cannot be reached, was not fully read or not understood.
+    pub reason: String,
+    /// How many tenants it has, all of which were not checked.
+    pub tenants: usize,
+}
+
 /// A tenant's definition before and after, for the preview.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
@@ -220,6 +230,8 @@ pub struct Plan {
     pub held: Vec<Held>,
     pub waiting: Vec<Waiting>,
     pub drifted: Vec<Drifted>,
+    /// What the plan says nothing about, however empty it is.
+    pub not_checked: Vec<NotChecked>,
     /// What does not belong to one tenant: broken files, unreadable instances, limits.
     pub warnings: Vec<String>,
     pub previews: BTreeMap<TenantKey, Preview>,
@@ -233,8 +245,12 @@ pub struct Plan {
 /// Tenants that a plan does not touch, for the closing line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Tenants on file that need nothing.
+    /// Tenants on file that were looked at and need nothing.
     pub unchanged: usize,
+    /// Tenants of an instance that could not be looked at; they are not counted as unchanged.
+    pub not_checked: usize,
+    /// Tenants that somebody changed on the PBX, whether that is put right, held or only shown.
+    pub drift: usize,
     /// Domains on the PBXs that are not ours.
     pub foreign_domains: usize,
     pub broken_files: usize,

@@ -111,6 +111,9 @@ fn without_reported(
     let mut kept = Vec::new();
     for difference in differences {
         let drifted = difference.origin == Origin::Drift && !unfinished(record, &difference);
+        if drifted {
+            draft.changed_outside.insert(tenant.key.clone());
+        }
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
@@ -175,8 +178,8 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
     let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
     let differences = diff::tenant(tenant, record, None);
+    // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
-        draft.unchanged += 1;
         return;
     }
     let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
@@ -207,6 +210,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         return;
     }
     if record.provisioned {
+        draft.changed_outside.insert(tenant.key.clone());
         if let Some(vanished) = index.vanished(&record.instance) {
             draft.held.push(hold(format!(
                 "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \

@@ -6,6 +6,7 @@
 mod audit;
 mod clock;
 mod codec;
+mod connect;
 mod connection;
 pub mod data;
 mod error;
@@ -20,7 +21,9 @@ mod postgres;
 mod removals;
 mod schema;
 mod tenants;
+mod tls;
 mod tombstones;
+mod wire;
 mod words;
 
 pub use audit::AuditEntry;

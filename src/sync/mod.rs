@@ -173,7 +173,7 @@ fn apply(
     tenants.retain(|key, record| {
         let suspension = suspensions.iter().find(|suspension| suspension.covers(key, Some(&record.instance)));
         let reason = if let Some(suspension) = suspension {
-            format!("it is suspended: {}", suspension.reason)
+            format!("it is paused: {}", suspension.reason)
         } else if !there.domains.contains(&record.domain_id) {
             format!("its domain is not on {instance}")
         } else if made_again.contains(key) {

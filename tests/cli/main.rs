@@ -4,13 +4,16 @@
 mod common;
 mod documents;
 mod exit_codes;
+mod honest;
 mod importing;
+mod orders;
 mod plain_commands;
 mod planning;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;
 mod tenant_world;
+mod terminal;
 mod words;
 
 use serde_json::Value;

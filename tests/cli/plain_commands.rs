@@ -36,7 +36,7 @@ const COMMANDS: [&str; 18] = [
     "import",
     "pbx",
     "approve",
-    "suspend",
+    "pause",
     "resume",
     "isolation",
     "stats",
@@ -56,9 +56,16 @@ async fn help_names_every_command_the_exit_codes_and_where_to_begin() {
     {
         assert!(help.stdout.contains(word), "--help does not name {word}");
     }
-    for code in
-        ["0 done", "1 error", "2 changes", "3 something is held", "4 some steps", "5 stale plan", "64 usage"]
-    {
+    for code in [
+        "0 done",
+        "1 error",
+        "2 changes",
+        "3 something is held",
+        "4 some steps",
+        "5 stale plan",
+        "6 drift",
+        "64 usage",
+    ] {
         let one_line = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(one_line.contains(code), "--help does not name the exit code {code}");
     }

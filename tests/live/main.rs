@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::Arguments;
-use servers::{Server, Servers};
+use servers::Servers;
 use table::Table;
 use trials::Scenario;
 
@@ -78,12 +78,8 @@ fn main() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(servers.listed().len().max(1)));
     let table = Arc::new(Table::new(SCENARIOS.iter().map(|scenario| scenario.name).collect()));
     let conclusion = libtest_mimic::run(&arguments, trials::trials(SCENARIOS, &servers, &table));
-    let titles: Vec<String> = servers.listed().iter().map(Server::title).collect();
-    if let Some(text) = table.markdown(&titles) {
+    if let Some(text) = table.markdown(&servers.titles()) {
         site::tell(&text);
-        if let Some(path) = std::env::var_os("TENANTD_LIVE_TABLE") {
-            std::fs::write(path, text + "\n").expect("TENANTD_LIVE_TABLE names a file that can be written");
-        }
     }
     conclusion.exit_code()
 }

@@ -165,6 +165,10 @@ impl Servers {
         &self.listed
     }
 
+    pub fn titles(&self) -> Vec<String> {
+        self.listed.iter().map(Server::title).collect()
+    }
+
     /// The second server beside one of the list.
     fn second(&self, beside: usize) -> Option<&Server> {
         if self.helper.is_some() || self.listed.len() < 2 {

@@ -47,6 +47,14 @@ impl Table {
         cells.insert((scenario, server, name_of(backend)), cell);
     }
 
+    /// Writes it to the file that `TENANTD_LIVE_TABLE` names. After every trial, so that a run that is cut short leaves
+    /// what it found.
+    pub fn save(&self, titles: &[String]) {
+        let Some(path) = std::env::var_os("TENANTD_LIVE_TABLE") else { return };
+        let text = self.markdown(titles).unwrap_or_default() + "\n";
+        std::fs::write(path, text).expect("TENANTD_LIVE_TABLE names a file that can be written");
+    }
+
     /// As Markdown, which a terminal shows as well. `titles` are the servers'. `None` where nothing was run.
     pub fn markdown(&self, titles: &[String]) -> Option<String> {
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +67,8 @@ impl Table {
         table.load_style(comfy_table::presets::ASCII_MARKDOWN);
         let header = columns.iter().map(|(server, database)| format!("{} {database}", titles[*server]));
         table.set_header(std::iter::once("scenario".to_owned()).chain(header));
-        for scenario in &self.scenarios {
+        let ran = |scenario: &&&str| cells.keys().any(|(name, ..)| name == *scenario);
+        for scenario in self.scenarios.iter().filter(ran) {
             let row = columns.iter().map(|(server, database)| {
                 cells
                     .get(&(*scenario, *server, *database))

@@ -86,8 +86,12 @@ fn try_it(
     servers: &Servers,
     table: &Table,
 ) -> Result<Completion, Failed> {
+    let put = |cell| {
+        table.put(scenario.name, at, backend, cell);
+        table.save(&servers.titles());
+    };
     let ignored = |reason: &str| {
-        table.put(scenario.name, at, backend, Cell::Ignored(reason.to_owned()));
+        put(Cell::Ignored(reason.to_owned()));
         Ok(Completion::ignored_with(reason))
     };
     if scenario.needs == Needs::Totp && servers.listed()[at].site.totp.is_none() {
@@ -106,12 +110,12 @@ fn try_it(
         std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(site::run(&scenario, backend, &turn))));
     match ran {
         Ok(Some(time)) => {
-            table.put(scenario.name, at, backend, Cell::Passed(time));
+            put(Cell::Passed(time));
             Ok(Completion::Completed)
         }
         Ok(None) => ignored("PostgreSQL (initdb, pg_ctl) is not installed"),
         Err(panic) => {
-            table.put(scenario.name, at, backend, Cell::Failed(started.elapsed()));
+            put(Cell::Failed(started.elapsed()));
             std::panic::resume_unwind(panic)
         }
     }

@@ -1,0 +1,42 @@
+//! The question before a plan is carried out.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use super::output;
+use crate::plan::Plan;
+use crate::report;
+
+/// Whether a person is there to answer, and sees what the question is about.
+fn can_ask(context: &Context) -> bool {
+    !context.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a person; fails where the answer is no, or nobody can be asked. A plan without a step needs no question.
+pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
+    if plan.steps.is_empty() {
+        return Ok(());
+    }
+    let summary = report::summary(plan);
+    if !can_ask(context) {
+        return Err(Failure {
+            exit: Exit::Usage,
+            ..Failure::new(format!(
+                "there is something to do ({summary}), and nobody to ask; nothing was changed. To carry it out \
+                 without a question: `tenantd apply --yes`, or `tenantd apply --plan {}` for exactly this plan",
+                plan.id
+            ))
+        });
+    }
+    output::tell(&format!("\nCarry out plan {}: {summary}? [y/N] ", plan.id));
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new("not confirmed, so nothing was changed"))
+}
