@@ -78,6 +78,7 @@ fn main() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(servers.listed().len().max(1)));
     let table = Arc::new(Table::new(SCENARIOS.iter().map(|scenario| scenario.name).collect()));
     let conclusion = libtest_mimic::run(&arguments, trials::trials(SCENARIOS, &servers, &table));
+    site::sweep_all(&servers);
     if let Some(text) = table.markdown(&servers.titles()) {
         site::tell(&text);
     }

@@ -1,6 +1,6 @@
 //! A person's browser on a real server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::redirect::Policy;
 use scraper::{ElementRef, Html, Selector};
@@ -274,16 +274,18 @@ impl Person {
         self.get(&format!("{EDIT}?id={domain}")).await.fields()
     }
 
-    /// The settings of a domain: the exact values of each row's form, by id.
-    pub async fn settings(&self, domain: Uuid) -> BTreeMap<Uuid, BTreeMap<String, String>> {
+    async fn setting_ids(&self, domain: Uuid) -> BTreeSet<Uuid> {
         let list = self.get(&format!("{SETTINGS}?id={domain}")).await;
-        let ids: Vec<Uuid> = list
-            .html()
+        list.html()
             .select(&select("tr.list-row input[name$='[uuid]']"))
             .filter_map(|input| input.attr("value")?.parse().ok())
-            .collect();
+            .collect()
+    }
+
+    /// The settings of a domain: the exact values of each row's form, by id.
+    pub async fn settings(&self, domain: Uuid) -> BTreeMap<Uuid, BTreeMap<String, String>> {
         let mut settings = BTreeMap::new();
-        for id in ids {
+        for id in self.setting_ids(domain).await {
             let form = self.get(&format!("{SETTING}?domain_uuid={domain}&id={id}")).await;
             settings.insert(id, form.fields());
         }
@@ -366,7 +368,7 @@ impl Person {
         enabled: bool,
         description: &str,
     ) -> Uuid {
-        let before = self.settings(domain).await;
+        let before = self.setting_ids(domain).await;
         let uuid = domain.to_string();
         let parts: Vec<&str> = name.split('.').collect();
         let enabled = enabled.to_string();
@@ -382,8 +384,8 @@ impl Person {
         ];
         let path = format!("{SETTING}?domain_uuid={domain}");
         self.post(&path, &path, &fields).await;
-        let after = self.settings(domain).await;
-        let new: Vec<_> = after.keys().filter(|id| !before.contains_key(*id)).collect();
+        let after = self.setting_ids(domain).await;
+        let new: Vec<_> = after.difference(&before).collect();
         assert_eq!(new.len(), 1, "the setting {name} was added");
         *new[0]
     }
@@ -450,9 +452,17 @@ impl Person {
     }
 
     pub async fn delete_domain(&self, id: Uuid) {
-        let uuid = id.to_string();
-        let fields =
-            [("action", "delete"), ("domains[0][checked]", "true"), ("domains[0][uuid]", uuid.as_str())];
+        self.delete_domains(&[id]).await;
+    }
+
+    /// Deletes them with one request, as a person does who ticks several.
+    pub async fn delete_domains(&self, ids: &[Uuid]) {
+        let mut fields = vec![("action".to_owned(), "delete".to_owned())];
+        for (at, id) in ids.iter().enumerate() {
+            fields.push((format!("domains[{at}][checked]"), "true".to_owned()));
+            fields.push((format!("domains[{at}][uuid]"), id.to_string()));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.post(LIST, LIST, &fields).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
@@ -10,6 +10,7 @@ use tenantd::fusionpbx::Credentials;
 use tenantd::model::{PbxVersion, Secret};
 
 use super::common::rig::instance;
+use super::site::Strangers;
 
 /// A server as the environment names it.
 #[derive(Clone)]
@@ -120,18 +121,30 @@ pub struct Server {
     pub site: Site,
     /// Held by the scenario that runs on it.
     turn: Mutex<()>,
-    swept: AtomicBool,
+    used: AtomicBool,
+    /// The strangers of all scenarios on it, as the first one found them.
+    pub strangers: Mutex<Option<Arc<Strangers>>>,
     version: OnceLock<Option<PbxVersion>>,
 }
 
 impl Server {
     fn new(site: Site) -> Self {
-        Self { site, turn: Mutex::new(()), swept: AtomicBool::new(false), version: OnceLock::new() }
+        Self {
+            site,
+            turn: Mutex::new(()),
+            used: AtomicBool::new(false),
+            strangers: Mutex::new(None),
+            version: OnceLock::new(),
+        }
     }
 
-    /// Whether no scenario swept it yet.
-    pub fn is_unswept(&self) -> bool {
-        !self.swept.swap(true, Ordering::SeqCst)
+    /// Whether this scenario is the first on it.
+    pub fn is_first_use(&self) -> bool {
+        !self.used.swap(true, Ordering::SeqCst)
+    }
+
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::SeqCst)
     }
 
     pub fn learn_version(&self, version: Option<PbxVersion>) {
@@ -163,6 +176,10 @@ impl Servers {
 
     pub fn listed(&self) -> &[Server] {
         &self.listed
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Server> {
+        self.listed.iter().chain(&self.helper)
     }
 
     pub fn titles(&self) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::common::rig::{self, Backend, Rig, instance};
 use super::counting;
 use super::person::Person;
-use super::servers::{Site, Turn};
+use super::servers::{Server, Servers, Site, Turn};
 use super::table::name_of;
 use super::trials::Scenario;
 
@@ -39,13 +40,7 @@ pub struct Live {
     /// What `hq` says of its version.
     pub version: Option<PbxVersion>,
     tag: String,
-    strangers: Strangers,
-}
-
-/// Everything of the domains that were there before the scenario.
-struct Strangers {
-    pages: BTreeMap<(InstanceKey, Uuid), String>,
-    rows: BTreeMap<InstanceKey, BTreeMap<String, serde_json::Value>>,
+    strangers: BTreeMap<InstanceKey, Arc<Strangers>>,
 }
 
 impl Live {
@@ -96,33 +91,42 @@ impl Live {
         plan
     }
 
-    async fn strangers(people: &BTreeMap<InstanceKey, Person>) -> Strangers {
-        let mut strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
-        for (site, person) in people {
-            strangers.rows.insert(site.clone(), person.enabled_rows().await);
-            let domains = person.domains().await;
-            // Evenly over the list, and always the suite's own strangers.
-            let every = domains.len().div_ceil(LOOKED_INTO).max(1);
-            for (at, (id, name)) in domains.into_iter().enumerate() {
-                if at % every == 0 || name.starts_with(PREFIX) {
-                    strangers.pages.insert((site.clone(), id), person.all_of(id).await);
-                }
+    /// Fails unless every domain that was there before is exactly as it was.
+    async fn assert_untouched(&self) {
+        for (site, strangers) in &self.strangers {
+            strangers.assert_untouched(site, &self.people[site]).await;
+        }
+    }
+}
+
+/// Everything of the domains that were there before the first scenario.
+pub struct Strangers {
+    pages: BTreeMap<Uuid, String>,
+    rows: BTreeMap<String, serde_json::Value>,
+}
+
+impl Strangers {
+    async fn of(person: &Person) -> Self {
+        let mut strangers = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
+        let domains = person.domains().await;
+        // Evenly over the list, and always the suite's own strangers.
+        let every = domains.len().div_ceil(LOOKED_INTO).max(1);
+        for (at, (id, name)) in domains.into_iter().enumerate() {
+            if at % every == 0 || name.starts_with(PREFIX) {
+                strangers.pages.insert(id, person.all_of(id).await);
             }
         }
         strangers
     }
 
-    /// Fails unless every domain that was there before is exactly as it was.
-    async fn assert_untouched(&self) {
-        for ((site, id), before) in &self.strangers.pages {
-            let now = self.people[site].all_of(*id).await;
+    async fn assert_untouched(&self, site: &InstanceKey, person: &Person) {
+        for (id, before) in &self.pages {
+            let now = person.all_of(*id).await;
             assert_eq!(now, *before, "the domain {id} on {site} is not ours and was touched");
         }
-        for (site, before) in &self.strangers.rows {
-            let now = self.people[site].enabled_rows().await;
-            for (id, row) in before {
-                assert_eq!(now.get(id), Some(row), "the domain {id} on {site} is not ours and was touched");
-            }
+        let now = person.enabled_rows().await;
+        for (id, row) in &self.rows {
+            assert_eq!(now.get(id), Some(row), "the domain {id} on {site} is not ours and was touched");
         }
     }
 }
@@ -139,17 +143,47 @@ async fn make_strangers(tag: &str, person: &Person) {
     person.create_domain(&format!("{PREFIX}x-{}", name("t1")), true, &name("t1")).await;
 }
 
-/// Removes the domains whose names begin with a text; says how many could not be.
-async fn sweep(person: &Person, beginning: &str) -> usize {
-    let leftovers: Vec<_> =
-        person.domains().await.into_iter().filter(|(_, name)| name.starts_with(beginning)).collect();
+/// Removes the suite's domains, but for those in `kept`; says how many could not be.
+async fn sweep(person: &Person, kept: &Strangers) -> usize {
+    let is_left = |(id, name): &(Uuid, String)| name.starts_with(PREFIX) && !kept.pages.contains_key(id);
+    let leftovers: Vec<Uuid> = person.domains().await.into_iter().filter(is_left).map(|(id, _)| id).collect();
     if leftovers.is_empty() || !person.may_delete().await {
         return leftovers.len();
     }
-    for (id, _) in &leftovers {
-        person.delete_domain(*id).await;
+    person.delete_domains(&leftovers).await;
+    person.domains().await.into_iter().filter(is_left).count()
+}
+
+const NOBODY: Strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
+
+/// The strangers on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
+/// the last one is over.
+async fn strangers(server: &Server, person: &Person, tag: &str) -> Arc<Strangers> {
+    let known = || server.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(strangers) = known().clone() {
+        return strangers;
     }
-    person.domains().await.values().filter(|name| name.starts_with(beginning)).count()
+    make_strangers(tag, person).await;
+    let strangers = Arc::new(Strangers::of(person).await);
+    *known() = Some(strangers.clone());
+    strangers
+}
+
+/// Removes the strangers after the last scenario.
+pub fn sweep_all(servers: &Servers) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for server in servers.all().filter(|server| server.is_used()) {
+            let left = sweep(&Person::superadmin(&server.site).await, &NOBODY).await;
+            if left > 0 {
+                tell(&format!(
+                    "live: {left} domains whose names begin with {PREFIX} stay on {}, because the account may not \
+                     delete domains; grant it `domain_delete` and run the suite again, which sweeps them",
+                    server.title()
+                ));
+            }
+        }
+    });
 }
 
 /// Runs one scenario; says how long it took, or nothing where the database is not to be had.
@@ -171,8 +205,8 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     let mut people = BTreeMap::new();
     for (key, server) in &taken {
         let person = Person::superadmin(&server.site).await;
-        if server.is_unswept() {
-            sweep(&person, PREFIX).await;
+        if server.is_first_use() {
+            sweep(&person, &NOBODY).await;
         }
         people.insert(instance(key), person);
     }
@@ -183,12 +217,23 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     for person in people.values() {
         may_delete &= person.may_delete().await;
     }
-    let tag = format!("{:x}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-    for person in people.values() {
-        make_strangers(&tag, person).await;
+    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+    // What cannot be removed keeps its names.
+    let tag = if may_delete {
+        format!("{:x}", std::process::id())
+    } else {
+        format!("{:x}-{number}", std::process::id())
+    };
+    let mut strangers_of = BTreeMap::new();
+    for (key, server) in &taken {
+        let key = instance(key);
+        if !may_delete {
+            forget_strangers(server);
+        }
+        let found = strangers(server, &people[&key], &tag).await;
+        strangers_of.insert(key, found);
     }
-    let strangers = Live::strangers(&people).await;
-    let mut live = Live { rig, sites, people, may_delete, version, tag, strangers };
+    let mut live = Live { rig, sites, people, may_delete, version, tag, strangers: strangers_of };
     let (started, requests) = (Instant::now(), counting::requests());
     let ran = AssertUnwindSafe(async {
         (scenario.body)(&mut live).await;
@@ -206,24 +251,19 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     })
     .catch_unwind()
     .await;
-    tidy(&live).await;
+    for (key, person) in &live.people {
+        sweep(person, &live.strangers[key]).await;
+    }
     match ran {
         Ok(time) => Some(time),
-        Err(panic) => std::panic::resume_unwind(panic),
+        Err(panic) => {
+            // They may be what failed; the next scenario looks at them anew.
+            taken.iter().for_each(|(_, server)| forget_strangers(server));
+            std::panic::resume_unwind(panic)
+        }
     }
 }
 
-/// Removes what the scenario made.
-async fn tidy(live: &Live) {
-    for (key, person) in &live.people {
-        // Two beginnings: the tenants', and the stranger's that holds a tenant's name.
-        let own = format!("{PREFIX}{}-", live.tag);
-        let left = sweep(person, &own).await + sweep(person, &format!("{PREFIX}x-{own}")).await;
-        if left > 0 {
-            tell(&format!(
-                "live: {left} domains whose names begin with {PREFIX} stay on {key}, because the account may not delete \
-                 domains; grant it `domain_delete` and run the suite again, which sweeps them"
-            ));
-        }
-    }
+fn forget_strangers(server: &Server) {
+    *server.strangers.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
