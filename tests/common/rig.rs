@@ -63,6 +63,8 @@ pub struct Rig {
     pub totp: BTreeMap<InstanceKey, Secret>,
     pub servers: BTreeMap<InstanceKey, StandIn>,
     pub database: Database,
+    /// The database as a configuration names it.
+    pub database_url: String,
     pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
     pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
     pub clock: MovedClock,
@@ -162,13 +164,16 @@ impl Rig {
         passwords: BTreeMap<InstanceKey, Secret>,
     ) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tenantd.db");
+        let database_url = match backend {
+            Backend::Sqlite => format!("sqlite://{}", path.display()),
+            Backend::Postgres => super::postgres::database()?,
+        };
         let database = match backend {
-            Backend::Sqlite => DatabaseConfig::Sqlite { path: dir.path().join("tenantd.db") },
-            Backend::Postgres => DatabaseConfig::Postgres {
-                url: super::postgres::database()?.parse().unwrap(),
-                password: None,
-                ca_file: None,
-            },
+            Backend::Sqlite => DatabaseConfig::Sqlite { path },
+            Backend::Postgres => {
+                DatabaseConfig::Postgres { url: database_url.parse().unwrap(), password: None, ca_file: None }
+            }
         };
         let config = Config {
             path: dir.path().join("tenantd.yaml"),
@@ -202,6 +207,7 @@ impl Rig {
             totp: BTreeMap::new(),
             servers: BTreeMap::new(),
             database,
+            database_url,
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
             clock: MovedClock::default(),

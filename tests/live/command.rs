@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use tenantd::config::{DatabaseConfig, TlsTrust};
+use tenantd::config::TlsTrust;
 use tenantd::model::TenantDocument;
 use tenantd::yaml::to_yaml;
 
@@ -18,11 +18,8 @@ impl Live {
             let text = to_yaml(&TenantDocument::from(tenant));
             std::fs::write(config.tenants_dir.join(format!("{key}.yaml")), text).unwrap();
         }
-        let database = match &config.database {
-            DatabaseConfig::Sqlite { path } => format!("sqlite://{}", path.display()),
-            DatabaseConfig::Postgres { url, .. } => url.to_string(),
-        };
-        let mut text = format!("database_url: {database}\ntenants_dir: tenants.d\npbx_instances:\n");
+        let mut text =
+            format!("database_url: \"{}\"\ntenants_dir: tenants.d\npbx_instances:\n", self.rig.database_url);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantd"));
         for (key, instance) in &config.instances {
             let site = &self.sites[key];
