@@ -9,9 +9,8 @@ use std::sync::{Arc, Once};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The requests of one scenario.
 #[derive(Debug, Default)]
@@ -72,7 +71,12 @@ impl<S: Subscriber> Layer<S> for Counter {
 /// What this thread sends is counted there from now on.
 pub fn count_here(counts: &Arc<Counts>) {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing_subscriber::registry().with(Counter.with_filter(LevelFilter::DEBUG)).init());
+    ONCE.call_once(|| {
+        // Not what the parsers of pages would say at this level: that takes longer than the pages.
+        let own = Targets::new().with_target("tenantd", LevelFilter::DEBUG);
+        let subscriber = tracing_subscriber::registry().with(Counter.with_filter(own));
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
+    });
     HERE.set(Some(counts.clone()));
 }
 
