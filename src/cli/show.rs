@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use chrono::DateTime;
 use serde::Serialize;
 
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
 use super::plan::look;
 use crate::config::DeletionMode;
-use crate::environment::to_the_minute;
+use crate::environment::{Environment as _, System, to_the_minute};
 use crate::load;
 use crate::model::{
     Completeness, DomainState, InstanceKey, InstanceView, TenantDocument, TenantId, TenantKey, Tombstone,
@@ -199,9 +200,8 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
     }
     for waiting in &plan.waiting {
         why.push(format!(
-            "{}{} not before {}: {}",
-            waiting.action,
-            left_behind(&waiting.instance),
+            "{} {}: {}",
+            waiting.what(&left_behind(&waiting.instance)),
             to_the_minute(waiting.until),
             waiting.reason
         ));
@@ -361,12 +361,16 @@ fn text(context: &Context, shown: &ShowJson) -> String {
             let _ = writeln!(text, "  # identity {}, domain {}", recorded.id, recorded.domain_id);
             for (what, at) in [
                 ("disabled", &recorded.disabled_at),
-                ("seen disabled on the PBX", &recorded.disable_confirmed_at),
+                ("confirmed disabled on the PBX", &recorded.disable_confirmed_at),
                 ("its file has been gone", &recorded.removed_at),
             ] {
-                if let Some(at) = at {
-                    let _ = writeln!(text, "  # {what} since {at}");
-                }
+                let is_to_come =
+                    |at: &String| DateTime::parse_from_rfc3339(at).is_ok_and(|at| at > System.now());
+                let _ = match at {
+                    Some(at) if is_to_come(at) => writeln!(text, "  # not {what} before {at}"),
+                    Some(at) => writeln!(text, "  # {what} since {at}"),
+                    None => Ok(()),
+                };
             }
             for former in &recorded.former_placements {
                 let _ = writeln!(text, "  # left behind: {former}");

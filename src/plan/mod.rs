@@ -34,7 +34,7 @@ pub use effects::{Effect, affected};
 pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
-pub use sessions::sessions_go_on;
+pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};
 pub use types::{
     Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, Step, Waiting, Work,
 };

@@ -220,6 +220,17 @@ pub struct Waiting {
     pub reason: String,
 }
 
+impl Waiting {
+    /// What waits, up to the time: `delete not before`. `of` stands behind the action.
+    pub fn what(&self, of: &str) -> String {
+        match self.action {
+            // It is done, and not yet known to keep everybody out.
+            Action::Disable => format!("disable{of} not confirmed before"),
+            action => format!("{action}{of} not before"),
+        }
+    }
+}
+
 /// A foreign change that is shown and left alone (`drift: report`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drifted {

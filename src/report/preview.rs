@@ -57,11 +57,11 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     for waiting in &plan.waiting {
         let _ = writeln!(
             text,
-            "{} {} on {}: {} not before {} — {}",
+            "{} {} on {}: {} {} — {}",
             paint.dim("waiting"),
             waiting.tenant,
             waiting.instance,
-            waiting.action,
+            waiting.what(""),
             to_the_minute(waiting.until),
             waiting.reason
         );
