@@ -1,12 +1,13 @@
 //! Statistics as people and programs read them, with the warnings that follow from them.
 
 use chrono::DateTime;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 use serde::Serialize;
 
 use crate::config::Tier;
 use crate::environment::to_the_minute;
 use crate::model::{MaxUsers, TenantKey};
+use crate::report::table as table_for;
 use crate::store::data::TenantStats;
 
 /// One tenant's numbers.
@@ -99,9 +100,7 @@ pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
 
 /// [`table`] of what was counted before.
 pub fn table_of(stats: &[StatsJson]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["TENANT", "USERS", "LIMIT", "SESSIONS", "FILES", "SIZE", "LAST ACTIVITY"]);
+    let mut table = table_for(["TENANT", "USERS", "LIMIT", "SESSIONS", "FILES", "SIZE", "LAST ACTIVITY"]);
     for column in 1..=5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);

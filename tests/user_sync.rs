@@ -196,7 +196,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         rig.pbx("hq").remove_domain(domain);
     }
     let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
-    assert_eq!(report.left_alone[&"acme".to_owned()], "it is suspended: maintenance");
+    assert_eq!(report.left_alone[&"acme".to_owned()], "it is paused: maintenance");
     assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
 } }
@@ -255,7 +255,7 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     rig.clock.advance(TimeDelta::seconds(901));
     let (_, outcome, users) = rig.daemon_pass().await;
     assert_eq!(outcome.done(), 1, "{outcome:?}");
-    assert_eq!(users[0].left_alone["acme"], "its domain was lost and has just been made again");
+    assert_eq!(users[0].left_alone["acme"], "its domain was just made on hq and has no users yet");
     assert_eq!(rig.users("enabled").await.len(), 6);
     rig.clock.advance(TimeDelta::seconds(901));
     assert!(rig.daemon_pass().await.2[0].unknown.is_some());

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::request::Request;
 use super::run::Run;
 use super::{StepError, settings};
-use crate::diff::wanted_settings;
+use crate::diff::{lock_is_in_force, wanted_settings};
 use crate::model::{
-    DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, RemovalKind, RemovalRecord, SettingName, Tenant,
-    TenantId, TenantRecord,
+    AdoptHow, DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, RemovalKind, RemovalRecord,
+    SettingName, Tenant, TenantId, TenantRecord,
 };
-use crate::plan::{RecordRef, definition_hash};
+use crate::plan::{Action, RecordRef, definition_hash};
 
 impl Run<'_> {
     /// A tenant's record before anything was done on the PBX.
@@ -64,7 +64,11 @@ impl Run<'_> {
         let instance = record.instance.clone();
         if self.pbx(&instance)?.domain(record.domain_id).await?.is_some() {
             let record = self.converge_domain(&record, tenant, &instance).await?;
-            return self.finish(record, tenant, "tenant.created").await;
+            let event = match self.step.action {
+                Action::Adopt => "tenant.adopted",
+                _ => "tenant.created",
+            };
+            return self.finish(record, tenant, event).await;
         }
         self.make_domain(&record, tenant, "tenant.created").await
     }
@@ -110,6 +114,7 @@ impl Run<'_> {
     ) -> Result<(), StepError> {
         let now = self.now();
         record.provisioned = true;
+        record.restored_at = None;
         if tenant.enabled {
             // Of a domain that was made anew nothing is locked, whatever was remembered of the old one.
             record.login_lock = None;
@@ -122,7 +127,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn adopt(&mut self, tenant: &Tenant, found: &PbxDomain) -> Result<(), StepError> {
+    pub(super) async fn adopt(
+        &mut self,
+        tenant: &Tenant,
+        found: &PbxDomain,
+        how: AdoptHow,
+    ) -> Result<(), StepError> {
         let pbx = self.pbx(&tenant.instance)?;
         self.look_present(pbx, found.id, found).await?;
         let rows = pbx.settings(found.id).await?;
@@ -134,14 +144,20 @@ impl Run<'_> {
             enabled: tenant.enabled,
             description: tenant.name.clone(),
         };
-        if found.enabled != Some(wanted.enabled) || found.description != wanted.description {
+        // A name that only repeats the domain needs no description.
+        let nameless = found.description.is_empty() && wanted.description == wanted.name;
+        if found.enabled != Some(wanted.enabled) || (found.description != wanted.description && !nameless) {
             requests.push(Request::UpdateDomain(wanted.clone()));
         }
         requests.extend(settings::converge(found.id, &rows, &wanted_settings(tenant)));
         if !tenant.enabled {
             let (lock, locking) = settings::lock(found.id, &rows, None);
-            record.login_lock = Some(lock);
-            requests.extend(locking);
+            // It was disabled by somebody else, who may have left the web sign-in open on purpose.
+            record.lock_left_open = how == AdoptHow::AsItIs && !lock_is_in_force(&rows, lock.entry);
+            record.login_lock = (!record.lock_left_open).then_some(lock);
+            if !record.lock_left_open {
+                requests.extend(locking);
+            }
         }
         let inserted = record.clone();
         // To take over an open domain and close it is to disable a tenant, and counts as that for a day.
@@ -176,7 +192,8 @@ impl Run<'_> {
             _ => false,
         };
         if there {
-            let made = TenantRecord { provisioned: true, applied_hash: None, ..record.clone() };
+            let made =
+                TenantRecord { provisioned: true, applied_hash: None, restored_at: None, ..record.clone() };
             if let Err(failed) = self.update_record(&made, |_, _| Ok(())).await {
                 return failed;
             }

@@ -159,7 +159,7 @@ async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
     match &run.step.work {
         Work::Create { tenant } => run.create(tenant).await,
         Work::Recreate { record, tenant, counts } => run.recreate(*record, tenant, *counts).await,
-        Work::Adopt { tenant, found } => run.adopt(tenant, found).await,
+        Work::Adopt { tenant, found, how } => run.adopt(tenant, found, *how).await,
         Work::Rekey { record, to } => run.rekey(*record, to).await,
         Work::Rename { record, to, expect } => run.rename(*record, to, expect).await,
         Work::Move { record, tenant, returns_to } => run.move_to(*record, tenant, *returns_to).await,

@@ -207,9 +207,10 @@ impl Loading<'_, '_> {
             row.insert("disabled_at".to_owned(), now.clone());
         }
         row.insert("enabled".to_owned(), Value::Bool(false));
-        // Its domain was deleted with it: whoever makes it again repairs no drift.
+        // Its domain may be gone or changed since: whoever brings it in line repairs no drift.
         row.insert("provisioned".to_owned(), Value::Bool(false));
-        row.insert("removed_at".to_owned(), now);
+        row.insert("removed_at".to_owned(), now.clone());
+        row.insert("restored_at".to_owned(), now);
         for column in ["disable_confirmed_at", "deletable_from"] {
             row.insert(column.to_owned(), Value::Null);
         }

@@ -11,13 +11,7 @@ use crate::model::{InstanceKey, TenantKey, scope_text};
 /// Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its FusionPBX
 /// servers follow what stands in `tenants.d/`.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tenantd",
-    version,
-    max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 error; 2 changes (plan --detailed-exitcode); 3 something is held; 4 some steps \
-                  failed; 5 stale plan (apply --plan); 64 usage.\n\nA first look without any set-up: tenantd sandbox"
-)]
+#[command(name = "tenantd", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -25,32 +19,64 @@ pub struct Cli {
     pub command: Command,
 }
 
+// They stand in the long help of every command; the short one names them in one line.
 #[derive(Debug, Args)]
+#[command(next_help_heading = GLOBAL)]
 pub struct Global {
     /// The configuration file.
     #[arg(
         long,
         short = 'c',
         global = true,
+        hide_short_help = true,
         env = "TENANTD_CONFIG",
         default_value = "/etc/tenantd/tenantd.yaml",
         value_name = "FILE"
     )]
     pub config: PathBuf,
-    /// How results are written to standard output. JSON stands there alone, also on failure; plan, apply, status, show,
-    /// validate, stats, sync, archive, restore, `isolation check` and `pbx check` write it.
-    #[arg(long, short = 'o', global = true, value_enum, default_value_t = Output::Text)]
+    /// How the result is written to standard output. JSON is one document, alone there, also on failure. `run`,
+    /// `sandbox`, `completions` and `man` have none.
+    #[arg(
+        long,
+        short = 'o',
+        global = true,
+        hide_short_help = true,
+        value_enum,
+        default_value_t = Output::Text,
+        value_name = "FORMAT"
+    )]
     pub output: Output,
-    /// Whether text is coloured.
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    /// Whether text is coloured, on standard output and on standard error.
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_enum,
+        default_value_t = Colour::Auto,
+        value_name = "WHEN"
+    )]
     pub color: Colour,
+    /// Do not fit tables to the width of the terminal.
+    #[arg(long, global = true, hide_short_help = true)]
+    pub wide: bool,
     /// What is logged to standard error: a level, or directives such as `info,tenantd::fusionpbx=debug`.
-    #[arg(long, global = true, env = "TENANTD_LOG", value_name = "FILTER")]
+    #[arg(long, global = true, hide_short_help = true, env = "TENANTD_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// How the log is written.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "TENANTD_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_enum,
+        default_value_t = LogFormat::Text,
+        env = "TENANTD_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
 }
+
+/// The heading of the options that every command has.
+pub const GLOBAL: &str = "Global options";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -60,7 +86,7 @@ pub enum Output {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal that has colours, unless NO_COLOR or `CLICOLOR=0` is set.
     Auto,
     Always,
     Never,
@@ -82,7 +108,10 @@ pub enum Command {
     Validate,
     /// Show what would be done. Changes nothing, anywhere.
     Plan(PlanArgs),
-    /// Show what is to be done, and do it.
+    /// Show what is to be done, ask, and do it.
+    ///
+    /// On a terminal it asks before it changes anything. Elsewhere it needs `--yes` or `--plan`, unless there is nothing
+    /// to do. Beside a running daemon, it asks the daemon to do the run.
     Apply(ApplyArgs),
     /// The daemon: plan and apply at start, when a file changes, on SIGHUP, and at an interval.
     Run,
@@ -94,19 +123,29 @@ pub enum Command {
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
     },
-    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is. Takes the
-    /// writer's lock, so stop the daemon meanwhile.
+    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
     Import(ImportArgs),
-    /// Look after the connections to the PBX instances.
+    /// Take over domains that tenant files name and that exist on the PBX, not managed: shows what would change, and
+    /// asks. After a lost database: `tenantd adopt --all`.
+    Adopt(AdoptArgs),
+    /// Block the web sign-in of a tenant that was disabled, with an open web sign-in, before it was imported.
+    Block(BlockArgs),
+    /// Write a first configuration and make the tenants directory. Overwrites nothing.
+    Init(InitArgs),
+    /// Check and enroll the connections to PBX instances.
     #[command(subcommand)]
     Pbx(PbxCommand),
     /// Let a held plan's removals go ahead, or the deletion of one tenant.
     Approve(ApproveArgs),
-    /// Hold all work on a tenant, on an instance, or altogether, for a time.
-    Suspend(SuspendArgs),
-    /// End a suspension.
+    /// Pause tenantd's work on a tenant, on an instance, or on everything, for a time.
+    ///
+    /// The tenants stay in service, and their users go on working: tenantd changes nothing on them until then. To lock a
+    /// customer out, write `enabled: false` in the tenant's file.
+    #[command(alias = "suspend")]
+    Pause(PauseArgs),
+    /// End a pause.
     Resume(ScopeArgs),
-    /// Whether database and PBXs keep tenants apart.
+    /// Check that tenants cannot see each other.
     #[command(subcommand)]
     Isolation(IsolationCommand),
     /// Users, files, sessions and last activity of each tenant, with warnings near limits.
@@ -122,12 +161,13 @@ pub enum Command {
         /// An archive that `tenantd archive` or a deletion made.
         file: PathBuf,
     },
-    /// Bring the platform's users to those of the PBX: added, changed, disabled, never deleted.
+    /// Synchronise the platform's users from the PBXs: added, changed, disabled, never deleted.
     Sync(SyncArgs),
     /// Try tenantd without any set-up: stand-in PBXs, a database, and the tenants.d of the current directory.
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell.
     Completions {
+        /// The shell that is to complete the commands.
         #[arg(value_enum)]
         shell: Shell,
     },
@@ -140,7 +180,7 @@ pub struct Selection {
     /// Only this tenant; may be given several times.
     #[arg(long = "tenant", value_name = "KEY", value_parser = tenant_key)]
     pub tenants: Vec<TenantKey>,
-    /// The brake: disable, delete and forget nothing in this run.
+    /// Do not disable or delete any tenant in this run.
     #[arg(long)]
     pub no_removals: bool,
 }
@@ -149,7 +189,8 @@ pub struct Selection {
 pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
-    /// Exit with 0 for nothing to do, 2 for changes, 3 for something held.
+    /// Tell the result by the exit code: 0 everything was checked and there is nothing to do, 2 changes, 3 something is
+    /// held, 4 an instance was not checked, 6 drift. Compares the settings of every tenant.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -161,9 +202,12 @@ pub struct ApplyArgs {
     /// Approve the deletion of this tenant by hand; may be given several times. Every other condition still holds.
     #[arg(long, value_name = "KEY", value_parser = tenant_key)]
     pub allow_delete: Vec<TenantKey>,
-    /// Only if the plan still is the one with this id.
-    #[arg(long = "plan", value_name = "PLAN_ID")]
+    /// Only if the plan still is the one with this id (`p-…`). Needs no question: that plan was seen.
+    #[arg(long = "plan", value_name = "PLAN_ID", value_parser = plan_id)]
     pub plan_id: Option<String>,
+    /// Do not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +221,40 @@ pub struct ImportArgs {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(false)))]
+pub struct AdoptArgs {
+    /// The tenants whose domains are taken over.
+    #[arg(value_name = "KEY", value_parser = tenant_key, group = "which")]
+    pub keys: Vec<TenantKey>,
+    /// Every tenant whose domain exists and is not managed.
+    #[arg(long, group = "which")]
+    pub all: bool,
+    /// Every such tenant of this instance.
+    #[arg(long, value_name = "INSTANCE", value_parser = instance_key, group = "which")]
+    pub instance: Option<InstanceKey>,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BlockArgs {
+    /// The tenants.
+    #[arg(value_name = "KEY", value_parser = tenant_key, required = true)]
+    pub keys: Vec<TenantKey>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where the configuration comes to stand; without it, the directory of `--config`.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,6 +276,7 @@ pub enum PbxCommand {
     },
     /// Accept that another server answers for an instance now, after it was replaced on purpose.
     Enroll {
+        /// The instance whose server was replaced.
         #[arg(value_name = "INSTANCE", value_parser = instance_key)]
         instance: InstanceKey,
     },
@@ -205,23 +284,30 @@ pub enum PbxCommand {
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
-    /// The plan (`p-…`) or its removals (`r-…`), as the preview names them.
-    #[arg(value_name = "PLAN_ID", required_unless_present = "tenant", conflicts_with = "tenant")]
-    pub plan_id: Option<String>,
-    /// The tenant whose deletion is approved.
-    #[arg(long, value_name = "KEY", value_parser = tenant_key)]
-    pub tenant: Option<TenantKey>,
+    #[command(flatten)]
+    pub what: Approved,
     /// How long the approval holds, at most 7 days.
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub valid_for: Duration,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Approved {
+    /// The plan (`p-…`) or its removals (`r-…`), as the preview names them.
+    #[arg(value_name = "ID", value_parser = plan_or_removals_id)]
+    pub id: Option<String>,
+    /// The tenant whose deletion is approved.
+    #[arg(long, value_name = "KEY", value_parser = tenant_key)]
+    pub tenant: Option<TenantKey>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum IsolationCommand {
-    /// Sweep the catalog, try every verb across two throw-away tenants in a transaction that is rolled back, and look on
-    /// the PBXs for extensions, gateways and dialplans that reach into another tenant's domain.
+    /// Inspect the database's rules, try to read and write across two test tenants, which is rolled back, and look for
+    /// extensions, gateways and dialplans on the PBXs that reach into another tenant's domain.
     Check {
-        /// Look at the database alone.
+        /// Check the database alone.
         #[arg(long)]
         no_pbx: bool,
     },
@@ -229,6 +315,7 @@ pub enum IsolationCommand {
 
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
+    /// The tenant's key.
     #[arg(value_parser = tenant_key)]
     pub key: TenantKey,
     /// The directory; without it, `archive.dir` of the configuration.
@@ -241,19 +328,23 @@ pub struct SyncArgs {
     /// Only this tenant.
     #[arg(value_parser = tenant_key)]
     pub key: Option<TenantKey>,
-    /// Disable who is missing on the PBX, however many they are: they are gone on purpose.
+    /// Disable the users that are missing on the PBX, however many they are: they are gone on purpose.
     #[arg(long)]
     pub accept_missing: bool,
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub struct ScopeArgs {
-    /// Only this tenant.
-    #[arg(value_name = "KEY", value_parser = tenant_key, conflicts_with = "instance")]
+    /// This tenant.
+    #[arg(value_name = "KEY", value_parser = tenant_key)]
     pub key: Option<TenantKey>,
-    /// Only the tenants of this instance.
+    /// All tenants of this instance.
     #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
     pub instance: Option<InstanceKey>,
+    /// All tenants of all instances.
+    #[arg(long)]
+    pub all: bool,
 }
 
 impl ScopeArgs {
@@ -264,25 +355,58 @@ impl ScopeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SuspendArgs {
+pub struct PauseArgs {
     #[command(flatten)]
     pub scope: ScopeArgs,
-    /// Until when: a duration from now (`2h`, `3d`) or a time (`2026-12-01T08:00:00Z`).
+    /// Until when, 90 days from now at most: a duration (`2h`, `3d`) or a time (`2026-12-01T08:00:00Z`).
     #[arg(long, value_name = "TIME")]
     pub until: String,
-    /// Why, for whoever wonders.
+    /// Why. Shown in status, plan and history.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SandboxArgs {
-    /// End after the first pass.
+    #[command(subcommand)]
+    pub action: Option<SandboxAction>,
+    /// End after the first run.
     #[arg(long)]
     pub once: bool,
-    /// The tenants directory; without it, `tenants.d` of the current directory, or else examples of its own.
+    /// A tenants directory to copy and try; without it, `tenants.d` of the current directory, or else examples.
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
+}
+
+/// What is done to a sandbox that runs: the one of `--config`, or of TENANTD_CONFIG.
+#[derive(Debug, Subcommand)]
+pub enum SandboxAction {
+    /// Change a tenant's domain on the stand-in PBX, as somebody else would: drift.
+    Poke {
+        /// The tenant.
+        #[arg(value_parser = tenant_key)]
+        key: TenantKey,
+        /// What is changed.
+        #[arg(long, value_enum, default_value_t = Change::Name)]
+        change: Change,
+    },
+    /// Let time pass, for retention and limits: what was recorded lies that much further back.
+    FastForward {
+        /// How much, such as `31d`.
+        #[arg(value_name = "DURATION", value_parser = humantime::parse_duration)]
+        by: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Change {
+    /// The domain's description.
+    Name,
+    /// Whether the domain is enabled.
+    Enabled,
+    /// The domain is deleted.
+    Gone,
 }
 
 fn tenant_key(text: &str) -> Result<TenantKey, String> {
@@ -299,4 +423,24 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("from 1s to 7d".to_owned());
     }
     Ok(parsed)
+}
+
+/// An id as tenantd makes it: the kind, and 16 hexadecimal digits.
+fn id_of(kinds: &[&str], text: &str) -> Result<String, String> {
+    let hex = |digits: &str| {
+        digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if kinds.iter().any(|kind| text.strip_prefix(kind).is_some_and(hex)) {
+        return Ok(text.to_owned());
+    }
+    let forms: Vec<String> = kinds.iter().map(|kind| format!("`{kind}` and 16 hexadecimal digits")).collect();
+    Err(format!("an id is {}, as `tenantd plan` shows it", forms.join(" or ")))
+}
+
+fn plan_id(text: &str) -> Result<String, String> {
+    id_of(&["p-"], text)
+}
+
+fn plan_or_removals_id(text: &str) -> Result<String, String> {
+    id_of(&["p-", "r-"], text)
 }

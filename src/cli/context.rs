@@ -1,17 +1,17 @@
 //! What commands have in common: configuration, files, database, PBX clients, and where text goes.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::args::{Colour, Global, LogFormat, Output};
+use super::args::{Global, LogFormat, Output};
 use super::exit::Exit;
+use super::output;
 use crate::config::{Config, DatabaseConfig, process_environment};
 use crate::fusionpbx::{PbxClient, PbxRead, PbxReader, PbxWrite};
 use crate::load::{self, Loaded};
 use crate::model::InstanceKey;
-use crate::report::{FORMAT_VERSION, Paint, chain};
+use crate::report::{self, FORMAT_VERSION, Paint, chain};
 use crate::store::{Access, Database, DatabaseOptions};
 use crate::yaml::Problem;
 
@@ -37,6 +37,18 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// A command's surroundings.
 pub struct Context {
     pub global: Global,
+    said: Mutex<Said>,
+}
+
+/// What a command wrote so far.
+#[derive(Default)]
+struct Said {
+    /// Whether there is a JSON document on standard output.
+    document: bool,
+    /// Text for people, where JSON is wanted.
+    messages: Vec<String>,
+    /// The errors of files that were shown.
+    problems: Vec<Problem>,
 }
 
 /// The clients of a configuration's instances. Instances that cannot be set up are left out and named.
@@ -47,53 +59,96 @@ pub struct Clients {
 }
 
 impl Context {
+    pub fn new(global: Global) -> Self {
+        Self { global, said: Mutex::default() }
+    }
+
     pub fn paint(&self) -> Paint {
-        Paint(match self.global.color {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => {
-                self.global.output == Output::Text
-                    && std::io::stdout().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
-        })
+        Paint(!self.is_json() && output::colour_on_stdout())
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_json(&self) -> bool {
         self.global.output == Output::Json
     }
 
-    /// Text for people, to standard output.
+    /// Text for people, to standard output. Where JSON is wanted, it is kept for the document.
     pub fn say(&self, text: &str) {
-        // Whoever closed the pipe does not want to read on.
-        let _ = std::io::stdout().write_all(text.as_bytes());
-    }
-
-    /// A JSON document, alone on standard output.
-    pub fn json<T: serde::Serialize>(&self, value: &T) {
-        let text =
-            serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-        self.say(&text);
-        self.say("\n");
-    }
-
-    /// What a command that failed leaves on standard output, where JSON is wanted: a document all the same.
-    pub async fn also_as_json(&self, command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-        let ended = command.await;
-        if let Err(failure) = &ended
-            && self.is_json()
-        {
-            self.json(&serde_json::json!({ "format_version": FORMAT_VERSION, "error": failure.message }));
+        if self.is_json() {
+            self.said().messages.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+        } else {
+            output::say(text);
         }
-        ended
+    }
+
+    /// A JSON document, alone on standard output. One that tells an error has the problems that were found as well.
+    pub fn json<T: serde::Serialize>(&self, value: &T) {
+        let text = match serde_json::to_string_pretty(value) {
+            Ok(text) => self.with_problems(text),
+            Err(error) => return output::lose("standard output", error.into()),
+        };
+        self.said().document = true;
+        output::say(&format!("{text}\n"));
+    }
+
+    fn with_problems(&self, text: String) -> String {
+        let problems = std::mem::take(&mut self.said().problems);
+        let Ok(serde_json::Value::Object(mut document)) = serde_json::from_str(&text) else { return text };
+        let is_error = document.get("error").is_some_and(|error| !error.is_null());
+        if problems.is_empty() || !is_error || document.contains_key("problems") {
+            return text;
+        }
+        document.insert("problems".to_owned(), serde_json::json!(problems));
+        serde_json::to_string_pretty(&document).unwrap_or(text)
+    }
+
+    /// The end of every command: its error is told, and where JSON is wanted there is a document, whatever happened.
+    pub fn finish(&self, ended: Result<Exit>) -> Exit {
+        let exit = match ended {
+            Ok(exit) => exit,
+            Err(failure) => {
+                self.document_without_result(Some(&failure.message));
+                output::tell(&format!("error: {}\n", failure.message));
+                failure.exit
+            }
+        };
+        self.document_without_result(None);
+        match output::lost() {
+            None => exit,
+            Some(lost) => {
+                output::tell(&format!("error: {lost}\n"));
+                Exit::Error
+            }
+        }
+    }
+
+    fn document_without_result(&self, error: Option<&str>) {
+        if !self.is_json() || self.said().document {
+            return;
+        }
+        let messages = std::mem::take(&mut self.said().messages);
+        let mut document = serde_json::json!({ "format_version": FORMAT_VERSION, "messages": messages });
+        if let Some(error) = error {
+            document["error"] = error.into();
+        }
+        self.json(&document);
     }
 
     /// Problems of files go to standard error, with their source lines.
     pub fn show_problems(&self, problems: &[Problem]) {
-        let colour = std::io::stderr().is_terminal() && self.global.color != Colour::Never;
+        let colour = output::colour_on_stderr();
         for problem in problems {
-            eprintln!("{}", problem.render(colour || self.global.color == Colour::Always));
+            output::tell(&format!("{}\n", problem.render(colour)));
         }
+        self.said().problems.extend(problems.iter().filter(|problem| problem.is_error()).cloned());
+    }
+
+    /// Fails where the result so far could not be written: what nobody could see is not carried out.
+    pub fn written(&self) -> Result<()> {
+        output::lost().map_or(Ok(()), |lost| Err(Failure::new(format!("{lost}, so nothing was changed"))))
     }
 
     /// The configuration; its problems are shown.
@@ -107,9 +162,9 @@ impl Context {
                 self.show_problems(&errors.problems);
                 let count = errors.problems.iter().filter(|problem| problem.is_error()).count();
                 Err(Failure::new(format!(
-                    "the configuration {} has {count} {}",
+                    "the configuration {} has {}",
                     self.global.config.display(),
-                    if count == 1 { "error" } else { "errors" }
+                    report::count(count, "error")
                 )))
             }
         }
@@ -138,9 +193,15 @@ impl Context {
             }
             _ => None,
         };
-        Database::open(DatabaseOptions { database: config.database.clone(), password, access })
-            .await
-            .map_err(|error| Failure::of(&error))
+        let options = DatabaseOptions { database: config.database.clone(), password, access };
+        let database = Database::open(options).await.map_err(|error| Failure::of(&error))?;
+        if database.is_new() {
+            eprintln!(
+                "note: the database {} holds nothing of tenantd yet: every tenant is new",
+                config.database
+            );
+        }
+        Ok(database)
     }
 
     /// Clients that can only read: a preview is given nothing else.
@@ -225,7 +286,8 @@ pub fn start_log(global: &Global, default: &str) -> Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && global.color != Colour::Never);
+        .with_ansi(output::colour_on_stderr())
+        .log_internal_errors(false);
     // A second start, as in tests, keeps the first.
     let _ = match global.log_format {
         LogFormat::Text => builder.try_init(),

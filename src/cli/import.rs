@@ -1,34 +1,33 @@
 //! `tenantd import --instance I`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
+use super::adopt::{adoption, carry_out};
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::{actor, look};
+use super::known::known_instance;
+use super::plan::look;
 use crate::config::Config;
-use crate::daemon::holder;
 use crate::diff::enabled_values;
-use crate::environment::{Environment as _, System};
-use crate::load::Loaded;
 use crate::model::{
-    CrossTenant, DomainName, DriftPolicy, InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded,
-    SettingName, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
+    AdoptHow, Completeness, CrossTenant, DocumentMaxUsers, DomainName, DriftPolicy, InstanceView, MaxUsers,
+    PbxDomain, PbxSetting, Recorded, SettingName, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
-use crate::plan::{Policy, definition_hash};
-use crate::store::{Access, AuditEntry, Database, Lease};
-use crate::sync;
-use crate::yaml::write_tenant_file;
+use crate::plan::Policy;
+use crate::reconcile::Look;
+use crate::store::{Access, Database};
+use crate::yaml::to_yaml;
 
-/// Writes a file for each domain that is not managed, and records it as it is. The PBX is not changed.
+/// Writes a file for each domain that is not managed, and takes it over as it is. The PBX is not changed.
 pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
-    if !config.instances.contains_key(&args.instance) {
-        return Err(Failure::new(format!("there is no instance {} in the configuration", args.instance)));
+    known_instance(&config, &args.instance)?;
+    if !args.dry_run {
+        make_directory(&config.tenants_dir)?;
     }
     let loaded = context.load(&config).await;
     if !loaded.desired.broken.is_empty() {
@@ -37,55 +36,81 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
             "mend the broken files first: a name or domain in them could be taken twice",
         ));
     }
+    if let Completeness::Unreadable { reason } = &loaded.desired.completeness
+        && !is_empty(&config.tenants_dir)
+    {
+        return Err(Failure::new(format!("the tenants directory {reason}: nothing is imported")));
+    }
+    let access = if args.dry_run { Access::ReadOnly } else { Access::ReadWrite };
+    let database = context.database(&config, access).await?;
+    let clients = if args.dry_run {
+        Clients { readers: context.readers(&config)?, writers: Default::default() }
+    } else {
+        context.clients(&config)?
+    };
+    let policy = Policy::new(&config);
+    let mut look = look(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    let found = unmanaged(context, args, &config, &clients, &look).await?;
+    within_the_tier(config.tier.max_tenants, &look.recorded, found.tenants.len())?;
+    let Found { tenants, skipped, refused } = found;
     if args.dry_run {
-        let database = context.database(&config, Access::ReadOnly).await?;
-        return take_over(context, args, &config, loaded, &database).await;
+        for (tenant, _) in &tenants {
+            let file = config.tenants_dir.join(format!("{}.yaml", tenant.key));
+            context.say(&format!("would write {}:\n{}\n", file.display(), file_text(tenant, &config)));
+        }
+        context.say(&format!("{} would be imported, {skipped} skipped\n", tenants.len()));
+        return Ok(if refused > 0 { Exit::SomeFailed } else { Exit::Done });
     }
-    let database = context.database(&config, Access::ReadWrite).await?;
-    let lease = lease(&database).await?;
-    let imported = take_over(context, args, &config, loaded, &lease.database()).await;
-    lease.release().await;
-    imported
+    let mut left = 0;
+    if !tenants.is_empty() {
+        left = take_over(context, &config, &database, &clients, &mut look, &tenants).await?;
+    }
+    context.say(&format!("{} imported, {} skipped\n", tenants.len() - left, skipped + left));
+    Ok(if refused + left > 0 { Exit::SomeFailed } else { Exit::Done })
 }
 
-/// How long the writer's lock is waited for: another command may be at its end, and what a process that died held on
-/// PostgreSQL expires in ten seconds.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// The tenants directory, where there is none yet. The service reads it as a user of its own.
+fn make_directory(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    if dir.exists() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).and_then(|()| {
+        // Whatever the umask is: the service is another user.
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
+    });
+    made.map_err(|error| {
+        Failure::new(format!(
+            "cannot make the tenants directory {}: {error}; make it as a user who may, with `install -d {}`",
+            dir.display(),
+            dir.display()
+        ))
+    })
+}
 
-/// There is one writer. A daemon keeps the lock for as long as it runs, so that waiting for it would be in vain.
-async fn lease(database: &Database) -> Result<Lease> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    let mut told = false;
-    loop {
-        let by = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
-            Ok(lease) => return Ok(lease),
-            Err(by) => by,
-        };
-        if tokio::time::Instant::now() >= until {
-            return Err(Failure::new(format!(
-                "{by} holds the writer's lock, so nothing was imported: stop it for the time of the import \
-                 (`--dry-run` needs no lock), or take domains over one by one with `adopt: true` in their files"
-            )));
-        }
-        if !told {
-            eprintln!("{by} holds the writer's lock; waiting for it {} seconds", PATIENCE.as_secs());
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+/// Whether there is no file of a tenant, or no directory at all.
+fn is_empty(dir: &Path) -> bool {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with('.')),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
-async fn take_over(
+/// The domains of an instance that nobody manages.
+struct Found {
+    tenants: Vec<(Tenant, PbxDomain)>,
+    skipped: usize,
+    /// Those of the skipped that could be tenants.
+    refused: usize,
+}
+
+async fn unmanaged(
     context: &Context,
     args: &ImportArgs,
     config: &Config,
-    loaded: Loaded,
-    database: &Database,
-) -> Result<Exit> {
-    let readers = context.readers(config)?;
-    let clients = Clients { readers, writers: Default::default() };
-    let policy = Policy::new(config);
-    let look = look(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    clients: &Clients,
+    look: &Look,
+) -> Result<Found> {
     let domains = match look.observed.instance(&args.instance) {
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
         InstanceView::Seen { domains, .. } => domains,
@@ -103,10 +128,13 @@ async fn take_over(
     let own = look.policy.own_domains.get(&args.instance);
     let mut taken: BTreeSet<String> =
         look.desired.tenants.keys().chain(look.recorded.tenants.keys()).map(TenantKey::to_string).collect();
-    let mut wanted_domains: BTreeSet<String> =
-        look.desired.tenants.values().map(|tenant| tenant.domain.to_string()).collect();
-    let mut found = Vec::new();
-    let mut left = 0;
+    let mut named: BTreeMap<String, String> = look
+        .desired
+        .tenants
+        .values()
+        .map(|tenant| (tenant.domain.to_string(), named_already(tenant, args)))
+        .collect();
+    let mut found = Found { tenants: Vec::new(), skipped: 0, refused: 0 };
     for domain in domains.values() {
         if ours.contains(&(&args.instance, domain.id))
             || args.matching.as_ref().is_some_and(|text| !domain.name.contains(text.as_str()))
@@ -114,46 +142,107 @@ async fn take_over(
             continue;
         }
         if own == Some(&domain.name) {
-            context.say(&format!("left: {} (the domain of tenantd's own account)\n", domain.name));
+            found.skipped += 1;
+            context.say(&format!("skipped {}: it holds tenantd's own account\n", domain.name));
             continue;
         }
         let rows =
             clients.readers[&args.instance].settings(domain.id).await.map_err(|error| Failure::of(&error))?;
-        match describe(config, args, domain, &rows, &mut taken, &wanted_domains) {
+        match describe(config, args, domain, &rows, &mut taken, &named) {
             Err(why) => {
-                left += 1;
-                context.say(&format!("left: {}: {why}\n", domain.name));
+                found.skipped += 1;
+                found.refused += 1;
+                context.say(&format!("skipped {}: {why}\n", domain.name));
             }
             Ok(tenant) => {
-                wanted_domains.insert(tenant.domain.to_string());
-                found.push((tenant, domain));
+                named.insert(tenant.domain.to_string(), format!("{} has this name, too", domain.name));
+                found.tenants.push((tenant, domain.clone()));
             }
         }
     }
-    let count = found.len();
-    within_the_tier(config.tier.max_tenants, &look.recorded, count)?;
-    for (tenant, domain) in found {
+    Ok(found)
+}
+
+/// What to do where a file names the domain already.
+fn named_already(tenant: &Tenant, args: &ImportArgs) -> String {
+    let key = &tenant.key;
+    if tenant.instance == args.instance {
+        format!("{key}.yaml names it already; to take it over: tenantd adopt {key}")
+    } else {
+        format!(
+            "{key}.yaml names it already, on {}; to take it over here, write `pbx_instance: {}` there, then: tenantd \
+             adopt {key}",
+            tenant.instance, args.instance
+        )
+    }
+}
+
+/// Writes the files and has their domains taken over. Returns how many were not.
+async fn take_over(
+    context: &Context,
+    config: &Config,
+    database: &Database,
+    clients: &Clients,
+    look: &mut Look,
+    tenants: &[(Tenant, PbxDomain)],
+) -> Result<usize> {
+    look.policy.only = tenants.iter().map(|(tenant, _)| tenant.key.clone()).collect();
+    // No file but those to be written has a say.
+    look.desired.completeness = Completeness::Complete;
+    for (tenant, domain) in tenants {
+        let word = adoption(&tenant.instance, domain, AdoptHow::AsItIs);
+        look.recorded.adoptions.insert(tenant.key.clone(), word);
+        look.desired.tenants.insert(tenant.key.clone(), tenant.clone());
+    }
+    let plan = look.plan();
+    for held in &plan.held {
+        context.say(&format!("not imported: {}: {}\n", held.tenant, held.reason));
+    }
+    // The file first: without a record its domain is not managed, but a record without its file would be disabled.
+    for (tenant, _) in tenants.iter().filter(|(tenant, _)| plan.steps.iter().any(|s| s.tenant == tenant.key))
+    {
         let file = config.tenants_dir.join(format!("{}.yaml", tenant.key));
-        let text = write_tenant_file(&TenantDocument::from(&tenant));
-        if args.dry_run {
-            context.say(&format!("would write {}:\n{text}\n", file.display()));
-        } else {
-            // The file first: without a record it is held as not ours, but a record without its file would be disabled.
-            write_new(&file, &text)?;
-            record(database, &tenant, domain).await?;
+        write_new(&file, &file_text(tenant, config))?;
+    }
+    let carried = carry_out(config, database, clients, look, &plan, "import").await?;
+    for (tenant, domain) in tenants {
+        if carried.managed.contains(&tenant.key) {
             context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
+        } else if plan.steps.iter().any(|step| step.tenant == tenant.key) {
+            context.say(&format!(
+                "not imported: {}: {}.yaml is written; to take it over: tenantd adopt {}\n",
+                domain.name, tenant.key, tenant.key
+            ));
         }
     }
-    let done = if args.dry_run { "would be imported" } else { "imported" };
-    context.say(&format!("{count} {done}, {left} left\n"));
-    if count > 0 && !args.dry_run {
-        let pbx = &*clients.readers[&args.instance];
-        let now = System.now();
-        let users =
-            sync::sync_instance(database, &args.instance, pbx, &sync::Rules::of(&config.tier), now).await;
-        context.say(&sync::text(&[users.map_err(|error| Failure::of(&error))?]));
+    for line in carried.text.lines().filter(|line| line.starts_with("failed") || line.contains(" added, ")) {
+        context.say(&format!("{line}\n"));
     }
-    Ok(if left > 0 { Exit::SomeFailed } else { Exit::Done })
+    Ok(tenants.len() - carried.managed.len())
+}
+
+/// A file as it is written: what is as the deployment's defaults say is left out, so that a change of them counts here,
+/// too.
+#[derive(serde::Serialize)]
+struct NewFile<'a> {
+    name: &'a str,
+    domain: &'a str,
+    pbx_instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_users: Option<DocumentMaxUsers>,
+}
+
+fn file_text(tenant: &Tenant, config: &Config) -> String {
+    let is_default = tenant.max_users == config.defaults.max_users;
+    to_yaml(&NewFile {
+        name: &tenant.name,
+        domain: tenant.domain.as_str(),
+        pbx_instance: tenant.instance.as_str(),
+        enabled: (!tenant.enabled).then_some(false),
+        max_users: (!is_default).then(|| tenant.max_users.into()),
+    })
 }
 
 /// As the planner counts, which would hold new tenants beyond it.
@@ -177,11 +266,11 @@ fn describe(
     domain: &PbxDomain,
     rows: &[PbxSetting],
     taken: &mut BTreeSet<String>,
-    wanted_domains: &BTreeSet<String>,
+    named: &BTreeMap<String, String>,
 ) -> std::result::Result<Tenant, String> {
     let name = DomainName::parse(&domain.name).map_err(|error| format!("not a host name: {error}"))?;
-    if wanted_domains.contains(name.as_str()) {
-        return Err("a file has this domain already; `adopt: true` in it takes this one over".into());
+    if let Some(why) = named.get(name.as_str()) {
+        return Err(why.clone());
     }
     let Some(enabled) = domain.enabled else {
         return Err("its `enabled` is NULL; set it on the PBX first".into());
@@ -238,43 +327,22 @@ fn free_key(domain: &str, taken: &BTreeSet<String>) -> Option<TenantKey> {
 
 /// Writes a file that must not be there yet, whole or not at all.
 fn write_new(path: &Path, text: &str) -> Result<()> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::new(format!("cannot write {}: {error}", path.display()));
+    // The error of a temporary file would name that one.
+    let failed = |error: std::io::Error| {
+        let error = std::io::Error::from(error.kind());
+        Failure::new(format!(
+            "cannot write {}: {error}; run it as a user who may write there, and once more: what is imported stays so",
+            path.display()
+        ))
+    };
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".import-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(dir)
-        .map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
-    file.as_file().sync_all().map_err(|error| failed(&error))?;
-    file.persist_noclobber(path).map_err(|error| failed(&error))?;
+        .map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     Ok(())
-}
-
-/// Records the domain as ours, exactly as it is.
-async fn record(database: &Database, tenant: &Tenant, domain: &PbxDomain) -> Result<()> {
-    let now = System.now();
-    let record = TenantRecord {
-        provisioned: true,
-        disable_confirmed_at: (!tenant.enabled).then_some(now),
-        // It was closed by somebody else, who may have left the web sign-in open on purpose.
-        lock_left_open: !tenant.enabled,
-        applied_hash: Some(definition_hash(tenant)),
-        ..TenantRecord::new(TenantId(System.new_id()), tenant, domain.id, now)
-    };
-    let entry = AuditEntry {
-        tenant: Some(record.id),
-        instance: Some(record.instance.clone()),
-        after: serde_json::to_string(&TenantDocument::from(tenant)).ok(),
-        detail: Some("imported as it was".into()),
-        ..AuditEntry::new(now, actor("import", None), "tenant.adopted", record.key.clone())
-    };
-    database
-        .write(move |store| {
-            store.insert_tenant(&record)?;
-            store.append_audit(&entry)
-        })
-        .await
-        .map_err(|error| Failure::of(&error))
 }

@@ -1,17 +1,26 @@
 //! The commands.
 
+mod adopt;
 mod args;
+mod block;
+mod confirm;
 mod context;
+mod examples;
 mod exit;
 mod import;
+mod init;
 mod known;
+mod man;
+mod output;
 mod pbx;
 mod plan;
 mod run;
 mod sandbox;
 mod show;
 mod status;
+mod turn;
 mod validate;
+mod wake;
 mod words;
 mod world;
 
@@ -19,50 +28,114 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches as _};
 
 pub use args::Cli;
 pub use context::read_directory;
 pub use exit::Exit;
 
-use args::Command;
+use args::{Command, Output};
 use context::{Context, start_log};
 
 /// Runs one command line to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    output::set_up_early(&args);
+    let Cli { global, command } = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            // `--help` and `--version` are no usage errors.
-            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return show_usage(&error).into(),
     };
-    let Cli { global, command } = cli;
+    output::set_up(&global);
     let default_log = match &command {
         Command::Run => "info",
         _ => "warn",
     };
-    if let Err(failure) = start_log(&global, default_log) {
-        eprintln!("error: {}", failure.message);
-        return failure.exit.into();
+    let started = start_log(&global, default_log);
+    let context = Context::new(global);
+    if let Err(failure) = started {
+        return context.finish(Err(failure)).into();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
-            return Exit::Error.into();
+            let failure = context::Failure::new(format!("cannot start the runtime: {error}"));
+            return context.finish(Err(failure)).into();
         }
     };
-    let context = Context { global };
     let ended = runtime.block_on(dispatch(&context, &command));
     // A blocking read that hangs (a dead mount) must not keep the program from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("error: {}", failure.message);
-            failure.exit.into()
+    context.finish(ended).into()
+}
+
+/// The command line, without options that the command would ignore.
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut definition = examples::command();
+    let matches = match definition.try_get_matches_from_mut(args) {
+        // Also where the environment sets an option, which clap counts as an argument.
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            return Err(help_of(&definition, args));
+        }
+        matches => matches?,
+    };
+    let cli = Cli::from_arg_matches(&matches)?;
+    if let Some(refused) = ignored(&cli, &matches) {
+        return Err(definition.error(ErrorKind::ArgumentConflict, refused));
+    }
+    Ok(cli)
+}
+
+/// The help of the command whose own command is missing.
+fn help_of(definition: &clap::Command, args: &[OsString]) -> clap::Error {
+    let name = args
+        .iter()
+        .filter_map(|arg| arg.to_str())
+        .find(|arg| definition.find_subcommand(arg).is_some_and(clap::Command::has_subcommands));
+    let mut of = name.and_then(|name| definition.find_subcommand(name)).unwrap_or(definition).clone();
+    let help = of.render_help();
+    of.error(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, help)
+}
+
+/// Why an option that was given has no meaning for the command.
+fn ignored(cli: &Cli, matches: &ArgMatches) -> Option<String> {
+    let given = |id: &str| {
+        let (_, sub) = matches.subcommand()?;
+        Some(sub.value_source(id)? == ValueSource::CommandLine)
+    };
+    let name = match &cli.command {
+        Command::Run => "run",
+        Command::Sandbox(_) => "sandbox",
+        Command::Completions { .. } => "completions",
+        Command::Man => "man",
+        _ => return None,
+    };
+    if name == "sandbox" && given("config") == Some(true) {
+        return Some(
+            "`sandbox` makes a configuration of its own, so --config has no meaning; `--tenants DIR` names the tenant \
+             files"
+                .to_owned(),
+        );
+    }
+    (cli.global.output == Output::Json)
+        .then(|| format!("`{name}` has no JSON result, so --output has no meaning"))
+}
+
+/// Shows what clap has to say. `--help` and `--version` are no usage errors, unless they cannot be shown.
+fn show_usage(error: &clap::Error) -> Exit {
+    let shown = error.print().and_then(|()| std::io::stdout().flush());
+    if let Err(lost) = shown {
+        output::lose("standard output", lost);
+    }
+    if error.use_stderr() {
+        return Exit::Usage;
+    }
+    match output::lost() {
+        None => Exit::Done,
+        Some(lost) => {
+            output::tell(&format!("error: {lost}\n"));
+            Exit::Error
         }
     }
 }
@@ -76,55 +149,30 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Status => status::run(context).await,
         Command::Show { key } => show::run(context, key).await,
         Command::Import(args) => import::run(context, args).await,
-        Command::Pbx(command) => context.also_as_json(pbx::run(context, command)).await,
+        Command::Adopt(args) => adopt::run(context, args).await,
+        Command::Block(args) => block::run(context, args).await,
+        Command::Init(args) => init::run(context, args),
+        Command::Pbx(command) => pbx::run(context, command).await,
         Command::Approve(args) => words::approve(context, args).await,
-        Command::Suspend(args) => words::suspend(context, args).await,
+        Command::Pause(args) => words::pause(context, args).await,
         Command::Resume(args) => words::resume(context, args).await,
-        Command::Isolation(command) => context.also_as_json(world::isolation(context, command)).await,
-        Command::Stats { key } => context.also_as_json(world::stats(context, key.as_ref())).await,
-        Command::Archive(args) => context.also_as_json(world::archive(context, args)).await,
-        Command::Restore { file } => context.also_as_json(world::restore(context, file)).await,
-        Command::Sync(args) => context.also_as_json(world::sync(context, args)).await,
+        Command::Isolation(command) => world::isolation(context, command).await,
+        Command::Stats { key } => world::stats(context, key.as_ref()).await,
+        Command::Archive(args) => world::archive(context, args).await,
+        Command::Restore { file } => world::restore(context, file).await,
+        Command::Sync(args) => world::sync(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "tenantd", &mut std::io::stdout());
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut examples::command(), "tenantd", &mut script);
+            context.say(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
-        Command::Man => man(),
-    }
-}
-
-/// The man page, from the same definition as `--help`, with the tables that a man page should have.
-fn man() -> context::Result<Exit> {
-    let mut page = Vec::new();
-    let man = clap_mangen::Man::new(Cli::command());
-    let written = man
-        .render(&mut page)
-        .and_then(|()| options_of_commands(&Cli::command(), "tenantd", &mut page))
-        .and_then(|()| page.write_all(include_bytes!("man-tail.roff")))
-        .and_then(|()| std::io::stdout().write_all(&page));
-    written.map(|()| Exit::Done).map_err(|error| context::Failure::of(&error))
-}
-
-/// A section for each command: what it does, and its own options. Those of the first page hold for all.
-fn options_of_commands(of: &clap::Command, path: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
-    for command in of.get_subcommands() {
-        let path = format!("{path} {}", command.get_name());
-        let man = clap_mangen::Man::new(command.clone());
-        if command.has_subcommands() {
-            options_of_commands(command, &path, page)?;
-            continue;
+        Command::Man => {
+            let page = man::page().map_err(|error| context::Failure::of(&error))?;
+            context.say(&String::from_utf8_lossy(&page));
+            Ok(Exit::Done)
         }
-        let mut section = Vec::new();
-        man.render_description_section(&mut section)?;
-        let arguments = command.get_arguments().next().is_some();
-        if arguments {
-            man.render_options_section(&mut section)?;
-        }
-        let section = String::from_utf8_lossy(&section)
-            .replace(".SH DESCRIPTION", &format!(".SH \"{}\"", path.to_uppercase()))
-            .replace(".SH OPTIONS", ".SS Options");
-        page.write_all(section.as_bytes())?;
     }
-    Ok(())
 }

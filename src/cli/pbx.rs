@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::args::PbxCommand;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::known::known_instance;
+use super::output::patiently;
 use crate::config::process_environment;
 use crate::environment::{Environment as _, System};
 use crate::fusionpbx::{PbxCheck, PbxRead as _, PbxReader};
@@ -57,10 +59,8 @@ const SKEW_SECONDS: i64 = 5;
 
 async fn check(context: &Context, only: Option<&InstanceKey>) -> Result<Exit> {
     let config = context.config()?;
-    if let Some(only) = only
-        && !config.instances.contains_key(only)
-    {
-        return Err(Failure::new(format!("there is no instance {only} in the configuration")));
+    if let Some(only) = only {
+        known_instance(&config, only)?;
     }
     let mut checks = Vec::new();
     for (key, instance) in config.instances.iter().filter(|(key, _)| only.is_none_or(|only| only == *key)) {
@@ -68,7 +68,9 @@ async fn check(context: &Context, only: Option<&InstanceKey>) -> Result<Exit> {
             Err(error) => Err(error.to_string()),
             Ok(credentials) => match PbxReader::new(instance, credentials) {
                 Err(error) => Err(error.to_string()),
-                Ok(reader) => reader.check().await.map_err(|error| error.to_string()),
+                Ok(reader) => patiently(|| format!("signing in to {key}"), reader.check())
+                    .await
+                    .map_err(|error| error.to_string()),
             },
         };
         checks.push(to_json(key, instance.url.as_str(), result));
@@ -225,15 +227,20 @@ async fn capture(context: &Context, instance: &InstanceKey, out: Option<&Path>) 
 /// Forgets who the server was, so that the next pass records who it is.
 async fn enroll(context: &Context, instance: &InstanceKey) -> Result<Exit> {
     let config = context.config()?;
-    let Some(configured) = config.instances.get(instance) else {
-        return Err(Failure::new(format!("there is no instance {instance} in the configuration")));
-    };
+    let configured = known_instance(&config, instance)?;
     let database = context.database(&config, Access::ReadWrite).await?;
     let (key, url) = (instance.clone(), configured.url.to_string());
     database
         .write(move |store| store.forget_identity(&key, &url, System.now()))
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("the server that answers for {instance} next is taken for the right one\n"));
+    if context.is_json() {
+        context.json(&serde_json::json!({ "format_version": FORMAT_VERSION, "enrolled": instance.as_str() }));
+    } else {
+        context.say(&format!(
+            "the next server that answers as {instance} is accepted; check it now: tenantd pbx check --instance \
+             {instance}\n"
+        ));
+    }
     Ok(Exit::Done)
 }

@@ -7,25 +7,28 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ApplyArgs, PlanArgs, Selection};
+use super::confirm::confirm;
 use super::context::{Context, Failure, Result};
-use super::exit::Exit;
+use super::exit::{Exit, Verdict, is_held};
 use super::known::known;
+use super::output::{patiently, reading, tell};
+use super::words::why_not_deleted;
 use crate::config::Config;
 use crate::daemon::{asked, holder};
 use crate::environment::System;
 use crate::fusionpbx::PbxRead;
 use crate::load::Loaded;
-use crate::model::{BrokenFile, Completeness, Desired, InstanceKey};
+use crate::model::{Completeness, Desired, InstanceKey, TenantKey};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Look, Reader, Writer};
-use crate::report::{self, OutcomeJson, PlanJson};
+use crate::report::{self, ErrorJson, OutcomeJson, Paint, PlanJson};
 use crate::store::{Access, Database};
 use crate::sync;
 
 /// Shows the plan. It is given readers only.
 pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
-    let planned = make_plan(context, &args.selection).await;
+    let planned = make_plan(context, args).await;
     let (plan, desired) = match planned {
         Ok(planned) => planned,
         Err(failure) => {
@@ -35,44 +38,49 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
             return Err(failure);
         }
     };
+    let exit = Exit::of_plan(&plan, &desired, &args.selection);
+    let unreadable = match &desired.completeness {
+        Completeness::Unreadable { reason } => Some(format!("the tenants directory {reason}")),
+        Completeness::Complete | Completeness::Partial { .. } => None,
+    };
     if context.is_json() {
-        context.json(&PlanJson::from(&plan));
+        let mut document = PlanJson::from(&plan);
+        document.detailed_exitcode = Some(unreadable.as_ref().map_or(exit, |_| Exit::Error).number());
+        document.errors.extend(unreadable.iter().map(|text| ErrorJson::of_the_run(text)));
+        document.error.clone_from(&unreadable);
+        context.json(&document);
     } else {
         context.say(&report::preview(&plan, context.paint()));
     }
-    if let Completeness::Unreadable { reason } = &desired.completeness {
-        return Err(Failure::new(format!("the tenants directory {reason}")));
+    match unreadable {
+        Some(text) => Err(Failure::new(text)),
+        None => Ok(if args.detailed_exitcode { exit } else { Exit::Done }),
     }
-    Ok(if !args.detailed_exitcode {
-        Exit::Done
-    } else if is_held(&plan, &desired, &args.selection) {
-        Exit::Held
-    } else if !plan.steps.is_empty() {
-        Exit::Changes
-    } else {
-        Exit::Done
-    })
 }
 
-async fn make_plan(context: &Context, selection: &Selection) -> Result<(Plan, Desired)> {
+async fn make_plan(context: &Context, args: &PlanArgs) -> Result<(Plan, Desired)> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
     context.show_problems(&loaded.problems);
-    let database = context.database(&config, Access::ReadOnly).await?;
-    let readers = context.readers(&config)?;
-    let policy = policy(&config, selection, &[]);
-    let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
-    known(&look.desired, look.recorded.tenants.keys(), &selection.tenants)?;
+    // An exit code that says "nothing to do" must not leave out the settings whose turn it is not.
+    let rotation = if args.detailed_exitcode { Rotation::All } else { rotation(&config) };
+    let policy = policy(&config, &args.selection, &[]);
+    let look = look_only(context, &config, loaded, policy, rotation).await?;
+    known(&look.desired, look.recorded.tenants.keys(), &args.selection.tenants)?;
     Ok((look.plan(), look.desired))
 }
 
-/// Whether something waits for a person. The tenant of a broken file is held also where it has no record yet, and so
-/// no line of its own in the plan.
-fn is_held(plan: &Plan, desired: &Desired, selection: &Selection) -> bool {
-    let of_this_run = |file: &BrokenFile| {
-        selection.tenants.is_empty() || file.key.as_ref().is_some_and(|key| selection.tenants.contains(key))
-    };
-    !plan.held.is_empty() || desired.broken.iter().any(of_this_run)
+/// Looks with nothing in hand that could change anything.
+async fn look_only(
+    context: &Context,
+    config: &Config,
+    loaded: Loaded,
+    policy: Policy,
+    rotation: Rotation,
+) -> Result<Look> {
+    let database = context.database(config, Access::ReadOnly).await?;
+    let readers = context.readers(config)?;
+    look(config, &database, &readers, loaded.desired, policy, rotation).await
 }
 
 /// The share of settings that a single run compares is that of a daemon's pass.
@@ -90,10 +98,11 @@ pub async fn look(
     rotation: Rotation,
 ) -> Result<Look> {
     let reader = Reader { config, database, pbxs, environment: &System, rotation };
-    reconcile::look(&reader, desired, policy).await.map_err(|error| Failure::of(&error))
+    let look = reconcile::look(&reader, desired, policy);
+    patiently(|| reading(pbxs.keys()), look).await.map_err(|error| Failure::of(&error))
 }
 
-fn policy(config: &Config, selection: &Selection, allow_delete: &[crate::model::TenantKey]) -> Policy {
+fn policy(config: &Config, selection: &Selection, allow_delete: &[TenantKey]) -> Policy {
     Policy {
         allow_delete: allow_delete.iter().cloned().collect::<BTreeSet<_>>(),
         no_removals: selection.no_removals,
@@ -102,7 +111,7 @@ fn policy(config: &Config, selection: &Selection, allow_delete: &[crate::model::
     }
 }
 
-/// Shows the plan and carries it out.
+/// Shows the plan, asks, and carries it out.
 pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let applied = carry_out(context, args).await;
     if let Err(failure) = &applied
@@ -114,21 +123,88 @@ pub async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     applied
 }
 
+/// The plan that a person has seen, and nothing else, may be carried out.
+enum Reviewed {
+    /// Whatever it is: `--yes`.
+    Any,
+    /// The one with this id: `--plan`.
+    Named(String),
+    /// The one that was shown for the question.
+    Shown(Box<Plan>),
+}
+
+impl Reviewed {
+    fn allows(&self, id: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(named) => named == id,
+            Self::Shown(shown) => shown.id == id,
+        }
+    }
+
+    fn refusal(&self, id: &str) -> String {
+        match self {
+            Self::Any | Self::Shown(_) => format!(
+                "files, database or PBX changed since the question was asked: the world has changed, so nothing was \
+                 done. The plan is {id} now"
+            ),
+            Self::Named(named) => {
+                format!("the plan is {id} now and not {named}: the world has changed, so nothing was done")
+            }
+        }
+    }
+}
+
 async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
-    let loaded = context.load(&config).await;
+    let mut loaded = context.load(&config).await;
     context.show_problems(&loaded.problems);
-    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
-        return Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")));
-    }
+    readable(&loaded)?;
+    let reviewed = match &args.plan_id {
+        Some(id) => Reviewed::Named(id.clone()),
+        None if args.yes => Reviewed::Any,
+        None => {
+            let shown = ask(context, args, &config, loaded).await?;
+            // A person may have thought about it for long.
+            loaded = context.load(&config).await;
+            readable(&loaded)?;
+            Reviewed::Shown(Box::new(shown))
+        }
+    };
     let database = context.database(&config, Access::ReadWrite).await?;
     let lease = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
         Ok(lease) => lease,
-        Err(by) => return ask_the_daemon(context, args, &database, &loaded.desired, &by).await,
+        Err(by) => {
+            return ask_the_daemon(context, args, &reviewed, &database, &loaded.desired, &by).await;
+        }
     };
-    let applied = carry_out_alone(context, args, &config, loaded, &lease.database()).await;
+    let applied = carry_out_alone(context, args, &reviewed, &config, loaded, &lease.database()).await;
     lease.release().await;
     applied
+}
+
+fn readable(loaded: &Loaded) -> Result<()> {
+    match &loaded.desired.completeness {
+        Completeness::Unreadable { reason } => {
+            Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")))
+        }
+        Completeness::Complete | Completeness::Partial { .. } => Ok(()),
+    }
+}
+
+/// Shows the plan and asks. Nobody is kept waiting meanwhile: the writer's lock is not taken yet.
+async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loaded) -> Result<Plan> {
+    let policy = policy(config, &args.selection, &args.allow_delete);
+    let look = look_only(context, config, loaded, policy, rotation(config)).await?;
+    let plan = look.plan();
+    let named = args.selection.tenants.iter().chain(&args.allow_delete);
+    known(&look.desired, look.recorded.tenants.keys(), named)?;
+    if !context.is_json() {
+        context.say(&report::preview(&plan, context.paint()));
+    }
+    context.written()?;
+    confirm(context, &plan).await?;
+    Ok(plan)
 }
 
 /// How long the daemon may take to answer: a pass over many new tenants takes minutes.
@@ -138,19 +214,20 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 async fn ask_the_daemon(
     context: &Context,
     args: &ApplyArgs,
+    reviewed: &Reviewed,
     database: &Database,
     desired: &Desired,
     by: &str,
 ) -> Result<Exit> {
-    let ApplyArgs { selection, allow_delete, plan_id } = args;
+    let ApplyArgs { selection, allow_delete, plan_id, yes: _ } = args;
     let Selection { tenants, no_removals } = selection;
     if !tenants.is_empty() || *no_removals || !allow_delete.is_empty() || plan_id.is_some() {
         return Err(Failure::new(format!(
             "{by} holds the writer's lock and makes its own plans, so --tenant, --no-removals, --allow-delete and \
-             --plan cannot be had beside it; use `tenantd approve` or `tenantd suspend`, or stop it first"
+             --plan cannot be had beside it; use `tenantd approve` or `tenantd pause`, or stop it first"
         )));
     }
-    eprintln!("{by} holds the writer's lock; it is asked to do the pass");
+    tell(&format!("{by} holds the writer's lock; it is asked to do the pass\n"));
     let asked = asked::ask(database, &System).await.map_err(|error| Failure::of(&error))?;
     let answer = asked::answer(database, asked, PATIENCE).await.map_err(|error| Failure::of(&error))?;
     let Some(answer) = answer else {
@@ -162,54 +239,73 @@ async fn ask_the_daemon(
     if context.is_json() {
         context.json(&answer.document);
     } else {
-        context.say(&answer.text);
+        context.say(not_shown_yet(reviewed, &answer.text));
     }
     if !desired.broken.is_empty() {
         let names: Vec<&str> = desired.broken.iter().map(|file| file.file.as_str()).collect();
-        eprintln!("broken: {}: nothing is removed until every file can be read", names.join(", "));
+        tell(&format!("broken: {}: nothing is removed until every file can be read\n", names.join(", ")));
     }
-    Ok(if answer.failed > 0 || answer.skipped > 0 {
-        Exit::SomeFailed
-    } else if answer.held > 0 || !desired.broken.is_empty() {
-        Exit::Held
-    } else {
-        Exit::Done
-    })
+    let verdict = Verdict {
+        failed: answer.failed > 0 || answer.skipped > 0,
+        held: answer.held > 0 || !desired.broken.is_empty(),
+        not_checked: answer.not_checked > 0,
+        ..Verdict::default()
+    };
+    Ok(verdict.exit())
+}
+
+/// The daemon's answer without the plan that was shown for the question, where it is the same.
+fn not_shown_yet<'t>(reviewed: &Reviewed, text: &'t str) -> &'t str {
+    match reviewed {
+        Reviewed::Shown(shown) => text.strip_prefix(&report::preview(shown, Paint(false))).unwrap_or(text),
+        Reviewed::Any | Reviewed::Named(_) => text,
+    }
 }
 
 async fn carry_out_alone(
     context: &Context,
     args: &ApplyArgs,
+    reviewed: &Reviewed,
     config: &Config,
     loaded: Loaded,
     database: &Database,
 ) -> Result<Exit> {
     let clients = context.clients(config)?;
-    let reader =
-        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
     let actor = actor("apply", loaded.desired.revision.as_deref());
-    let policy = policy(config, &args.selection, &args.allow_delete);
-    let look = reconcile::look(&reader, loaded.desired, policy).await.map_err(|error| Failure::of(&error))?;
+    let look_again = async |desired: Desired, rotation: Rotation| {
+        let policy = policy(config, &args.selection, &args.allow_delete);
+        look(config, database, &clients.readers, desired, policy, rotation).await
+    };
+    let mut look = look_again(loaded.desired, rotation(config)).await?;
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&look.desired, look.recorded.tenants.keys(), named)?;
-    let plan = look.plan();
-    if !context.is_json() {
+    let mut plan = look.plan();
+    if !reviewed.allows(&plan.id) {
+        // It may have been made with the settings of all tenants, by `plan --detailed-exitcode`.
+        let all = look_again(look.desired.clone(), Rotation::All).await?;
+        let with_all = all.plan();
+        if reviewed.allows(&with_all.id) {
+            (look, plan) = (all, with_all);
+        }
+    }
+    plan.warnings.extend(without_effect(&look, &plan, &args.allow_delete));
+    let shown =
+        matches!(reviewed, Reviewed::Shown(shown) if shown.id == plan.id && shown.warnings == plan.warnings);
+    if !context.is_json() && !shown {
         context.say(&report::preview(&plan, context.paint()));
     }
-    if let Some(wanted) = &args.plan_id
-        && *wanted != plan.id
-    {
-        let message = format!(
-            "the plan is {} now and not {wanted}: the world has changed, so nothing was done",
-            plan.id
-        );
+    if !reviewed.allows(&plan.id) {
+        let message = reviewed.refusal(&plan.id);
         if context.is_json() {
             context.json(&PlanJson { error: Some(message.clone()), ..PlanJson::from(&plan) });
         }
-        return Err(Failure { message, exit: Exit::StalePlan });
+        return Err(Failure { exit: Exit::StalePlan, ..Failure::new(message) });
     }
+    context.written()?;
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
+    let reader =
+        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
     let outcome = reconcile::act(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
     // Only where tenants came to be: what is due by time is the daemon's.
     let users = reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
@@ -221,13 +317,21 @@ async fn carry_out_alone(
             context.say(&sync::text(&users));
         }
     }
-    Ok(if outcome.failed() > 0 || outcome.skipped() > 0 {
-        Exit::SomeFailed
-    } else if is_held(&plan, &look.desired, &args.selection) {
-        Exit::Held
-    } else {
-        Exit::Done
-    })
+    let verdict = Verdict {
+        failed: outcome.failed() > 0 || outcome.skipped() > 0,
+        held: is_held(&plan, &look.desired, &args.selection),
+        not_checked: !plan.not_checked.is_empty(),
+        ..Verdict::default()
+    };
+    Ok(verdict.exit())
+}
+
+/// Why `--allow-delete` does nothing for a tenant.
+fn without_effect(look: &Look, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
+    let why = |key: &TenantKey| {
+        why_not_deleted(look, plan, key).map(|why| format!("--allow-delete {key} has no effect: {why}"))
+    };
+    keys.iter().filter_map(why).collect()
 }
 
 /// Who is acting, for the audit log: `apply by alice (commit 1a2b3c4d)`.

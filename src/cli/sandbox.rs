@@ -1,15 +1,21 @@
 //! `tenantd sandbox`: everything that is needed to try tenantd, in one process and one temporary directory.
 
-use std::collections::BTreeMap;
+mod control;
+mod guide;
+mod names;
+mod seed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
-use super::args::SandboxArgs;
+use super::args::{SandboxAction, SandboxArgs, Selection};
 use super::context::{Context, Failure, Result};
-use super::exit::Exit;
+use super::exit::{Exit, Verdict, is_held};
 use super::plan::{actor, stop_on_signal};
-use super::status;
+use super::{output, status};
 use crate::apply::Outcome;
 use crate::config::Config;
 use crate::daemon::{self, Equip, Equipment, Witness};
@@ -19,7 +25,7 @@ use crate::model::{Completeness, InstanceKey, Secret};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
-use crate::report::{self, Paint};
+use crate::report;
 use crate::sandbox::standin::{StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
 
@@ -41,32 +47,43 @@ struct Sandbox {
     config: Config,
     database: Database,
     clients: BTreeMap<InstanceKey, PbxClient>,
-    _servers: Vec<StandIn>,
+    servers: BTreeMap<String, StandIn>,
+    /// The examples, which go with the sandbox.
+    own_examples: bool,
     /// Removed with everything in it at the end.
     _dir: tempfile::TempDir,
 }
 
 pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
+    match &args.action {
+        Some(SandboxAction::Poke { key, change }) => return control::poke(context, key, *change).await,
+        Some(SandboxAction::FastForward { by }) => return control::fast_forward(context, *by).await,
+        None => {}
+    }
     let stop = stop_on_signal();
     let sandbox = Sandbox::start(args).await?;
+    let instances: Vec<&str> = sandbox.servers.keys().map(String::as_str).collect();
     context.say(&format!(
-        "Two stand-in FusionPBX servers and an SQLite database run in this process. Nothing outside it is touched.\n\
+        "Stand-in FusionPBX servers ({}) and an SQLite database run in this process. Nothing outside it is touched.\n\
          tenants directory: {}\nconfiguration:     {}\n\n",
+        instances.join(", "),
         sandbox.config.tenants_dir.display(),
         sandbox.config.path.display()
     ));
     let exit = sandbox.first_pass(context).await?;
-    if args.once {
+    if args.once || output::is_cut_off() {
         return Ok(exit);
     }
-    context.say(&format!(
-        "\nWatching. Edit a file in {} and see the plan; Ctrl-C ends.\n\
-         In another terminal every command works on this sandbox, for example:\n  tenantd --config {} plan\n",
-        sandbox.config.tenants_dir.display(),
-        sandbox.config.path.display()
-    ));
-    let terminal = Terminal { paint: context.paint() };
+    let answering = control::Answering {
+        database: sandbox.database.clone(),
+        pbxs: sandbox.servers.iter().map(|(name, server)| (name.clone(), server.pbx().clone())).collect(),
+    };
+    control::listen(&sandbox.config.path, answering)?;
+    let desired = context.load(&sandbox.config).await.desired;
+    context.say(&guide::try_this(&sandbox.config, &desired, instances[0]));
+    let terminal = Terminal { context, stop: stop.clone() };
     daemon::run(&sandbox, &System, &terminal, stop).await.map_err(Failure::new)?;
+    context.say(&guide::farewell(&sandbox.config, sandbox.own_examples));
     Ok(Exit::Done)
 }
 
@@ -77,13 +94,18 @@ impl Sandbox {
             .tempdir()
             .map_err(|error| Failure::new(format!("cannot make a temporary directory: {error}")))?;
         let tenants = tenants_dir(args, dir.path())?;
-        let mut servers = Vec::new();
+        let own_examples = tenants.starts_with(dir.path());
+        let mut names: BTreeSet<String> = names::in_files(&tenants).iter().map(ToString::to_string).collect();
+        if names.is_empty() {
+            names.extend(INSTANCES.map(str::to_owned));
+        }
+        let mut servers = BTreeMap::new();
         let mut text = format!(
             "database_url: sqlite://{}\ntenants_dir: {}\npbx_instances:\n",
             dir.path().join("tenantd.db").display(),
             tenants.display()
         );
-        for name in INSTANCES {
+        for name in names {
             let server = StandIn::start(StandInOptions {
                 username: format!("tenantd@{name}.pbx.example.com"),
                 password: PASSWORD.into(),
@@ -101,12 +123,16 @@ impl Sandbox {
                 server.url(),
                 secret.display()
             ));
-            servers.push(server);
+            if servers.is_empty() {
+                seed::unmanaged_domains(&server);
+            }
+            servers.insert(name, server);
         }
         text.push_str(
             "defaults: { session_timeout: 60, max_users: unlimited }\n\
-             tier: { name: sandbox, max_users_per_tenant: 500, max_pbx_instances: 10 }\n\
-             deletion: { mode: approve, retention_days: 1 }\n",
+             tier: { name: sandbox }\n\
+             cross_tenant: { allow: [presence, contacts, chat] }\n\
+             deletion: { mode: approve, retention_days: 30 }\n",
         );
         let path = dir.path().join("tenantd.yaml");
         write_private(&path, &text)?;
@@ -129,7 +155,7 @@ impl Sandbox {
                 Ok((key.clone(), client))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { config, database, clients, _servers: servers, _dir: dir })
+        Ok(Self { config, database, clients, servers, own_examples, _dir: dir })
     }
 
     fn readers(&self) -> BTreeMap<InstanceKey, std::sync::Arc<dyn PbxRead>> {
@@ -165,7 +191,11 @@ impl Sandbox {
             .await
             .map_err(failed)?;
         let plan = look.plan();
-        context.say(&report::preview(&plan, context.paint()));
+        context.say(&guide::first_plan(&plan));
+        if !plan.held.is_empty() {
+            let held = Plan { steps: Vec::new(), ..plan.clone() };
+            context.say(&report::preview(&held, context.paint()));
+        }
         let writer = Writer {
             database: &self.database,
             pbxs: &writers,
@@ -174,16 +204,30 @@ impl Sandbox {
             stop: stop_on_signal(),
         };
         let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        let records = self.database.read(|store| store.tenants()).await.map_err(failed)?;
+        let records: Vec<_> = records.into_values().collect();
+        seed::users(&self.servers, &records);
         reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
-        context.say(&report::outcome_text(&outcome, context.paint()));
-        context.say("\n");
+        seed::sessions(&self.database, records).await.map_err(failed)?;
+        let text = report::outcome_text(&outcome, context.paint());
+        // Where all went well, the count is enough.
+        let well = outcome.failed() + outcome.skipped() == 0;
+        let text = if well { text.lines().last().unwrap_or_default() } else { text.trim_end() };
+        context.say(&format!("{text}\n\n"));
         let now = chrono::Utc::now();
         let keys = self.config.instances.keys().cloned().collect();
         let noted =
             self.database.read(move |store| status::Noted::read(store, keys, now)).await.map_err(failed)?;
         let status = status::build(&self.config, &loaded, &noted);
         context.say(&status::text(context, &status));
-        Ok(if outcome.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
+        let everything = Selection { tenants: Vec::new(), no_removals: false };
+        let verdict = Verdict {
+            failed: outcome.failed() > 0 || outcome.skipped() > 0,
+            held: is_held(&plan, &look.desired, &everything),
+            not_checked: !plan.not_checked.is_empty(),
+            ..Verdict::default()
+        };
+        Ok(verdict.exit())
     }
 }
 
@@ -204,35 +248,56 @@ impl Equip for Sandbox {
 }
 
 /// Shows each pass that has something to show on the terminal.
-struct Terminal {
-    paint: Paint,
+struct Terminal<'a> {
+    context: &'a Context,
+    /// Ends the sandbox where nobody reads on.
+    stop: CancellationToken,
 }
 
-impl Witness for Terminal {
+impl Terminal<'_> {
+    fn show(&self, text: &str) {
+        self.context.say(text);
+        if output::is_cut_off() {
+            self.stop.cancel();
+        }
+    }
+}
+
+impl Witness for Terminal<'_> {
     fn planned(&self, plan: &Plan) {
         if !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty() {
-            println!("\n{}", report::preview(plan, self.paint));
+            self.show(&format!("\n{}\n", report::preview(plan, self.context.paint())));
         }
     }
 
     fn unchanged(&self, _plan: &Plan) {}
 
     fn applied(&self, _plan: &Plan, outcome: &Outcome) {
-        println!("{}", report::outcome_text(outcome, self.paint));
+        self.show(&format!("{}\n", report::outcome_text(outcome, self.context.paint())));
     }
 }
 
-/// The directory to watch: as named, the current directory's, or the examples in the sandbox's own directory.
+/// The directory to watch: a copy of the one that is named, the current directory's, or the examples.
+///
+/// A daemon may serve from what is named, and the tour removes files. So it does from `tenants.d` of a directory with a
+/// configuration.
 fn tenants_dir(args: &SandboxArgs, own: &Path) -> Result<PathBuf> {
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-    };
-    if let Some(dir) = &args.tenants {
-        return absolute(dir);
-    }
     let here = Path::new("tenants.d");
+    let named = match &args.tenants {
+        Some(dir) => Some(dir.as_path()),
+        None if here.is_dir() && Path::new("tenantd.yaml").exists() => Some(here),
+        None => None,
+    };
+    if let Some(dir) = named {
+        let copy = own.join("tenants.d");
+        copy_files(dir, &copy).map_err(|error| {
+            Failure::new(format!("cannot copy the tenants directory {}: {error}", dir.display()))
+        })?;
+        return Ok(copy);
+    }
     if here.is_dir() {
-        return absolute(here);
+        return std::path::absolute(here)
+            .map_err(|error| Failure::new(format!("{}: {error}", here.display())));
     }
     let dir = own.join("tenants.d");
     std::fs::create_dir(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
@@ -240,6 +305,23 @@ fn tenants_dir(args: &SandboxArgs, own: &Path) -> Result<PathBuf> {
         std::fs::write(dir.join(name), text).map_err(|error| Failure::new(format!("{name}: {error}")))?;
     }
     Ok(dir)
+}
+
+/// Files and folders, without hidden ones such as `.git`.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            copy_files(&path, &to.join(name))?;
+        } else {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

@@ -231,9 +231,10 @@ fn tenant(
         })
         .or_else(|| {
             record.filter(|record| record.lock_left_open && !record.enabled).map(|_| {
-                "imported disabled: its users can still sign in on the PBX's web pages; enable and disable it to \
-                 close that"
-                    .to_owned()
+                format!(
+                    "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
+                     block {key}"
+                )
             })
         });
     let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, instance));

@@ -4,7 +4,7 @@ use super::context::{Context, Result};
 use super::exit::Exit;
 use crate::config::Config;
 use crate::load;
-use crate::report::{FORMAT_VERSION, ProblemsJson};
+use crate::report::{FORMAT_VERSION, ProblemsJson, count};
 
 /// Checks the configuration and every tenant file; all problems are shown at once.
 pub fn run(context: &Context) -> Result<Exit> {
@@ -25,13 +25,11 @@ pub fn run(context: &Context) -> Result<Exit> {
         context.json(&ProblemsJson { format_version: FORMAT_VERSION, valid, tenants, problems: &problems });
     } else {
         context.show_problems(&problems);
-        let number =
-            |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         context.say(&format!(
             "{}, {}, {}\n",
-            number(tenants, "valid tenant"),
-            number(errors, "error"),
-            number(warnings, "warning")
+            count(tenants, "valid tenant"),
+            count(errors, "error"),
+            count(warnings, "warning")
         ));
     }
     Ok(if valid { Exit::Done } else { Exit::Error })

@@ -1,17 +1,19 @@
-//! `tenantd approve`, `suspend` and `resume`: what people say to tenantd.
+//! `tenantd approve`, `pause` and `resume`: what people decide.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::args::{ApproveArgs, ScopeArgs, SuspendArgs};
+use super::args::{ApproveArgs, PauseArgs, ScopeArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::known::known;
+use super::known::{known, known_instance};
 use super::plan::{actor, look, rotation, user};
+use super::wake::{wake, when};
 use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System, to_the_minute};
 use crate::model::{Approval, Completeness, Suspension, TenantKey};
-use crate::plan::{Plan, Policy, record_retention_end};
+use crate::plan::{Action, Plan, Policy, record_retention_end};
 use crate::reconcile::Look;
+use crate::report::FORMAT_VERSION;
 use crate::store::{Access, AuditEntry};
 
 /// Records an approval. What cannot be verified now is refused.
@@ -25,7 +27,7 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     let plan = look.plan();
     let now = System.now();
     let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
-    let (removals_id, deletion_of, what) = match (&args.plan_id, &args.tenant) {
+    let (removals_id, deletion_of, what) = match (&args.what.id, &args.what.tenant) {
         (Some(id), None) => {
             let Some(removals_id) = plan.removals_id.clone() else {
                 return Err(Failure::new(format!("the current plan {} has nothing to approve", plan.id)));
@@ -66,12 +68,20 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("approved until {}: {what}\n{NEXT}", to_the_minute(expires)));
+    let woken = wake(&database).await;
+    if context.is_json() {
+        context.json(&serde_json::json!({
+            "format_version": FORMAT_VERSION,
+            "approved": what,
+            "expires_at": expires.to_rfc3339(),
+            "woken": woken,
+        }));
+    } else {
+        let when = when(woken.as_deref());
+        context.say(&format!("approved until {}: {what}\n{when}", to_the_minute(expires)));
+    }
     Ok(Exit::Done)
 }
-
-/// When words become deeds.
-const NEXT: &str = "it takes effect at the next pass, or now with `tenantd apply`\n";
 
 /// What these removals are. Those that were approved before are held no more, so they are looked for without that.
 fn what_it_lifts(look: &Look, removals_id: &str) -> String {
@@ -89,18 +99,41 @@ fn what_it_lifts(look: &Look, removals_id: &str) -> String {
 
 /// What approving this tenant's deletion lets go ahead; refused where that cannot be seen now.
 fn deletion(look: &Look, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> Result<String> {
-    let no = |why: String| Err(Failure::new(format!("the deletion of {key} is not approved: {why}")));
+    known(&look.desired, look.recorded.tenants.keys(), [key])?;
+    deletable(look, plan, key, Some(valid_for))
+        .map_err(|why| Failure::new(format!("the deletion of {key} is not approved: {why}")))
+}
+
+/// Why the tenant is not deleted in this run, although that was allowed by name.
+pub fn why_not_deleted(look: &Look, plan: &Plan, key: &TenantKey) -> Option<String> {
+    let of_it = |tenant: &TenantKey, action: Action| {
+        tenant == key && matches!(action, Action::Delete | Action::Forget)
+    };
+    if plan.steps.iter().any(|step| of_it(&step.tenant, step.action)) {
+        return None;
+    }
+    let held = plan.held.iter().find(|held| of_it(&held.tenant, held.action));
+    let why = held.map(|held| held.reason.clone()).or_else(|| deletable(look, plan, key, None).err());
+    Some(why.unwrap_or_else(|| "nothing of it is to be deleted".to_owned()))
+}
+
+/// What may be deleted of a tenant: with an approval that holds so long, or in this run; or why nothing may.
+fn deletable(
+    look: &Look,
+    plan: &Plan,
+    key: &TenantKey,
+    valid_for: Option<TimeDelta>,
+) -> std::result::Result<String, String> {
+    let no = Err;
     match &look.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { reason } => return no(format!("{reason}, so not every file could be read")),
         Completeness::Unreadable { reason } => return no(format!("the tenants directory {reason}")),
     }
     let Some(record) = look.recorded.tenants.get(key) else {
-        known(&look.desired, look.recorded.tenants.keys(), [key])?;
-        return Err(Failure::new(format!("there is no record of the tenant {key}")));
+        return no("it has no record yet, so there is nothing to delete".to_owned());
     };
     let deletion = &look.policy.deletion;
-    let expires = look.now + valid_for;
     if look.desired.tenants.contains_key(key) {
         let lift = format!("tenantd approve --tenant {key}");
         let left_behind = plan.held.iter().find(|held| held.lift.as_ref() == Some(&lift));
@@ -108,7 +141,7 @@ fn deletion(look: &Look, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> 
             return no("it has a file; only a tenant whose file is gone can be deleted".to_owned());
         };
         // The word would also do for the tenant itself, were its file to go meanwhile.
-        if TimeDelta::days(i64::from(deletion.retention_days)) < valid_for {
+        if valid_for.is_some_and(|time| TimeDelta::days(i64::from(deletion.retention_days)) < time) {
             return no(format!(
                 "it has a file, and only what it left behind on {} can be deleted; its retention is shorter than the \
                  approval, so say it for one run: `tenantd apply --allow-delete {key}`",
@@ -136,7 +169,11 @@ fn deletion(look: &Look, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> 
     };
     let waits = plan.waiting.iter().filter(|waiting| waiting.tenant == *key).map(|waiting| waiting.until);
     let until = waits.fold(retention, DateTime::max);
+    let expires = look.now + valid_for.unwrap_or_default();
     if until >= expires {
+        if valid_for.is_none() {
+            return no(format!("it is kept until {}", to_the_minute(until)));
+        }
         let days = (until - look.now).num_days() + 1;
         return no(format!(
             "it is kept until {}, and the approval would expire before, at {}; {}",
@@ -159,17 +196,31 @@ fn said(event: &str, key: Option<TenantKey>, detail: String, now: DateTime<Utc>)
     Ok(AuditEntry { detail: Some(detail), ..AuditEntry::new(now, actor("command", None), event, key) })
 }
 
-pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
+/// How long a pause may last. What is paused for longer is forgotten, and then nobody knows why nothing happens.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::days(90);
+
+pub async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
     let config = context.config()?;
     let now = System.now();
     let until = moment(&args.until, now)?;
     if until <= now {
         return Err(Failure::new("`--until` is in the past"));
     }
-    if args.reason.trim().is_empty() {
-        return Err(Failure::new("`--reason` is empty: say why, for whoever wonders"));
+    if until > now + LONGEST_PAUSE {
+        return Err(Failure::new(format!(
+            "`--until` is too far away: a pause ends after {} days at most, which is {}; it can be paused again then",
+            LONGEST_PAUSE.num_days(),
+            to_the_minute(now + LONGEST_PAUSE)
+        )));
     }
-    known_instance(&config, &args.scope)?;
+    if args.reason.trim().is_empty() {
+        return Err(Failure::new(
+            "`--reason` is empty; write why, so that others see it in `tenantd status`",
+        ));
+    }
+    if let Some(instance) = &args.scope.instance {
+        known_instance(&config, instance)?;
+    }
     let database = context.database(&config, Access::ReadWrite).await?;
     if let Some(key) = &args.scope.key {
         let desired = context.load(&config).await.desired;
@@ -194,13 +245,45 @@ pub async fn suspend(context: &Context, args: &SuspendArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    context.say(&format!("{what} suspended until {}\n", to_the_minute(until)));
+    if context.is_json() {
+        context.json(&serde_json::json!({
+            "format_version": FORMAT_VERSION,
+            "paused": what,
+            "until": until.to_rfc3339(),
+            "reason": args.reason,
+        }));
+    } else {
+        let until = to_the_minute(until);
+        context.say(&match (&args.scope.key, &args.scope.instance) {
+            (Some(key), _) => {
+                format!("{key} stays in service; tenantd changes nothing on it until {until}\n")
+            }
+            (None, Some(instance)) => format!(
+                "the tenants of {instance} stay in service; tenantd changes nothing on them until {until}\n"
+            ),
+            (None, None) => {
+                format!("all tenants stay in service; tenantd changes nothing on any of them until {until}\n")
+            }
+        });
+        context.say(&format!("to end it before: tenantd resume {}\n", scope_argument(&args.scope)));
+    }
     Ok(Exit::Done)
+}
+
+/// The scope as `resume` takes it.
+fn scope_argument(scope: &ScopeArgs) -> String {
+    match (&scope.key, &scope.instance) {
+        (Some(key), _) => key.to_string(),
+        (None, Some(instance)) => format!("--instance {instance}"),
+        (None, None) => "--all".to_owned(),
+    }
 }
 
 pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
     let config = context.config()?;
-    known_instance(&config, args)?;
+    if let Some(instance) = &args.instance {
+        known_instance(&config, instance)?;
+    }
     let database = context.database(&config, Access::ReadWrite).await?;
     let what = args.text();
     let now = System.now();
@@ -216,38 +299,35 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    let left = left.iter().map(|suspension| {
-        format!(
-            "still suspended: {} until {}: {}\n",
-            suspension.scope(),
-            to_the_minute(suspension.until),
-            suspension.reason
-        )
-    });
-    let left: String = left.collect();
+    let left: Vec<String> = left
+        .iter()
+        .map(|pause| format!("{} until {}: {}", pause.scope(), to_the_minute(pause.until), pause.reason))
+        .collect();
+    let left_text: String = left.iter().map(|pause| format!("still paused: {pause}\n")).collect();
     if ended == 0 {
-        let none = format!("there is no suspension of {what}");
+        let none = format!("{what} is not paused");
         return Err(Failure::new(if left.is_empty() {
             none
         } else {
-            format!("{none}\n{}", left.trim_end())
+            format!("{none}\n{}", left_text.trim_end())
         }));
     }
-    let done = match (&args.key, &args.instance) {
-        (None, None) => "the suspension of everything has ended".to_owned(),
-        _ => format!("{what} resumed"),
-    };
-    context.say(&format!("{done}\n{left}{NEXT}"));
-    Ok(Exit::Done)
-}
-
-fn known_instance(config: &crate::config::Config, scope: &ScopeArgs) -> Result<()> {
-    match &scope.instance {
-        Some(instance) if !config.instances.contains_key(instance) => {
-            Err(Failure::new(format!("there is no instance {instance} in the configuration")))
-        }
-        _ => Ok(()),
+    let woken = wake(&database).await;
+    if context.is_json() {
+        context.json(&serde_json::json!({
+            "format_version": FORMAT_VERSION,
+            "resumed": what,
+            "still_paused": left,
+            "woken": woken,
+        }));
+    } else {
+        let done = match (&args.key, &args.instance) {
+            (None, None) => "the pause of everything has ended".to_owned(),
+            _ => format!("{what} is paused no longer"),
+        };
+        context.say(&format!("{done}\n{left_text}{}", when(woken.as_deref())));
     }
+    Ok(Exit::Done)
 }
 
 /// A duration from now, or a time.

@@ -8,6 +8,8 @@ use futures_util::future::join_all;
 use super::args::{ArchiveArgs, IsolationCommand, SyncArgs};
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::known::record_of;
+use super::output::{patiently, reading};
 use super::plan::{actor, look};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
@@ -15,8 +17,8 @@ use crate::isolation::PbxSweep;
 use crate::model::{Desired, DomainId, InstanceKey, TenantKey, TenantRecord};
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::report::{FORMAT_VERSION, chain};
-use crate::store::{Access, Database, StoreError};
+use crate::report::{FORMAT_VERSION, chain, count};
+use crate::store::{Access, Database, StoreError, private};
 use crate::{archive, isolation, stats, sync};
 
 /// Ends with 1 when anything leaks, or could not be looked at.
@@ -54,7 +56,7 @@ async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> 
     let tenants: Vec<TenantRecord> = tenants.into_values().collect();
     let instances: BTreeSet<&InstanceKey> = tenants.iter().map(|record| &record.instance).collect();
     let own_domains = Policy::new(config).own_domains;
-    let sweeps = instances.into_iter().map(|key| {
+    let sweeps = instances.iter().copied().map(|key| {
         let (tenants, own_domain) = (&tenants, own_domains.get(key));
         let identity =
             noted.iter().find(|noted| noted.key == key.as_str()).and_then(|noted| noted.identity.clone());
@@ -74,7 +76,7 @@ async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> 
             isolation::sweep_pbx(key.as_str(), &client, tenants, is_the_server).await
         }
     });
-    Ok(join_all(sweeps).await)
+    Ok(patiently(|| reading(&instances), join_all(sweeps)).await)
 }
 
 pub async fn stats(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
@@ -89,7 +91,8 @@ pub async fn stats(context: &Context, key: Option<&TenantKey>) -> Result<Exit> {
         .collect();
     let shown: Vec<_> = all.into_iter().filter(|tenant| key.is_none_or(|key| tenant.key == *key)).collect();
     if let Some(key) = key.filter(|_| shown.is_empty()) {
-        return Err(Failure::new(format!("there is no record of the tenant {key}")));
+        let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
+        record_of(context, &config, &records, key).await?;
     }
     if context.is_json() {
         context.json(&serde_json::json!({
@@ -114,10 +117,13 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
     let dir = to.as_ref().unwrap_or(&config.archive_dir);
     let dir = std::path::absolute(dir).map_err(|error| Failure::of(&error))?;
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
-    let record =
-        records.get(key).ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
+    let record = record_of(context, &config, &records, key).await?;
     let file =
         archive::archive(&database, record, &dir, System.now()).await.map_err(|error| Failure::of(&error))?;
+    if to.is_none() {
+        // The service looks for it there when it deletes the tenant.
+        private::as_its_directory(&file.path).map_err(|error| Failure::of(&error))?;
+    }
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
@@ -127,10 +133,10 @@ pub async fn archive(context: &Context, args: &ArchiveArgs) -> Result<Exit> {
         }));
     } else {
         context.say(&format!(
-            "{}: {} rows of {} tables, read back and checked\nsha256 {}\n",
+            "{}: {} of {}, read back and checked\nsha256 {}\n",
             file.path.display(),
-            file.rows(),
-            file.manifest.tables.len(),
+            count(file.rows(), "row"),
+            count(file.manifest.tables.len(), "table"),
             file.sha256
         ));
     }
@@ -164,8 +170,9 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
         }));
     } else {
         context.say(&format!(
-            "{} is back, disabled, with {rows} rows; with a file of its own and `enabled: true` it opens again\n",
-            restored.manifest.key
+            "restored {key} ({rows}); it is disabled. To put it back into service, add {key}.yaml with `enabled: true`\n",
+            key = restored.manifest.key,
+            rows = count(rows, "row"),
         ));
     }
     Ok(Exit::Done)
@@ -180,9 +187,7 @@ pub async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit> {
     let mut readers = context.readers(&config)?;
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     if let Some(key) = key {
-        let record = records
-            .get(key)
-            .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
+        let record = record_of(context, &config, &records, key).await?;
         readers.retain(|instance, _| *instance == record.instance);
     }
     // No file has a say in this.
@@ -195,9 +200,10 @@ pub async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit> {
         let now = System.now();
         let report = match look.doubts(instance) {
             Some(reason) => sync::InstanceSync::unknown(instance, reason),
-            None => sync::sync_instance(&database, instance, &**pbx, &rules, now)
-                .await
-                .map_err(|error| Failure::of(&error))?,
+            None => {
+                let synced = sync::sync_instance(&database, instance, &**pbx, &rules, now);
+                patiently(|| reading([instance]), synced).await.map_err(|error| Failure::of(&error))?
+            }
         };
         if key.is_none() {
             sync::note(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;

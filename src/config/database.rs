@@ -5,7 +5,7 @@ use std::path::Path;
 use url::Url;
 
 use super::read::file_path;
-use super::{DatabaseConfig, secrets};
+use super::{DatabaseConfig, PostgresUrl, PostgresUrlError, TlsMode, secrets};
 use crate::yaml::{Field, Fields, Finding, Reader, Text};
 
 const EXPECTED: &str = "`sqlite:///path` or `postgres://user@host/database`";
@@ -32,11 +32,22 @@ pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>, base: &Path) -> Opt
         return sqlite(reader, text, path, base);
     }
     let url = postgres(reader, &field, text)?;
+    let in_address = url.root_cert().map(|path| base.join(path));
+    if let (Some(ca_file), Some(_)) = (&ca_file, &in_address) {
+        reader.report(
+            Finding::error(ca_file.key_span, format!("`{}` and `sslrootcert` at once", ca_file.path))
+                .expected("one of the two")
+                .help("take `sslrootcert` out of `database_url`"),
+        );
+        return None;
+    }
+    let sound = check(reader, &field, &url, ca_file.is_some() || in_address.is_some());
     Some(DatabaseConfig::Postgres {
         url,
         password: secret.map(|secret| secret.ok_or(())).transpose().ok()?,
-        ca_file: ca.map(|ca| ca.ok_or(())).transpose().ok()?,
+        ca_file: ca.map(|ca| ca.ok_or(())).transpose().ok()?.or(in_address),
     })
+    .filter(|_| sound)
 }
 
 fn sqlite(reader: &mut Reader, text: Text<'_>, path: &str, base: &Path) -> Option<DatabaseConfig> {
@@ -57,45 +68,47 @@ fn sqlite(reader: &mut Reader, text: Text<'_>, path: &str, base: &Path) -> Optio
 }
 
 /// An address without a password. The messages do not repeat it: it may hold one.
-fn postgres(reader: &mut Reader, field: &Field<'_>, text: Text<'_>) -> Option<Url> {
+fn postgres(reader: &mut Reader, field: &Field<'_>, text: Text<'_>) -> Option<PostgresUrl> {
     let finding =
         |what: &str| Finding::error(text.span, format!("`{}` {what}", field.path)).expected(EXPECTED);
-    let url = match Url::parse(text.text) {
-        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => url,
-        Ok(_) => {
-            reader.report(
-                finding("is of another kind of database")
-                    .help("tenantd keeps its state in SQLite or PostgreSQL"),
-            );
-            return None;
-        }
-        Err(error) => {
-            reader.report(finding(&format!("is not an address ({error})")).help("write it as `scheme://…`"));
-            return None;
-        }
-    };
-    let secret_parameter = url.query_pairs().any(|(name, _)| name.to_ascii_lowercase().contains("password"));
-    if url.password().is_some() || secret_parameter {
-        reader.report(finding("holds a password").help(
-            "take it out, set `database_password: {credential: database}`, and change it: it may be in version control",
-        ));
+    let scheme = text.text.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !matches!(scheme, "postgres" | "postgresql") {
+        let (what, help) = match Url::parse(text.text) {
+            Ok(_) => (
+                "is of another kind of database".to_owned(),
+                "tenantd keeps its state in SQLite or PostgreSQL",
+            ),
+            Err(error) => (format!("is not an address ({error})"), "write it as `scheme://…`"),
+        };
+        reader.report(finding(&what).help(help));
         return None;
     }
-    let problem = if url.path().trim_matches('/').is_empty() {
-        "names no database".to_owned()
-    } else if url.fragment().is_some() {
-        "has a `#`".to_owned()
-    } else if let Some((_, mode)) = url.query_pairs().find(|(name, mode)| {
-        name == "sslmode"
-            && !["disable", "prefer", "require", "verify-ca", "verify-full"].contains(&mode.as_ref())
-    }) {
-        format!("has the unknown sslmode {}", crate::yaml::quoted(&mode))
-    } else {
-        return Some(url);
-    };
-    reader.report(
-        finding(&problem)
-            .help("write for example `postgres://tenantd@db.example.com/tenantd?sslmode=verify-full`"),
-    );
-    None
+    match text.text.parse() {
+        Ok(url) => Some(url),
+        Err(PostgresUrlError { what, help }) => {
+            reader.report(finding(&what).help(help));
+            None
+        }
+    }
+}
+
+/// Whether the address can work as it stands, and is as safe as it looks.
+fn check(reader: &mut Reader, field: &Field<'_>, url: &PostgresUrl, ca_file: bool) -> bool {
+    let about = |what: &str| format!("`{}` {what}", field.path);
+    if let Err(PostgresUrlError { what, help }) = url.check(ca_file) {
+        reader.report(Finding::error(field.node.span, about(&what)).expected(EXPECTED).help(help));
+        return false;
+    }
+    let unchecked = url
+        .servers()
+        .iter()
+        .any(|server| !server.is_local() && url.tls_for(server) == TlsMode::Require && !ca_file);
+    if unchecked {
+        reader.report(
+            Finding::warning(field.node.span, about("has `sslmode=require`, which checks no certificate"))
+                .expected("`sslmode=verify-full`: with `require`, anyone on the way can answer as the server")
+                .help("write `sslmode=verify-full`, or name the server's certificate in `database_ca_file`"),
+        );
+    }
+    true
 }

@@ -129,10 +129,7 @@ fn instance(
     let password = fields
         .require(reader, "password", "password: {credential: hq}")
         .and_then(|field| secrets::read(reader, &field, base));
-    let totp = match fields.get("totp") {
-        Some(field) => Some(secrets::read(reader, &field, base)),
-        None => None,
-    };
+    let totp = fields.get("totp").map(|field| secrets::read(reader, &field, base));
     let tls = match fields.get("tls") {
         Some(field) => {
             if let Some((url, _)) = &url

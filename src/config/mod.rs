@@ -1,8 +1,11 @@
 //! `tenantd.yaml`: where things are and what is allowed. It holds no secret, only where each one is kept.
 
 mod database;
+#[cfg(test)]
+mod database_tests;
 mod instances;
 mod mask;
+mod postgres_url;
 mod read;
 mod rules;
 mod secrets;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use postgres_url::{Host, PostgresUrl, PostgresUrlError, Server, TlsMode};
 pub use read::ConfigErrors;
 pub use secrets::{Environment, SecretError, SecretErrorKind, process_environment};
 
@@ -55,10 +59,10 @@ pub struct CommitRules {
 pub enum DatabaseConfig {
     /// `sqlite:///path`
     Sqlite { path: PathBuf },
-    /// `postgres://user@host:port/name?sslmode=…`
+    /// `postgres://user@host:port,host:port/name?sslmode=…`
     Postgres {
         /// Without a password.
-        url: Url,
+        url: PostgresUrl,
         password: Option<SecretSource>,
         /// Trust these certificates instead of the system's.
         ca_file: Option<PathBuf>,
@@ -245,9 +249,7 @@ impl std::fmt::Display for DatabaseConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres { url, .. } => {
-                write!(f, "postgres://{}{}", url.host_str().unwrap_or("localhost"), url.path())
-            }
+            Self::Postgres { url, .. } => url.fmt(f),
         }
     }
 }

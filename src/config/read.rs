@@ -55,7 +55,10 @@ impl Config {
         let unreadable = |error: std::io::Error| {
             let finding = Finding::error(None, format!("the configuration cannot be read ({error})"))
                 .expected("tenantd's configuration file")
-                .help("name it with `--config` or `TENANTD_CONFIG`");
+                .help(
+                    "name it with `--config` or `TENANTD_CONFIG`; `tenantd init` writes a first one, and `tenantd \
+                     sandbox` needs none",
+                );
             ConfigErrors { problems: vec![Problem::of_file(shown.clone(), finding)] }
         };
         let absolute = std::path::absolute(path).map_err(unreadable)?;

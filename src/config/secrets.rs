@@ -35,7 +35,7 @@ pub struct SecretError {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretErrorKind {
-    #[error("`CREDENTIALS_DIRECTORY` is not set; is tenantd started by systemd with `LoadCredential=`?")]
+    #[error("`CREDENTIALS_DIRECTORY` is not set, as systemd sets it for the service")]
     NoCredentials,
     #[error("it cannot be read ({0})")]
     Unreadable(String),
@@ -150,9 +150,19 @@ impl Config {
         let mut found = Vec::new();
         for (key, source) in self.secrets() {
             if let Err(SecretError { place, kind }) = source.resolve(environment) {
+                let help = match (&kind, source) {
+                    (SecretErrorKind::NoCredentials, _) => {
+                        "by hand: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
+                    }
+                    (_, SecretSource::Env(name)) => format!("export {name}=…, or name another place"),
+                    _ => match source.path(environment) {
+                        Some(path) => format!("write it with `install -m 600 /dev/stdin {}`", path.display()),
+                        None => "put it there, or name another place".to_owned(),
+                    },
+                };
                 let finding = Finding::error(None, format!("`{key}`: there is no secret in {place}: {kind}"))
                     .expected("a secret in the place that is named")
-                    .help("put it there, or name another place");
+                    .help(help);
                 found.push((key, finding));
             } else if let SecretSource::File(path) = source
                 && is_world_readable(path)

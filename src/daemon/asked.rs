@@ -13,6 +13,8 @@ use crate::store::{Database, StoreError};
 
 const ASKED: &str = "pass.asked";
 const DONE: &str = "pass.done";
+/// Changes with each decision that a running daemon is to see at once. Nobody waits for an answer.
+const WOKEN: &str = "pass.woken";
 /// How often the daemon looks whether somebody asks, and the one who asks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -23,6 +25,9 @@ pub struct Answer {
     pub failed: usize,
     pub skipped: usize,
     pub held: usize,
+    /// Instances that could not be looked at.
+    #[serde(default)]
+    pub not_checked: usize,
     /// Why the pass came to nothing, if it did.
     pub error: Option<String>,
     /// Plan and outcome, as `apply` shows them when it does the pass itself: as text and as JSON.
@@ -37,6 +42,12 @@ pub async fn ask(database: &Database, environment: &dyn Environment) -> Result<U
     let (id, now) = (environment.new_id(), environment.now());
     database.write(move |store| store.put_fact(ASKED, &id.to_string(), now)).await?;
     Ok(id)
+}
+
+/// Has a running daemon make a pass. A request that waits for its answer is not touched.
+pub async fn wake(database: &Database, environment: &dyn Environment) -> Result<(), StoreError> {
+    let (id, now) = (environment.new_id(), environment.now());
+    database.write(move |store| store.put_fact(WOKEN, &id.to_string(), now)).await
 }
 
 /// Waits for the answer, at most so long.
@@ -61,22 +72,34 @@ pub async fn answer(
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     answered: Option<Uuid>,
+    /// The last waking that the pass which is under way has seen.
+    woken: Option<String>,
 }
 
 impl Requests {
-    /// The request that waits, if one does.
-    pub(super) async fn waiting(&self, database: &Database) -> Option<Uuid> {
-        let text = database.read(|store| store.fact(ASKED)).await.ok()??;
-        let asked: Uuid = text.parse().ok()?;
-        (self.answered != Some(asked)).then_some(asked)
+    /// The request that waits, if one does. Called before each pass, which then sees all that was decided until now.
+    pub(super) async fn waiting(&mut self, database: &Database) -> Option<Uuid> {
+        let (asked, woken) = self.facts(database).await?;
+        self.woken = woken;
+        asked
     }
 
-    /// Returns when somebody asks.
+    /// The request that waits, and the last waking. `None` where the database cannot be read.
+    async fn facts(&self, database: &Database) -> Option<(Option<Uuid>, Option<String>)> {
+        let read = database.read(|store| Ok((store.fact(ASKED)?, store.fact(WOKEN)?))).await;
+        let (asked, woken) = read.ok()?;
+        let asked: Option<Uuid> = asked.and_then(|text| text.parse().ok());
+        Some((asked.filter(|asked| self.answered != Some(*asked)), woken))
+    }
+
+    /// Returns when somebody asks, or decided something.
     pub(super) async fn asked(&self, database: &Database) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if self.waiting(database).await.is_some() {
-                return;
+            match self.facts(database).await {
+                Some((None, woken)) if woken == self.woken => {}
+                Some(_) => return,
+                None => {}
             }
         }
     }
@@ -95,6 +118,7 @@ impl Requests {
                 failed: outcome.failed(),
                 skipped: outcome.skipped(),
                 held: plan.held.len(),
+                not_checked: plan.not_checked.len(),
                 error: None,
                 text: format!(
                     "{}{}",
@@ -113,6 +137,7 @@ impl Requests {
                 failed: 0,
                 skipped: 0,
                 held: 0,
+                not_checked: 0,
                 error: Some(error),
                 text: String::new(),
                 document: serde_json::Value::Null,

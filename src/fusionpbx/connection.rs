@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
+use super::error::NotUnderstood;
 use super::pages::{self, Instead, Parsed};
 use super::session::{Pool, Session};
 use super::sign_in::Refusal;
@@ -180,12 +181,12 @@ impl Connection {
     pub(super) fn told_apart(&self, kind: PbxErrorKind, text: &str) -> PbxErrorKind {
         match kind {
             PbxErrorKind::UnexpectedPage { expected, found } if pages::is_whole(text) => {
-                PbxErrorKind::NotUnderstood {
+                PbxErrorKind::NotUnderstood(Box::new(NotUnderstood {
                     expected,
                     found,
                     version: self.known_version().flatten(),
                     instance: self.instance.clone(),
-                }
+                }))
             }
             kind => kind,
         }

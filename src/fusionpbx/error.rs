@@ -40,12 +40,7 @@ pub enum PbxErrorKind {
     /// A redirect to another page than FusionPBX sends to.
     LedElsewhere { expected: &'static str, to: String },
     /// A page that came whole and does not show what is looked for: another version, or another program.
-    NotUnderstood {
-        expected: &'static str,
-        found: String,
-        version: Option<PbxVersion>,
-        instance: InstanceKey,
-    },
+    NotUnderstood(Box<NotUnderstood>),
     /// The page does not offer what the account is to do. Most likely its group lacks the permission.
     NotOffered { permission: &'static str },
     /// The account may not see this page.
@@ -69,6 +64,15 @@ pub enum PbxErrorKind {
     Superseded,
     /// Not tried: this instance failed too often just now.
     CircuitOpen { retry_in: Duration, last: String },
+}
+
+/// What was looked for on a page, and what was found.
+#[derive(Debug)]
+pub struct NotUnderstood {
+    pub expected: &'static str,
+    pub found: String,
+    pub version: Option<PbxVersion>,
+    pub instance: InstanceKey,
 }
 
 impl PbxError {
@@ -152,7 +156,8 @@ impl fmt::Display for PbxErrorKind {
                 "expected {expected}, and was sent to {to}; check `url`, or sign in once with a browser and finish what \
                  it asks for"
             ),
-            Self::NotUnderstood { expected, found, version, instance } => {
+            Self::NotUnderstood(page) => {
+                let NotUnderstood { expected, found, version, instance } = &**page;
                 match version {
                     Some(version) => write!(f, "FusionPBX {version} shows {expected} in another form: {found}")?,
                     None => write!(f, "{expected} has another form than in any known FusionPBX: {found}")?,

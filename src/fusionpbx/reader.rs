@@ -67,6 +67,11 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
                 };
                 return Err(PbxError::new(operation, kind).on_page(DOMAIN_JSON.path));
             }
+            // An empty checkbox means "disabled" or NULL; the list of all domains tells which.
+            None if form.enabled.by_absence => {
+                let listed = domains_named(connection, &form.name).await?;
+                return Ok(listed.into_iter().find(|domain| domain.id == id));
+            }
             None => {
                 let DomainForm { name, description, enabled, .. } = form;
                 let enabled = if enabled.value { None } else { Some(false) };

@@ -68,7 +68,12 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
     if rows.values().any(|row| facts.domain(row).is_none()) {
         // Up to 5.2 a row names its domain by its name alone.
         for domain in listing::list(connection, OPERATION, None).await? {
-            facts.ids.insert(domain.name.to_ascii_lowercase(), domain.id);
+            // A name that two domains have names neither.
+            facts
+                .ids
+                .entry(domain.name.to_ascii_lowercase())
+                .and_modify(|id| *id = None)
+                .or_insert(Some(domain.id));
             facts.names.insert(domain.id, domain.name);
         }
     }
@@ -92,7 +97,7 @@ struct Facts {
     /// The domain of rows that name none in their link, where links do name others.
     own_domain: Option<DomainId>,
     /// Domains by their names, for rows that name theirs so.
-    ids: BTreeMap<String, DomainId>,
+    ids: BTreeMap<String, Option<DomainId>>,
     names: BTreeMap<DomainId, String>,
     /// Whether any link names a domain: up to 5.2 none does.
     names_in_links: bool,
@@ -115,8 +120,8 @@ impl Facts {
 
     /// The domain of a row. Where links name domains, one that names none is of the session's own.
     fn domain(&self, row: &UserRow) -> Option<DomainId> {
-        let by_name = self.ids.get(&row.domain_name.to_ascii_lowercase()).copied();
-        row.domain.or(if self.names_in_links { self.own_domain } else { by_name })
+        let own = self.own_domain.filter(|_| self.names_in_links);
+        row.domain.or(own).or_else(|| *self.ids.get(&row.domain_name.to_ascii_lowercase())?)
     }
 
     fn user(&self, row: UserRow) -> Option<PbxUser> {

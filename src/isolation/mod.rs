@@ -1,6 +1,7 @@
 //! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying; and whether
 //! anything on the PBXs reaches from one domain into the domain of a tenant.
 
+mod beyond;
 mod expected;
 mod probe;
 mod routes;
@@ -22,7 +23,7 @@ pub struct IsolationReport {
     pub attempts: usize,
     /// What is not as it must be. Any of these may be a leak.
     pub findings: Vec<Finding>,
-    /// What this kind of database cannot enforce.
+    /// What the database cannot prevent, with the statement that reduces it where there is one.
     pub notes: Vec<String>,
     /// What was looked at on each PBX instance, where that was asked for.
     pub pbxs: Vec<PbxSweep>,
@@ -135,7 +136,10 @@ fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Trie
         pbxs: Vec::new(),
     };
     match protection {
-        Some(protection) => report.findings.extend(sweep::protection(catalog, protection)),
+        Some(protection) => {
+            report.findings.extend(sweep::protection(catalog, protection));
+            report.notes.extend(beyond::notes(protection));
+        }
         None => report.notes.extend(
             [
                 "SQLite has no roles and no row-level security: whoever opens the file reads and writes every tenant",

@@ -66,7 +66,12 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         let what = format!("the tenants directory {reason}");
         let finding = Finding::error(None, what)
             .expected("a directory of tenant files (`KEY.yaml`)")
-            .help("check `tenants_dir` and what is mounted there; nothing is removed meanwhile");
+            .help(if files.is_empty() && unreadable.is_none() || reason == "does not exist" {
+                "write the first file there, or `tenantd import --instance INSTANCE`; if there were files: check \
+                 `tenants_dir` and what is mounted there"
+            } else {
+                "check `tenants_dir` and what is mounted there; nothing is removed meanwhile"
+            });
         desired.completeness = Completeness::Unreadable { reason };
         return Loaded { desired, problems: vec![Problem::of_file(dir.to_string_lossy(), finding)] };
     }

@@ -16,14 +16,14 @@ pub mod testing;
 mod version;
 
 pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
-pub use document::TenantDocument;
+pub use document::{DocumentMaxUsers, TenantDocument};
 pub use domain::{DomainError, DomainName};
 pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind, RemovalRecord, Reopened,
-    Suspension, TenantId, TenantRecord, Tombstone, scope_text,
+    AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
+    RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

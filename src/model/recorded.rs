@@ -62,6 +62,8 @@ pub struct TenantRecord {
     pub settings_checked_at: Option<DateTime<Utc>>,
     /// Hash of the last definition that was applied whole.
     pub applied_hash: Option<String>,
+    /// When it was brought back from an archive; `None` once its domain is again as its file says.
+    pub restored_at: Option<DateTime<Utc>>,
     /// How often a field was put right in a row without lasting, by field name.
     pub reapplied: BTreeMap<String, u32>,
     /// Counts every change of the row; a plan made from an older one is stale.
@@ -96,6 +98,7 @@ impl TenantRecord {
             lock_left_open: false,
             settings_checked_at: None,
             applied_hash: None,
+            restored_at: None,
             reapplied: BTreeMap::new(),
             revision: 1,
             created_at: now,
@@ -202,6 +205,26 @@ pub struct Approval {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A person's word that a domain which is not managed becomes a tenant's, for a limited time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    pub instance: InstanceKey,
+    /// Exactly this domain, whatever comes to have its name.
+    pub domain_id: DomainId,
+    pub how: AdoptHow,
+    pub by: String,
+    pub until: DateTime<Utc>,
+}
+
+/// What a taken over domain is brought to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdoptHow {
+    /// To what its file says, the web sign-in block of a disabled one included.
+    AsItsFileSays,
+    /// The file was written from it: nothing changes on the PBX, and an open web sign-in stays open.
+    AsItIs,
+}
+
 /// Work that a person has paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
@@ -246,6 +269,8 @@ pub struct Recorded {
     pub removals: Vec<RemovalRecord>,
     pub approvals: Vec<Approval>,
     pub suspensions: Vec<Suspension>,
+    /// Domains that a person said are to be taken over, by the key of the file that names them.
+    pub adoptions: BTreeMap<TenantKey, Adoption>,
     /// Since when passes have come without a gap that a clock's jump could hide in; `None` where that is not judged.
     pub clock_steady_since: Option<DateTime<Utc>>,
     /// Tenants with user sessions that are open now, and how many.

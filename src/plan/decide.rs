@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Action, Held, Preview, RecordRef, Step, Work};
-use super::{Draft, World, former, removal, update};
-use crate::diff::{Field, wanted_settings};
+use super::{Draft, World, adoption, former, removal, update};
+use crate::diff::Field;
 use crate::model::{
-    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
-    SettingName, Tenant, TenantDocument, TenantKey, TenantRecord,
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain, Tenant,
+    TenantDocument, TenantKey, TenantRecord,
 };
 use crate::plan::FieldChange;
 
@@ -98,6 +98,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
         }
     }
     former::former_placements(world, &taken_over, draft);
+    adoption::one_command_for_many(draft);
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).
@@ -199,41 +200,8 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
                     ),
                     None,
                 ));
-            } else if let Some(reason) = update::our_own_account(world, &tenant.instance, &found.name)
-                .filter(|_| tenant.adopt && !tenant.enabled)
-            {
-                draft.held.push(hold(Action::Adopt, reason, None));
-            } else if tenant.adopt {
-                let after = TenantDocument::from(tenant);
-                let before = TenantDocument {
-                    name: found.description.clone(),
-                    enabled: found.enabled == Some(true),
-                    ..after.clone()
-                };
-                // What changes on the PBX must not drown in what is only recorded.
-                if before != after {
-                    draft
-                        .previews
-                        .insert(tenant.key.clone(), Preview { before: Some(before), after: Some(after) });
-                }
-                draft.steps.push(Step {
-                    tenant: tenant.key.clone(),
-                    instance: tenant.instance.clone(),
-                    action: Action::Adopt,
-                    reason: "the file says `adopt: true` and the domain is nobody's".into(),
-                    changes: adoption(tenant, found),
-                    work: Work::Adopt { tenant: tenant.clone(), found: (*found).clone() },
-                });
             } else {
-                draft.held.push(hold(
-                    Action::Adopt,
-                    format!(
-                        "the domain {} exists on {} and is not ours; `adopt: true` in the file or `tenantd import` \
-                         takes it over",
-                        tenant.domain, tenant.instance
-                    ),
-                    None,
-                ));
+                adoption::unmanaged(world, tenant, found, draft);
             }
         }
         several => draft.held.push(hold(
@@ -261,26 +229,6 @@ fn creation(tenant: &Tenant) -> Vec<FieldChange> {
     for (name, value) in &tenant.pbx_settings {
         changes.push(change(Field::Setting(name.clone()), value.clone()));
     }
-    changes
-}
-
-fn adoption(tenant: &Tenant, found: &PbxDomain) -> Vec<FieldChange> {
-    let mut changes = Vec::new();
-    let mut change = |field, before: Option<String>, after: String| {
-        if before.as_deref() != Some(after.as_str()) {
-            changes.push(FieldChange { field, before, after: Some(after) });
-        }
-    };
-    change(Field::Name, Some(found.description.clone()), tenant.name.clone());
-    change(Field::Enabled, found.enabled.map(|enabled| enabled.to_string()), tenant.enabled.to_string());
-    for (name, value) in wanted_settings(tenant) {
-        if name != SettingName::user_limit()
-            && let Some(value) = value
-        {
-            change(Field::Setting(name), None, value);
-        }
-    }
-    change(Field::MaxUsers, None, tenant.max_users.to_string());
     changes
 }
 

@@ -55,7 +55,7 @@ impl<'a> Records<'a> {
 pub(super) fn closes_by_making(step: &Step) -> bool {
     match &step.work {
         Work::Recreate { counts, .. } => *counts,
-        Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+        Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
         _ => false,
     }
 }
@@ -231,7 +231,7 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
     for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
         draft.warnings.push(format!(
-            "{} is suspended until {} by {}: {}",
+            "{} is paused until {} by {}: {}",
             suspension.scope(),
             to_the_minute(suspension.until),
             suspension.suspended_by,
@@ -255,7 +255,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                 hold_step(
                     step,
                     format!(
-                        "suspended by {} until {}: {}",
+                        "paused by {} until {}: {}",
                         suspension.suspended_by,
                         to_the_minute(suspension.until),
                         suspension.reason
@@ -263,7 +263,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                     Some(match (&suspension.key, &suspension.instance) {
                         (Some(key), _) => format!("tenantd resume {key}"),
                         (None, Some(instance)) => format!("tenantd resume --instance {instance}"),
-                        (None, None) => "tenantd resume".to_owned(),
+                        (None, None) => "tenantd resume --all".to_owned(),
                     }),
                 )
             },

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::types::{Held, RecordRef, Step, Work};
-use crate::model::{Tenant, TenantDocument};
+use crate::model::{AdoptHow, Tenant, TenantDocument};
 
 fn short(prefix: &str, hasher: Sha256) -> String {
     let hex: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -33,7 +33,9 @@ fn contents(work: &Work) -> Value {
         Work::Create { tenant } | Work::Recreate { tenant, .. } | Work::Update { tenant, .. } => {
             json!([definition_hash(tenant)])
         }
-        Work::Adopt { tenant, found } => json!([definition_hash(tenant), found.id.to_string()]),
+        Work::Adopt { tenant, found, how } => {
+            json!([definition_hash(tenant), found.id.to_string(), *how == AdoptHow::AsItIs])
+        }
         Work::Move { tenant, returns_to, .. } => {
             json!([definition_hash(tenant), returns_to.map(|id| id.to_string())])
         }

@@ -123,11 +123,13 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
         steps,
         &disabled,
     ));
-    found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |action| {
-        matches!(action, Action::Create | Action::Adopt)
+    found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |step| {
+        // `tenantd adopt` named its tenants one by one and asked, so it is no surprise.
+        let by_command = matches!(&step.work, Work::Adopt { tenant, .. } if !tenant.adopt);
+        matches!(step.action, Action::Create | Action::Adopt) && !by_command
     }));
-    found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |action| {
-        matches!(action, Action::Update | Action::Rename | Action::Move)
+    found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |step| {
+        matches!(step.action, Action::Update | Action::Rename | Action::Move)
     }));
     found.extend(emptied_instances(world, steps));
     found
@@ -172,16 +174,16 @@ fn surge(
     limit: Option<Limit>,
     managed: usize,
     steps: &[Step],
-    counted: impl Fn(Action) -> bool,
+    counted: impl Fn(&Step) -> bool,
 ) -> Option<Exceeded> {
     let limit = limit?;
     let tenants: BTreeSet<&TenantKey> =
-        steps.iter().filter(|step| counted(step.action)).map(|step| &step.tenant).collect();
+        steps.iter().filter(|step| counted(step)).map(|step| &step.tenant).collect();
     let allowed = limit.of(managed);
     if tenants.len() <= allowed {
         return None;
     }
-    let held = steps.iter().filter(|step| counted(step.action)).map(place).collect();
+    let held = steps.iter().filter(|step| counted(step)).map(place).collect();
     Some(Exceeded {
         key,
         what,

@@ -4,6 +4,7 @@
 //! limits do not allow. Pure functions of values: no I/O, no clock, no log.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod adoption;
 mod decide;
 mod former;
 mod gates;
@@ -14,6 +15,7 @@ mod removal;
 mod reopened;
 mod sessions;
 mod types;
+mod unchecked;
 mod update;
 
 #[cfg(test)]
@@ -29,7 +31,9 @@ pub use identity::definition_hash;
 pub use policy::Policy;
 pub use removal::{record_retention_end, retention_end};
 pub use sessions::sessions_go_on;
-pub use types::{Action, Counts, Drifted, FieldChange, Held, Plan, Preview, RecordRef, Step, Waiting, Work};
+pub use types::{
+    Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, Step, Waiting, Work,
+};
 pub use update::FIGHTING_AFTER;
 pub(crate) use update::fight_key;
 
@@ -53,6 +57,8 @@ struct Draft {
     warnings: Vec<String>,
     previews: BTreeMap<crate::model::TenantKey, Preview>,
     settled: BTreeMap<crate::model::TenantKey, BTreeSet<String>>,
+    /// Tenants that were changed on the PBX.
+    changed_outside: BTreeSet<crate::model::TenantKey>,
     unchanged: usize,
 }
 
@@ -65,11 +71,24 @@ pub fn vanished(world: World<'_>) -> BTreeMap<InstanceKey, usize> {
 /// Makes the plan of one pass.
 pub fn make(world: World<'_>) -> Plan {
     let mut draft = Draft::default();
-    warn_about_the_unknown(world, &mut draft);
+    let not_checked = unchecked::not_checked(world);
+    warn_about_the_unknown(world, &not_checked, &mut draft);
     decide::all_tenants(world, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
     sessions::tell(world, &mut draft);
-    let Draft { steps, held, waiting, drifted, warnings, mut previews, settled, unchanged } = draft;
+    let Draft {
+        steps,
+        held,
+        waiting,
+        drifted,
+        warnings,
+        mut previews,
+        settled,
+        mut changed_outside,
+        unchanged,
+    } = draft;
+    let only = &world.policy.only;
+    changed_outside.retain(|key| only.is_empty() || only.contains(key));
     let touched: BTreeSet<_> =
         steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();
     previews.retain(|key, _| touched.contains(key));
@@ -78,6 +97,8 @@ pub fn make(world: World<'_>) -> Plan {
         removals_id,
         counts: Counts {
             unchanged,
+            not_checked: not_checked.iter().map(|one| one.tenants).sum(),
+            drift: changed_outside.len(),
             foreign_domains: foreign_domains(world),
             broken_files: world.desired.broken.len(),
             unknown_instances: unknown_instances(world.observed),
@@ -86,6 +107,7 @@ pub fn make(world: World<'_>) -> Plan {
         held,
         waiting,
         drifted,
+        not_checked,
         warnings,
         previews,
         settled,
@@ -93,7 +115,7 @@ pub fn make(world: World<'_>) -> Plan {
     }
 }
 
-fn warn_about_the_unknown(world: World<'_>, draft: &mut Draft) {
+fn warn_about_the_unknown(world: World<'_>, not_checked: &[NotChecked], draft: &mut Draft) {
     match &world.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { reason } => {
@@ -103,10 +125,13 @@ fn warn_about_the_unknown(world: World<'_>, draft: &mut Draft) {
             .warnings
             .push(format!("the tenants directory {reason}: nothing is changed until it can be read")),
     }
-    for (key, view) in &world.observed.instances {
-        if let InstanceView::Unknown { reason } = view {
-            draft.warnings.push(format!("instance {key} is unknown, so its tenants are held: {reason}"));
-        }
+    for NotChecked { instance, reason, tenants } in not_checked {
+        let its_tenants = match tenants {
+            0 => String::new(),
+            1 => ", and its tenant is not checked".to_owned(),
+            many => format!(", and its {many} tenants are not checked"),
+        };
+        draft.warnings.push(format!("nothing is changed on {instance}{its_tenants}: {reason}"));
     }
 }
 

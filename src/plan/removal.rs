@@ -8,6 +8,7 @@ use super::update::locks_us_out;
 use super::{Draft, World};
 use crate::config::DeletionMode;
 use crate::diff::{Field, is_seen_unlocked};
+use crate::environment::to_the_minute;
 use crate::model::{
     Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, TenantDocument, TenantId, TenantKey,
     TenantRecord,
@@ -105,12 +106,30 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
         ));
     }
     if record.disable_confirmed_at.is_none() {
-        return Some((
-            "it is not confirmed closed: an earlier pass did not finish disabling it, or somebody opened it"
-                .into(),
-            vec![change(Field::Enabled, "true", "false")],
-            false,
-        ));
+        let shut = change(Field::Enabled, "true", "false");
+        return Some(match (record.restored_at, domain) {
+            (Some(at), None) => (
+                format!(
+                    "it was restored from an archive on {}, without a file and without its domain on {}; it stays \
+                     disabled",
+                    to_the_minute(at),
+                    record.instance
+                ),
+                Vec::new(),
+                false,
+            ),
+            (Some(at), Some(domain)) => (
+                format!(
+                    "it was restored from an archive on {}, without a file; it stays disabled",
+                    to_the_minute(at)
+                ),
+                if domain.enabled == Some(false) { Vec::new() } else { vec![shut] },
+                false,
+            ),
+            (None, _) => {
+                ("the PBX did not confirm that it is disabled; disabling it again".into(), vec![shut], false)
+            }
+        });
     }
     let domain = domain?;
     if domain.enabled != Some(false) {

@@ -15,7 +15,7 @@ pub fn sessions_go_on(observed: &Observed, policy: &Policy) -> BTreeMap<Instance
     outliving
         .filter_map(|key| {
             let lifetime = TimeDelta::from_std(*policy.web_session_lifetimes.get(key)?).ok()?;
-            Some((key.clone(), lifetime))
+            (lifetime > TimeDelta::zero()).then(|| (key.clone(), lifetime))
         })
         .collect()
 }

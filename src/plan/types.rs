@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::diff::{Difference, Field};
 use crate::model::{
-    DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
+    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
     TenantDocument, TenantId, TenantKey,
 };
 
@@ -15,7 +15,7 @@ use crate::model::{
 pub enum Action {
     /// Database row, then domain on the PBX.
     Create,
-    /// Take over a domain that exists on the PBX and is nobody's.
+    /// Take over a domain that exists on the PBX and is not managed, or that a restored tenant still has there.
     Adopt,
     /// Another domain, or another key, for the same tenant.
     Rename,
@@ -102,6 +102,7 @@ pub enum Work {
     Adopt {
         tenant: Tenant,
         found: PbxDomain,
+        how: AdoptHow,
     },
     /// Another key; the PBX is not touched.
     Rekey {
@@ -201,6 +202,16 @@ pub struct Drifted {
     pub change: FieldChange,
 }
 
+/// An instance that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotChecked {
+    pub instance: InstanceKey,
+    /// Why it cannot be reached, was not fully read or not understood.
+    pub reason: String,
+    /// How many tenants it has, all of which were not checked.
+    pub tenants: usize,
+}
+
 /// A tenant's definition before and after, for the preview.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
@@ -220,6 +231,8 @@ pub struct Plan {
     pub held: Vec<Held>,
     pub waiting: Vec<Waiting>,
     pub drifted: Vec<Drifted>,
+    /// What the plan says nothing about, however empty it is.
+    pub not_checked: Vec<NotChecked>,
     /// What does not belong to one tenant: broken files, unreadable instances, limits.
     pub warnings: Vec<String>,
     pub previews: BTreeMap<TenantKey, Preview>,
@@ -233,8 +246,12 @@ pub struct Plan {
 /// Tenants that a plan does not touch, for the closing line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Tenants on file that need nothing.
+    /// Tenants on file that were looked at and need nothing.
     pub unchanged: usize,
+    /// Tenants of an instance that could not be looked at; they are not counted as unchanged.
+    pub not_checked: usize,
+    /// Tenants that somebody changed on the PBX, whether that is put right, held or only shown.
+    pub drift: usize,
     /// Domains on the PBXs that are not ours.
     pub foreign_domains: usize,
     pub broken_files: usize,

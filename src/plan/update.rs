@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use super::decide::{Index, name_is_shared, reference, seen};
 use super::removal::deletion_begun;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World};
 use crate::diff::{self, Difference, Field, Origin, Seen};
+use crate::environment::to_the_minute;
 use crate::model::{
     DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
     SettingName, Tenant, TenantDocument, TenantRecord,
@@ -111,6 +114,9 @@ fn without_reported(
     let mut kept = Vec::new();
     for difference in differences {
         let drifted = difference.origin == Origin::Drift && !unfinished(record, &difference);
+        if drifted {
+            draft.changed_outside.insert(tenant.key.clone());
+        }
         let fought = record
             .reapplied
             .get(&fight_key(&difference.field, difference.after.as_deref()))
@@ -175,8 +181,8 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
     let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
     let differences = diff::tenant(tenant, record, None);
+    // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
-        draft.unchanged += 1;
         return;
     }
     let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
@@ -207,6 +213,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         return;
     }
     if record.provisioned {
+        draft.changed_outside.insert(tenant.key.clone());
         if let Some(vanished) = index.vanished(&record.instance) {
             draft.held.push(hold(format!(
                 "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \
@@ -254,10 +261,12 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
     draft.steps.push(recreation(
         tenant,
         record,
-        if record.provisioned {
-            "drift: its domain is gone from the PBX, so it is made again"
-        } else {
-            "an earlier pass did not finish making it"
+        match record.restored_at {
+            _ if record.provisioned => {
+                "drift: its domain is gone from the PBX, so it is made again".to_owned()
+            }
+            Some(at) => format!("{}; its domain is not on {}", restored(at), record.instance),
+            None => UNFINISHED.to_owned(),
         },
     ));
 }
@@ -288,17 +297,43 @@ fn unfinished_creation<'a>(
             reason,
             lift: None,
         }),
-        None => draft.steps.push(recreation(tenant, record, "an earlier pass did not finish making it")),
+        None => draft.steps.push(match record.restored_at {
+            None => recreation(tenant, record, UNFINISHED.to_owned()),
+            Some(at) => still_there(world, tenant, record, domain, at),
+        }),
+    }
+}
+
+const UNFINISHED: &str = "an earlier pass did not finish making it";
+
+fn restored(at: DateTime<Utc>) -> String {
+    format!("it was restored from an archive on {}", to_the_minute(at))
+}
+
+/// A record that came back from its archive, and its domain, which was there all the time.
+fn still_there(
+    world: World<'_>,
+    tenant: &Tenant,
+    record: &TenantRecord,
+    domain: &PbxDomain,
+    at: DateTime<Utc>,
+) -> Step {
+    let settings = world.observed.instance(&record.instance).settings(record.domain_id);
+    let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
+    Step {
+        action: Action::Adopt,
+        changes: differences.iter().map(FieldChange::from).collect(),
+        ..recreation(tenant, record, format!("{}; its domain is still on {}", restored(at), record.instance))
     }
 }
 
 /// The domain under its recorded identity, made or finished.
-fn recreation(tenant: &Tenant, record: &TenantRecord, reason: &str) -> Step {
+fn recreation(tenant: &Tenant, record: &TenantRecord, reason: String) -> Step {
     Step {
         tenant: tenant.key.clone(),
         instance: record.instance.clone(),
         action: Action::Create,
-        reason: reason.to_owned(),
+        reason,
         changes: vec![FieldChange {
             field: Field::Domain,
             before: None,
@@ -446,7 +481,10 @@ fn steps<'a>(
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
         if differences.iter().any(|difference| unfinished(record, difference)) {
-            "an earlier pass did not finish".to_owned()
+            // The block is recorded before it is sent, so that without one nothing was begun.
+            let not_begun = !tenant.enabled && !record.enabled && record.login_lock.is_none();
+            if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
+                .to_owned()
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
             "drift: somebody changed it on the PBX".to_owned()
         } else {

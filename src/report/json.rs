@@ -22,7 +22,12 @@ pub struct PlanJson {
     pub waiting: Vec<WaitingJson>,
     pub drifted: Vec<DriftedJson>,
     pub warnings: Vec<String>,
+    /// What could not be looked at: an instance, or the tenants directory.
+    pub errors: Vec<ErrorJson>,
     pub summary: SummaryJson,
+    /// How `plan --detailed-exitcode` ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detailed_exitcode: Option<u8>,
     /// Why there is no plan, where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -72,6 +77,22 @@ pub struct DriftedJson {
     pub change: ChangeJson,
 }
 
+/// What kept a run from looking at everything.
+#[derive(Debug, Serialize)]
+pub struct ErrorJson {
+    /// The instance; absent where the run as a whole is meant.
+    pub instance: Option<String>,
+    /// How many tenants were not checked because of it.
+    pub tenants: usize,
+    pub text: String,
+}
+
+impl ErrorJson {
+    pub fn of_the_run(text: &str) -> Self {
+        Self { instance: None, tenants: 0, text: text.to_owned() }
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct SummaryJson {
     pub steps: usize,
@@ -108,6 +129,7 @@ impl From<&Plan> for PlanJson {
             held,
             waiting,
             drifted,
+            not_checked,
             warnings,
             previews: _,
             counts,
@@ -157,6 +179,15 @@ impl From<&Plan> for PlanJson {
                 })
                 .collect(),
             warnings: warnings.clone(),
+            errors: not_checked
+                .iter()
+                .map(|one| ErrorJson {
+                    instance: Some(one.instance.to_string()),
+                    tenants: one.tenants,
+                    text: one.reason.clone(),
+                })
+                .collect(),
+            detailed_exitcode: None,
             summary: SummaryJson {
                 steps: steps.len(),
                 held: held.len(),
@@ -189,7 +220,9 @@ impl PlanJson {
             waiting: Vec::new(),
             drifted: Vec::new(),
             warnings: Vec::new(),
+            errors: vec![ErrorJson::of_the_run(&error)],
             summary: SummaryJson::default(),
+            detailed_exitcode: Some(1),
             error: Some(error),
         }
     }

@@ -8,12 +8,12 @@ mod preview;
 mod text;
 
 pub use json::{
-    FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson, StatusJson,
-    TenantStatusJson, WarningJson,
+    ErrorJson, FORMAT_VERSION, IgnoredJson, InstanceStatusJson, OutcomeJson, PlanJson, ProblemsJson,
+    StatusJson, TenantStatusJson, WarningJson,
 };
 pub use log::{outcome as log_outcome, plan as log_plan, users as log_users};
-pub use preview::{plan as preview, tenant_diff};
-pub use text::{Paint, outcome as outcome_text, status_table};
+pub use preview::{plan as preview, summary, tenant_diff};
+pub use text::{Paint, count, outcome as outcome_text, set_table_width, status_table, table};
 
 /// An error with its sources, in one line: `cannot … : … : …`.
 pub fn chain(error: &dyn std::error::Error) -> String {

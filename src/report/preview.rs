@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use similar::TextDiff;
 
-use super::text::Paint;
+use super::text::{Paint, count};
 use crate::environment::to_the_minute;
 use crate::model::{SettingName, TenantDocument, TenantKey};
 use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
@@ -157,8 +157,8 @@ fn without_secrets(
     (before, after)
 }
 
-/// `Plan p-…: 1 to create, 2 to update; 1 held; 12 unchanged; 3 domains are not ours.`
-fn closing(plan: &Plan, paint: Paint) -> String {
+/// `1 to create, 2 to update`
+pub fn summary(plan: &Plan) -> String {
     let counted: Vec<String> = Action::ALL
         .into_iter()
         .filter_map(|action| {
@@ -166,18 +166,31 @@ fn closing(plan: &Plan, paint: Paint) -> String {
             (count > 0).then(|| format!("{count} to {action}"))
         })
         .collect();
-    let mut parts = vec![if counted.is_empty() { "nothing to do".to_owned() } else { counted.join(", ") }];
-    let mut also = |count: usize, what: &str| {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
+    if counted.is_empty() { "nothing to do".to_owned() } else { counted.join(", ") }
+}
+
+/// `Plan p-…: 1 to create, 2 to update; 1 held; 12 unchanged; 3 domains not managed.`
+fn closing(plan: &Plan, paint: Paint) -> String {
+    // Where nobody could look, "nothing to do" would be a guess.
+    let nothing_seen = plan.steps.is_empty() && !plan.not_checked.is_empty();
+    let mut parts = vec![if nothing_seen { "nothing can be done".to_owned() } else { summary(plan) }];
+    let mut also = |number: usize, what: &str| {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
         }
     };
     also(plan.held.len(), "held");
     also(plan.drifted.len(), "drifted");
     also(plan.waiting.len(), "waiting");
     also(plan.counts.unchanged, "unchanged");
-    also(plan.counts.foreign_domains, "domains not ours");
-    also(plan.counts.broken_files, "broken files");
-    also(plan.counts.unknown_instances, "unknown instances");
+    let mut also = |number: usize, noun: &str, more: &str| {
+        if number > 0 {
+            parts.push(format!("{}{more}", count(number, noun)));
+        }
+    };
+    also(plan.counts.not_checked, "tenant", " not checked");
+    also(plan.counts.foreign_domains, "domain", " not managed");
+    also(plan.counts.broken_files, "broken file", "");
+    also(plan.counts.unknown_instances, "instance", " not checked");
     format!("{} {}.", paint.strong(&format!("Plan {}:", plan.id)), parts.join("; "))
 }

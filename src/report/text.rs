@@ -1,6 +1,7 @@
 //! Colours, tables and outcomes for people.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Color, Style};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -76,11 +77,42 @@ pub fn outcome(outcome: &Outcome, paint: Paint) -> String {
     text
 }
 
-/// A table without lines between rows, as wide as the terminal allows.
+/// `1 tenant`, `2 tenants`.
+pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The width of the terminal that tables go to, once it was set.
+static TABLE_WIDTH: OnceLock<Option<u16>> = OnceLock::new();
+
+/// Tables fit this width from now on; without one, no line is wrapped, as programs that read them line by line need it.
+pub fn set_table_width(width: Option<u16>) {
+    // A second time, as in tests, keeps the first.
+    let _ = TABLE_WIDTH.set(width);
+}
+
+/// A table without lines between rows, as wide as its content and not wider than the terminal.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    table_within(TABLE_WIDTH.get().copied().flatten(), header)
+}
+
+fn table_within<const N: usize>(width: Option<u16>, header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
+    match width {
+        // A little more than nothing is left for a column, whatever the terminal.
+        Some(width) => {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.max(40));
+        }
+        None => {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+    }
+    // The gap between two columns is enough.
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table
 }
 
@@ -101,5 +133,5 @@ pub fn status_table(status: &StatusJson) -> String {
             tenant.problem.clone().unwrap_or_default(),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }

@@ -41,6 +41,14 @@ pub(super) fn note(conn: &mut AnyConnection, now: DateTime<Utc>) -> Result<(), S
     facts::put(conn, STEADY, &since.to_rfc3339(), now)
 }
 
+/// As if the clock had begun to run evenly that much earlier.
+pub(super) fn age(conn: &mut AnyConnection, by: TimeDelta) -> Result<(), StoreError> {
+    match read(conn, STEADY)? {
+        Some(since) => facts::put(conn, STEADY, &(since - by).to_rfc3339(), since),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,17 @@ pub enum StoreError {
         "the database's schema is older than this program; `tenantd apply` or the daemon brings it up to date"
     )]
     TooOld,
+    /// PostgreSQL: the connection looks into another schema than the one that tenantd's tables are in.
+    #[error(
+        "tenantd's tables are in the schema `{schema}`, and this connection works in `{current}`, where every tenant \
+         would count as new; take `search_path` out of `database_url`, or run ALTER ROLE … SET search_path = {schema}"
+    )]
+    Elsewhere { schema: String, current: String },
+    #[error(
+        "the search path of this connection (`{path}`) names no schema that exists; take `search_path` out of \
+         `database_url`, or run CREATE SCHEMA"
+    )]
+    NoSchema { path: String },
     #[error("another tenantd holds the writer's lock: {holder}")]
     Locked { holder: String },
     #[error("this tenantd no longer holds the writer's lease, so it changes nothing more")]

@@ -125,6 +125,11 @@ impl Database {
         Ok(Self { shared: Arc::new(Mutex::new(conn)), options, sqlite, mode, lease: None })
     }
 
+    /// Whether there is no database yet, or nothing of tenantd in it: then it reads as empty.
+    pub fn is_new(&self) -> bool {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     pub fn access(&self) -> Access {
         self.options.access
     }
@@ -317,13 +322,18 @@ fn open_blocking(options: &DatabaseOptions) -> Result<Option<AnyConnection>, Sto
         return Ok(None);
     }
     let mut conn = connection::open(database, password.as_ref(), *access)?;
-    match access {
-        Access::ReadWrite => migrate::migrate(&mut conn, sqlite_path)?,
-        Access::ReadOnly => match migrate::schema(&mut conn)? {
-            Schema::UpToDate => {}
-            Schema::Empty => return Ok(None),
-            Schema::Old => return Err(StoreError::TooOld),
-        },
+    // The first statement shows whether the server works for us at all.
+    let schema = migrate::schema(&mut conn).map_err(|error| match error {
+        StoreError::Query { source, .. } => {
+            StoreError::Open { place: database.to_string(), source: source.into() }
+        }
+        other => other,
+    })?;
+    match (access, schema) {
+        (_, Schema::UpToDate) => {}
+        (Access::ReadWrite, _) => migrate::migrate(&mut conn, sqlite_path)?,
+        (Access::ReadOnly, Schema::Empty) => return Ok(None),
+        (Access::ReadOnly, Schema::Old) => return Err(StoreError::TooOld),
     }
     Ok(Some(conn))
 }

@@ -4,7 +4,7 @@
 //! up after another took over is refused by the database. On SQLite it is a lock on a file beside the database,
 //! which the operating system releases when the process ends, however it ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::StoreError;
 use super::connection::AnyConnection;
+use super::{StoreError, private};
 
 /// How long a lease holds without being renewed. A stand-by takes over after this and one poll.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -108,8 +108,7 @@ fn ask_sqlite(database: &Path, holder: &str) -> Result<Asked, StoreError> {
         place: format!("lock {}", path.display()),
         source: error.into(),
     };
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut file = private::open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0)

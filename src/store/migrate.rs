@@ -6,8 +6,8 @@ use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::StoreError;
 use super::connection::AnyConnection;
+use super::{StoreError, in_transaction};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -80,6 +80,8 @@ fn applied(conn: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
     Ok(versions.into_iter().collect())
 }
 
+/// Whether migrations were ever run. On PostgreSQL tables of ours in another schema are not passed over: a connection
+/// that looks beside them would take every tenant for new.
 fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {
     use diesel::prelude::*;
     #[derive(QueryableByName)]
@@ -87,22 +89,54 @@ fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         n: i64,
     }
-    let operation = "look for the schema's versions";
-    let count: Count = match conn {
+    let query = StoreError::query("look for the schema's versions");
+    match conn {
         AnyConnection::Sqlite(conn) => {
-            diesel::sql_query("SELECT count(*) AS n FROM sqlite_master WHERE name = '__diesel_schema_migrations'")
-                .get_result(conn)
+            let count: Count = diesel::sql_query(
+                "SELECT count(*) AS n FROM sqlite_master WHERE name = '__diesel_schema_migrations'",
+            )
+            .get_result(conn)
+            .map_err(query)?;
+            Ok(count.n > 0)
         }
-        AnyConnection::Postgres(conn) => diesel::sql_query(
-            "SELECT count(*) AS n FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('__diesel_schema_migrations')",
-        )
-        .get_result(conn),
+        AnyConnection::Postgres(conn) => {
+            let found: Schemas = diesel::sql_query(SCHEMAS).get_result(conn).map_err(query)?;
+            let Schemas { current: Some(current), path, ours } = found else {
+                return Err(StoreError::NoSchema { path: found.path });
+            };
+            match ours {
+                Some(ours) if ours != current => Err(StoreError::Elsewhere { schema: ours, current }),
+                Some(_) => {
+                    conn.keep_search_path(&path);
+                    Ok(true)
+                }
+                None => Ok(false),
+            }
+        }
     }
-    .map_err(StoreError::query(operation))?;
-    Ok(count.n > 0)
 }
 
-/// Brings the schema up to date, each migration in a transaction of its own.
+#[derive(diesel::QueryableByName)]
+struct Schemas {
+    /// Where new tables would be made; none where the search path names no schema that there is.
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
+    current: Option<String>,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    path: String,
+    /// Where tenantd's tables are.
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
+    ours: Option<String>,
+}
+
+const SCHEMAS: &str = "\
+    SELECT current_schema()::text AS current, current_setting('search_path') AS path, (\
+        SELECT n.nspname::text FROM pg_catalog.pg_class m JOIN pg_catalog.pg_namespace n ON n.oid = m.relnamespace \
+        WHERE m.relname = '__diesel_schema_migrations' AND (n.nspname = current_schema() OR EXISTS (\
+            SELECT 1 FROM pg_catalog.pg_class l WHERE l.relnamespace = n.oid AND l.relname = 'writer_lease')) \
+        ORDER BY n.nspname <> current_schema() LIMIT 1\
+    ) AS ours";
+
+/// Brings the schema up to date. A migration that fails leaves nothing behind.
 ///
 /// An SQLite database that already holds something is copied beside itself first.
 pub(crate) fn migrate(
@@ -129,26 +163,36 @@ pub(crate) fn migrate(
             }
             conn.run_pending_migrations(SQLITE).map_err(|source| StoreError::Migrate { source })?;
         }
-        AnyConnection::Postgres(conn) => {
-            conn.batch_execute("SELECT pg_advisory_lock(7305146)")
-                .map_err(StoreError::query("wait for another one's migration"))?;
-            let migrated = conn
-                .run_pending_migrations(POSTGRES)
-                .map(drop)
-                .map_err(|source| StoreError::Migrate { source });
-            conn.batch_execute("SELECT pg_advisory_unlock(7305146)")
-                .map_err(StoreError::query("let others migrate"))?;
-            migrated?;
+        AnyConnection::Postgres(_) => {
+            in_transaction(conn, migrate_postgres)?;
+            // Finds its schema again, and keeps to it.
+            schema(conn)?;
         }
     }
     Ok(())
+}
+
+/// All pending migrations in one transaction, which holds the lock: a lock of the session would stay with a pooler's
+/// connection.
+fn migrate_postgres(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    let query = StoreError::query;
+    conn.take_time().map_err(query("begin a migration"))?;
+    conn.batch_execute(
+        "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7305146); SET LOCAL lock_timeout = '10s'",
+    )
+    .map_err(query("wait for another one's migration"))?;
+    if schema(conn)? == Schema::UpToDate {
+        return Ok(());
+    }
+    let AnyConnection::Postgres(conn) = conn else { return Ok(()) };
+    conn.run_pending_migrations(POSTGRES).map(drop).map_err(|source| StoreError::Migrate { source })
 }
 
 /// Waits for another one's migration of an SQLite database. The lock is given back with the file.
 fn lock(database: &std::path::Path) -> Result<std::fs::File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".migration");
-    let locked = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let locked = super::private::open(std::path::Path::new(&path));
     locked.and_then(|file| file.lock().map(|()| file)).map_err(|source| StoreError::Open {
         place: format!("lock {}", path.display()),
         source: source.into(),

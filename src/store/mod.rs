@@ -3,9 +3,12 @@
 //! [`Database`] is the handle that async code holds; it runs a closure with a [`Store`] (read) or a
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
+mod adoptions;
+mod aging;
 mod audit;
 mod clock;
 mod codec;
+mod connect;
 mod connection;
 pub mod data;
 mod error;
@@ -17,10 +20,13 @@ mod lease;
 mod migrate;
 mod placements;
 mod postgres;
+pub(crate) mod private;
 mod removals;
 mod schema;
 mod tenants;
+mod tls;
 mod tombstones;
+mod wire;
 mod words;
 
 pub use audit::AuditEntry;
@@ -37,8 +43,8 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::model::{
-    Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord, Reopened,
-    Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
+    Adoption, Approval, DomainId, FormerPlacement, InstanceKey, OpenIntent, Recorded, RemovalRecord,
+    Reopened, Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
 };
 use connection::AnyConnection;
 
@@ -65,6 +71,7 @@ impl Store<'_> {
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
             approvals: words::approvals(self.conn, now)?,
             suspensions: words::suspensions(self.conn, now)?,
+            adoptions: adoptions::all(self.conn, now)?,
             clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: data::open_sessions(self.conn, now)?,
             archived: data::archived(self.conn, &tenants)?,
@@ -202,6 +209,20 @@ impl StoreWriter<'_> {
 
     pub fn approve(&mut self, approval: &Approval) -> Result<(), StoreError> {
         words::approve(self.conn, approval)
+    }
+
+    /// Lets the next pass take these domains over.
+    pub fn allow_adoptions(
+        &mut self,
+        adoptions: &BTreeMap<TenantKey, Adoption>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        adoptions::add(self.conn, adoptions, now)
+    }
+
+    /// Lets what was recorded lie further back, for the sandbox.
+    pub fn age(&mut self, by: TimeDelta) -> Result<(), StoreError> {
+        aging::age(self.conn, by)
     }
 
     pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {

@@ -1,37 +1,103 @@
-//! PostgreSQL through the pure-Rust driver, as one of the connections that `MultiConnection` can hold.
+//! A PostgreSQL connection that leaves nothing behind, as one of the connections that `MultiConnection` can hold.
 //!
-//! Diesel's derive asks each connection to turn its type lookup into `Any` and back. The asynchronous driver keeps
-//! its lookup to itself, and tenantd's tables use built-in types only, whose numbers need no looking up: so the
-//! lookup handed through is an empty one.
+//! Whatever is run, is run in a transaction that begins with its settings: time zone, timeouts, schema, and whether it
+//! may write. Nothing is set for the session, because behind a transaction pooler the session belongs to others.
+//!
+//! Diesel's derive asks each connection to turn its type lookup into `Any` and back. tenantd's tables use built-in
+//! types only, whose numbers need no looking up: so the lookup handed through is an empty one.
 
 use diesel::connection::{
-    CacheSize, Connection, ConnectionSealed, Instrumentation, LoadConnection, MultiConnectionHelper,
-    SimpleConnection, TransactionManager, TransactionManagerStatus,
+    AnsiTransactionManager, CacheSize, Connection, ConnectionSealed, Instrumentation, LoadConnection,
+    MultiConnectionHelper, SimpleConnection, TransactionManager, TransactionManagerStatus,
 };
 use diesel::expression::QueryMetadata;
-use diesel::migration::MigrationConnection;
+use diesel::migration::{CREATE_MIGRATIONS_TABLE, MigrationConnection};
 use diesel::pg::{Pg, PgMetadataLookup, PgTypeMetadata};
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::sql_types::TypeMetadata;
-use diesel::{ConnectionResult, QueryResult};
-use diesel_async::AsyncPgConnection;
-use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use std::time::Duration;
 
-type Inner = AsyncConnectionWrapper<AsyncPgConnection>;
-type InnerTransactions = <Inner as Connection>::TransactionManager;
+use super::connect::PATIENCE;
+use super::connection::Access;
+use super::wire::{PgRow, Wire};
+
+/// What every transaction begins with, after `BEGIN`.
+///
+/// A transaction holds the lease's row. That of a process that was paused in it must not keep a stand-by waiting: hence
+/// the short time that one may be idle.
+const SETTINGS: &str = "SET LOCAL TIME ZONE 'UTC'; SET LOCAL datestyle = 'ISO'; \
+    SET LOCAL standard_conforming_strings = on; SET LOCAL client_min_messages = warning; \
+    SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '8s';";
+
+/// How long one statement of a migration, or of a tenant's deletion, may take.
+const LONG: Duration = Duration::from_secs(30 * 60);
 
 /// A PostgreSQL connection. To be used where blocking is allowed.
-pub(crate) struct PgConnection(Inner);
+pub(crate) struct PgConnection {
+    wire: Wire,
+    access: Access,
+    /// The schemas that tenantd's tables were found by, as `search_path` takes them.
+    search_path: Option<String>,
+}
 
-impl From<AsyncPgConnection> for PgConnection {
-    fn from(conn: AsyncPgConnection) -> Self {
-        Self(Inner::from(conn))
+impl PgConnection {
+    pub(super) fn new(wire: Wire, access: Access) -> Self {
+        Self { wire, access, search_path: None }
+    }
+
+    /// From now on the tables are looked for along this path, whatever another client of a pooler set.
+    pub(super) fn keep_search_path(&mut self, path: &str) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_$\", ".contains(c);
+        self.search_path = Some(path.to_owned()).filter(|path| !path.is_empty() && path.chars().all(plain));
+    }
+
+    /// Within a transaction: what follows in it may take long.
+    pub(super) fn take_time(&mut self) -> QueryResult<()> {
+        self.wire.batch_execute(&format!("SET LOCAL statement_timeout = '{}s'", LONG.as_secs()))?;
+        self.wire.patience = LONG + Duration::from_secs(10);
+        Ok(())
+    }
+
+    fn begin(&self) -> String {
+        let mode = match self.access {
+            Access::ReadOnly => ", READ ONLY",
+            // Not READ WRITE: who made the database read-only meant it.
+            Access::ReadWrite => "",
+        };
+        let path = self.search_path.as_ref().map(|path| format!(" SET LOCAL search_path = {path};"));
+        format!("BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {SETTINGS}{}", path.unwrap_or_default())
+    }
+
+    fn is_in_transaction(&mut self) -> bool {
+        // An error is the next statement's to report.
+        !matches!(
+            AnsiTransactionManager::transaction_manager_status_mut(&mut self.wire).transaction_depth(),
+            Ok(None)
+        )
+    }
+
+    /// Runs what stands alone in a transaction of its own.
+    fn settled<T>(&mut self, work: impl FnOnce(&mut Wire) -> QueryResult<T>) -> QueryResult<T> {
+        if self.is_in_transaction() {
+            return work(&mut self.wire);
+        }
+        Transactions::begin_transaction(self)?;
+        match work(&mut self.wire) {
+            Ok(done) => Transactions::commit_transaction(self).map(|()| done),
+            Err(error) => {
+                // The error that counts is the first one.
+                let _ = Transactions::rollback_transaction(self);
+                Err(error)
+            }
+        }
     }
 }
 
 impl SimpleConnection for PgConnection {
     fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.0.batch_execute(query)
+        self.settled(|wire| wire.batch_execute(query))
     }
 }
 
@@ -41,84 +107,90 @@ impl Connection for PgConnection {
     type Backend = Pg;
     type TransactionManager = Transactions;
 
-    fn establish(url: &str) -> ConnectionResult<Self> {
-        Inner::establish(url).map(Self)
+    fn establish(_url: &str) -> ConnectionResult<Self> {
+        Err(ConnectionError::BadConnection("opened from the configuration only".to_owned()))
     }
 
     fn execute_returning_count<T>(&mut self, source: &T) -> QueryResult<usize>
     where
         T: QueryFragment<Pg> + QueryId,
     {
-        self.0.execute_returning_count(source)
+        self.settled(|wire| wire.execute_returning_count(source))
     }
 
-    fn transaction_state(
-        &mut self,
-    ) -> &mut <InnerTransactions as TransactionManager<Inner>>::TransactionStateData {
-        self.0.transaction_state()
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        self.wire.transaction_state()
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        self.0.instrumentation()
+        self.wire.instrumentation()
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        self.0.set_instrumentation(instrumentation);
+        self.wire.set_instrumentation(instrumentation);
     }
 
     fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
-        self.0.set_prepared_statement_cache_size(size);
+        self.wire.set_prepared_statement_cache_size(size);
     }
 }
 
 impl LoadConnection for PgConnection {
-    type Cursor<'conn, 'query> = <Inner as LoadConnection>::Cursor<'conn, 'query>;
-    type Row<'conn, 'query> = <Inner as LoadConnection>::Row<'conn, 'query>;
+    type Cursor<'conn, 'query> = std::vec::IntoIter<QueryResult<PgRow>>;
+    type Row<'conn, 'query> = PgRow;
 
     fn load<'conn, 'query, T>(&'conn mut self, source: T) -> QueryResult<Self::Cursor<'conn, 'query>>
     where
         T: Query + QueryFragment<Pg> + QueryId + 'query,
         Pg: QueryMetadata<T::SqlType>,
     {
-        self.0.load(source)
+        self.settled(|wire| wire.load(source))
     }
 }
 
-/// Hands transactions to the driver's own manager.
+/// Begins the outermost transaction with its settings, and hands the rest to Diesel's own manager.
 pub(crate) struct Transactions;
 
 impl TransactionManager<PgConnection> for Transactions {
-    type TransactionStateData = <InnerTransactions as TransactionManager<Inner>>::TransactionStateData;
+    type TransactionStateData = AnsiTransactionManager;
 
     fn begin_transaction(conn: &mut PgConnection) -> QueryResult<()> {
-        InnerTransactions::begin_transaction(&mut conn.0)
+        if conn.is_in_transaction() {
+            return AnsiTransactionManager::begin_transaction(&mut conn.wire);
+        }
+        conn.wire.patience = PATIENCE;
+        let begin = conn.begin();
+        AnsiTransactionManager::begin_transaction_sql(&mut conn.wire, &begin).inspect_err(|_| {
+            // It may have begun, and failed in a setting.
+            let _ = conn.wire.batch_execute("ROLLBACK");
+        })
     }
 
     fn rollback_transaction(conn: &mut PgConnection) -> QueryResult<()> {
-        InnerTransactions::rollback_transaction(&mut conn.0)
+        AnsiTransactionManager::rollback_transaction(&mut conn.wire)
     }
 
     fn commit_transaction(conn: &mut PgConnection) -> QueryResult<()> {
-        InnerTransactions::commit_transaction(&mut conn.0)
+        AnsiTransactionManager::commit_transaction(&mut conn.wire)
     }
 
     fn transaction_manager_status_mut(conn: &mut PgConnection) -> &mut TransactionManagerStatus {
-        InnerTransactions::transaction_manager_status_mut(&mut conn.0)
+        AnsiTransactionManager::transaction_manager_status_mut(&mut conn.wire)
     }
 
     fn is_broken_transaction_manager(conn: &mut PgConnection) -> bool {
-        InnerTransactions::is_broken_transaction_manager(&mut conn.0)
+        AnsiTransactionManager::is_broken_transaction_manager(&mut conn.wire)
     }
 }
 
 impl MigrationConnection for PgConnection {
     fn setup(&mut self) -> QueryResult<usize> {
-        self.0.setup()
+        self.batch_execute(CREATE_MIGRATIONS_TABLE).map(|()| 0)
     }
 }
 
 /// The lookup of a program that uses built-in types only.
-struct BuiltInTypes;
+pub(super) struct BuiltInTypes;
 
 impl PgMetadataLookup for BuiltInTypes {
     fn lookup_type(&mut self, _type_name: &str, _schema: Option<&str>) -> PgTypeMetadata {

@@ -1,6 +1,6 @@
 //! The tables as Diesel sees them, the same for both databases.
 //!
-//! On PostgreSQL the times are `timestamptz`; the connection's time zone is UTC, so that they read and write as
+//! On PostgreSQL the times are `timestamptz`; every transaction's time zone is UTC, so that they read and write as
 //! `Timestamp`.
 
 diesel::table! {
@@ -31,6 +31,7 @@ diesel::table! {
         revision -> BigInt,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        restored_at -> Nullable<Timestamp>,
     }
 }
 

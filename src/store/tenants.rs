@@ -41,6 +41,7 @@ struct TenantRow {
     revision: i64,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
+    restored_at: Option<NaiveDateTime>,
 }
 
 const READ: &str = "read the recorded tenants";
@@ -74,6 +75,7 @@ impl TenantRow {
             revision,
             created_at,
             updated_at,
+            restored_at,
         } = record;
         Self {
             id: id.to_string(),
@@ -105,6 +107,7 @@ impl TenantRow {
             revision: *revision,
             created_at: created_at.naive_utc(),
             updated_at: updated_at.naive_utc(),
+            restored_at: restored_at.map(|at| at.naive_utc()),
         }
     }
 
@@ -160,6 +163,7 @@ impl TenantRow {
             revision: self.revision,
             created_at: self.created_at.and_utc(),
             updated_at: self.updated_at.and_utc(),
+            restored_at: self.restored_at.map(|at| at.and_utc()),
         })
     }
 }

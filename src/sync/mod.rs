@@ -87,7 +87,7 @@ pub struct Rules {
     pub only: Option<TenantKey>,
     /// Its limit holds beside each tenant's own.
     pub tier: Tier,
-    /// Tenants whose domain was lost and has just been made again: it has no users yet, which says nothing.
+    /// Recorded tenants whose domain has just been made: it has no users yet, which says nothing.
     pub made_again: BTreeSet<TenantKey>,
     /// Somebody said that the users who are missing are gone on purpose, however many.
     pub accept_missing: bool,
@@ -173,11 +173,11 @@ fn apply(
     tenants.retain(|key, record| {
         let suspension = suspensions.iter().find(|suspension| suspension.covers(key, Some(&record.instance)));
         let reason = if let Some(suspension) = suspension {
-            format!("it is suspended: {}", suspension.reason)
+            format!("it is paused: {}", suspension.reason)
         } else if !there.domains.contains(&record.domain_id) {
             format!("its domain is not on {instance}")
         } else if made_again.contains(key) {
-            "its domain was lost and has just been made again".to_owned()
+            format!("its domain was just made on {instance} and has no users yet")
         } else {
             return true;
         };
@@ -351,7 +351,7 @@ pub fn text(reports: &[InstanceSync]) -> String {
             ));
         }
         for (tenant, reason) in left_alone {
-            text.push_str(&format!("{tenant}: left as it is: {reason}\n"));
+            text.push_str(&format!("{tenant}: users not synchronised this time: {reason}\n"));
         }
         for done in tenants {
             let TenantSync { tenant, added, changed, disabled, over_limit, refused } = done;

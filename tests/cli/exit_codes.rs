@@ -135,7 +135,7 @@ at_both_sites! { async fn a_broken_file_is_something_held_also_where_its_tenant_
     for args in [&["apply"][..], &["plan", "--detailed-exitcode"]] {
         let ran = site.run(args).await;
         assert!(ran.ended_with(3).stderr.contains("new.yaml"), "{ran:#?}");
-        assert!(ran.stdout.contains("1 broken files"), "{ran:#?}");
+        assert!(ran.stdout.contains("1 broken file"), "{ran:#?}");
     }
     let ran = site.run(&["apply"]).await;
     assert!(ran.stdout.contains("new.yaml is broken: nothing is removed until every file"), "{ran:#?}");

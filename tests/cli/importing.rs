@@ -19,11 +19,11 @@ at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as
     let digests = pbx.digests();
 
     let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
-    assert!(ran.ended_with(0).stdout.contains("5 would be imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("5 would be imported, 1 skipped"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1, "nothing was written");
     let before = site.mutations();
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(0).stdout.contains("5 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("5 imported, 1 skipped"), "{ran:#?}");
 
     let ran = site.run(&["plan", "--detailed-exitcode"]).await;
     ran.ended_with(0);
@@ -37,10 +37,10 @@ at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as
 
     // Again there is nothing left to import, and apply changes nothing.
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(0).stdout.contains("0 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("0 imported, 1 skipped"), "{ran:#?}");
     site.apply().await;
     assert_eq!(pbx.digests(), digests);
-    assert!(site.run(&["status"]).await.stdout.contains("its users can still sign in"), "a closed one was left open");
+    assert!(site.run(&["status"]).await.stdout.contains("tenantd block closed"), "a closed one was left open");
 
     // From then on the files rule.
     let text = read("closed.yaml").replace("enabled: false", "enabled: true");
@@ -62,13 +62,13 @@ at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site
     let digests = pbx.digests();
     let ran = site.run(&["import", "--instance", "hq"]).await;
     ran.ended_with(4);
-    for line in ["1 imported, 3 left", "its `enabled` is NULL", "not a host name", "`many`, not one number"] {
+    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "not a host name", "`many`, not one number"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
     assert_eq!(pbx.digests(), digests);
     let ran = site.run(&["import", "--instance", "hq", "--matching", "nothing-like-it"]).await;
-    assert!(ran.ended_with(0).stdout.contains("0 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("0 imported, 0 skipped"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
 
@@ -87,7 +87,7 @@ at_both_sites! { async fn nothing_is_imported_beyond_the_tier(site) {
         assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
     }
     let ran = site.run(&["import", "--instance", "hq", "--matching", "acme"]).await;
-    assert!(ran.ended_with(0).stdout.contains("1 imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("1 imported, 0 skipped"), "{ran:#?}");
 } }
 
 at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
@@ -102,28 +102,125 @@ at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn beside_a_running_daemon_nothing_is_imported_and_it_is_said_why(site) {
+at_both_sites! { async fn beside_a_running_daemon_it_is_the_daemon_that_takes_the_imported_over(site) {
     site.tenant("already");
     site.apply().await;
     let daemon = site.daemon("daemon");
     until("the first pass", || daemon.told().contains("plan p-")).await;
     let digests = site.pbx("hq").digests();
     site.pbx("hq").add_domain("acme.example.com", Some(true), None);
-    // To look takes no lock.
+    site.pbx("hq").add_domain("shut.example.com", Some(false), Some("Shut"));
+    let there = site.pbx("hq").digests();
     let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
-    assert!(ran.ended_with(0).stdout.contains("1 would be imported, 0 left"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("2 would be imported, 1 skipped"), "{ran:#?}");
+    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1, "to look writes nothing");
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(1).stderr.contains("holds the writer's lock; waiting for it"), "{ran:#?}");
-    assert!(ran.stderr.contains("so nothing was imported: stop it for the time of the import"), "{ran:#?}");
-    assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
-    // It gets the lock of a daemon that ends meanwhile.
-    let args = ["import", "--instance", "hq"];
-    let (ran, ()) = tokio::join!(site.run(&args), async {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        daemon.stop().await;
-    });
+    assert!(ran.ended_with(0).stderr.contains("it is asked to do the work"), "{ran:#?}");
+    for line in ["imported acme.example.com as acme", "imported shut.example.com as shut", "2 imported, 1 skipped"] {
+        assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
+    }
+    assert_eq!(site.pbx("hq").digests(), there, "the PBX is as it was");
+    assert!(digests.iter().all(|(uuid, digest)| there[uuid] == *digest));
+    let status = site.run(&["status"]).await;
+    assert!(status.stdout.contains("tenantd block shut"), "{status:#?}");
+    // A command that holds the lock is no daemon: what is asked beside a daemon that ends is done without it.
+    site.pbx("hq").add_domain("late.example.com", Some(true), None);
+    daemon.signal("STOP");
+    if site.backend == Backend::Sqlite {
+        let args = ["import", "--instance", "hq"];
+        let (ran, ()) = tokio::join!(site.run(&args), async {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            daemon.kill().await;
+        });
+        assert!(ran.ended_with(0).stdout.contains("imported late.example.com as late"), "{ran:#?}");
+    } else {
+        daemon.kill().await;
+        site.expire_lease().await;
+        let ran = site.run(&["import", "--instance", "hq"]).await;
+        assert!(ran.ended_with(0).stdout.contains("imported late.example.com as late"), "{ran:#?}");
+    }
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn import_makes_the_directory_and_leaves_out_what_is_as_the_defaults_say(site) {
+    std::fs::remove_dir(site.path("tenants.d")).unwrap();
+    site.pbx("hq").add_domain("acme.example.com", Some(true), Some("Acme Corp"));
+    let limited = site.pbx("hq").add_domain("limited.example.com", Some(true), Some("Limited"));
+    site.pbx("hq").add_setting(limited, NewSetting::new("limit", "users", "numeric", "25"));
+    let ran = site.run(&["import", "--instance", "hq", "--dry-run"]).await;
+    assert!(ran.ended_with(0).stdout.contains("2 would be imported, 1 skipped"), "{ran:#?}");
+    assert!(!site.path("tenants.d").exists(), "a preview makes nothing");
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    for line in ["skipped pbx.example.com: it holds tenantd's own account", "2 imported, 1 skipped"] {
+        assert!(ran.ended_with(0).stdout.contains(line), "{line}: {ran:#?}");
+    }
+    let read = |file: &str| std::fs::read_to_string(site.path("tenants.d").join(file)).unwrap();
+    assert_eq!(read("acme.yaml"), "name: Acme Corp\ndomain: acme.example.com\npbx_instance: hq\n");
+    assert!(read("limited.yaml").ends_with("pbx_instance: hq\nmax_users: 25\n"), "{}", read("limited.yaml"));
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
+    // A change of the deployment's defaults reaches whom the file says nothing else of.
+    site.configure("defaults: { session_timeout: 30, max_users: 100 }\n");
+    let plan = site.plan().await;
+    assert_eq!(crate::actions(&plan, "steps"), ["update acme", "update limited"], "{plan:#}");
+} }
+
+at_both_sites! { async fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it(site) {
+    let config = std::fs::read_to_string(site.path("tenantd.yaml")).unwrap();
+    std::fs::write(site.path("in-the-way"), "").unwrap();
+    let dir = site.path("in-the-way/tenants.d").display().to_string();
+    std::fs::write(site.path("tenantd.yaml"), config.replace("tenants_dir: tenants.d", &format!("tenants_dir: {dir}")))
+        .unwrap();
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    let expected = format!("cannot make the tenants directory {dir}");
+    assert!(ran.ended_with(1).stderr.contains(&expected), "{ran:#?}");
+    assert!(ran.stderr.contains(&format!("`install -d {dir}`")) && !ran.stderr.contains(".import-"), "{ran:#?}");
+} }
+
+at_both_sites! { async fn block_closes_the_web_sign_in_of_an_imported_tenant_and_enables_no_phone(site) {
+    let pbx = site.pbx("hq").clone();
+    let open = pbx.add_domain("open.example.com", Some(false), Some("Open"));
+    let office = pbx.add_setting(open, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
+    site.run(&["import", "--instance", "hq"]).await.ended_with(0);
+    assert!(site.run(&["status"]).await.stdout.contains("tenantd block open"));
+    let sent = pbx.journal().len();
+    let ran = site.run(&["block", "open"]).await;
+    assert!(ran.ended_with(0).stdout.contains("open: its web sign-in is blocked; it stays disabled"), "{ran:#?}");
+    let rows = pbx.settings(open);
+    let enabled: Vec<&str> = rows.iter().filter(|row| row.enabled == Some(true)).filter_map(|row| row.value.as_deref()).collect();
+    assert_eq!(enabled, ["255.255.255.255/32"]);
+    let posts = pbx.journal().into_iter().skip(sent).filter(|request| request.method == "POST");
+    assert!(posts.clone().count() > 0 && posts.into_iter().all(|request| !request.path.contains("domain_edit")));
+    assert_eq!(pbx.domain(open).unwrap().enabled, Some(false));
+    let status = site.run(&["status"]).await.stdout;
+    assert!(!status.contains("tenantd block") && !status.contains("still open"), "{status}");
+    let ran = site.run(&["block", "open"]).await;
+    assert!(ran.ended_with(0).stdout.contains("blocked already"), "{ran:#?}");
+    // To enable it gives the office its entry back.
+    let text = std::fs::read_to_string(site.path("tenants.d/open.yaml")).unwrap().replace("enabled: false", "enabled: true");
+    site.write("open.yaml", text);
+    site.apply().await;
+    assert_eq!(pbx.settings(open).into_iter().find(|row| row.uuid == office).unwrap().enabled, Some(true));
+    let ran = site.run(&["block", "open"]).await;
+    assert!(ran.ended_with(1).stderr.contains("write `enabled: false` in its file"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn a_web_sign_in_that_is_blocked_already_is_imported_as_blocked(site) {
+    site.tenant_with("acme", "enabled: false\n");
+    site.apply().await;
+    let digests = site.pbx("hq").digests();
+    site.lose_the_database().await;
+    site.remove("acme.yaml");
+    let ran = site.run(&["import", "--instance", "hq"]).await;
     assert!(ran.ended_with(0).stdout.contains("imported acme.example.com as acme"), "{ran:#?}");
-    let after = site.pbx("hq").digests();
-    assert!(digests.iter().all(|(uuid, digest)| after[uuid] == *digest));
+    let status = site.run(&["status"]).await.stdout;
+    assert!(status.contains("acme") && !status.contains("tenantd block") && !status.contains("still open"), "{status}");
+    assert_eq!(site.pbx("hq").digests(), digests);
+    // Whoever opens it again, it is drift.
+    let domain = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    let block = site.pbx("hq").settings(domain)[0].uuid;
+    site.pbx("hq").remove_setting(domain, block);
+    site.run(&["apply"]).await.ended_with(0);
+    assert_eq!(site.pbx("hq").settings(domain)[0].value.as_deref(), Some("255.255.255.255/32"));
     site.comes_to_rest().await;
 } }

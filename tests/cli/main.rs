@@ -1,16 +1,25 @@
 //! The real program against stand-ins: every command, its exit codes, and what goes to standard output.
 
+mod adopting;
+mod advice;
 #[path = "../common/mod.rs"]
 mod common;
 mod documents;
 mod exit_codes;
+mod first_day;
+mod honest;
 mod importing;
+mod orders;
 mod plain_commands;
 mod planning;
+mod readme;
+mod restoring;
+mod sandboxed;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;
 mod tenant_world;
+mod terminal;
 mod words;
 
 use serde_json::Value;

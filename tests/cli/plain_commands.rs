@@ -26,7 +26,7 @@ async fn bare(args: &[&str]) -> Ran {
     }
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "validate",
     "plan",
     "apply",
@@ -34,9 +34,12 @@ const COMMANDS: [&str; 18] = [
     "status",
     "show",
     "import",
+    "adopt",
+    "block",
+    "init",
     "pbx",
     "approve",
-    "suspend",
+    "pause",
     "resume",
     "isolation",
     "stats",
@@ -56,9 +59,16 @@ async fn help_names_every_command_the_exit_codes_and_where_to_begin() {
     {
         assert!(help.stdout.contains(word), "--help does not name {word}");
     }
-    for code in
-        ["0 done", "1 error", "2 changes", "3 something is held", "4 some steps", "5 stale plan", "64 usage"]
-    {
+    for code in [
+        "0 done",
+        "1 error",
+        "2 changes",
+        "3 something is held",
+        "4 some steps",
+        "5 stale plan",
+        "6 drift",
+        "64 usage",
+    ] {
         let one_line = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(one_line.contains(code), "--help does not name the exit code {code}");
     }
@@ -131,7 +141,7 @@ async fn the_sandbox_shows_everything_once_and_ends_with_0() {
     let ran = bare(&["sandbox", "--once"]).await;
     ran.ended_with(0);
     for told in
-        ["create acme on hq", "6 done, 0 failed, 0 skipped", "umbrella.example.com", "disabled", "KEY"]
+        ["6 to create: acme, ", "6 done, 0 failed, 0 skipped", "umbrella.example.com", "disabled", "KEY"]
     {
         assert!(ran.stdout.contains(told), "{told}: {ran:#?}");
     }
@@ -140,7 +150,7 @@ async fn the_sandbox_shows_everything_once_and_ends_with_0() {
     std::fs::write(dir.path().join("one.yaml"), "name: One\ndomain: one.example.com\npbx_instance: hq\n")
         .unwrap();
     let ran = bare(&["sandbox", "--once", "--tenants", dir.path().to_str().unwrap()]).await;
-    assert!(ran.ended_with(0).stdout.contains("create one on hq"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("1 to create: one"), "{ran:#?}");
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/tenants.d");
     bare(&["sandbox", "--once", "--tenants", examples]).await.ended_with(0);
     std::fs::remove_file(dir.path().join("one.yaml")).unwrap();

@@ -141,7 +141,7 @@ async fn whoever_closes_the_pipe_ends_nothing_badly() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(20);
     let mut child = tokio::process::Command::new(crate::site::PROGRAM)
-        .args(["apply"])
+        .args(["apply", "--yes"])
         .env("TENANTD_CONFIG", site.path("tenantd.yaml"))
         .current_dir(site.dir.path())
         .stdin(Stdio::null())

@@ -76,7 +76,7 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_li
     assert_eq!((&acme["active_users"], &acme["max_users"], &acme["users_over_limit"]), (&2.into(), &2.into(), &1.into()));
     assert_eq!((&acme["files"], &acme["file_bytes"]), (&1.into(), &2048.into()));
     let ran = site.run(&["stats", "nobody", "-o", "json"]).await;
-    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("no record of the tenant nobody"));
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("there is no tenant nobody"));
 
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     assert_eq!(status["tenants"][0]["stats"], *acme, "the same numbers");

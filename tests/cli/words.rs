@@ -1,4 +1,4 @@
-//! What people say to tenantd: approve, suspend, resume, enroll.
+//! What people decide: approve, pause, resume, enroll.
 
 use crate::site::{Site, at_both_sites};
 
@@ -64,7 +64,7 @@ at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_suspension_holds_until_it_is_ended(site) {
+at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
     site.tenants(2);
     site.apply().await;
     site.run(&["suspend", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
@@ -164,17 +164,17 @@ at_both_sites! { async fn a_mistyped_key_is_refused(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_stays_suspended_is_said(site) {
+at_both_sites! { async fn what_stays_paused_is_said(site) {
     site.tenants(1);
     site.apply().await;
     site.run(&["suspend", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
-    let ran = site.run(&["resume"]).await;
-    assert!(ran.ended_with(1).stderr.contains("still suspended: the instance hq"), "{ran:#?}");
-    site.run(&["suspend", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
-    let ran = site.run(&["resume"]).await;
-    assert!(ran.ended_with(0).stdout.contains("still suspended: the instance hq"), "{ran:#?}");
+    let ran = site.run(&["resume", "--all"]).await;
+    assert!(ran.ended_with(1).stderr.contains("still paused: the instance hq"), "{ran:#?}");
+    site.run(&["suspend", "--all", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
+    let ran = site.run(&["resume", "--all"]).await;
+    assert!(ran.ended_with(0).stdout.contains("still paused: the instance hq"), "{ran:#?}");
     assert!(ran.stdout.contains("cables") && !ran.stdout.contains("everything resumed"), "{ran:#?}");
     let ran = site.run(&["resume", "--instance", "hq"]).await;
-    assert!(!ran.ended_with(0).stdout.contains("still suspended"), "{ran:#?}");
+    assert!(!ran.ended_with(0).stdout.contains("still paused"), "{ran:#?}");
     site.comes_to_rest().await;
 } }

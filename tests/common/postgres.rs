@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Set where the real components must not be missing (the gate does): a test fails instead of being skipped.
-const REQUIRED: &str = "TENANTD_TEST_REQUIRE_POSTGRES";
+pub const REQUIRED: &str = "TENANTD_TEST_REQUIRE_POSTGRES";
 
 struct Server {
     socket_dir: PathBuf,
@@ -59,15 +59,25 @@ pub fn on(url: &str, statement: String) {
     .unwrap();
 }
 
+/// A directory of the server's own, below the temporary one.
+pub fn own_directory(what: &str) -> PathBuf {
+    let root = std::env::temp_dir().join(format!("tenantd-{what}-{}-{:x}", std::process::id(), nanos()));
+    std::fs::create_dir_all(&root).unwrap();
+    give_to_server(&root);
+    root
+}
+
+/// PostgreSQL and PgBouncer refuse to run as root.
+pub fn give_to_server(path: &Path) {
+    if is_root() {
+        run(Command::new("chown").arg("-R").arg(server_user()).arg(path));
+    }
+}
+
 fn start() -> Option<Server> {
     let bin = find_binaries()?;
-    let root = std::env::temp_dir().join(format!("tenantd-pg-{}-{:x}", std::process::id(), nanos()));
-    std::fs::create_dir_all(&root).unwrap();
+    let root = own_directory("pg");
     let data = root.join("data");
-    // PostgreSQL refuses to run as root.
-    if is_root() {
-        run(Command::new("chown").arg("-R").arg(server_user()).arg(&root));
-    }
     run(as_server_user(&bin.join("initdb"))
         .args(["-U", "tenantd", "-A", "trust", "-E", "UTF8", "--locale=C", "-N", "-D"])
         .arg(&data));
@@ -82,31 +92,29 @@ fn start() -> Option<Server> {
             root.display()
         ))
         .arg("start"));
-    stop_with_this_process(&bin, &data, &root);
+    stop_with_this_process(&stop_command(&bin, &data), &root);
     let server = Server { socket_dir: root };
     on(&server.url("tenantd", "postgres"), format!("CREATE ROLE {OWNER} LOGIN CREATEROLE"));
     Some(server)
 }
 
+/// What stops a server at once, for a shell.
+pub fn stop_command(bin: &Path, data: &Path) -> String {
+    let pg_ctl = bin.join("pg_ctl");
+    let as_user = if is_root() {
+        format!("setpriv --reuid={0} --regid={1} --clear-groups ", server_user(), group_of(server_user()))
+    } else {
+        String::new()
+    };
+    format!("{as_user}{} -s -m immediate -D {} stop", pg_ctl.display(), data.display())
+}
+
+/// A watcher outlives this process, however it ends, and then stops what was started and removes its directory.
 #[expect(clippy::zombie_processes, reason = "it outlives this process, which cannot wait for it")]
-/// A watcher outlives this process, however it ends, and then stops the server.
-fn stop_with_this_process(bin: &Path, data: &Path, root: &Path) {
+pub fn stop_with_this_process(stop: &str, root: &Path) {
     let script = format!(
         "while kill -0 {pid} 2>/dev/null; do sleep 1; done; {stop}; rm -rf {root}",
         pid = std::process::id(),
-        stop = format_args!(
-            "{} -s -m immediate -D {} stop",
-            if is_root() {
-                format!(
-                    "setpriv --reuid={0} --regid={0} --clear-groups {1}",
-                    server_user(),
-                    bin.join("pg_ctl").display()
-                )
-            } else {
-                bin.join("pg_ctl").display().to_string()
-            },
-            data.display()
-        ),
         root = root.display(),
     );
     Command::new("setsid")
@@ -118,7 +126,7 @@ fn stop_with_this_process(bin: &Path, data: &Path, root: &Path) {
         .unwrap();
 }
 
-fn find_binaries() -> Option<PathBuf> {
+pub fn find_binaries() -> Option<PathBuf> {
     let mut places: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|found| found.filter_map(Result::ok).map(|entry| entry.path().join("bin")).collect())
         .unwrap_or_default();
@@ -140,7 +148,7 @@ fn server_user() -> &'static str {
     })
 }
 
-fn as_server_user(program: &Path) -> Command {
+pub fn as_server_user(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command
@@ -167,7 +175,7 @@ fn nanos() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),

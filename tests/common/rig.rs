@@ -21,7 +21,7 @@ use tenantd::model::{
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
 use tenantd::reconcile::{self, Look, Reader, Writer};
-use tenantd::sandbox::standin::{Handle, StandIn, StandInOptions};
+use tenantd::sandbox::standin::{Handle, PbxProfile, StandIn, StandInOptions};
 use tenantd::store::{Access, Database, DatabaseOptions};
 
 pub const PASSWORD: &str = "stand-in-Secret-1";
@@ -123,8 +123,14 @@ macro_rules! on_both_databases {
 }
 
 impl Rig {
-    /// With two stand-ins, `hq` and `branch`. `None` where the database is not to be had.
+    /// With two stand-ins, `hq` and `branch`, of a version that [`profile`] chooses. `None` where the database is not to
+    /// be had.
     pub async fn new(backend: Backend) -> Option<Self> {
+        Self::of_version(backend, profile()).await
+    }
+
+    /// With two stand-ins of one version.
+    pub async fn of_version(backend: Backend, profile: PbxProfile) -> Option<Self> {
         let mut servers = BTreeMap::new();
         let mut instances = BTreeMap::new();
         for name in ["hq", "branch"] {
@@ -132,6 +138,7 @@ impl Rig {
                 username: format!("tenantd@{name}-pbx.example.com"),
                 password: PASSWORD.into(),
                 grant_delete: true,
+                profile,
                 ..StandInOptions::default()
             })
             .await
@@ -339,6 +346,35 @@ impl Rig {
     }
 }
 
+/// The version that a test's stand-ins speak: the one that `TENANTD_TEST_PBX_VERSION` names, else one that depends on
+/// the test's name, so that the suite as a whole speaks to all of them and each test always to the same.
+pub fn profile() -> PbxProfile {
+    if let Ok(version) = std::env::var("TENANTD_TEST_PBX_VERSION") {
+        return PbxProfile::parse(&version)
+            .expect("TENANTD_TEST_PBX_VERSION names a version of the stand-in");
+    }
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let sum: usize = name.bytes().map(usize::from).sum();
+    PbxProfile::ALL[sum % PbxProfile::ALL.len()]
+}
+
+/// An instance at a stand-in over plain HTTP.
+pub fn plain_config(name: &str, server: &StandIn) -> InstanceConfig {
+    InstanceConfig {
+        key: instance(name),
+        url: server.url().parse().unwrap(),
+        username: format!("tenantd@{name}-pbx.example.com"),
+        password: SecretSource::File(PathBuf::from("/nonexistent")),
+        totp: None,
+        tls: TlsTrust::SystemRoots,
+        sessions: 2,
+        timeout: Duration::from_secs(10),
+        max_requests_per_second: 1000,
+        allow_plaintext: false,
+        web_session_lifetime: Duration::ZERO,
+    }
+}
+
 pub fn instance_config(name: &str, server: &StandIn) -> InstanceConfig {
     let fingerprint =
         server.certificate_fingerprint().unwrap().trim_start_matches("sha256:").replace(':', "");
@@ -357,7 +393,8 @@ pub fn instance_config(name: &str, server: &StandIn) -> InstanceConfig {
         max_requests_per_second: 1000,
         allow_plaintext: false,
         totp: None,
-        web_session_lifetime: std::time::Duration::from_secs(24 * 3600),
+        // A test of what outlives a disable sets its own.
+        web_session_lifetime: std::time::Duration::ZERO,
     }
 }
 

@@ -278,9 +278,9 @@ at_both_sites! { async fn f26_empty_filters_and_absurd_numbers_are_refused(site)
     for args in [
         &["apply", "--plan", ""][..],
         &["approve", ""],
-        &["suspend", "--until", "", "--reason", "x"],
-        &["suspend", "--until", "-1h", "--reason", "x"],
-        &["suspend", "--until", "1h", "--reason", " "],
+        &["suspend", "--all", "--until", "", "--reason", "x"],
+        &["suspend", "--all", "--until", "-1h", "--reason", "x"],
+        &["suspend", "--all", "--until", "1h", "--reason", " "],
         &["suspend", "t00", "--until", "1970-01-01T00:00:00Z", "--reason", "x"],
     ] {
         let ran = site.run(args).await;

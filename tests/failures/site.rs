@@ -186,7 +186,16 @@ impl Site {
         names
     }
 
+    /// Runs the program. There is nobody to ask here, so `apply` is told not to.
     pub async fn run(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new(PROGRAM);
+        command.args(unasked(args));
+        self.finish(command).await
+    }
+
+    /// Runs the program with these arguments and no others.
+    #[allow(dead_code, reason = "each test binary uses its own part")]
+    pub async fn run_as_it_is(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(PROGRAM);
         command.args(args);
         self.finish(command).await
@@ -195,7 +204,7 @@ impl Site {
     /// Runs the program below another one, such as a shell that takes something away from it.
     pub async fn run_below(&self, outer: &[&str], args: &[&str]) -> Ran {
         let mut command = Command::new(outer[0]);
-        command.args(&outer[1..]).arg(PROGRAM).args(args);
+        command.args(&outer[1..]).arg(PROGRAM).args(unasked(args));
         self.finish(command).await
     }
 
@@ -210,7 +219,7 @@ impl Site {
         }
     }
 
-    fn surround(&self, command: &mut Command) {
+    pub fn surround(&self, command: &mut Command) {
         command
             .current_dir(self.dir.path())
             .env("TENANTD_CONFIG", self.path("tenantd.yaml"))
@@ -312,6 +321,15 @@ impl Site {
             connection.await.unwrap().unwrap();
         }
     }
+}
+
+/// The arguments with `--yes`, where the command would ask.
+pub fn unasked<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let mut args = args.to_vec();
+    if args.first() == Some(&"apply") && !args.contains(&"--yes") {
+        args.insert(1, "--yes");
+    }
+    args
 }
 
 pub fn text_of(name: &str, more: &str) -> String {

@@ -33,7 +33,7 @@ at_both_sites! { async fn f21_a_clock_that_jumps_deletes_nothing(site) {
 
 /// Runs `apply` in a namespace of its own, in which a script has done something to the file systems.
 async fn apply_after(site: &Site, script: &str) -> Ran {
-    let script = format!("set -e\n{script}\nexec {PROGRAM} apply\n");
+    let script = format!("set -e\n{script}\nexec {PROGRAM} apply --yes\n");
     let mut command = tokio::process::Command::new("unshare");
     command.args(["-m", "sh", "-c", &script]);
     site.finish(command).await

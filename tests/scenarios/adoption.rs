@@ -89,8 +89,7 @@ on_both_databases! { async fn a_domain_that_is_not_ours_is_held_until_the_file_s
     assert_eq!(outcome.done(), 1);
     assert_eq!(
         held_because(&plan, "acme"),
-        "the domain acme.example.com exists on hq and is not ours; `adopt: true` in the file or `tenantd import` takes \
-         it over"
+        "acme.example.com already exists on hq and tenantd does not manage it"
     );
     assert_eq!(plan.held[0].action, Action::Adopt);
     let before = rig.mutations();

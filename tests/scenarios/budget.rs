@@ -31,6 +31,7 @@ fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
         login_lock: (!tenant.enabled)
             .then(|| LoginLock { entry: SettingId::for_login_lock(domain_id), switched_off: [].into() }),
         settings_checked_at: Some(at),
+        restored_at: None,
         applied_hash: Some(tenantd::plan::definition_hash(tenant)),
         ..TenantRecord::new(TenantId(Uuid::now_v7()), tenant, domain_id, at)
     }

@@ -111,7 +111,7 @@ impl Watched {
     /// Runs a command at TRACE and looks through what it said.
     async fn run(&mut self, args: &[&str]) -> Ran {
         let mut command = Command::new(PROGRAM);
-        command.args(["--log", "trace"]).args(args).envs(self.environment());
+        command.args(["--log", "trace"]).args(crate::site::unasked(args)).envs(self.environment());
         let ran = self.site.finish(command).await;
         if self
             .site

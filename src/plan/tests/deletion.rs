@@ -138,10 +138,7 @@ fn a_disable_that_was_cut_short_is_finished_and_its_retention_starts_then() {
     scene.record("acme").disable_confirmed_at = None;
     let plan = scene.converge();
     assert_eq!(steps(&plan), "disable acme");
-    assert_eq!(
-        plan.steps[0].reason,
-        "it is not confirmed closed: an earlier pass did not finish disabling it, or somebody opened it"
-    );
+    assert_eq!(plan.steps[0].reason, "the PBX did not confirm that it is disabled; disabling it again");
     assert_eq!(scene.plan().waiting[0].until, scene.now + TimeDelta::days(30));
 }
 

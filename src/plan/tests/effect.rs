@@ -45,7 +45,7 @@ fn one(scene: &mut Scene, step: &Step) {
             make(scene, &record);
             insert(scene, record);
         }
-        Work::Adopt { tenant, found } => {
+        Work::Adopt { tenant, found, .. } => {
             let record = new_record(tenant, found.id, now);
             assert_eq!(found.name, tenant.domain.as_str());
             make(scene, &record);

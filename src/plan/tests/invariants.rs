@@ -183,7 +183,7 @@ pub fn takes_away(scene: &Scene, step: &Step) -> bool {
         | Work::Delete { .. }
         | Work::DeleteFormer { .. }
         | Work::Forget { .. } => true,
-        Work::Adopt { tenant, found } => !tenant.enabled && found.enabled != Some(false),
+        Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
         Work::Recreate { tenant, .. } => !tenant.enabled && record(scene, step).unwrap().enabled,
         _ => false,
     }

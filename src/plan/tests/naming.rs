@@ -43,7 +43,11 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
     let id = scene.foreign("hq", 1, "acme.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
-    assert!(why(&plan, "acme", Action::Adopt).contains("`adopt: true` in the file or `tenantd import`"));
+    assert_eq!(
+        why(&plan, "acme", Action::Adopt),
+        "acme.example.com already exists on hq and tenantd does not manage it"
+    );
+    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd adopt acme"));
     scene.edit("acme", |acme| {
         acme.adopt = true;
         acme.enabled = false;

@@ -86,7 +86,7 @@ fn it_is_not_disabled_by_being_adopted() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
     assert!(why(&plan, "acme", Action::Adopt).contains("would lock tenantd out"));
     scene.edit("acme", |acme| acme.adopt = false);
-    assert!(why(&scene.plan(), "acme", Action::Adopt).contains("`adopt: true`"));
+    assert!(why(&scene.plan(), "acme", Action::Adopt).contains("tenantd does not manage it"));
 }
 
 #[test]

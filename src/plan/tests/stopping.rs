@@ -16,7 +16,7 @@ fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update globex", "update acme"));
     assert_eq!(
         why(&plan, "acme", Action::Update),
-        "suspended by anna until 2025-10-09 10:53 UTC: the customer is live"
+        "paused by anna until 2025-10-09 10:53 UTC: the customer is live"
     );
     assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume acme"));
     scene.later(TimeDelta::hours(2) - TimeDelta::seconds(1));
@@ -78,7 +78,7 @@ fn everything_can_be_suspended() {
     scene.suspend(None, None, 2);
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create new, disable t00, disable t01"));
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume"));
+    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume --all"));
     assert_eq!(plan.removals_id, None, "what is suspended is nothing to approve");
 }
 

@@ -23,6 +23,8 @@ pub struct Protection {
     pub roles: Vec<RoleInfo>,
     /// Functions with their owner's rights whose search path a caller could turn.
     pub loose_functions: Vec<String>,
+    /// Services may make large objects, which belong to no tenant.
+    pub large_objects: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +64,8 @@ pub struct RoleInfo {
     pub creates_roles: bool,
     /// Was made a member of the services' role.
     pub serves: bool,
+    /// The timeouts that its sessions begin with, by name.
+    pub timeouts: Vec<String>,
 }
 
 const PROTECTION: &str = "
@@ -92,7 +96,16 @@ SELECT json_build_object(
                 OR (NOT r.rolsuper AND r.rolname <> 'crystalqore_service'
                     AND EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'crystalqore_service')
                     AND pg_has_role(r.oid, (SELECT oid FROM pg_roles WHERE rolname = 'crystalqore_service'), 'MEMBER'))
+            , 'timeouts', coalesce((SELECT json_agg(DISTINCT split_part(o, '=', 1))
+                FROM pg_db_role_setting t, unnest(t.setconfig) o
+                WHERE t.setrole IN (0, r.oid) AND o !~ '=0(ms|s|min)?$'
+                AND (t.setdatabase = 0 OR t.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+                AND split_part(o, '=', 1) IN
+                    ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout')), '[]')
             ) ORDER BY r.rolname) FROM pg_roles r),
+    'large_objects', EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'crystalqore_service')
+        AND has_function_privilege((SELECT oid FROM pg_roles WHERE rolname = 'crystalqore_service'),
+            'pg_catalog.lo_create(oid)', 'EXECUTE'),
     'loose_functions', coalesce((SELECT json_agg(p.proname ORDER BY p.proname) FROM pg_proc p
         WHERE p.pronamespace = s.oid AND p.prosecdef AND NOT EXISTS (
             SELECT 1 FROM unnest(p.proconfig) o WHERE o LIKE 'search_path=%pg_temp')), '[]')

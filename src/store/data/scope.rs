@@ -202,6 +202,7 @@ impl<'a> TenantScope<'a> {
     /// Removes all data of the tenant, each table before those that it refers to.
     pub fn delete_all(&mut self) -> Result<(), StoreError> {
         let tenant = self.tenant.to_string();
+        self.conn.take_time().map_err(StoreError::query("remove a tenant's rows"))?;
         let catalog = self.catalog()?;
         for table in catalog.data_tables().into_iter().rev() {
             sql::execute(

@@ -1,0 +1,336 @@
+//! `tenantd adopt`: domains that tenant files name, that exist on the PBX and that are not managed.
+//!
+//! Also the part that `import` shares, which writes the files first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use futures_util::stream::{self, StreamExt as _};
+
+use super::args::AdoptArgs;
+use super::confirm::agreed;
+use super::context::{Clients, Context, Failure, Result};
+use super::exit::Exit;
+use super::known::known;
+use super::plan::{actor, look, stop_on_signal, user};
+use super::turn::{Turn, turn};
+use crate::config::Config;
+use crate::environment::{Environment as _, System};
+use crate::model::{
+    AdoptHow, Adoption, Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
+};
+use crate::observe::Rotation;
+use crate::plan::{Plan, Policy};
+use crate::reconcile::{self, Look, Reader, Writer};
+use crate::report::{self, OutcomeJson, PlanJson};
+use crate::store::{Access, AuditEntry, Database};
+use crate::sync;
+
+/// Long enough for a pass of the daemon that is under way, and for a restart.
+const VALID_FOR: TimeDelta = TimeDelta::minutes(30);
+
+/// The word of whoever runs the command that these domains are taken over.
+pub fn adoption(instance: &InstanceKey, domain: &PbxDomain, how: AdoptHow) -> Adoption {
+    Adoption {
+        instance: instance.clone(),
+        domain_id: domain.id,
+        how,
+        by: user(),
+        until: System.now() + VALID_FOR,
+    }
+}
+
+pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
+    let config = context.config_with_secrets()?;
+    if let Some(instance) = &args.instance
+        && !config.instances.contains_key(instance)
+    {
+        return Err(Failure::new(format!("there is no instance {instance} in the configuration")));
+    }
+    let loaded = context.load(&config).await;
+    context.show_problems(&loaded.problems);
+    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
+        return Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")));
+    }
+    let access = if args.dry_run { Access::ReadOnly } else { Access::ReadWrite };
+    let database = context.database(&config, access).await?;
+    let clients = if args.dry_run {
+        Clients { readers: context.readers(&config)?, writers: BTreeMap::new() }
+    } else {
+        context.clients(&config)?
+    };
+    let policy = Policy::new(&config);
+    let mut look = look(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    known(&look.desired, look.recorded.tenants.keys(), &args.keys)?;
+    let Selected { found, skipped } = select(&look, args);
+    for (key, why) in &skipped {
+        eprintln!("skipped {key}: {why}");
+    }
+    if found.is_empty() {
+        if context.is_json() {
+            context.json(&PlanJson::from(&Plan { steps: Vec::new(), held: Vec::new(), ..look.plan() }));
+        } else {
+            context.say("Nothing to adopt.\n");
+        }
+        return Ok(if skipped.is_empty() { Exit::Done } else { Exit::SomeFailed });
+    }
+    look.policy.only = found.keys().cloned().collect();
+    look.recorded.adoptions = found
+        .iter()
+        .map(|(key, (instance, domain))| (key.clone(), adoption(instance, domain, AdoptHow::AsItsFileSays)))
+        .collect();
+    read_settings(&config, &clients, &mut look).await?;
+    let plan = without_approval(look.plan());
+    let changed = plan.steps.iter().filter(|step| !step.changes.is_empty()).count();
+    if !context.is_json() {
+        context.say(&preview(&plan, context));
+    } else if args.dry_run {
+        context.json(&PlanJson::from(&plan));
+    }
+    if args.dry_run || plan.steps.is_empty() {
+        if context.is_json() && !args.dry_run {
+            context.json(&PlanJson::from(&plan));
+        }
+        return Ok(ended(&plan, &skipped));
+    }
+    let many = plan.steps.len();
+    let domains = if many == 1 { "domain" } else { "domains" };
+    if !agreed(context, &format!("Take over {many} {domains}, {changed} of them with changes?"), args.yes).await? {
+        return Err(Failure::new("nothing was changed"));
+    }
+    let steps: BTreeSet<&TenantKey> = plan.steps.iter().map(|step| &step.tenant).collect();
+    look.recorded.adoptions.retain(|key, _| steps.contains(key));
+    let carried = carry_out(&config, &database, &clients, &look, &plan, "adopt").await?;
+    if context.is_json() {
+        context.json(&carried.document);
+    } else {
+        context.say(&carried.text);
+        context.say(&format!("{} adopted, {} not\n", carried.managed.len(), many - carried.managed.len()));
+    }
+    Ok(if carried.managed.len() < many { Exit::SomeFailed } else { ended(&plan, &skipped) })
+}
+
+fn ended(plan: &Plan, skipped: &BTreeMap<TenantKey, String>) -> Exit {
+    if !plan.held.is_empty() {
+        Exit::Held
+    } else if !skipped.is_empty() {
+        Exit::SomeFailed
+    } else {
+        Exit::Done
+    }
+}
+
+/// What there is to take over, and what was named and cannot be.
+struct Selected {
+    found: BTreeMap<TenantKey, (InstanceKey, PbxDomain)>,
+    skipped: BTreeMap<TenantKey, String>,
+}
+
+fn select(look: &Look, args: &AdoptArgs) -> Selected {
+    let mut selected = Selected { found: BTreeMap::new(), skipped: BTreeMap::new() };
+    for key in args.keys.iter().filter(|key| !look.desired.tenants.contains_key(key)) {
+        let why = if look.desired.is_broken(key) { "its file is broken" } else { "it has no file" };
+        selected.skipped.insert(key.clone(), why.to_owned());
+    }
+    let by_name = by_name(look);
+    for tenant in look.desired.tenants.values() {
+        let named = args.keys.contains(&tenant.key);
+        let of_instance = args.instance.as_ref().is_none_or(|instance| *instance == tenant.instance);
+        if !(named || args.keys.is_empty() && of_instance) {
+            continue;
+        }
+        match candidate(look, &by_name, tenant) {
+            Ok(domain) => {
+                selected.found.insert(tenant.key.clone(), (tenant.instance.clone(), domain.clone()));
+            }
+            // Of all, what there is nothing to take over of is no surprise.
+            Err(NoCandidate { why, expected }) if named || !expected => {
+                selected.skipped.insert(tenant.key.clone(), why);
+            }
+            Err(_) => {}
+        }
+    }
+    selected
+}
+
+struct NoCandidate {
+    why: String,
+    /// There is nothing wrong with it.
+    expected: bool,
+}
+
+type ByName<'a> = BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>;
+
+fn by_name(look: &Look) -> ByName<'_> {
+    let mut found: ByName<'_> = BTreeMap::new();
+    for (key, view) in &look.observed.instances {
+        if let InstanceView::Seen { domains, .. } = view {
+            for domain in domains.values() {
+                found.entry((key, domain.name.as_str())).or_default().push(domain);
+            }
+        }
+    }
+    found
+}
+
+/// The one domain that a tenant could take over.
+fn candidate<'a>(
+    look: &'a Look,
+    by_name: &ByName<'a>,
+    tenant: &'a Tenant,
+) -> std::result::Result<&'a PbxDomain, NoCandidate> {
+    let no = |why: String, expected| Err(NoCandidate { why, expected });
+    if let Some(record) = look.recorded.tenants.get(&tenant.key) {
+        let there = look.observed.instance(&record.instance).domain(record.domain_id);
+        return match there {
+            DomainState::Absent => {
+                no("it is managed already; `tenantd apply` makes its domain again".into(), true)
+            }
+            DomainState::Present(_) | DomainState::Unknown => no("it is managed already".into(), true),
+        };
+    }
+    if let Some(reason) = look.doubts(&tenant.instance) {
+        return no(format!("{} is not known for certain: {reason}", tenant.instance), false);
+    }
+    match by_name.get(&(&tenant.instance, tenant.domain.as_str())).map_or(&[][..], Vec::as_slice) {
+        [domain] => Ok(domain),
+        [] => {
+            no(format!("{} is not on {}; `tenantd apply` creates it", tenant.domain, tenant.instance), true)
+        }
+        several => no(
+            format!("{} domains on {} have the name {}", several.len(), tenant.instance, tenant.domain),
+            false,
+        ),
+    }
+}
+
+/// The settings of the domains to take over, so that the preview shows what changes and nothing else.
+async fn read_settings(config: &Config, clients: &Clients, look: &mut Look) -> Result<()> {
+    let width = reconcile::widths(config);
+    for (instance, pbx) in &clients.readers {
+        let of_it = look.recorded.adoptions.values().filter(|adoption| adoption.instance == *instance);
+        let ids: Vec<_> = of_it.map(|adoption| adoption.domain_id).collect();
+        let read: Vec<_> = stream::iter(ids)
+            .map(|id| async move { (id, pbx.settings(id).await) })
+            .buffer_unordered(width.get(instance).copied().unwrap_or(1).max(1))
+            .collect()
+            .await;
+        let Some(InstanceView::Seen { settings, .. }) = look.observed.instances.get_mut(instance) else {
+            continue;
+        };
+        for (id, rows) in read {
+            settings.insert(id, rows.map_err(|error| Failure::of(&error))?);
+        }
+    }
+    Ok(())
+}
+
+/// An approval names removals of the plan that everybody makes, where these are not in.
+fn without_approval(mut plan: Plan) -> Plan {
+    for held in plan
+        .held
+        .iter_mut()
+        .filter(|held| held.lift.as_ref().is_some_and(|lift| lift.starts_with("tenantd approve ")))
+    {
+        held.lift = None;
+        held.reason.push_str("; adopt fewer of them at once, or with `enabled: true` in their files");
+    }
+    plan
+}
+
+/// What changes, tenant by tenant; of those where nothing does, only the names.
+fn preview(plan: &Plan, context: &Context) -> String {
+    let (same, changed): (Vec<_>, Vec<_>) =
+        plan.steps.iter().cloned().partition(|step| step.changes.is_empty());
+    let mut text = String::new();
+    if !same.is_empty() {
+        let keys: Vec<&str> = same.iter().map(|step| step.tenant.as_str()).collect();
+        text.push_str(&format!("as their files say already: {}\n\n", keys.join(", ")));
+    }
+    let rest = report::preview(&Plan { steps: changed.clone(), ..plan.clone() }, context.paint());
+    // The closing line counts what everybody's plan would do.
+    let rest = rest.trim_end().rsplit_once('\n').map_or("", |(rest, _)| rest);
+    text.push_str(rest);
+    if !rest.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&format!("{} to adopt, {} with changes on the PBX", plan.steps.len(), changed.len()));
+    if !plan.held.is_empty() {
+        text.push_str(&format!("; {} held", plan.held.len()));
+    }
+    text.push('\n');
+    text
+}
+
+/// What came of it.
+pub struct Carried {
+    pub text: String,
+    pub document: serde_json::Value,
+    /// Those of the plan's tenants that are managed now.
+    pub managed: BTreeSet<TenantKey>,
+}
+
+/// Has the adoptions of `look` done: by itself, or by the daemon, which plans the same from the word in the database.
+pub async fn carry_out(
+    config: &Config,
+    database: &Database,
+    clients: &Clients,
+    look: &Look,
+    plan: &Plan,
+    how: &str,
+) -> Result<Carried> {
+    let (adoptions, now) = (look.recorded.adoptions.clone(), System.now());
+    let actor = actor(how, look.desired.revision.as_deref());
+    let entries: Vec<AuditEntry> = adoptions
+        .iter()
+        .map(|(key, adoption)| AuditEntry {
+            instance: Some(adoption.instance.clone()),
+            ..AuditEntry::new(now, actor.clone(), "adoption.approved", key.clone())
+        })
+        .collect();
+    let allow = move |store: &mut crate::store::StoreWriter<'_>| {
+        store.allow_adoptions(&adoptions, now)?;
+        entries.iter().try_for_each(|entry| store.append_audit(entry))
+    };
+    database.write(allow).await.map_err(|error| Failure::of(&error))?;
+    let (mut text, document) = match turn(database).await? {
+        Turn::Daemon(answer) => (answer.text, answer.document),
+        Turn::Own(lease) => {
+            let done = own_pass(config, &lease.database(), clients, look, plan, actor).await;
+            lease.release().await;
+            done?
+        }
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let wanted: BTreeSet<TenantKey> = plan.steps.iter().map(|step| step.tenant.clone()).collect();
+    let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
+    let managed = wanted.into_iter().filter(|key| records.get(key).is_some_and(|record| record.provisioned));
+    Ok(Carried { text, document, managed: managed.collect() })
+}
+
+async fn own_pass(
+    config: &Config,
+    database: &Database,
+    clients: &Clients,
+    look: &Look,
+    plan: &Plan,
+    actor: String,
+) -> Result<(String, serde_json::Value)> {
+    let reader =
+        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: Rotation::None };
+    let writer =
+        Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
+    let outcome = reconcile::act(&writer, config, look, plan).await.map_err(|error| Failure::of(&error))?;
+    let users = reconcile::sync_users(&reader, &writer, look, &outcome, None).await;
+    let mut text = report::outcome_text(&outcome, report::Paint(false));
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    if !users.is_empty() {
+        text.push_str(&sync::text(&users));
+    }
+    let document = OutcomeJson { users, ..OutcomeJson::new(PlanJson::from(plan), &outcome) };
+    Ok((text, serde_json::to_value(document).unwrap_or_default()))
+}

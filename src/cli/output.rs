@@ -1,0 +1,111 @@
+//! Where text goes: results to standard output, everything else to standard error. Nothing here panics, and nothing
+//! that could not be written is forgotten.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+
+use super::args::{Colour, Global};
+use crate::report::set_table_width;
+
+/// The first failure to write, and to which of the two.
+static LOST: OnceLock<(&str, io::Error)> = OnceLock::new();
+
+/// A result, to standard output.
+pub fn say(text: &str) {
+    write(&mut io::stdout(), "standard output", text.as_bytes());
+}
+
+/// What is not the result, to standard error.
+pub fn tell(text: &str) {
+    write(&mut io::stderr(), "standard error", text.as_bytes());
+}
+
+fn write(stream: &mut dyn Write, name: &'static str, text: &[u8]) {
+    if LOST.get().is_some_and(|(lost, _)| *lost == name) {
+        return;
+    }
+    if let Err(error) = stream.write_all(text).and_then(|()| stream.flush()) {
+        lose(name, error);
+    }
+}
+
+/// Remembers that something could not be written.
+pub fn lose(name: &'static str, error: io::Error) {
+    // Only the first failure is told.
+    let _ = LOST.set((name, error));
+}
+
+/// What to tell about text that could not be written. A reader that closed its end does not want to read on.
+pub fn lost() -> Option<String> {
+    let (name, error) = LOST.get()?;
+    (error.kind() != ErrorKind::BrokenPipe).then(|| format!("cannot write to {name}: {error}"))
+}
+
+/// Whether nobody reads on.
+pub fn is_cut_off() -> bool {
+    LOST.get().is_some()
+}
+
+/// What a person chose for colours and width holds for both streams, and for what the command line itself says.
+pub fn set_up(global: &Global) {
+    set_colour(global.color);
+    let on_terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
+    set_table_width(on_terminal.filter(|_| !global.wide));
+}
+
+fn set_colour(colour: Colour) {
+    match colour {
+        Colour::Auto => ColorChoice::Auto,
+        Colour::Always => ColorChoice::Always,
+        Colour::Never => ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// The same for a command line that is not understood: there is only `--color` to find in it.
+pub fn set_up_early(args: &[std::ffi::OsString]) {
+    let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    let joined = args.iter().find_map(|arg| arg.strip_prefix("--color="));
+    let apart = args.windows(2).find(|pair| pair[0] == "--color").map(|pair| pair[1]);
+    match joined.or(apart) {
+        Some("never") => set_colour(Colour::Never),
+        Some("always") => set_colour(Colour::Always),
+        _ => {}
+    }
+}
+
+/// NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM=dumb and `--color` decide, then whether it is a terminal.
+pub fn colour_on_stdout() -> bool {
+    AutoStream::choice(&io::stdout()) != ColorChoice::Never
+}
+
+/// [`colour_on_stdout`] of standard error.
+pub fn colour_on_stderr() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
+}
+
+/// How long a terminal may stay silent.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Says on a terminal what is waited for, once, where it takes a while.
+pub async fn patiently<T>(what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep(SILENCE) => {}
+    }
+    if io::stderr().is_terminal() {
+        tell(&format!("{} …\n", what()));
+    }
+    work.await
+}
+
+/// `reading branch, hq`
+pub fn reading<K: std::fmt::Display>(instances: impl IntoIterator<Item = K>) -> String {
+    let names: Vec<String> = instances.into_iter().map(|key| key.to_string()).collect();
+    format!("reading {}", names.join(", "))
+}

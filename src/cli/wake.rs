@@ -1,0 +1,27 @@
+//! What a person decided takes effect at once where a daemon runs.
+
+use crate::daemon::{asked, holder};
+use crate::environment::System;
+use crate::report::chain;
+use crate::store::Database;
+
+/// Wakes a running daemon; tells which one. `None` where none runs, or it cannot be told: then the next run sees it.
+pub async fn wake(database: &Database) -> Option<String> {
+    let woken = match database.lease(&holder()).await {
+        Ok(Ok(lease)) => {
+            lease.release().await;
+            return None;
+        }
+        Ok(Err(by)) => asked::wake(database, &System).await.map(|()| by),
+        Err(error) => Err(error),
+    };
+    woken.inspect_err(|error| tracing::warn!(error = %chain(error), "a running daemon is not woken")).ok()
+}
+
+/// When a decision takes effect, for people.
+pub fn when(woken: Option<&str>) -> String {
+    match woken {
+        Some(by) => format!("{by} does it now\n"),
+        None => "it takes effect at the next run, or now with `tenantd apply`\n".to_owned(),
+    }
+}

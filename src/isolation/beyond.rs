@@ -1,0 +1,42 @@
+//! What PostgreSQL cannot prevent a service from doing, and the statements that reduce it. No leak, and no finding.
+
+use crate::store::data::{Protection, RoleInfo, SERVICE_ROLE};
+
+/// The timeouts that bound how long a service keeps others waiting, with a value to begin with.
+const TIMEOUTS: [(&str, &str); 3] =
+    [("lock_timeout", "5s"), ("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "60s")];
+
+pub(super) fn notes(protection: &Protection) -> Vec<String> {
+    let mut notes = vec![
+        "PostgreSQL cannot prevent LOCK TABLE by a service: who may update a table may lock it, and others wait until the \
+         transaction ends; timeouts of the service's login end it"
+            .to_owned(),
+    ];
+    for role in &protection.roles {
+        if role.serves && role.may_log_in && !role.superuser && role.name != protection.user {
+            notes.extend(without_timeouts(role));
+        }
+    }
+    if protection.large_objects {
+        notes.push(format!(
+            "PostgreSQL cannot keep large objects apart by tenant, and {SERVICE_ROLE} may make them; as a superuser, in this \
+             database: REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC"
+        ));
+    }
+    notes
+}
+
+fn without_timeouts(role: &RoleInfo) -> Option<String> {
+    let missing: Vec<_> =
+        TIMEOUTS.iter().filter(|(name, _)| !role.timeouts.iter().any(|has| has == name)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
+    let role_name = format!("\"{}\"", role.name.replace('"', "\"\""));
+    let statements: Vec<_> = missing
+        .iter()
+        .map(|(name, value)| format!("ALTER ROLE {role_name} SET {name} = '{value}'"))
+        .collect();
+    Some(format!("the login {} has no {}: {}", role.name, names.join(", no "), statements.join("; ")))
+}

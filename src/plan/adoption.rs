@@ -1,0 +1,160 @@
+//! Taking over a domain that exists on the PBX and is not managed.
+
+use super::types::{Action, FieldChange, Held, Preview, Step, Work};
+use super::{Draft, World, update};
+use crate::diff::{Field, enabled_values, lock_is_in_force, setting_differs, wanted_settings};
+use crate::model::{
+    AdoptHow, Adoption, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantDocument,
+};
+
+/// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
+pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
+    let hold = |reason: String, lift: Option<String>| Held {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action: Action::Adopt,
+        reason,
+        lift,
+    };
+    let said = world.recorded.adoptions.get(&tenant.key).filter(|said| {
+        said.instance == tenant.instance && said.domain_id == found.id && said.until > world.now
+    });
+    let (how, reason) = match said {
+        _ if tenant.adopt => {
+            (AdoptHow::AsItsFileSays, "take over the existing domain (`adopt: true`)".to_owned())
+        }
+        Some(Adoption { how: AdoptHow::AsItIs, by, .. }) => {
+            (AdoptHow::AsItIs, format!("take over the existing domain as it is (import by {by})"))
+        }
+        Some(Adoption { how, by, .. }) => (*how, format!("take over the existing domain (adopt by {by})")),
+        None => {
+            draft.held.push(hold(
+                format!(
+                    "{} already exists on {} and tenantd does not manage it",
+                    tenant.domain, tenant.instance
+                ),
+                Some(format!("tenantd adopt {}", tenant.key)),
+            ));
+            return;
+        }
+    };
+    if let Some(reason) =
+        update::our_own_account(world, &tenant.instance, &found.name).filter(|_| !tenant.enabled)
+    {
+        draft.held.push(hold(reason, None));
+        return;
+    }
+    let rows = world.observed.instance(&tenant.instance).settings(found.id);
+    let after = TenantDocument::from(tenant);
+    let before = found_as_document(tenant, found, rows, after.clone());
+    // What changes on the PBX must not drown in what is only recorded. Where its settings were read, that is all.
+    if before != after || rows.is_some() {
+        draft.previews.insert(tenant.key.clone(), Preview { before: Some(before), after: Some(after) });
+    }
+    draft.steps.push(Step {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action: Action::Adopt,
+        reason,
+        changes: changes(tenant, found, rows, how),
+        work: Work::Adopt { tenant: tenant.clone(), found: found.clone(), how },
+    });
+}
+
+/// More than these are lifted by one command.
+const FEW: usize = 3;
+
+/// After a lost database it is everybody: one line then, and one command.
+pub(super) fn one_command_for_many(draft: &mut Draft) {
+    let is_one = |held: &&mut Held| held.action == Action::Adopt && held.lift.is_some();
+    if draft.held.iter_mut().filter(is_one).count() <= FEW {
+        return;
+    }
+    for held in draft.held.iter_mut().filter(is_one) {
+        held.reason =
+            format!("its domain already exists on {} and tenantd does not manage it", held.instance);
+        held.lift = Some("tenantd adopt --all".to_owned());
+    }
+}
+
+/// A domain as the PBX shows it, in the form of its file. What was not read is as wanted.
+fn found_as_document(
+    tenant: &Tenant,
+    found: &PbxDomain,
+    rows: Option<&[PbxSetting]>,
+    wanted: TenantDocument,
+) -> TenantDocument {
+    let mut document = TenantDocument { enabled: found.enabled == Some(true), ..wanted };
+    if !is_described(tenant, found) {
+        document.name.clone_from(&found.description);
+    }
+    let Some(rows) = rows else { return document };
+    for (name, _) in wanted_settings(tenant).iter().filter(|(name, value)| {
+        // An `array` has the wanted value among others, which stay.
+        setting_differs(rows, name, value.as_deref())
+    }) {
+        let value = enabled_values(rows, name);
+        if *name == SettingName::user_limit() {
+            let number = value.and_then(|value| value.parse().ok());
+            document.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
+        } else if let Some(value) = value {
+            document.pbx_settings.insert(name.to_string(), value);
+        } else {
+            document.pbx_settings.remove(&name.to_string());
+        }
+    }
+    document
+}
+
+/// Whether the description is the tenant's name. A name that only repeats the domain needs none.
+fn is_described(tenant: &Tenant, found: &PbxDomain) -> bool {
+    found.description == tenant.name
+        || (found.description.is_empty() && tenant.name == tenant.domain.as_str())
+}
+
+/// What taking a domain over changes; where its settings were not read, what it sets.
+fn changes(
+    tenant: &Tenant,
+    found: &PbxDomain,
+    rows: Option<&[PbxSetting]>,
+    how: AdoptHow,
+) -> Vec<FieldChange> {
+    let mut changes = Vec::new();
+    let mut change = |field, before: Option<String>, after: Option<String>| {
+        if before != after {
+            changes.push(FieldChange { field, before, after });
+        }
+    };
+    if !is_described(tenant, found) {
+        change(Field::Name, Some(found.description.clone()), Some(tenant.name.clone()));
+    }
+    change(
+        Field::Enabled,
+        found.enabled.map(|enabled| enabled.to_string()),
+        Some(tenant.enabled.to_string()),
+    );
+    for (name, value) in wanted_settings(tenant) {
+        let is_limit = name == SettingName::user_limit();
+        let field = if is_limit { Field::MaxUsers } else { Field::Setting(name.clone()) };
+        let shown = |value: Option<String>| match value {
+            None if is_limit => Some(MaxUsers::Unlimited.to_string()),
+            value => value,
+        };
+        match rows {
+            None if is_limit => change(field, None, Some(tenant.max_users.to_string())),
+            None => change(field, None, value),
+            Some(rows) if setting_differs(rows, &name, value.as_deref()) => {
+                change(field, shown(enabled_values(rows, &name)), shown(value));
+            }
+            Some(_) => {}
+        }
+    }
+    let block = SettingId::for_login_lock(found.id);
+    if how == AdoptHow::AsItsFileSays
+        && !tenant.enabled
+        && rows.is_some_and(|rows| !lock_is_in_force(rows, block))
+    {
+        change(Field::WebSignIn, Some("open".to_owned()), Some("locked".to_owned()));
+    }
+    changes
+}

@@ -1,0 +1,137 @@
+//! `adopt` takes over what tenant files name and the PBX has: after a lost database, and one by one.
+
+use tenantd::sandbox::standin::NewSetting;
+
+use crate::actions;
+use crate::site::{at_both_sites, until};
+
+at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_over_and_changes_nothing(site) {
+    let names = site.tenants(30);
+    site.tenant_with("shut", "enabled: false\nmax_users: 5\npbx_settings: { domain.time_zone.name: Europe/Berlin }\n");
+    // Limits that any other way would be in the way of.
+    site.configure("limits: { creates: { count: 1, percent: 1 }, disables: { count: 0, percent: 1 } }\n");
+    let first = site.run(&["apply"]).await;
+    let approve = first.stdout.split("tenantd approve ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    site.run(&["approve", approve]).await.ended_with(0);
+    site.apply().await;
+    let digests = site.pbx("hq").digests();
+    site.lose_the_database().await;
+
+    let plan = site.plan().await;
+    assert_eq!(plan["held"].as_array().unwrap().len(), 31);
+    assert_eq!(plan["held"][0]["lift"], "tenantd adopt --all", "what the plan advises is what is typed below");
+    let ran = site.run(&["adopt", "--all", "--dry-run"]).await;
+    assert!(ran.ended_with(0).stdout.contains("31 to adopt, 0 with changes on the PBX"), "{ran:#?}");
+    assert_eq!(site.plan().await["held"].as_array().unwrap().len(), 31, "a preview does nothing");
+    let ran = site.run(&["adopt", "--all"]).await;
+    assert!(ran.ended_with(64).stderr.contains("`--yes` agrees beforehand"), "{ran:#?}");
+    let before = site.mutations();
+    let ran = site.run(&["adopt", "--all", "--yes"]).await;
+    assert!(ran.ended_with(0).stdout.contains("31 adopted, 0 not"), "{ran:#?}");
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
+    assert_eq!((site.mutations(), site.pbx("hq").digests()), (before, digests));
+    site.has_one_domain_each("hq", &names);
+    let ran = site.run(&["adopt", "--all", "--yes"]).await;
+    assert!(ran.ended_with(0).stdout.contains("Nothing to adopt."), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_domain_as_its_file_says(site) {
+    let pbx = site.pbx("hq").clone();
+    let acme = pbx.add_domain("acme.example.com", Some(true), Some("Somebody"));
+    pbx.add_setting(acme, NewSetting::new("limit", "users", "numeric", "3"));
+    pbx.add_setting(acme, NewSetting::new("domain", "time_zone", "name", "America/Chicago"));
+    pbx.add_setting(acme, NewSetting::new("theme", "title", "text", "theirs"));
+    let other = pbx.add_domain("other.example.com", Some(true), Some("other Ltd"));
+    site.tenant_with("acme", "max_users: 9\npbx_settings: { domain.time_zone.name: Europe/Berlin }\n");
+    site.tenant("other");
+    site.tenant("new");
+    let digests = pbx.digests();
+
+    let plan = site.plan().await;
+    assert_eq!(plan["held"][0]["lift"], "tenantd adopt acme");
+    let ran = site.run(&["adopt", "acme", "--dry-run"]).await;
+    for line in ["-name: Somebody", "+name: acme Ltd", "-max_users: 3", "+max_users: 9", "America/Chicago", "Europe/Berlin"] {
+        assert!(ran.ended_with(0).stdout.contains(line), "{line}: {ran:#?}");
+    }
+    assert!(ran.stdout.contains("1 to adopt, 1 with changes on the PBX"), "{ran:#?}");
+    let json = site.run(&["adopt", "acme", "--dry-run", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(actions(&json, "steps"), ["adopt acme"]);
+    assert_eq!(pbx.digests(), digests);
+
+    site.run(&["adopt", "acme", "--yes"]).await.ended_with(0);
+    assert_eq!(pbx.domain(acme).unwrap().description.as_deref(), Some("acme Ltd"));
+    let value = |name: &str| {
+        let row = pbx.settings(acme).into_iter().find(|row| row.subcategory == name);
+        row.and_then(|row| row.value)
+    };
+    assert_eq!(value("users").as_deref(), Some("9"));
+    assert_eq!(value("time_zone").as_deref(), Some("Europe/Berlin"));
+    assert_eq!(value("title").as_deref(), Some("theirs"));
+    assert_eq!(pbx.digests()[&other], digests[&other], "only what was named");
+    assert!(pbx.domains_named("new.example.com").is_empty(), "nothing else is done on the way");
+
+    // What cannot be adopted is named with what does it.
+    let ran = site.run(&["adopt", "acme", "new", "--yes"]).await;
+    assert!(ran.ended_with(4).stderr.contains("skipped acme: it is managed already"), "{ran:#?}");
+    assert!(ran.stderr.contains("new.example.com is not on hq; `tenantd apply` creates it"), "{ran:#?}");
+    site.run(&["adopt", "nobody"]).await.ended_with(1);
+    site.run(&["adopt"]).await.ended_with(64);
+    let ran = site.run(&["adopt", "--instance", "hq", "--yes"]).await;
+    assert!(ran.ended_with(0).stdout.contains("1 adopted, 0 not"), "{ran:#?}");
+    site.run(&["apply"]).await.ended_with(0);
+    assert_eq!(pbx.domains_named("new.example.com").len(), 1);
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_and_that_works(site) {
+    site.pbx("hq").add_domain("acme.example.com", Some(true), Some("acme Ltd"));
+    site.pbx("hq").add_domain("moved.example.com", Some(true), Some("moved Ltd"));
+    site.tenant("acme");
+    site.write("moved.yaml", crate::site::text_of("moved", "").replace("hq", "branch"));
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    let advice = "skipped acme.example.com: acme.yaml names it already; to take it over: tenantd adopt acme";
+    assert!(ran.ended_with(4).stdout.contains(advice), "{ran:#?}");
+    assert!(ran.stdout.contains("moved.yaml names it already, on branch; to take it over here, write `pbx_instance: hq`"));
+    site.run(&["adopt", "acme", "--yes"]).await.ended_with(0);
+    site.tenant("moved");
+    site.run(&["adopt", "moved", "--yes"]).await.ended_with(0);
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    assert!(ran.ended_with(0).stdout.contains("0 imported, 1 skipped"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn beside_a_daemon_it_is_the_daemon_that_adopts(site) {
+    site.tenant("already");
+    site.apply().await;
+    let domain = site.pbx("hq").add_domain("acme.example.com", Some(true), Some("Somebody"));
+    let daemon = site.daemon("daemon");
+    until("the first pass", || daemon.told().contains("plan p-")).await;
+    site.tenant("acme");
+    let ran = site.run(&["adopt", "acme", "--yes"]).await;
+    assert!(ran.ended_with(0).stdout.contains("1 adopted, 0 not"), "{ran:#?}");
+    assert_eq!(site.pbx("hq").domain(domain).unwrap().description.as_deref(), Some("acme Ltd"));
+    let shown = site.run(&["show", "acme"]).await;
+    assert!(shown.stdout.contains("adoption.approved") && shown.stdout.contains("tenant.adopted"), "{shown:#?}");
+    daemon.stop().await;
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn to_adopt_closes_no_more_open_domains_than_the_limit_allows(site) {
+    site.configure("limits: { disables: { count: 1, percent: 1 } }\n");
+    for name in ["one", "two"] {
+        site.pbx("hq").add_domain(&format!("{name}.example.com"), Some(true), Some(&format!("{name} Ltd")));
+        site.tenant_with(name, "enabled: false\n");
+    }
+    let ran = site.run(&["adopt", "--all", "--yes"]).await;
+    let expected = "adopt fewer of them at once, or with `enabled: true` in their files";
+    assert!(ran.ended_with(3).stdout.contains(expected), "{ran:#?}");
+    assert!(!ran.stdout.contains("tenantd approve"), "{ran:#?}");
+    assert_eq!(site.mutations(), 0);
+    site.run(&["adopt", "one", "--yes"]).await.ended_with(0);
+    assert_eq!(site.pbx("hq").domains_named("one.example.com")[0].enabled, Some(false));
+    site.run(&["adopt", "two", "--yes"]).await.ended_with(3);
+    site.tenant("two");
+    site.run(&["adopt", "two", "--yes"]).await.ended_with(0);
+    site.comes_to_rest().await;
+} }

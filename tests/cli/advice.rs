@@ -1,0 +1,108 @@
+//! What a message advises is typed as it stands there, and then what was in the way is no longer.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::site::{PROGRAM, Ran, Site, at_both_sites};
+
+impl Site {
+    /// Types a command that a message shows.
+    async fn types(&self, line: &str) -> Ran {
+        let bin = self.path("bin");
+        if !bin.exists() {
+            std::fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink(PROGRAM, bin.join("tenantd")).unwrap();
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+        self.finish(command).await
+    }
+
+    /// The one command that would lift what is held, by its words up to the first argument.
+    async fn lift(&self, kinds: &mut BTreeSet<String>) -> String {
+        let plan = self.plan().await;
+        let lifts: BTreeSet<&str> =
+            plan["held"].as_array().unwrap().iter().filter_map(|held| held["lift"].as_str()).collect();
+        assert_eq!(lifts.len(), 1, "{plan:#}");
+        let lift = lifts.into_iter().next().unwrap().to_owned();
+        kinds.insert(
+            lift.split(' ')
+                .map(|word| if word.starts_with("r-") { "r-…" } else { word })
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        lift
+    }
+
+    async fn holds_nothing(&self, after: &str) {
+        let plan = self.plan().await;
+        assert_eq!(plan["held"], Value::Array(vec![]), "after {after}: {plan:#}");
+    }
+}
+
+at_both_sites! { async fn each_command_that_a_held_step_names_lifts_it_as_it_stands_there(site) {
+    let deletion = "deletion: { mode: approve, retention_days: 0 }\narchive: { dir: archived }\n";
+    site.configure(deletion);
+    for name in ["acme", "beta", "gamma", "delta"] {
+        site.tenant(name);
+    }
+    site.apply().await;
+    let mut kinds = BTreeSet::new();
+
+    for scope in [&["acme"][..], &["--instance", "hq"]] {
+        let args = [&["suspend"], scope, &["--until", "1h", "--reason", "a move of racks"]].concat();
+        site.run(&args).await.ended_with(0);
+        site.tenant_with("acme", &format!("session_timeout: {}\n", 30 + scope.len()));
+        let lift = site.lift(&mut kinds).await;
+        site.types(&lift).await.ended_with(0);
+        site.holds_nothing(&lift).await;
+        site.apply().await;
+    }
+
+    // One may go without a word; with two, all of it waits for one.
+    site.remove("acme.yaml");
+    site.remove("beta.yaml");
+    let lift = site.lift(&mut kinds).await;
+    site.types(&lift).await.ended_with(0);
+    site.holds_nothing(&lift).await;
+    site.apply().await;
+
+    // Deleted only after a word on each, and not both on one day.
+    site.tenant("beta");
+    site.run(&["apply"]).await;
+    let lift = site.lift(&mut kinds).await;
+    assert_eq!(lift, "tenantd approve --tenant acme");
+    site.configure(&format!("{deletion}limits: {{ removals: {{ count: 9, percent: 10 }} }}\n"));
+    site.types(&lift).await.ended_with(0);
+    site.apply().await;
+    assert!(site.pbx("hq").domains_named("acme.example.com").is_empty());
+
+    site.pbx("hq").add_domain("found.example.com", Some(true), Some("found Ltd"));
+    site.tenant("found");
+    let lift = site.lift(&mut kinds).await;
+    site.types(&format!("{lift} --yes")).await.ended_with(0);
+    site.holds_nothing(&lift).await;
+    site.comes_to_rest().await;
+
+    let known = [
+        "tenantd adopt found",
+        "tenantd approve --tenant",
+        "tenantd approve r-…",
+        "tenantd resume --instance",
+        "tenantd resume acme",
+    ];
+    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), known, "each kind was typed");
+} }
+
+at_both_sites! { async fn what_isolation_check_advises_without_a_database_makes_one(site) {
+    site.tenant("acme");
+    let ran = site.run(&["isolation", "check"]).await;
+    let advised = ran.ended_with(1).stderr.split('`').nth(1).unwrap().to_owned();
+    assert_eq!(advised, "tenantd apply");
+    site.types(&advised).await.ended_with(0);
+    site.run(&["isolation", "check"]).await.ended_with(0);
+} }

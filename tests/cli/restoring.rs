@@ -1,0 +1,117 @@
+//! What is told after a restore is true: of a domain that was there all the time, and of one that was deleted.
+
+use crate::actions;
+use crate::common::rig::Backend;
+use crate::common::scenario::new_user;
+use crate::site::{Site, at_both_sites};
+
+impl Site {
+    /// As after a disk that died: files and PBXs are there, and nothing that was recorded.
+    pub async fn lose_the_database(&self) {
+        if self.backend == Backend::Sqlite {
+            std::fs::remove_dir_all(self.path("state")).unwrap();
+            std::fs::create_dir(self.path("state")).unwrap();
+            return;
+        }
+        let (client, connection) =
+            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let emptied = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace WHERE nspname = \
+                       current_schema() LOOP EXECUTE format('DROP SCHEMA %I CASCADE; CREATE SCHEMA %I', name, name); \
+                       END LOOP; END $$";
+        client.batch_execute(emptied).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+    }
+
+    /// The plan's only step: action and tenant, reason, changed fields.
+    async fn only_step(&self) -> (String, String, Vec<String>) {
+        let plan = self.plan().await;
+        let of = actions(&plan, "steps");
+        assert_eq!(of.len(), 1, "{plan:#}");
+        let step = &plan["steps"][0];
+        let fields = step["changes"].as_array().unwrap().iter().map(|change| change["field"].to_string());
+        (of[0].clone(), step["reason"].as_str().unwrap().to_owned(), fields.collect())
+    }
+
+    fn archives(&self) -> Vec<String> {
+        let found = std::fs::read_dir(self.path("archived")).unwrap();
+        found.map(|entry| entry.unwrap().path().display().to_string()).collect()
+    }
+}
+
+/// What no restored tenant may be told of.
+const UNTRUE: [&str; 4] = ["did not finish", "was lost", "somebody opened", "drift"];
+
+#[track_caller]
+fn is_true(text: &str) {
+    for word in UNTRUE {
+        assert!(!text.contains(word), "untrue after a restore: {word}: {text}");
+    }
+}
+
+at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_untouched_domain_up_again(site) {
+    site.tenant("acme");
+    site.tenant("calm");
+    site.apply().await;
+    let domain = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    site.pbx("hq").add_user(new_user(domain, "anna"));
+    site.run(&["sync"]).await.ended_with(0);
+    site.run(&["archive", "acme", "--to", site.path("archived").to_str().unwrap()]).await.ended_with(0);
+    let digests = site.pbx("hq").digests();
+    site.lose_the_database().await;
+    site.run(&["restore", &site.archives()[0]]).await.ended_with(0);
+    site.run(&["adopt", "calm", "--yes"]).await.ended_with(0);
+
+    let (step, reason, fields) = site.only_step().await;
+    assert_eq!(step, "adopt acme");
+    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain is still on hq"));
+    assert!(fields.contains(&"\"enabled\"".to_owned()) && !fields.contains(&"\"domain\"".to_owned()), "{fields:?}");
+    let ran = site.apply().await;
+    assert!(ran.stdout.contains("done adopt acme on hq"), "{ran:#?}");
+    is_true(&ran.stdout);
+    assert!(!ran.stdout.contains("not synchronised"), "{ran:#?}");
+    let after = site.pbx("hq").digests();
+    assert_eq!(after.keys().collect::<Vec<_>>(), digests.keys().collect::<Vec<_>>(), "no domain was made");
+    let stats = site.run(&["stats", "acme", "-o", "json"]).await.json();
+    assert_eq!(stats["tenants"][0]["active_users"], 1, "{stats:#}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_it_is(site) {
+    site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\n");
+    for name in ["acme", "calm", "quiet"] {
+        site.tenant(name);
+    }
+    site.apply().await;
+    site.remove("acme.yaml");
+    site.apply().await;
+    site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\nlimits: { removals: { count: 9, percent: 10 } }\n");
+    site.apply().await;
+    assert!(site.pbx("hq").domains_named("acme.example.com").is_empty(), "it is deleted");
+    site.configure("deletion: { mode: automatic, retention_days: 30 }\narchive: { dir: archived }\n");
+    site.run(&["restore", &site.archives()[0]]).await.ended_with(0);
+
+    // Without a file it stays disabled, and nothing is sent.
+    let (step, reason, fields) = site.only_step().await;
+    assert_eq!((step.as_str(), fields), ("disable acme", vec![]));
+    assert!(reason.ends_with("without a file and without its domain on hq; it stays disabled"), "{reason}");
+    let before = site.mutations();
+    is_true(&site.apply().await.stdout);
+    assert_eq!(site.mutations(), before);
+    let plan = site.plan().await;
+    assert_eq!((actions(&plan, "steps"), plan["waiting"].as_array().unwrap().len()), (vec![], 1), "{plan:#}");
+    is_true(&site.run(&["show", "acme"]).await.stdout);
+
+    // With its file the domain is made again.
+    site.tenant("acme");
+    let (step, reason, _) = site.only_step().await;
+    assert_eq!(step, "create acme");
+    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain is not on hq"), "{reason}");
+    let ran = site.apply().await;
+    is_true(&ran.stdout);
+    let told = "acme: users not synchronised this time: its domain was just made on hq and has no users yet";
+    assert!(ran.stdout.contains(told), "{ran:#?}");
+    site.comes_to_rest().await;
+    is_true(&site.run(&["status"]).await.stdout);
+} }

@@ -1,0 +1,197 @@
+//! Every version of FusionPBX that the stand-in speaks: one tenant's life on each, and what only some of them do.
+
+mod common;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
+use tenantd::apply::StepResult;
+use tenantd::environment::Environment as _;
+use tenantd::fusionpbx::{Credentials, PbxClient, PbxErrorKind, PbxRead as _};
+use tenantd::model::{DomainName, MaxUsers, Secret, SettingName};
+use tenantd::plan::Action;
+use tenantd::sandbox::standin::{NewUser, PbxProfile, StandIn, StandInOptions};
+
+/// Each of them on SQLite, and the oldest and the newest on PostgreSQL as well.
+fn everywhere() -> impl Iterator<Item = (PbxProfile, Backend)> {
+    let postgres = [(PbxProfile::V5_2, Backend::Postgres), (PbxProfile::Master, Backend::Postgres)];
+    PbxProfile::ALL.into_iter().map(|profile| (profile, Backend::Sqlite)).chain(postgres)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_lives_its_life_on_every_version() {
+    for (profile, backend) in everywhere() {
+        let Some(mut rig) = Rig::of_version(backend, profile).await else { continue };
+        let version = rig.readers[&instance("hq")].version().await.unwrap().unwrap();
+        assert_eq!(version.as_str(), profile.version());
+        assert!(version.is_tested());
+
+        let strangers = rig.strangers();
+        let mut acme = tenant("acme");
+        acme.max_users = MaxUsers::Limited(7);
+        acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+        rig.want([acme, tenant("globex")]);
+        rig.converge().await;
+        let (id, row) = domain(&rig, "acme.example.com");
+        assert_eq!(row, Some(true), "{profile:?}");
+        assert_eq!(rig.pbx("hq").settings(id).len(), 2, "{profile:?}");
+
+        rig.edit("acme", |tenant| tenant.enabled = false);
+        rig.converge().await;
+        assert_eq!(domain(&rig, "acme.example.com").1, Some(false), "{profile:?}");
+        rig.edit("acme", |tenant| tenant.enabled = true);
+        rig.converge().await;
+        assert_eq!(domain(&rig, "acme.example.com"), (id, Some(true)), "{profile:?}");
+
+        rig.edit("acme", |tenant| tenant.domain = DomainName::parse("acme-2.example.com").unwrap());
+        rig.converge().await;
+        assert_eq!(domain(&rig, "acme-2.example.com"), (id, Some(true)), "{profile:?}");
+
+        rig.remove_file("acme");
+        rig.converge().await;
+        rig.live_through(TimeDelta::days(31)).await;
+        let plan = rig.converge().await;
+        assert_eq!(plan.count(Action::Delete), 1, "{profile:?}: {plan:#?}");
+        assert!(rig.pbx("hq").domains().iter().all(|row| row.uuid != id), "{profile:?}");
+        rig.assert_at_rest(&strangers).await;
+    }
+}
+
+fn domain(rig: &Rig, name: &str) -> (uuid::Uuid, Option<bool>) {
+    let domains = rig.pbx("hq").domains();
+    let row = domains.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} is not there"));
+    (row.uuid, row.enabled)
+}
+
+/// A flag that is NULL, and one that a checkbox hides, are told apart from one that is false.
+#[tokio::test]
+async fn a_domain_without_a_state_is_not_a_disabled_one_on_any_version() {
+    for profile in PbxProfile::ALL {
+        let server = StandIn::start(StandInOptions { profile, ..StandInOptions::plain() }).await.unwrap();
+        let pbx = server.pbx();
+        for (name, state) in [("on", Some(true)), ("off", Some(false)), ("null", None)] {
+            pbx.add_domain(&format!("{name}.example.com"), state, None);
+        }
+        let client = client(&server, PASSWORD, None);
+        let domains = client.domains().await.unwrap();
+        for (name, state) in [("on", Some(true)), ("off", Some(false)), ("null", None)] {
+            let name = format!("{name}.example.com");
+            let found = domains.iter().find(|domain| domain.name == name).unwrap();
+            assert_eq!(found.enabled, state, "{profile:?} {name}");
+            let alone = client.domain(found.id).await.unwrap().unwrap();
+            assert_eq!(alone.enabled, state, "{profile:?} {name}");
+        }
+    }
+}
+
+/// Beyond 300 users the list of rows is read, where up to 5.3 a row names its domain by its name alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_users_are_each_of_their_own_domain_on_every_version() {
+    for profile in PbxProfile::ALL {
+        let server = StandIn::start(StandInOptions { profile, ..StandInOptions::plain() }).await.unwrap();
+        let pbx = server.pbx();
+        let domains: Vec<_> =
+            (0..4).map(|n| pbx.add_domain(&format!("d{n}.example.com"), Some(true), None)).collect();
+        for n in 0..700 {
+            pbx.add_user(NewUser {
+                domain: domains[n % 4],
+                username: format!("user{n}"),
+                password: "x".into(),
+                enabled: Some(n % 7 != 0),
+                groups: vec!["user".into()],
+            });
+        }
+        let users = client(&server, PASSWORD, None).users().await.unwrap();
+        assert_eq!(users.len(), 701, "{profile:?}");
+        for user in users {
+            let Some(n) = user.username.strip_prefix("user").and_then(|n| n.parse::<usize>().ok()) else {
+                continue;
+            };
+            assert_eq!(user.domain.0, domains[n % 4], "{profile:?} {}", user.username);
+            assert_eq!(user.enabled, n % 7 != 0, "{profile:?} {}", user.username);
+        }
+    }
+}
+
+/// Where a disable does not end open sessions, it is not confirmed until they must be over, and deletion waits for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_are_over() {
+    for (profile, outlive) in [(PbxProfile::V5_4, true), (PbxProfile::V5_5, false)] {
+        let mut rig = Rig::of_version(Backend::Sqlite, profile).await.unwrap();
+        for config in rig.config.instances.values_mut() {
+            config.web_session_lifetime = Duration::from_secs(3 * 3600);
+        }
+        rig.config.deletion.retention_days = 0;
+        rig.connect();
+        rig.want([tenant("acme"), tenant("globex")]);
+        rig.converge().await;
+        rig.remove_file("acme");
+        let (plan, outcome) = rig.pass().await;
+        assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)), "{outcome:#?}");
+        let warned = plan.warnings.iter().any(|text| text.contains("may go on for 3h"));
+        assert_eq!(warned, outlive, "{:?}", plan.warnings);
+
+        let record = rig.recorded().await.tenants[&key("acme")].clone();
+        let confirmed = record.disable_confirmed_at.unwrap() - rig.clock.now();
+        assert_eq!(confirmed > TimeDelta::hours(2), outlive, "{confirmed}");
+        let plan = rig.plan().await;
+        assert_eq!(plan.count(Action::Delete), usize::from(!outlive), "{plan:#?}");
+        let waits = plan.waiting.iter().find(|waiting| waiting.action == Action::Disable);
+        assert_eq!(waits.is_some(), outlive, "{plan:#?}");
+        if let Some(waiting) = waits {
+            assert_eq!(waiting.until, record.disable_confirmed_at.unwrap());
+            assert!(waiting.reason.contains("web sessions"), "{}", waiting.reason);
+        }
+        rig.live_through(TimeDelta::hours(4)).await;
+        let plan = rig.plan().await;
+        assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
+        assert!(plan.waiting.iter().all(|waiting| waiting.action != Action::Disable), "{plan:#?}");
+    }
+}
+
+const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+
+fn client(server: &StandIn, password: &str, totp: Option<&str>) -> PbxClient {
+    let mut config = common::rig::plain_config("hq", server);
+    config.username = StandInOptions::default().username;
+    let credentials = Credentials { password: Secret::new(password), totp: totp.map(Secret::new) };
+    PbxClient::new(&config, credentials).unwrap()
+}
+
+#[tokio::test]
+async fn a_second_factor_by_time_is_answered_on_every_version() {
+    for profile in PbxProfile::ALL {
+        let options = StandInOptions { profile, totp_secret: Some(TOTP.into()), ..StandInOptions::plain() };
+        let server = StandIn::start(options).await.unwrap();
+        let right = client(&server, PASSWORD, Some(TOTP));
+        assert_eq!(right.domains().await.unwrap().len(), 1, "{profile:?}");
+        // A server whose clock is wrong is given the code of its own time.
+        server.pbx().advance_clock(Duration::from_secs(600));
+        server.pbx().end_sessions();
+        assert_eq!(right.domains().await.unwrap().len(), 1, "{profile:?}");
+
+        let sign_ins = || server.pbx().sign_ins().len();
+        let wrong = client(&server, PASSWORD, Some("MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK"));
+        let before = sign_ins();
+        for _ in 0..3 {
+            let error = wrong.domains().await.unwrap_err();
+            assert!(matches!(error.kind, PbxErrorKind::CodeRejected { .. }), "{profile:?}: {error}");
+        }
+        assert_eq!(sign_ins(), before + 1, "a rejected code is not tried again");
+
+        let none = client(&server, PASSWORD, None);
+        let error = none.domains().await.unwrap_err();
+        assert!(matches!(error.kind, PbxErrorKind::SecondFactorNeeded), "{profile:?}: {error}");
+        assert!(error.to_string().contains("`totp:`"), "{error}");
+    }
+}
+
+#[test]
+fn every_profile_is_named_as_people_write_it() {
+    for profile in PbxProfile::ALL {
+        assert_eq!(PbxProfile::parse(profile.name()), Some(profile));
+        assert_eq!(PbxProfile::parse(profile.version()), Some(profile));
+    }
+    assert_eq!(PbxProfile::parse("4.4.1"), None);
+}
