@@ -95,7 +95,9 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
     }
     let many = plan.steps.len();
     let domains = if many == 1 { "domain" } else { "domains" };
-    if !agreed(context, &format!("Take over {many} {domains}, {changed} of them with changes?"), args.yes).await? {
+    if !agreed(context, &format!("Take over {many} {domains}, {changed} of them with changes?"), args.yes)
+        .await?
+    {
         return Err(Failure::new("nothing was changed"));
     }
     let steps: BTreeSet<&TenantKey> = plan.steps.iter().map(|step| &step.tenant).collect();

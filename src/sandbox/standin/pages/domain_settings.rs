@@ -62,30 +62,48 @@ fn list(page: &mut Page<'_>) -> Answer {
             input type="hidden" id="action" name="action" value="";
             input type="hidden" name="domain_uuid" value=(domain);
             input type="hidden" name="domain_uuid_target" id="domain_uuid_target" value="";
-            // One table around all that is never closed: an HTML parser moves what stands between the rows.
-            @if page.world.profile.nests_setting_tables() { (PreEscaped("<table class='list'>\n")) }
-            @for (category, members) in &groups {
-                b { (category_label(category)) } br;
-                div class=[(!page.world.profile.nests_setting_tables()).then_some("card")] {
-                    table class="list" {
-                        tr class="list-header" {
-                            th class="checkbox" { input type="checkbox" id={ "checkbox_all_" (category.to_lowercase()) } name="checkbox_all"; }
-                            @if all { th { "Domain" } }
-                            th class="pct-35" { a href="?order_by=domain_setting_subcategory&order=asc" { "Subcategory" } }
-                            th class="pct-10 hide-sm-dn" { "Type" }
-                            th class="pct-30" { "Value" }
-                            th class="center" { "Enabled" }
-                            th class="pct-25 hide-sm-dn" { "Description" }
-                        }
-                        @for (index, row) in members { (list_row(page, domain, all, *index, row)) }
-                    }
-                }
-                br;
-            }
+            (tables(page, domain, all, &groups))
             (layout::token_input(&token))
         }
     };
     Answer::page(layout::shell(page, "Domain Settings", content))
+}
+
+type Group<'a> = (String, Vec<(usize, &'a SettingRow)>);
+
+/// A table for each category. Early versions open one more before the first, which only an empty list closes: an HTML
+/// parser moves what stands between them.
+fn tables(page: &Page<'_>, domain: Uuid, all: bool, groups: &[Group<'_>]) -> Markup {
+    let nested = page.world.profile.nests_setting_tables();
+    let table = |category: &str, members: &[(usize, &SettingRow)]| {
+        html! {
+            table class="list" {
+                tr class="list-header" {
+                    th class="checkbox" { input type="checkbox" id={ "checkbox_all_" (category.to_lowercase()) } name="checkbox_all"; }
+                    @if all { th { "Domain" } }
+                    th class="pct-35" { a href="?order_by=domain_setting_subcategory&order=asc" { "Subcategory" } }
+                    th class="pct-10 hide-sm-dn" { "Type" }
+                    th class="pct-30" { "Value" }
+                    th class="center" { "Enabled" }
+                    th class="pct-25 hide-sm-dn" { "Description" }
+                }
+                @for (index, row) in members { (list_row(page, domain, all, *index, row)) }
+            }
+        }
+    };
+    let content = html! {
+        @if nested { (PreEscaped("<table class='list'>\n")) }
+        @for (category, members) in groups {
+            b { (category_label(category)) } br;
+            @if nested { (table(category, members)) } @else { div class="card" { (table(category, members)) } }
+            br;
+        }
+        @if nested && groups.is_empty() { (PreEscaped("</table>\n")) }
+    };
+    match nested && page.world.profile.has_cards() {
+        true => html! { div class="card" { (content) } },
+        false => content,
+    }
 }
 
 fn select(page: &Page<'_>, domain: Uuid, all: bool) -> Vec<SettingRow> {

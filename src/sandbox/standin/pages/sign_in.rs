@@ -37,6 +37,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
     // The session moves to the domain before the password is looked at, and stays there when it was wrong.
     if domain.is_some() {
         page.session.domain = domain;
+        page.load_block();
     }
     page.session.username = Some(username.to_owned());
     let account = domain
