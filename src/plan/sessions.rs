@@ -47,13 +47,15 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
         .collect();
     draft.warnings.extend(warnings);
     // A clock that was set back, or a server that was upgraded, leaves times that are no such end.
-    let waiting = still_open(world).filter(|(_, instance, _)| go_on.contains_key(instance)).map(|(tenant, instance, until)| Waiting {
-        tenant: tenant.clone(),
-        instance: instance.clone(),
-        action: Action::Disable,
-        until,
-        reason: SESSIONS_MAY_GO_ON.to_owned(),
-    });
+    let waiting = still_open(world).filter(|(_, instance, _)| go_on.contains_key(instance)).map(
+        |(tenant, instance, until)| Waiting {
+            tenant: tenant.clone(),
+            instance: instance.clone(),
+            action: Action::Disable,
+            until,
+            reason: SESSIONS_MAY_GO_ON.to_owned(),
+        },
+    );
     let waiting: Vec<_> = waiting.collect();
     draft.waiting.extend(waiting);
 }
