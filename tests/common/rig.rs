@@ -358,16 +358,15 @@ impl Rig {
     }
 }
 
-/// The version that a test's stand-ins speak: the one that `TENANTD_TEST_PBX_VERSION` names, else one that depends on
-/// the test's name, so that the suite as a whole speaks to all of them and each test always to the same.
+/// The version that a test's stand-ins speak: the one that `TENANTD_TEST_PBX_VERSION` names, else that of development.
+/// The suite `versions` lives a tenant's life on each.
 pub fn profile() -> PbxProfile {
-    if let Ok(version) = std::env::var("TENANTD_TEST_PBX_VERSION") {
-        return PbxProfile::parse(&version)
-            .expect("TENANTD_TEST_PBX_VERSION names a version of the stand-in");
+    match std::env::var("TENANTD_TEST_PBX_VERSION") {
+        Ok(version) => {
+            PbxProfile::parse(&version).expect("TENANTD_TEST_PBX_VERSION names a version of the stand-in")
+        }
+        Err(_) => PbxProfile::Master,
     }
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let sum: usize = name.bytes().map(usize::from).sum();
-    PbxProfile::ALL[sum % PbxProfile::ALL.len()]
 }
 
 /// An instance at a stand-in over plain HTTP.
