@@ -99,7 +99,7 @@ pub(super) fn list(page: &mut Page<'_>, kind: RouteKind) -> Answer {
             div class=[page.world.profile.has_cards().then_some("card")] {
                 table class="list" {
                     tr class="list-header" {
-                        th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
+                        @if page.may(list.edit) { th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; } }
                         @if all { th { "Domain" } }
                         th { (column(list.name_column)) }
                         @if kind == RouteKind::Gateway { th class="hide-sm-dn" { "Proxy" } }
