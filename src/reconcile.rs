@@ -18,6 +18,7 @@ use crate::apply::{self, Apply, Outcome, StepOutcome, StepResult};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
+use crate::load;
 use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 use crate::observe::{Observer, Rotation};
 use crate::plan::{self, Action, Plan, Policy, World};
@@ -91,10 +92,17 @@ pub fn widths(config: &Config) -> BTreeMap<InstanceKey, usize> {
 }
 
 /// Looks at the database and at every PBX, for what the files want.
-pub async fn look(reader: &Reader<'_>, desired: Desired, policy: Policy) -> Result<Look, StoreError> {
+pub async fn look(reader: &Reader<'_>, mut desired: Desired, policy: Policy) -> Result<Look, StoreError> {
     let now = reader.environment.now();
-    let (recorded, instances) =
+    let (mut recorded, instances) =
         reader.database.read(move |store| Ok((store.recorded(now)?, store.instances()?))).await?;
+    // Only for the few that the files change: what a step means for people is shown with it.
+    let (affected, shortened) = plan::affected(&desired, &recorded);
+    if !affected.is_empty() {
+        recorded.activity =
+            reader.database.read(move |store| store.activity(&affected, &shortened, now)).await?;
+    }
+    load::by_record(&reader.config.tenants_dir, &mut desired, &recorded);
     let known: BTreeMap<InstanceKey, String> = instances
         .into_iter()
         .filter_map(|instance| Some((InstanceKey::parse(&instance.key).ok()?, instance.identity?)))

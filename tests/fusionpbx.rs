@@ -253,6 +253,19 @@ async fn what_cannot_pass_by_itself_is_tried_once() {
 }
 
 #[tokio::test]
+async fn a_sign_in_that_has_no_page_to_go_to_is_that_of_an_older_version() {
+    let server = standin().await;
+    let fault = FaultKind::Status { code: 404, retry_after: None };
+    server.pbx().inject(Fault::new(fault).page("/core/dashboard/"));
+    let client = client(&server);
+    for _ in 0..2 {
+        let error = client.domains().await.unwrap_err();
+        assert!(error.to_string().contains("older than 5.2; upgrade FusionPBX"), "{error}");
+        assert!(!error.is_passing());
+    }
+}
+
+#[tokio::test]
 async fn a_passing_fault_passes() {
     for fault in [
         FaultKind::ConnectionReset,

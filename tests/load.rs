@@ -85,6 +85,75 @@ fn the_file_of_the_specification_is_read_whole() {
     insta::assert_debug_snapshot!(loaded.desired.tenants[&key("acme")]);
 }
 
+#[test]
+fn a_domain_is_taken_as_the_pbx_has_it_and_what_no_phone_finds_is_advice() {
+    for (text, domain, lint) in [
+        ("10.0.0.5", "10.0.0.5", None),
+        ("OldCaps.Example", "oldcaps.example", None),
+        ("under_score.example", "under_score.example", Some("domain-unresolvable")),
+        ("host.example:5060", "host.example:5060", Some("domain-unresolvable")),
+        ("10.0.0.500", "10.0.0.500", Some("domain-unresolvable")),
+    ] {
+        let file = format!("name: Acme Corp\ndomain: {text}\npbx_instance: hq\n");
+        let loaded = load(&[("acme.yaml", &file)]);
+        assert!(!loaded.has_errors(), "{}", rendered(&loaded.problems));
+        assert_eq!(loaded.desired.tenants[&key("acme")].domain.as_str(), domain);
+        let found: Vec<_> = loaded.problems.iter().filter_map(|problem| problem.lint).collect();
+        assert_eq!(found, lint.into_iter().collect::<Vec<_>>(), "{text}");
+        let accepted = load(&[("acme.yaml", &format!("{file}accept: [domain-unresolvable]\n"))]);
+        assert_eq!(accepted.problems, [], "{text}");
+    }
+    let other = "name: Globex Corp\ndomain: ACME.example.com\npbx_instance: hq\n";
+    let loaded = load(&[
+        ("acme.yaml", "name: Acme Corp\ndomain: acme.example.com\npbx_instance: hq\n"),
+        ("globex.yaml", other),
+    ]);
+    assert_eq!(loaded.desired.broken.len(), 2, "capitals make no other domain");
+}
+
+#[test]
+fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
+    let file = |name: &str, numbers: &str| {
+        format!(
+            "name: {name} Corp\ndomain: {}.example.com\npbx_instance: hq\nsms_numbers: {numbers}\n",
+            name.to_lowercase()
+        )
+    };
+    let acme = file("Acme", "[\"+49 (0)30 123456\", \"12345\"]");
+    let loaded = load(&[("acme.yaml", &acme), ("hooli.yaml", &file("Hooli", "[]"))]);
+    assert_eq!(loaded.problems, [], "{}", rendered(&loaded.problems));
+    let numbers = |of: &str| {
+        let numbers = loaded.desired.tenants[&key(of)].sms_numbers.as_ref().unwrap();
+        numbers.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!((numbers("acme"), numbers("hooli")), (vec!["+4930123456".into(), "12345".into()], vec![]));
+
+    let globex = file("Globex", "[\"0049.30.123456\"]");
+    let loaded = load(&[("acme.yaml", &acme), ("globex.yaml", &globex)]);
+    assert_eq!(loaded.desired.broken.len(), 2);
+    let text = rendered(&loaded.problems);
+    assert!(
+        text.contains("acme.yaml:4:15: error: the SMS number `+4930123456` stands also in `globex.yaml`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("globex.yaml:4:15: error: the SMS number `+4930123456` stands also in `acme.yaml`"),
+        "{text}"
+    );
+
+    for (bad, said) in [
+        ("[+4930123456]", "\"+4930123456\""),
+        ("[\"030 123456\"]", "neither in international form"),
+        ("[\"12345\", \"12345\"]", "stands twice"),
+        ("[\"+12\"]", "it has 2 digits"),
+        ("\"+4930123456\"", "a list of SMS numbers"),
+    ] {
+        let loaded = load(&[("acme.yaml", &file("Acme", bad))]);
+        assert_eq!(loaded.desired.broken.len(), 1, "{bad}");
+        assert!(rendered(&loaded.problems).contains(said), "{}", rendered(&loaded.problems));
+    }
+}
+
 /// Each file of the corpus is hostile; what a sysadmin reads about it is reviewed in the snapshot.
 #[test]
 fn every_hostile_file_gives_a_located_error() {
@@ -277,6 +346,7 @@ fn what_has_a_tenants_name_and_is_no_readable_file_is_broken_not_absent() {
         .flat_map(|file| &file.problems)
         .map(|line| line.replace(&place, "").split(';').next().unwrap().to_owned())
         .collect();
+    lines.extend(loaded.desired.unusual.iter().map(|file| format!("{}: {}", file.file, file.what)));
     lines.extend(loaded.desired.ignored.iter().map(|file| format!("{}: {}", file.file, file.reason)));
     if fifo.is_ok_and(|status| status.success()) {
         insta::assert_snapshot!(lines.join("\n"));
@@ -452,6 +522,9 @@ mod properties {
                 previously: None,
                 adopt: false,
                 drift: if enabled { tenantd::model::DriftPolicy::Report } else { tenantd::model::DriftPolicy::Correct },
+                sms_numbers: protected.then(|| {
+                    ["+4930123456", "12345"].map(|text| tenantd::model::SmsNumber::parse(text).unwrap()).into()
+                }),
                 accept: BTreeSet::new(),
             };
             let text = tenantd::yaml::write_tenant_file(&(&tenant).into());
@@ -483,5 +556,228 @@ fn a_setting_that_fusionpbx_would_store_otherwise_is_an_error() {
     for value in ["|-\n    one\n    two", "one", "\"one\\ttwo\""] {
         let loaded = with(value);
         assert!(loaded.desired.tenants.contains_key(&key("acme")), "{value}: {}", rendered(&loaded.problems));
+    }
+}
+
+mod below_the_directory {
+    use chrono::Utc;
+    use tenantd::model::{DomainId, Recorded, TenantId, TenantRecord};
+
+    use super::*;
+
+    /// A directory with these files; folders are made.
+    fn dir_of(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn of(name: &str) -> String {
+        tenant(&format!("{name} Ltd"), &format!("{name}.example"), "")
+    }
+
+    /// Records that agree with the files of these tenants.
+    fn recorded(names: &[&str]) -> Recorded {
+        let files: Vec<(String, String)> =
+            names.iter().map(|name| (format!("{name}.yaml"), of(name))).collect();
+        let loaded =
+            load(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
+        let id = uuid::Uuid::nil();
+        let records = loaded.desired.tenants.values().map(|tenant| {
+            (tenant.key.clone(), TenantRecord::new(TenantId(id), tenant, DomainId(id), Utc::now()))
+        });
+        Recorded { tenants: records.collect(), ..Recorded::default() }
+    }
+
+    fn keys(loaded: &Loaded) -> Vec<&str> {
+        loaded.desired.tenants.keys().map(TenantKey::as_str).collect()
+    }
+
+    /// What is unusual, with the tenants whose file it could be.
+    fn unusual(loaded: &Loaded) -> Vec<String> {
+        let tenants =
+            |of: &BTreeSet<TenantKey>| of.iter().map(TenantKey::as_str).collect::<Vec<_>>().join(" ");
+        let found = loaded.desired.unusual.iter();
+        found.map(|file| format!("{}: {}", file.file, tenants(&file.tenants))).collect()
+    }
+
+    #[test]
+    fn folders_are_for_people_and_the_stem_is_the_key() {
+        let flat = load(&[("acme.yaml", &of("acme")), ("b.yaml", &of("b"))]);
+        let root = dir_of(&[("hq/acme.yaml", &of("acme")), ("Reseller one/x/y/b.yaml", &of("b"))]);
+        let loaded = load::directory(root.path(), &config());
+        assert_eq!(loaded.problems, [], "{}", rendered(&loaded.problems));
+        assert_eq!(loaded.desired.tenants, flat.desired.tenants, "a file that moves is no change");
+        assert_eq!(loaded.desired.completeness, Completeness::Complete);
+    }
+
+    #[test]
+    fn a_key_in_two_folders_is_an_error_that_names_both() {
+        let root = dir_of(&[("hq/acme.yaml", &of("acme")), ("acme.yml", &of("b")), ("c.yaml", &of("c"))]);
+        let loaded = load::directory(root.path(), &config());
+        assert_eq!(keys(&loaded), ["c"]);
+        let text = rendered(&loaded.problems);
+        assert!(
+            text.contains("hq/acme.yaml") && text.contains("`acme.yml` is a file of the same tenant"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn links_to_folders_are_followed_inside_only_and_each_folder_once() {
+        let outside = dir_of(&[("z.yaml", &of("z"))]);
+        let root = dir_of(&[
+            ("..2026/hq/a.yaml", &of("a")),
+            ("real/b.yaml", &of("b")),
+            ("real/deep/c.yaml", &of("c")),
+        ]);
+        let dir = root.path();
+        symlink("..2026", dir.join("..data")).unwrap();
+        symlink("..data/hq", dir.join("hq")).unwrap();
+        symlink(".", dir.join("loop")).unwrap();
+        symlink("..", dir.join("real/deep/up")).unwrap();
+        symlink("real", dir.join("again")).unwrap();
+        let loaded = load::directory(dir, &config());
+        assert_eq!(keys(&loaded), ["a", "b", "c"], "{}", rendered(&loaded.problems));
+        assert_eq!(loaded.desired.completeness, Completeness::Complete);
+        symlink(outside.path(), dir.join("mounted")).unwrap();
+        symlink("nowhere", dir.join("lost")).unwrap();
+        let loaded = load::directory(dir, &config());
+        assert_eq!(keys(&loaded), ["a", "b", "c"]);
+        assert_eq!(unusual(&loaded), ["lost: ", "mounted: "]);
+        assert!(matches!(loaded.desired.completeness, Completeness::Partial { .. }));
+    }
+
+    #[test]
+    fn a_link_in_a_folder_leads_from_there() {
+        let root = dir_of(&[(".store/a", &of("a")), ("hq/b.data", &of("b")), ("z.yaml", &of("z"))]);
+        let dir = root.path();
+        symlink("../.store/a", dir.join("hq/a.yaml")).unwrap();
+        symlink("b.data", dir.join("hq/b.yaml")).unwrap();
+        symlink("../../out.yaml", dir.join("hq/out.yaml")).unwrap();
+        let loaded = load::directory(dir, &config());
+        assert_eq!(keys(&loaded), ["a", "b", "z"], "{}", rendered(&loaded.problems));
+        assert!(rendered(&loaded.problems).contains("../../out.yaml, outside the tenants directory"));
+    }
+
+    #[test]
+    fn a_directory_that_is_not_read_whole_is_unreadable() {
+        let deep = format!("{}a.yaml", "d/".repeat(17));
+        let root = dir_of(&[("a.yaml", &of("a")), (&deep, &of("a"))]);
+        let loaded = load::directory(root.path(), &config());
+        let Completeness::Unreadable { reason } = &loaded.desired.completeness else { panic!("{loaded:?}") };
+        assert!(reason.starts_with("cannot be read whole: d/d/"), "{reason}");
+        let root = dir_of(&[("a.yaml", &of("a"))]);
+        let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9");
+        fs::create_dir(root.path().join(odd)).unwrap();
+        let loaded = load::directory(root.path(), &config());
+        assert!(matches!(loaded.desired.completeness, Completeness::Unreadable { .. }));
+        assert!(rendered(&loaded.problems).contains("is not UTF-8"), "{}", rendered(&loaded.problems));
+    }
+
+    #[test]
+    fn what_could_be_a_tenants_file_is_an_error_without_any_record() {
+        let good = of("good");
+        for (name, tenants) in [
+            ("Acme.yaml", "acme"),
+            ("acme.YML", "acme"),
+            ("acme .yaml", "acme"),
+            ("_acme.yaml", "acme"),
+            ("acme.yaml.disabled", "acme"),
+            ("hq/acme.yaml.txt", "acme"),
+            ("Copy of acme.yaml", "acme"),
+            (".trash/acme.yaml", "acme"),
+            (".acme.yaml", "acme"),
+            ("\u{430}cme.yaml", ""),
+            ("good (copy).yaml", ""),
+            ("Good.yaml", ""),
+        ] {
+            let loaded = load(&[("good.yaml", &good), (name, &of("acme"))]);
+            assert_eq!(unusual(&loaded), [format!("{name}: {tenants}")]);
+            assert!(loaded.has_errors(), "{name}");
+            assert!(matches!(loaded.desired.completeness, Completeness::Partial { .. }), "{name}");
+            assert!(loaded.desired.ignored.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_editors_and_tools_leave_is_silent_beside_the_file() {
+        let good = of("good");
+        for name in [
+            "good.yaml~",
+            ".good.yaml.swp",
+            "#good.yaml#",
+            "good.yaml.bak",
+            "good.yaml.orig",
+            ".good.yaml.Xa3bQ1",
+            ".#good.yaml",
+            "4913",
+            "README.md",
+            ".gitkeep",
+            ".gitlab-ci.yml",
+            ".rsync-partial/new.yaml",
+            ".new.yaml.swp",
+            "tenant.yaml.sample",
+            ".cache/good.yaml",
+        ] {
+            let text = if name.contains("new") { of("new") } else { "name: x\n".to_owned() };
+            let loaded = load(&[("good.yaml", &good), (name, &text)]);
+            assert!(
+                loaded.desired.unusual.is_empty() && !loaded.has_errors(),
+                "{name}: {:?}",
+                loaded.problems
+            );
+        }
+    }
+
+    #[test]
+    fn where_a_file_is_gone_the_record_tells_what_it_could_be() {
+        let records = recorded(&["acme", "good"]);
+        let check = |name: &str, text: &str| {
+            let mut loaded = load(&[("good.yaml", &of("good")), (name, text)]);
+            load::by_record(Path::new("tenants.d"), &mut loaded.desired, &records);
+            loaded
+        };
+        for (name, text) in [
+            ("acme.json", "{}"),
+            ("acme", ""),
+            (".acme.yaml.swp", ""),
+            ("acme.yaml~", ""),
+            ("notes.txt", &*format!("# {}", of("acme").replace('\n', "\n# "))),
+            (".old/x", &of("acme")),
+            ("all.tar.gz", ""),
+        ] {
+            let loaded = check(name, text);
+            assert_eq!(unusual(&loaded), [format!("{name}: acme")]);
+            assert!(matches!(loaded.desired.completeness, Completeness::Partial { .. }), "{name}");
+        }
+        for (name, text) in [("notes.txt", "nothing"), ("good.yaml~", ""), ("README.md", "acme is gone")] {
+            let loaded = check(name, text);
+            assert!(loaded.desired.unusual.is_empty(), "{name}");
+            assert_eq!(loaded.desired.completeness, Completeness::Complete, "{name}");
+        }
+        // Whose key changed has a file.
+        for new in [of("acme"), format!("{}previously: acme\n", of("corp"))] {
+            let mut loaded = load(&[("good.yaml", &of("good")), ("corp.yaml", &new), ("acme.yaml~", "")]);
+            loaded.desired.unusual.clear();
+            loaded.desired.completeness = Completeness::Complete;
+            load::by_record(Path::new("tenants.d"), &mut loaded.desired, &records);
+            assert_eq!(loaded.desired.completeness, Completeness::Complete);
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_may_have_been_a_mount() {
+        let root = dir_of(&[("good.yaml", &of("good"))]);
+        fs::create_dir(root.path().join("hq")).unwrap();
+        let mut loaded = load::directory(root.path(), &config());
+        load::by_record(root.path(), &mut loaded.desired, &recorded(&["good"]));
+        assert!(loaded.desired.unusual.is_empty(), "nobody is gone");
+        load::by_record(root.path(), &mut loaded.desired, &recorded(&["good", "acme"]));
+        assert_eq!(unusual(&loaded), ["hq: acme"]);
     }
 }

@@ -129,7 +129,7 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         rig.remove_file("acme");
         let (plan, outcome) = rig.pass().await;
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)), "{outcome:#?}");
-        let warned = plan.warnings.iter().any(|text| text.contains("may go on for 3h"));
+        let warned = plan.warnings.iter().any(|text| text.contains("may go on for 3 hours"));
         assert_eq!(warned, outlive, "{:?}", plan.warnings);
 
         let record = rig.recorded().await.tenants[&key("acme")].clone();

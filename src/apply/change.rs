@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::request::Request;
 use super::run::Run;
 use super::{StepError, settings};
 use crate::diff::Field;
-use crate::model::{DomainName, NewDomain, PbxDomain, SettingName, Tenant, TenantKey, TenantRecord};
+use crate::model::{
+    DomainName, NewDomain, PbxDomain, RemovalRecord, SettingName, Tenant, TenantKey, TenantRecord,
+};
 use crate::plan::{RecordRef, definition_hash, fight_key};
 
 impl Run<'_> {
@@ -29,6 +33,12 @@ impl Run<'_> {
             *record = self.update_record(record, |_, _| Ok(())).await?;
         }
         Ok(())
+    }
+
+    /// What this step counts as against the limits, where it interrupts phones.
+    pub(super) fn interruption(&self, record: &TenantRecord, now: DateTime<Utc>) -> Option<RemovalRecord> {
+        let (tenant, kind) = self.step.interrupts(|_| record.enabled)?;
+        Some(RemovalRecord { tenant, kind, instance: record.instance.clone(), at: now })
     }
 
     /// Another key for the same tenant. The PBX is not touched.
@@ -55,6 +65,10 @@ impl Run<'_> {
         if found.name != to.as_str() {
             self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
             let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
+            // Counted before it is sent: once it may have been, its phones may be off.
+            if let Some(removal) = self.interruption(&record, self.now()) {
+                self.apply.database.write(move |store| store.add_removal(&removal)).await?;
+            }
             let sent = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
             let corrected = record.domain == *to;
             self.count_corrections(&mut record, corrected, &sent, |_| true).await?;
@@ -113,7 +127,12 @@ impl Run<'_> {
         record.removed_at = None;
         record.applied_hash = Some(definition_hash(tenant));
         let entry = self.audit("tenant.updated", record.id);
-        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        let (numbers, now) = (tenant.sms_numbers.clone(), self.now());
+        self.update_record(&record, move |store, record| {
+            numbers.map_or(Ok(()), |numbers| store.put_sms_numbers(record.id, &numbers, now))?;
+            store.append_audit(&entry)
+        })
+        .await?;
         Ok(())
     }
 }

@@ -123,7 +123,12 @@ impl Run<'_> {
         record.disable_confirmed_at = (!tenant.enabled).then_some(now);
         record.applied_hash = Some(definition_hash(tenant));
         let entry = self.audit(event, record.id);
-        self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
+        let numbers = tenant.sms_numbers.clone();
+        self.update_record(&record, move |store, record| {
+            numbers.map_or(Ok(()), |numbers| store.put_sms_numbers(record.id, &numbers, now))?;
+            store.append_audit(&entry)
+        })
+        .await?;
         Ok(())
     }
 
@@ -256,6 +261,8 @@ pub(super) fn take_definition(record: &mut TenantRecord, tenant: &Tenant) {
         previously: _,
         adopt: _,
         drift,
+        // In a table of its own, written where the step ends.
+        sms_numbers: _,
         accept: _,
     } = tenant;
     record.key.clone_from(key);

@@ -3,7 +3,7 @@
 use super::StepError;
 use super::create::take_definition;
 use super::run::Run;
-use crate::model::{DomainId, FormerPlacement, LoginLock, Tenant};
+use crate::model::{DomainId, FormerPlacement, LoginLock, PbxDomain, Tenant};
 use crate::plan::RecordRef;
 
 impl Run<'_> {
@@ -16,6 +16,7 @@ impl Run<'_> {
         let mut record = self.record(reference).await?;
         self.nobody_else_has(&tenant.instance, tenant.domain.as_str(), returns_to).await?;
         let now = self.now();
+        let removal = self.interruption(&record, now);
         let left = FormerPlacement {
             tenant: record.id,
             key: record.key.clone(),
@@ -47,6 +48,7 @@ impl Run<'_> {
         let record = self
             .update_record(&record, move |store, _| {
                 store.put_former_placement(&behind)?;
+                removal.map_or(Ok(()), |removal| store.add_removal(&removal))?;
                 returns_to.map_or(Ok(()), |id| store.remove_former_placement(&back, id))
             })
             .await?;
@@ -59,7 +61,7 @@ impl Run<'_> {
             }
         }
         let old = self.pbx(&left.instance)?;
-        if let Some(found) = old.domain(left.domain_id).await? {
+        if let Some(found) = old.domain(left.domain_id).await?.map(PbxDomain::in_lower_case) {
             self.close_former(reference.id, &left, &found).await?;
         }
         Ok(())

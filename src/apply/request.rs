@@ -90,7 +90,7 @@ fn domain_agrees(request: &Request, found: Option<crate::model::PbxDomain>) -> R
         (Request::DeleteDomain(_), Some(_)) => Err(StepError::DeleteNotPermitted),
         (Request::CreateDomain(wanted) | Request::UpdateDomain(wanted), Some(found)) => {
             let NewDomain { id: _, name, enabled, description } = wanted;
-            if found.name != *name {
+            if !found.name.eq_ignore_ascii_case(name) {
                 return Err(not_applied(
                     "the domain's name",
                     format!("`{name}`"),

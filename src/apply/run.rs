@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         id: DomainId,
         expect: Option<&PbxDomain>,
     ) -> Result<Option<PbxDomain>, StepError> {
-        let found = pbx.domain(id).await?;
+        let found = pbx.domain(id).await?.map(PbxDomain::in_lower_case);
         let expect = match &self.seen {
             Some(seen) if seen.id == id => Some(seen),
             _ => expect,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::read::walk;
 use super::{ArchiveError, Manifest, RECORD_TABLES};
 use crate::environment::to_the_minute;
-use crate::model::{MaxUsers, TenantId, TenantKey};
+use crate::model::{MaxUsers, SmsNumber, TenantId, TenantKey};
 use crate::store::data::{Catalog, TableInfo};
 use crate::store::{AuditEntry, StoreWriter};
 
@@ -22,6 +22,8 @@ pub struct Restored {
     pub manifest: Manifest,
     /// User sessions that were open when the archive was made; they are ended.
     pub sessions_ended: usize,
+    /// SMS numbers that another tenant has by now, or that are no numbers. Their messages are back.
+    pub numbers_released: Vec<String>,
 }
 
 /// Rows that are written in one go.
@@ -64,6 +66,9 @@ pub fn restore(
         now,
         max_users: None,
         ended: 0,
+        respelt: false,
+        released: Vec::new(),
+        numbers: BTreeSet::new(),
         has_audit,
         columns: BTreeMap::new(),
     };
@@ -88,7 +93,7 @@ pub fn restore(
             what: "it is another file than the one that was checked".to_owned(),
         });
     }
-    let Loading { max_users, ended, columns, .. } = loading;
+    let Loading { max_users, ended, respelt, released, columns, .. } = loading;
     if let Some(max_users) = max_users
         && let Some(mut record) = store.tenant(tenant)?
     {
@@ -99,7 +104,12 @@ pub fn restore(
         let Some(archived) = manifest.tables.iter().find(|digest| digest.table == table.name) else {
             continue;
         };
-        if ended > 0 && table.name == "user_sessions" {
+        let is_changed = match table.name.as_str() {
+            "user_sessions" => ended > 0,
+            "sms_numbers" => respelt,
+            _ => false,
+        };
+        if is_changed {
             continue;
         }
         // A column that came since has its default in every row.
@@ -118,7 +128,7 @@ pub fn restore(
         detail: Some(format!("from the archive of {}", to_the_minute(manifest.made_at))),
         ..AuditEntry::new(now, actor, "tenant.restored", key)
     })?;
-    Ok(Restored { tenant, manifest, sessions_ended: ended })
+    Ok(Restored { tenant, manifest, sessions_ended: ended, numbers_released: released })
 }
 
 struct Loading<'a, 'b> {
@@ -128,6 +138,11 @@ struct Loading<'a, 'b> {
     now: DateTime<Utc>,
     max_users: Option<u32>,
     ended: usize,
+    /// An SMS number is stored otherwise than in the archive.
+    respelt: bool,
+    released: Vec<String>,
+    /// The numbers that are back.
+    numbers: BTreeSet<SmsNumber>,
     has_audit: bool,
     /// The columns that each table had when it was archived.
     columns: BTreeMap<String, BTreeSet<String>>,
@@ -159,11 +174,48 @@ impl Loading<'_, '_> {
                 }
                 self.insert(info, "tenant_id", &rows, &[])
             }
+            "sms_numbers" => {
+                for row in &mut rows {
+                    self.number(row)?;
+                }
+                self.insert(info, "tenant_id", &rows, &[])
+            }
             _ => {
                 let owner = RECORD_TABLES.iter().find(|(name, _)| *name == table);
                 self.insert(info, owner.map_or("tenant_id", |(_, owner)| *owner), &rows, &[])
             }
         }
+    }
+
+    /// In the one spelling of the database, as older archives have others. A number that another tenant has by now, or
+    /// that is none, is kept as a former one.
+    fn number(&mut self, row: &mut Row) -> Result<(), ArchiveError> {
+        for column in ["former_number", "released_at", "release_reason"] {
+            row.entry(column.to_owned()).or_insert(Value::Null);
+        }
+        let Some(text) = row.get("number").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
+        let canonical = SmsNumber::parse(&text).ok();
+        let why = match &canonical {
+            None => "not in international form",
+            Some(number) if self.numbers.contains(number) => "another row has the same number",
+            Some(number) if self.store.sms_number_is_taken(self.tenant, number.as_str())? => {
+                "another tenant has the number"
+            }
+            Some(number) => {
+                self.respelt |= number.as_str() != text;
+                row.insert("number".to_owned(), Value::String(number.to_string()));
+                self.numbers.insert(number.clone());
+                return Ok(());
+            }
+        };
+        let now = Value::String(self.now.to_rfc3339_opts(SecondsFormat::Micros, true));
+        row.insert("number".to_owned(), Value::Null);
+        row.insert("released_at".to_owned(), now);
+        row.insert("release_reason".to_owned(), Value::String(why.to_owned()));
+        row.insert("former_number".to_owned(), Value::String(text.clone()));
+        self.respelt = true;
+        self.released.push(text);
+        Ok(())
     }
 
     fn insert(

@@ -15,12 +15,13 @@ use super::known::known;
 use super::plan::{actor, look, stop_on_signal, user};
 use super::turn::{Turn, turn};
 use crate::config::Config;
+use crate::diff::Field;
 use crate::environment::{Environment as _, System};
 use crate::model::{
     AdoptHow, Adoption, Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
-use crate::plan::{Plan, Policy};
+use crate::plan::{Plan, Policy, Step};
 use crate::reconcile::{self, Look, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, AuditEntry, Database};
@@ -81,7 +82,7 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
         .collect();
     read_settings(&config, &clients, &mut look).await?;
     let plan = without_approval(look.plan());
-    let changed = plan.steps.iter().filter(|step| !step.changes.is_empty()).count();
+    let changed = plan.steps.iter().filter(|step| !is_as_its_file_says(step)).count();
     if !context.is_json() {
         context.say(&preview(&plan, context));
     } else if args.dry_run {
@@ -240,10 +241,14 @@ fn without_approval(mut plan: Plan) -> Plan {
     plan
 }
 
+/// That it gets its key is all.
+fn is_as_its_file_says(step: &Step) -> bool {
+    step.changes.iter().all(|change| change.field == Field::Key)
+}
+
 /// What changes, tenant by tenant; of those where nothing does, only the names.
 fn preview(plan: &Plan, context: &Context) -> String {
-    let (same, changed): (Vec<_>, Vec<_>) =
-        plan.steps.iter().cloned().partition(|step| step.changes.is_empty());
+    let (same, changed): (Vec<_>, Vec<_>) = plan.steps.iter().cloned().partition(is_as_its_file_says);
     let mut text = String::new();
     if !same.is_empty() {
         let keys: Vec<&str> = same.iter().map(|step| step.tenant.as_str()).collect();

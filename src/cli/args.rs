@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::model::{InstanceKey, TenantKey, scope_text};
+use crate::sandbox::standin::PbxProfile;
 
 /// Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its FusionPBX
 /// servers follow what stands in `tenants.d/`.
@@ -334,8 +335,9 @@ pub struct ApproveArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Approved {
-    /// The plan (`p-…`) or its removals (`r-…`), as the preview names them.
-    #[arg(value_name = "ID", value_parser = plan_or_removals_id)]
+    /// The plan (`p-…`), its removals (`r-…`), or that the two of a likely rename are two tenants (`t-…`), as the
+    /// preview names them.
+    #[arg(value_name = "ID", value_parser = approvable_id)]
     pub id: Option<String>,
     /// The tenant whose deletion is approved.
     #[arg(long, value_name = "KEY", value_parser = tenant_key)]
@@ -417,6 +419,10 @@ pub struct SandboxArgs {
     /// A tenants directory to copy and try; without it, `tenants.d` of the current directory, or else examples.
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
+    /// The FusionPBX version that the stand-in servers speak: 5.2.0, 5.3.0, 5.4.4, 5.5.7 or master. For one instance
+    /// only: `KEY=VERSION`, repeatable.
+    #[arg(long = "pbx-version", value_name = "[KEY=]VERSION", value_parser = pbx_version)]
+    pub pbx_versions: Vec<(Option<String>, PbxProfile)>,
 }
 
 /// What is done to a sandbox that runs: the one of `--config`, or of TENANTD_CONFIG.
@@ -447,6 +453,18 @@ pub enum Change {
     Enabled,
     /// The domain is deleted.
     Gone,
+}
+
+fn pbx_version(text: &str) -> Result<(Option<String>, PbxProfile), String> {
+    let (key, version) = match text.split_once('=') {
+        Some((key, version)) => (Some(instance_key(key)?.to_string()), version),
+        None => (None, text),
+    };
+    let profile = PbxProfile::parse(version).ok_or_else(|| {
+        let known: Vec<_> = PbxProfile::ALL.into_iter().map(PbxProfile::name).collect();
+        format!("the stand-in speaks {}", known.join(", "))
+    })?;
+    Ok((key, profile))
 }
 
 fn tenant_key(text: &str) -> Result<TenantKey, String> {
@@ -481,6 +499,6 @@ fn plan_id(text: &str) -> Result<String, String> {
     id_of(&["p-"], text)
 }
 
-fn plan_or_removals_id(text: &str) -> Result<String, String> {
-    id_of(&["p-", "r-"], text)
+fn approvable_id(text: &str) -> Result<String, String> {
+    id_of(&["p-", "r-", "t-"], text)
 }

@@ -45,6 +45,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
             // So that the next pass looks at it, and blocks.
             record.disable_confirmed_at = None;
             record.deletable_from = None;
+            record.settings_checked_at = None;
             store.update_tenant(&mut record, now)?;
             store.append_audit(&AuditEntry {
                 tenant: Some(record.id),

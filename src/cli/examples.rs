@@ -45,10 +45,21 @@ pub fn of(path: &[&str]) -> &'static [Example] {
             ("tenantd import --instance hq --dry-run", "see what would be written"),
             ("tenantd import --instance hq --matching .example.com", "some of the domains"),
         ],
+        ["adopt"] => &[
+            ("tenantd adopt acme --dry-run", "see what would change"),
+            ("tenantd adopt acme", "see it, confirm it, do it"),
+            ("tenantd adopt --all --yes", "everything, after a lost database"),
+        ],
+        ["block"] => &[("tenantd block acme", "acme stays disabled, and nobody signs in on the web")],
+        ["init"] => &[
+            ("tenantd init", "in /etc/tenantd"),
+            ("tenantd init --dir pbx", "everything in the directory pbx"),
+        ],
         ["pbx"] => {
             &[("tenantd pbx check", "all connections"), ("tenantd pbx enroll hq", "accept a new server")]
         }
         ["pbx", "check"] => &[("tenantd pbx check --instance hq", "one connection")],
+        ["pbx", "capture"] => &[("tenantd pbx capture hq", "what its pages look like, for a report")],
         ["pbx", "enroll"] => &[("tenantd pbx enroll hq", "hq was replaced on purpose")],
         ["approve"] => &[
             ("tenantd approve r-36e82b6ba3ea0096", "the removals that the plan names so"),
@@ -78,6 +89,11 @@ pub fn of(path: &[&str]) -> &'static [Example] {
             ("tenantd sandbox", "watch, edit, see"),
             ("tenantd sandbox --once --tenants tenants.d", "the first run of one's own files"),
         ],
+        ["sandbox", "poke"] => &[
+            ("tenantd sandbox poke acme", "somebody gives acme's domain another name on the PBX"),
+            ("tenantd sandbox poke acme --change gone", "somebody deletes it there"),
+        ],
+        ["sandbox", "fast-forward"] => &[("tenantd sandbox fast-forward 31d", "until a retention is over")],
         ["completions"] => &[("tenantd completions bash", "for ~/.local/share/bash-completion")],
         ["man"] => &[("tenantd man", "for man(1): save it as tenantd.1")],
         _ => &[],

@@ -85,7 +85,8 @@ impl Exit {
             Self::SomeFailed => {
                 "some steps failed or were skipped, and the others were done; or an instance cannot be reached, was \
                  not fully read or not understood, so its tenants were not checked (`plan --detailed-exitcode`, \
-                 `apply`, `sync`); `import`: a domain was skipped"
+                 `apply`, `sync`); `import`: a domain was skipped that could be a tenant; `adopt`, `block`: a tenant \
+                 that was named is not done"
             }
             Self::StalePlan => {
                 "`apply`: files, database or PBX changed since the plan was made that `--plan` names or that was shown \

@@ -13,8 +13,8 @@ use super::plan::look;
 use crate::config::Config;
 use crate::diff::enabled_values;
 use crate::model::{
-    AdoptHow, Completeness, CrossTenant, DocumentMaxUsers, DomainName, DriftPolicy, InstanceView, MaxUsers,
-    PbxDomain, PbxSetting, Recorded, SettingName, Tenant, TenantKey,
+    AdoptHow, Completeness, CrossTenant, DocumentMaxUsers, DomainError, DomainName, DriftPolicy,
+    InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded, SettingName, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
 use crate::plan::Policy;
@@ -268,7 +268,7 @@ fn describe(
     taken: &mut BTreeSet<String>,
     named: &BTreeMap<String, String>,
 ) -> std::result::Result<Tenant, String> {
-    let name = DomainName::parse(&domain.name).map_err(|error| format!("not a host name: {error}"))?;
+    let name = DomainName::parse(&domain.name).map_err(|error| not_importable(&domain.name, &error))?;
     if let Some(why) = named.get(name.as_str()) {
         return Err(why.clone());
     }
@@ -288,7 +288,7 @@ fn describe(
     {
         return Err(format!("its user limit {n} is above the tier's {ceiling}"));
     }
-    let key = free_key(name.as_str(), taken).ok_or("no key could be made of its name")?;
+    let key = free_key(&name, taken).ok_or("no key could be made of its name")?;
     taken.insert(key.to_string());
     // Without a description the domain is the name, which needs no description on the PBX.
     let described =
@@ -310,15 +310,26 @@ fn describe(
         previously: None,
         adopt: false,
         drift: DriftPolicy::Correct,
+        sms_numbers: None,
         accept: Default::default(),
     })
 }
 
-/// `acme.example.com` is `acme`; where that is taken, the whole name; where that is taken too, with a number.
-fn free_key(domain: &str, taken: &BTreeSet<String>) -> Option<TenantKey> {
-    let first = domain.split('.').next().unwrap_or(domain);
+/// What is wrong with a domain's name, and which one on the PBX makes it importable.
+fn not_importable(name: &str, error: &DomainError) -> String {
+    match DomainName::near(name) {
+        Some(near) => format!("{error}. Rename it to `{near}` on the PBX and import again"),
+        None => format!("{error}. Give it a host name on the PBX and import again"),
+    }
+}
+
+/// `acme.example.com` is `acme`; where that is taken, the whole name; where that is taken too, with a number. The first
+/// number of an address would say nothing.
+fn free_key(domain: &DomainName, taken: &BTreeSet<String>) -> Option<TenantKey> {
+    let whole = domain.as_str().replace(':', "-");
+    let first = if domain.is_address() { &whole } else { whole.split('.').next().unwrap_or(&whole) };
     let numbered = (2..1000).map(|n| format!("{first}-{n}"));
-    [first.to_owned(), domain.to_owned()]
+    [first.to_owned(), whole.clone()]
         .into_iter()
         .chain(numbered)
         .filter(|candidate| !taken.contains(candidate))

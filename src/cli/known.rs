@@ -15,6 +15,7 @@ pub fn known<'k>(
 ) -> Result<()> {
     let mut all: Vec<&TenantKey> = desired.tenants.keys().collect();
     all.extend(desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    all.extend(desired.unusual.iter().flat_map(|file| &file.tenants));
     all.extend(recorded);
     for key in keys {
         if all.contains(&key) {

@@ -50,7 +50,7 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
         document.errors.extend(unreadable.iter().map(|text| ErrorJson::of_the_run(text)));
         document.error.clone_from(&unreadable);
         context.json(&document);
-    } else {
+    } else if unreadable.is_none() {
         context.say(&report::preview(&plan, context.paint()));
     }
     match unreadable {
@@ -62,13 +62,28 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
 async fn make_plan(context: &Context, args: &PlanArgs) -> Result<(Plan, Desired)> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
-    context.show_problems(&loaded.problems);
+    show_problems(context, &loaded);
     // An exit code that says "nothing to do" must not leave out the settings whose turn it is not.
     let rotation = if args.detailed_exitcode { Rotation::All } else { rotation(&config) };
     let policy = policy(&config, &args.selection, &[]);
     let look = look_only(context, &config, loaded, policy, rotation).await?;
+    show_unusual(context, &look);
     known(&look.desired, look.recorded.tenants.keys(), &args.selection.tenants)?;
     Ok((look.plan(), look.desired))
+}
+
+/// The problems of files. That nothing could be read is the end of the command, and told there.
+fn show_problems(context: &Context, loaded: &Loaded) {
+    if !matches!(loaded.desired.completeness, Completeness::Unreadable { .. }) {
+        context.show_problems(&loaded.problems);
+    }
+}
+
+/// What could be the file of a tenant that is recorded and has none.
+fn show_unusual(context: &Context, look: &Look) {
+    let mut found = look.desired.unusual.clone();
+    found.retain(|file| file.by_record);
+    context.show_problems(&load::unusual_problems(&found));
 }
 
 /// Looks with nothing in hand that could change anything.
@@ -159,7 +174,7 @@ impl Reviewed {
 async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
     let mut loaded = context.load(&config).await;
-    context.show_problems(&loaded.problems);
+    show_problems(context, &loaded);
     readable(&loaded)?;
     let reviewed = match &args.plan_id {
         Some(id) => Reviewed::Named(id.clone()),
@@ -197,6 +212,7 @@ fn readable(loaded: &Loaded) -> Result<()> {
 async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loaded) -> Result<Plan> {
     let policy = policy(config, &args.selection, &args.allow_delete);
     let look = look_only(context, config, loaded, policy, rotation(config)).await?;
+    show_unusual(context, &look);
     let plan = look.plan();
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&look.desired, look.recorded.tenants.keys(), named)?;
@@ -279,6 +295,9 @@ async fn carry_out_alone(
     };
     let started_at = chrono::Utc::now();
     let mut look = look_again(loaded.desired, rotation(config)).await?;
+    if !matches!(reviewed, Reviewed::Shown(_)) {
+        show_unusual(context, &look);
+    }
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&look.desired, look.recorded.tenants.keys(), named)?;
     let mut plan = look.plan();

@@ -26,7 +26,7 @@ use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, News};
-use crate::sandbox::standin::{StandIn, StandInOptions};
+use crate::sandbox::standin::{PbxProfile, StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
 
 /// The instances that the examples name.
@@ -87,6 +87,12 @@ pub async fn run(context: &Context, args: &SandboxArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The version that an instance was given by name, or else the one for all.
+fn profile_of(name: &str, args: &SandboxArgs) -> PbxProfile {
+    let of = |wanted: Option<&str>| args.pbx_versions.iter().rev().find(|(key, _)| key.as_deref() == wanted);
+    of(Some(name)).or_else(|| of(None)).map_or(PbxProfile::NEWEST, |(_, profile)| *profile)
+}
+
 impl Sandbox {
     async fn start(args: &SandboxArgs) -> Result<Self> {
         let dir = tempfile::Builder::new()
@@ -99,6 +105,15 @@ impl Sandbox {
         if names.is_empty() {
             names.extend(INSTANCES.map(str::to_owned));
         }
+        if let Some((Some(unknown), _)) =
+            args.pbx_versions.iter().find(|(key, _)| key.as_ref().is_some_and(|key| !names.contains(key)))
+        {
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            return Err(Failure::new(format!(
+                "--pbx-version names the instance `{unknown}`; the sandbox has {}",
+                known.join(", ")
+            )));
+        }
         let mut servers = BTreeMap::new();
         let mut text = format!(
             "database_url: sqlite://{}\ntenants_dir: {}\npbx_instances:\n",
@@ -110,6 +125,7 @@ impl Sandbox {
                 username: format!("tenantd@{name}.pbx.example.com"),
                 password: PASSWORD.into(),
                 grant_delete: true,
+                profile: profile_of(&name, args),
                 ..StandInOptions::default()
             })
             .await

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use chrono::DateTime;
 use serde::Serialize;
 
 use super::context::{Context, Failure, Result};
@@ -10,7 +11,8 @@ use super::exit::Exit;
 use super::plan::look;
 use super::status::{self, Subject, minute};
 use crate::config::DeletionMode;
-use crate::environment::to_the_minute;
+use crate::environment::{Environment as _, System, to_the_minute};
+use crate::load;
 use crate::model::{
     Completeness, Condition, DomainState, InstanceKey, InstanceView, KnownStanding, TenantDocument, TenantId,
     TenantKey, Tombstone,
@@ -230,17 +232,20 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
     let mut why = Vec::new();
     for step in &plan.steps {
         why.push(format!("the next pass will {} it: {}", step.action, step.reason));
+        let effects = plan.effects_of_step(step);
+        why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
     for held in &plan.held {
         let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
         let of = left_behind(&held.instance);
         why.push(format!("{}{of} is held: {}{lift}", held.action, held.reason));
+        let effects = plan.effects_of(&held.tenant, &held.instance, held.action);
+        why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
     for waiting in &plan.waiting {
         why.push(format!(
-            "{}{} not before {}: {}",
-            waiting.action,
-            left_behind(&waiting.instance),
+            "{} {}: {}",
+            waiting.what(&left_behind(&waiting.instance)),
             to_the_minute(waiting.until),
             waiting.reason
         ));
@@ -276,9 +281,24 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             .iter()
             .filter(|broken| broken.key.as_ref() == Some(key))
             .flat_map(|broken| broken.problems.clone())
+            .chain(
+                look.desired
+                    .unusual_file_of(key)
+                    .map(|file| load::unusual_problems(std::slice::from_ref(file)))
+                    .into_iter()
+                    .flatten()
+                    .map(|problem| problem.to_string()),
+            )
             .collect(),
         recorded: record.map(|record| RecordedJson {
-            document: hide_secrets(TenantDocument::from(record)),
+            document: TenantDocument {
+                sms_numbers: look
+                    .recorded
+                    .sms_numbers
+                    .get(&record.id)
+                    .map(|numbers| numbers.iter().map(ToString::to_string).collect()),
+                ..hide_secrets(TenantDocument::from(record))
+            },
             id: record.id.to_string(),
             domain_id: record.domain_id.to_string(),
             created_at: record.created_at.to_rfc3339(),
@@ -410,12 +430,16 @@ fn text(context: &Context, shown: &ShowJson) -> String {
             let _ = writeln!(text, "  # identity {}, domain {}", recorded.id, recorded.domain_id);
             for (what, at) in [
                 ("disabled", &recorded.disabled_at),
-                ("seen disabled on the PBX", &recorded.disable_confirmed_at),
+                ("confirmed disabled on the PBX", &recorded.disable_confirmed_at),
                 ("its file has been gone", &recorded.removed_at),
             ] {
-                if let Some(at) = at {
-                    let _ = writeln!(text, "  # {what} since {}", minute(at));
-                }
+                let is_to_come =
+                    |at: &String| DateTime::parse_from_rfc3339(at).is_ok_and(|at| at > System.now());
+                let _ = match at {
+                    Some(at) if is_to_come(at) => writeln!(text, "  # not {what} before {}", minute(at)),
+                    Some(at) => writeln!(text, "  # {what} since {}", minute(at)),
+                    None => Ok(()),
+                };
             }
             for former in &recorded.former_placements {
                 let _ = writeln!(text, "  # left behind: {former}");

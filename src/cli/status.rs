@@ -16,7 +16,7 @@ use super::known::{known, known_instance};
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::environment::to_the_minute;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::model::{Completeness, DaemonState, Heartbeat, InstanceKey, KnownStanding, Recorded, TenantKey};
 use crate::report::{
     self, DaemonJson, FORMAT_VERSION, HoldJson, InstanceStatusJson, PassJson, StatusJson, WarningJson,
@@ -83,7 +83,7 @@ async fn collect(context: &Context, args: &StatusArgs) -> Result<StatusJson> {
     if let Some(instance) = &args.instance {
         known_instance(&config, instance)?;
     }
-    let loaded = context.load(&config).await;
+    let mut loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
     let now = Utc::now();
     let keys = config.instances.keys().cloned().collect();
@@ -91,6 +91,7 @@ async fn collect(context: &Context, args: &StatusArgs) -> Result<StatusJson> {
         .read(move |store| Noted::read(store, keys, now))
         .await
         .map_err(|error| Failure::of(&error))?;
+    load::by_record(&config.tenants_dir, &mut loaded.desired, &noted.recorded);
     known(&loaded.desired, noted.recorded.tenants.keys(), &args.keys)?;
     let mut status = build(&config, &loaded, &noted, now);
     status.tenants.retain(|tenant| is_wanted(tenant, args));
@@ -178,6 +179,17 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
             .iter()
             .map(|ignored| report::IgnoredJson { file: ignored.file.clone(), reason: ignored.reason })
             .collect(),
+        unusual_files: loaded
+            .desired
+            .unusual
+            .iter()
+            .map(|file| report::UnusualJson {
+                file: file.file.clone(),
+                tenants: file.tenants.iter().map(ToString::to_string).collect(),
+                what: file.what.clone(),
+                mend: file.mend.clone(),
+            })
+            .collect(),
         suspensions: noted
             .recorded
             .suspensions
@@ -212,6 +224,7 @@ fn tenant_lines(config: &Config, loaded: &Loaded, noted: &Noted) -> Vec<report::
     let mut keys: BTreeSet<&TenantKey> = loaded.desired.tenants.keys().collect();
     keys.extend(noted.recorded.tenants.keys());
     keys.extend(loaded.desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    keys.extend(loaded.desired.unusual.iter().flat_map(|file| &file.tenants));
     keys.into_iter()
         .map(|key| {
             let of = Subject::new(key, &loaded.desired, &noted.recorded, last.get(key).copied());

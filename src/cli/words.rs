@@ -28,6 +28,7 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     let now = System.now();
     let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
     let (removals_id, deletion_of, what) = match (&args.what.id, &args.what.tenant) {
+        (Some(id), None) if id.starts_with("t-") => (Some(id.clone()), None, two_tenants(&plan, id)?),
         (Some(id), None) => {
             let Some(removals_id) = plan.removals_id.clone() else {
                 return Err(Failure::new(format!("the current plan {} has nothing to approve", plan.id)));
@@ -83,6 +84,28 @@ pub async fn approve(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What it says of a likely rename that the removed tenant and the new one are two.
+fn two_tenants(plan: &Plan, id: &str) -> Result<String> {
+    let lift = format!("tenantd approve {id}");
+    let held: Vec<String> = plan
+        .held
+        .iter()
+        .filter(|held| held.lift.as_ref() == Some(&lift))
+        .map(|held| format!("{} {}", held.action, held.tenant))
+        .collect();
+    if held.is_empty() {
+        return Err(Failure::new(format!(
+            "no likely rename of the current plan has the id {id}; look at `tenantd plan` and approve what it shows"
+        )));
+    }
+    Ok(format!("{id}: they are two tenants: {}", held.join(", ")))
+}
+
+/// Whether approving a plan's removals lifts this as well. That two tenants are two is said of each pair by itself.
+fn is_covered(lift: &str) -> bool {
+    lift.starts_with("tenantd approve") && !lift.starts_with("tenantd approve t-")
+}
+
 /// What these removals are. Those that were approved before are held no more, so they are looked for without that.
 fn what_it_lifts(look: &Look, removals_id: &str) -> String {
     let mut before = look.clone();
@@ -91,7 +114,7 @@ fn what_it_lifts(look: &Look, removals_id: &str) -> String {
         .plan()
         .held
         .iter()
-        .filter(|held| held.lift.as_deref().is_some_and(|lift| lift.starts_with("tenantd approve")))
+        .filter(|held| held.lift.as_deref().is_some_and(is_covered))
         .map(|held| format!("{} {}", held.action, held.tenant))
         .collect();
     if held.is_empty() { "nothing of it is held".to_owned() } else { held.join(", ") }

@@ -167,6 +167,7 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
             "tenant_id": restored.manifest.tenant_id,
             "rows": rows,
             "sessions_ended": restored.sessions_ended,
+            "numbers_released": restored.numbers_released,
         }));
     } else {
         context.say(&format!(
@@ -174,6 +175,12 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
             key = restored.manifest.key,
             rows = count(rows, "row"),
         ));
+        if !restored.numbers_released.is_empty() {
+            context.say(&format!(
+                "its messages of {} are back without the number, which another tenant has or which is none\n",
+                restored.numbers_released.join(", ")
+            ));
+        }
     }
     Ok(Exit::Done)
 }

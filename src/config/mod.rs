@@ -160,7 +160,7 @@ impl DeletionMode {
 pub struct Limits {
     /// Tenants removed because their file is gone, or deleted. Default: 1 and 10 %.
     pub removals: Limit,
-    /// Tenants disabled by `enabled: false`. Default: 3 and 20 %.
+    /// Tenants disabled by `enabled: false`, renamed or moved, which interrupts their phones as well. Default: 3 and 20 %.
     pub disables: Limit,
     /// Tenants created in one pass. Default: no limit.
     pub creates: Option<Limit>,

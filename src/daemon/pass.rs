@@ -1,7 +1,9 @@
 //! One pass of the daemon, and what of it is news.
 
+use std::collections::BTreeSet;
+
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::service::{self, Readiness};
 use super::{Equipment, Witness, next_wait};
@@ -9,7 +11,7 @@ use crate::apply::Outcome;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::load::{self, Loaded};
-use crate::model::Completeness;
+use crate::model::{Completeness, Desired};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
@@ -21,6 +23,32 @@ use crate::store::{Database, StoreError};
 pub(super) struct Told {
     files: report::ToldFiles,
     plan: report::Told,
+    /// The unusual and the ignored files that were told.
+    strange: BTreeSet<String>,
+}
+
+impl Told {
+    /// What could be a tenant's file, and what is none, each told once while it is there.
+    fn strange_files(&mut self, desired: &Desired) {
+        let mut seen = BTreeSet::new();
+        for problem in load::unusual_problems(&desired.unusual) {
+            let line = problem.to_string();
+            if !self.strange.contains(&line) {
+                error!(file = problem.file, "{line}");
+            }
+            seen.insert(line);
+        }
+        let shown =
+            desired.ignored.iter().filter(|file| !file.file.split('/').any(|part| part.starts_with('.')));
+        for file in shown {
+            let line = format!("{} is ignored: {}", file.file, file.reason);
+            if !self.strange.contains(&line) {
+                info!(file = file.file, "{line}");
+            }
+            seen.insert(line);
+        }
+        self.strange = seen;
+    }
 }
 
 /// What a pass needs besides its equipment.
@@ -53,6 +81,9 @@ pub(super) async fn pass(
     let revision = loaded.desired.revision.clone();
     let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
     readiness.ready();
+    if !matches!(look.desired.completeness, Completeness::Unreadable { .. }) {
+        told.strange_files(&look.desired);
+    }
     let plan = look.plan();
     let news = told.plan.news(&plan);
     if plan.steps.is_empty() && news.is_empty() {
@@ -93,10 +124,15 @@ pub(super) async fn pass(
 
 /// Tells the problems of files that were not told yet, and which of them are over.
 fn tell_files(loaded: &Loaded, told: &mut Told) {
-    let texts: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    // That nothing could be read is told by the plan, and unusual files by themselves.
+    let is_readable = !matches!(loaded.desired.completeness, Completeness::Unreadable { .. });
+    let unusual = load::unusual_problems(&loaded.desired.unusual);
+    let problems: Vec<_> =
+        loaded.problems.iter().filter(|problem| is_readable && !unusual.contains(problem)).collect();
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let news = told.files.news(&loaded.desired, &texts);
     for at in &news.problems {
-        let (problem, file) = (&loaded.problems[*at], loaded.problems[*at].file.as_str());
+        let (problem, file) = (problems[*at], problems[*at].file.as_str());
         if problem.is_error() {
             error!(file, "{problem}");
         } else {

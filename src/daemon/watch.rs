@@ -96,7 +96,7 @@ impl Watch {
         let config = Config::default().with_poll_interval(POLL_INTERVAL).with_compare_contents(true);
         let made = PollWatcher::new(move |event| hint(&sender, &event, &[]), config);
         match made
-            .and_then(|mut watcher| watcher.watch(&self.dir, RecursiveMode::NonRecursive).map(|()| watcher))
+            .and_then(|mut watcher| watcher.watch(&self.dir, RecursiveMode::Recursive).map(|()| watcher))
         {
             Ok(watcher) => Some(Box::new(watcher)),
             // Not there at all: the interval brings the next look.
@@ -104,7 +104,7 @@ impl Watch {
         }
     }
 
-    /// The directory itself, its parent (it may be replaced), and what a symbolic link leads to.
+    /// The directory with its folders, its parent (it may be replaced), and what a symbolic link leads to.
     fn watch_all(&self, watcher: &mut RecommendedWatcher) -> notify::Result<()> {
         let parent = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         if self.watched.is_none()
@@ -113,7 +113,7 @@ impl Watch {
             // While it is away, it is its parent that tells when it is back.
             return watcher.watch(parent, RecursiveMode::NonRecursive);
         }
-        watcher.watch(&self.dir, RecursiveMode::NonRecursive)?;
+        watcher.watch(&self.dir, RecursiveMode::Recursive)?;
         if let Some(parent) = parent {
             // Seeing it replaced at once is a comfort; the interval sees it too.
             let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
@@ -121,7 +121,7 @@ impl Watch {
         if let Some(real) =
             self.watched.as_ref().map(|watched| &watched.real).filter(|real| **real != self.dir)
         {
-            let _ = watcher.watch(real, RecursiveMode::NonRecursive);
+            let _ = watcher.watch(real, RecursiveMode::Recursive);
             if let Some(parent) = real.parent() {
                 let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
             }
@@ -188,7 +188,11 @@ fn hint(sender: &mpsc::Sender<()>, event: &notify::Result<Event>, places: &[Path
     // Reading the directory is no change of it, and its parent has other children. An overflow or an error may hide
     // a change.
     let matters = event.as_ref().map_or(true, |event| {
-        let here = |path: &PathBuf| places.iter().any(|place| path.starts_with(place));
+        // git writes much in its own folder before it touches a file.
+        let of_git = |path: &Path| path.iter().any(|part| part == ".git");
+        let here = |path: &PathBuf| {
+            places.iter().any(|place| path.strip_prefix(place).is_ok_and(|below| !of_git(below)))
+        };
         !event.kind.is_access()
             && (places.is_empty() || event.paths.is_empty() || event.paths.iter().any(here))
     });

@@ -7,7 +7,9 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantRecord};
+use crate::model::{
+    MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, SmsNumber, Tenant, TenantRecord,
+};
 
 pub use settings::{NOBODY, enabled_values, is_seen_unlocked, lock_is_in_force, same_value, setting_differs};
 
@@ -25,6 +27,7 @@ pub enum Field {
     Setting(SettingName),
     CrossTenant(&'static str),
     Drift,
+    SmsNumbers,
     /// Whether the PBX's web sign-in is open or locked.
     WebSignIn,
     /// Whether the tenant's file is there.
@@ -45,6 +48,7 @@ impl std::fmt::Display for Field {
             Self::Setting(name) => write!(f, "pbx_settings.{name}"),
             Self::CrossTenant(kind) => write!(f, "cross_tenant.{kind}"),
             Self::Drift => f.write_str("drift"),
+            Self::SmsNumbers => f.write_str("sms_numbers"),
             Self::WebSignIn => f.write_str("web_sign_in"),
             Self::File => f.write_str("file"),
         }
@@ -128,6 +132,8 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
         previously: _,
         adopt: _,
         drift,
+        // Compared with the platform's own table, by `sms_numbers`.
+        sms_numbers: _,
         accept: _,
     } = wanted;
     let mut found = Vec::new();
@@ -166,6 +172,24 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
         compare(Field::CrossTenant(kind), list(before), list(after));
     }
     found
+}
+
+/// The SMS numbers, where the file says which they are and the platform has others.
+pub fn sms_numbers(wanted: &Tenant, assigned: Option<&BTreeSet<SmsNumber>>) -> Option<Difference> {
+    let wanted = wanted.sms_numbers.as_ref()?;
+    let assigned = assigned.cloned().unwrap_or_default();
+    (assigned != *wanted).then(|| Difference {
+        field: Field::SmsNumbers,
+        before: number_list(&assigned),
+        after: number_list(wanted),
+        origin: Origin::File,
+    })
+}
+
+/// Numbers as one value of a field; `None` where there are none.
+pub fn number_list(numbers: &BTreeSet<SmsNumber>) -> Option<String> {
+    let list: Vec<&str> = numbers.iter().map(SmsNumber::as_str).collect();
+    (!list.is_empty()).then(|| list.join(", "))
 }
 
 /// Fields that the PBX shows otherwise than the file wants, where the record already agrees with the file.

@@ -146,6 +146,11 @@ impl Connection {
                     help: "sign in once with a browser and finish what it asks for",
                 }),
             },
+            // The older ones have the same form, and sign in on another page.
+            (404, None) if !first => Err(PbxErrorKind::SignInStopped {
+                found: "the server has a sign-in form and no page /core/dashboard/, as a FusionPBX older than 5.2",
+                help: "upgrade FusionPBX to 5.2 or later",
+            }),
             (status, None) => {
                 let expected = if first { SIGN_IN_PAGE } else { SIGN_IN_ANSWER };
                 Err(failure(status, answer.retry_after, expected))

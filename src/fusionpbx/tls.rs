@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::DateTime;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::PbxErrorKind;
 use crate::config::TlsTrust;
+use crate::environment::to_the_minute;
 
 /// A server certificate that was not believed, with its fingerprint, so that it can be pinned after looking.
 #[derive(Debug)]
@@ -96,6 +98,101 @@ fn fingerprint(digest: &[u8]) -> String {
     })
 }
 
+/// Why a certificate is not believed, and what to do about it. rustls has its own names in most of these places.
+pub(super) fn certificate(error: &CertificateError) -> String {
+    use CertificateError as E;
+    let day = |time: UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).ok();
+        seconds
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .map_or_else(String::new, |at| format!(" ({} by this machine's clock)", to_the_minute(at)))
+    };
+    let until = |time: &UnixTime| day(*time).replace(" by this machine's clock", "");
+    match error {
+        E::UnknownIssuer => "it is self-signed, or its issuer is not trusted. Name the issuer's certificate as \
+                             `ca_file`, or look at this one and pin it"
+            .to_owned(),
+        E::Expired => "it has expired. Renew it on the server".to_owned(),
+        E::ExpiredContext { time, not_after } => {
+            format!("it expired{}, and it is now{}. Renew it on the server", until(not_after), day(*time))
+        }
+        E::NotValidYet => "it is not valid yet. Set the clocks of both machines".to_owned(),
+        E::NotValidYetContext { time, not_before } => format!(
+            "it is not valid before its date{}, and it is now{}. Set the clocks of both machines",
+            until(not_before),
+            day(*time)
+        ),
+        E::NotValidForName => {
+            "it is for another host name. Write a name of the certificate into the instance's `url`".to_owned()
+        }
+        E::NotValidForNameContext { expected, presented } => format!(
+            "it is not for {}, but for {}. Write a name of the certificate into the instance's `url`",
+            expected.to_str(),
+            names(presented)
+        ),
+        E::Revoked => "its issuer revoked it. Give the server a new one".to_owned(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow it for servers. Give the server another one".to_owned()
+        }
+        E::BadSignature => {
+            "its signature does not fit its issuer. Look whether `ca_file` is the issuer's present certificate"
+                .to_owned()
+        }
+        E::BadEncoding => "it cannot be read. Give the server a new one".to_owned(),
+        // The checks below webpki's surface come as an error of its own, whose text is its name.
+        E::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
+            "it is marked as a certificate authority, as `openssl req -x509` makes it, and such a one is not accepted \
+             as a server's own. Pin it, or make it anew with `-addext basicConstraints=critical,CA:FALSE`"
+                .to_owned()
+        }
+        E::Other(other) => match other.0.downcast_ref::<Untrusted>() {
+            Some(ours) => ours.detail.clone(),
+            None => "it breaks a rule of the web's certificates. Give the server a new one".to_owned(),
+        },
+        _ => "it uses an algorithm or an extension that is not supported. Give the server a new one".to_owned(),
+    }
+}
+
+/// The names in a certificate as a person writes them: webpki has them as `DnsName("pbx.example.com")`.
+fn names(presented: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let bare = presented.iter().map(|name| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.trim_end_matches(')'));
+        inner.trim_matches('"').to_owned()
+    });
+    let mut list: Vec<String> = bare.take(SHOWN).collect();
+    if presented.len() > SHOWN {
+        list.push(format!("{} more", presented.len() - SHOWN));
+    }
+    if list.is_empty() { "no name at all".to_owned() } else { list.join(", ") }
+}
+
+/// Why there is no TLS connection, where the certificate is not the reason.
+pub(super) fn handshake(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(why) => certificate(why),
+        Error::InvalidMessage(_) => {
+            "the answer is not TLS; perhaps the port is one for http://, or a proxy is in between".to_owned()
+        }
+        Error::PeerIncompatible(_) => {
+            "the server and tenantd have no TLS version or cipher in common; tenantd needs TLS 1.2 or 1.3"
+                .to_owned()
+        }
+        Error::AlertReceived(alert) => {
+            let alert = alert.as_str().unwrap_or("unknown").chars().fold(String::new(), |mut text, c| {
+                if c.is_ascii_uppercase() && !text.is_empty() {
+                    text.push('_');
+                }
+                text.push(c.to_ascii_lowercase());
+                text
+            });
+            format!("the server ended the TLS handshake with the alert `{alert}`")
+        }
+        Error::General(text) => text.clone(),
+        _ => "the TLS handshake failed".to_owned(),
+    }
+}
+
 #[derive(Debug)]
 enum Trust {
     Roots(Arc<WebPkiServerVerifier>),
@@ -133,17 +230,12 @@ impl ServerCertVerifier for Verifier {
             ))),
             Trust::Roots(verifier) => verifier
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map_err(|error| {
-                    let why = match &error {
-                        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                            "it is self-signed, or its issuer is unknown".to_owned()
-                        }
-                        Error::InvalidCertificate(why) => why.to_string(),
-                        other => other.to_string(),
-                    };
-                    untrusted(format!(
-                        "{why}; its fingerprint is {found}, which `tls: {{ fingerprint: \"{found}\" }}` would pin"
-                    ))
+                .map_err(|error| match &error {
+                    Error::InvalidCertificate(why) => untrusted(format!(
+                        "{}; `tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate",
+                        certificate(why)
+                    )),
+                    other => untrusted(handshake(other)),
                 }),
         }
     }
@@ -168,5 +260,123 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+
+    use super::*;
+
+    const NOW: u64 = 1_795_000_000; // 2026-11-18
+
+    /// What is said of a certificate that is its own `ca_file`, or of a stranger's.
+    fn said(change: impl FnOnce(&mut CertificateParams), is_root: bool, host: &str) -> (String, String) {
+        let mut params =
+            CertificateParams::new(vec!["pbx.example.com".to_owned(), "10.0.0.5".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        change(&mut params);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut other = CertificateParams::new(vec!["other".to_owned()]).unwrap();
+        other.distinguished_name.push(DnType::CommonName, "other");
+        let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(if is_root { certificate.der() } else { other.der() }.clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier { trust: Trust::Roots(web_pki(roots, &provider).unwrap()), provider };
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW));
+        let found = fingerprint(&Sha256::digest(certificate.der()));
+        match verifier.verify_server_cert(certificate.der(), &[], &name, &[], now) {
+            Ok(_) => ("trusted".to_owned(), found),
+            Err(Error::InvalidCertificate(why)) => (super::certificate(&why), found),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_believed_is_explained_in_words_and_can_be_pinned() {
+        let host = "pbx.example.com";
+        assert_eq!(said(|_| {}, true, host).0, "trusted");
+        let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let old = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2026, 11, 1);
+        let young = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2026, 12, 1);
+        for ((said, found), words) in [
+            (said(ca, true, host), vec!["marked as a certificate authority", "CA:FALSE"]),
+            (said(|_| {}, false, host), vec!["self-signed, or its issuer is not trusted", "`ca_file`"]),
+            (said(old, true, host), vec!["expired (2026-11-01 00:00 UTC)", "2026-11-18", "Renew it"]),
+            (said(young, true, host), vec!["not valid before its date (2026-12-01 00:00 UTC)", "clocks"]),
+            (
+                said(|_| {}, true, "sip.example.com"),
+                vec!["not for sip.example.com, but for pbx.example.com, 10.0.0.5. Write a name"],
+            ),
+            (said(|_| {}, true, "10.0.0.6"), vec!["not for 10.0.0.6, but for pbx.example.com, 10.0.0.5"]),
+        ] {
+            for word in words {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+            assert!(said.ends_with(&format!(
+                "`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate"
+            )));
+            assert!(!said.contains("::") && !said.contains("Name("), "{said}");
+        }
+    }
+
+    #[test]
+    fn no_reason_of_rustls_shows_its_debug_form() {
+        use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+        let broken = webpki_like();
+        let errors = [
+            CertificateError::BadEncoding,
+            CertificateError::Expired,
+            CertificateError::NotValidYet,
+            CertificateError::Revoked,
+            CertificateError::UnhandledCriticalExtension,
+            CertificateError::UnknownIssuer,
+            CertificateError::UnknownRevocationStatus,
+            CertificateError::BadSignature,
+            CertificateError::NotValidForName,
+            CertificateError::InvalidPurpose,
+            CertificateError::ApplicationVerificationFailure,
+            CertificateError::Other(OtherError(Arc::new(broken))),
+        ];
+        let others = [
+            Error::InvalidMessage(InvalidMessage::InvalidContentType),
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            Error::PeerMisbehaved(PeerMisbehaved::TooMuchEarlyDataReceived),
+            Error::AlertReceived(AlertDescription::HandshakeFailure),
+            Error::DecryptError,
+        ];
+        let said = errors.map(Error::InvalidCertificate).into_iter().chain(others).map(|error| {
+            let debug = format!("{error:?}");
+            (handshake(&error), debug)
+        });
+        for (said, debug) in said {
+            let names = debug.split(|c: char| !c.is_alphanumeric()).filter(|name| {
+                name.chars().skip(1).any(char::is_uppercase) && name.chars().any(char::is_lowercase)
+            });
+            for name in names {
+                assert!(!said.contains(name), "{name}: {said}");
+            }
+        }
+        assert!(
+            handshake(&Error::AlertReceived(AlertDescription::HandshakeFailure))
+                .contains("`handshake_failure`")
+        );
+    }
+
+    /// An error whose text is a name, as webpki's are.
+    fn webpki_like() -> impl std::error::Error + Send + Sync + 'static {
+        #[derive(Debug)]
+        struct PathLenConstraintViolated;
+        impl fmt::Display for PathLenConstraintViolated {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self:?}")
+            }
+        }
+        impl std::error::Error for PathLenConstraintViolated {}
+        PathLenConstraintViolated
     }
 }

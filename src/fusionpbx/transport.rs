@@ -12,7 +12,7 @@ use url::{Host, Url, form_urlencoded};
 
 use super::PbxErrorKind;
 use super::permit::{Fenced, Superseded};
-use super::tls::{self, Untrusted};
+use super::tls;
 use crate::config::InstanceConfig;
 
 /// FusionPBX ends a session whose User-Agent changes, so there is one, always the same.
@@ -259,16 +259,16 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn untrusted(error: &reqwest::Error) -> Option<String> {
     chain(error).find_map(|error| match error.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
-            Some(other.0.downcast_ref::<Untrusted>()?.detail.clone())
-        }
-        rustls::Error::InvalidCertificate(why) => Some(why.to_string()),
+        rustls::Error::InvalidCertificate(why) => Some(tls::certificate(why)),
         _ => None,
     })
 }
 
 /// The text of the innermost error: the outer ones say that there is one, and name the address.
 fn innermost(error: &reqwest::Error) -> String {
+    if let Some(error) = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
+        return tls::handshake(error);
+    }
     let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     match text.as_str() {
         "end of file before message length reached" => "the answer broke off".to_owned(),

@@ -45,7 +45,7 @@ pub(super) const KEYS: [Keys; 11] = [
         &[],
         &["'inbound'", "duration_seconds >= 0"],
     ),
-    keys("sms_numbers", &[], &["number"], &[]),
+    keys("sms_numbers", &[], &["number"], &["number, 1, 1", "released_at IS NOT NULL"]),
     keys("sms_messages", &[("number_id", "sms_numbers"), ("user_id", "users")], &[], &["'inbound'"]),
 ];
 

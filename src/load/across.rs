@@ -6,13 +6,14 @@ use std::collections::btree_map::Entry;
 use super::lint;
 use super::names::stem;
 use super::schema::Draft;
-use crate::model::{DomainName, TenantKey};
+use crate::model::{DomainName, SmsNumber, TenantKey};
 use crate::yaml::{Finding, Span, quoted};
 
 /// Adds to each draft what is wrong with it next to the others.
 pub(super) fn check(drafts: &mut [Draft]) {
     two_files_of_one_key(drafts);
     domains(drafts);
+    sms_numbers(drafts);
     previously(drafts);
     sharing(drafts);
     names(drafts);
@@ -49,7 +50,7 @@ fn start_of_file() -> Span {
     Span { start: 0, end: 0 }
 }
 
-/// `acme.yaml` and `acme.yml` are one tenant; neither can be believed.
+/// `acme.yaml` and `acme.yml`, or `hq/acme.yaml` and `acme.yaml`, are one tenant; neither can be believed.
 fn two_files_of_one_key(drafts: &mut [Draft]) {
     let groups = shared(drafts, |draft| Some(stem(&draft.file))).collect::<Vec<_>>();
     for group in groups {
@@ -74,6 +75,26 @@ fn domains(drafts: &mut [Draft]) {
                 Finding::error(*span, format!("the domain {} stands also in {others}", shown(domain)))
                     .expected("a domain that no other file has")
                     .help("correct the wrong file; until then none of them is used");
+            drafts[index].findings.push(finding);
+        }
+    }
+}
+
+/// A number belongs to one tenant, in whichever spelling its file has it.
+fn sms_numbers(drafts: &mut [Draft]) {
+    let mut owners: BTreeMap<SmsNumber, Vec<(usize, Span)>> = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        for (number, span) in &draft.sms_numbers {
+            owners.entry(number.clone()).or_default().push((index, *span));
+        }
+    }
+    for (number, places) in owners.into_iter().filter(|(_, places)| places.len() > 1) {
+        let group: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
+        for (index, span) in places {
+            let others = others(drafts, &group, index);
+            let finding = Finding::error(span, format!("the SMS number `{number}` stands also in {others}"))
+                .expected("a number that no other file has")
+                .help("delete it in the wrong file; until then none of them is used");
             drafts[index].findings.push(finding);
         }
     }

@@ -81,15 +81,20 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     };
     match snapshot.files.keys().chain(committed.keys()).find(differs) {
         Some(name) => {
-            Err(format!("is not as in the commit {short}: {name} differs; commit it, or put it back"))
+            let what = match (snapshot.files.contains_key(name), committed.contains_key(name)) {
+                (true, false) => "is not in it; commit it or delete it",
+                (false, true) => "is missing; commit that it is gone, or put it back with `git checkout`",
+                _ => "differs; commit it, or put it back with `git checkout`",
+            };
+            Err(format!("is not as in the commit {short}: {name} {what}"))
         }
         None => Ok(commit.to_owned()),
     }
 }
 
-/// The tenant files of a commit. A symbolic link is none: it has no content of its own.
+/// The tenant files of a commit, in folders as well. A symbolic link is none: it has no content of its own.
 async fn files(dir: &Path, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let tree = git(dir, &["ls-tree", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
+    let tree = git(dir, &["ls-tree", "-r", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
     let mut objects = Vec::new();
     for entry in String::from_utf8_lossy(&tree).split_terminator('\0') {
         let (about, name) = entry.split_once('\t').ok_or("git lists a tree in an unknown way")?;

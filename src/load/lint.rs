@@ -1,6 +1,6 @@
 //! Advice on a tenant's file. Each lint has a name, and `accept: [name]` in the file silences it.
 
-use crate::model::{SESSION_TIMEOUT_USUAL, TenantKey};
+use crate::model::{DomainName, SESSION_TIMEOUT_USUAL, TenantKey, Unresolvable};
 use crate::yaml::{Finding, Severity, Span, quoted};
 
 /// A kind of advice.
@@ -15,6 +15,10 @@ pub struct Lint {
 pub const UNCLEAR_NAME: Lint =
     Lint { name: "unclear-name", about: "a name that does not say which organisation or department it is" };
 pub const DUPLICATE_NAME: Lint = Lint { name: "duplicate-name", about: "two tenants with the same name" };
+pub const DOMAIN_UNRESOLVABLE: Lint = Lint {
+    name: "domain-unresolvable",
+    about: "a domain that phones cannot find: with an underscore, with a port, or of numbers that are no address",
+};
 pub const SESSION_TIMEOUT_RANGE: Lint =
     Lint { name: "session-timeout-range", about: "a session timeout below 5 minutes or above 8 hours" };
 pub const SESSION_TIMEOUT_LONG: Lint =
@@ -35,9 +39,10 @@ pub const REMOVED_WHILE_ENABLED: Lint = Lint {
 };
 
 /// Every lint that a file may accept, in the order of the manual.
-pub const LINTS: [Lint; 9] = [
+pub const LINTS: [Lint; 10] = [
     UNCLEAR_NAME,
     DUPLICATE_NAME,
+    DOMAIN_UNRESOLVABLE,
     SESSION_TIMEOUT_RANGE,
     SESSION_TIMEOUT_LONG,
     SHARING_NOT_ALLOWED,
@@ -123,6 +128,23 @@ pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span
             .warn(span, format!("the name {} {why}", quoted(name)))
             .expected("the organisation or department, such as `Acme Corp`")
             .help("name it for the people who read the list"),
+    )
+}
+
+/// A domain that FusionPBX takes and that no phone finds.
+pub(super) fn domain(domain: &DomainName, span: Span) -> Option<Finding> {
+    let why = match domain.unresolvable()? {
+        Unresolvable::Underscore => "has an underscore, which many phones do not look up (RFC 1123)",
+        Unresolvable::Port => "has a port, and no phone can look that up as a name",
+        Unresolvable::Numbers => "has numbers alone and is not an IPv4 address",
+    };
+    Some(
+        DOMAIN_UNRESOLVABLE
+            .warn(span, format!("the domain {} {why}", quoted(domain.as_str())))
+            .expected("a host name that phones can look up, or an IPv4 address")
+            .help(
+                "keep it if the PBX has it and its phones use a proxy; else give the tenant another domain",
+            ),
     )
 }
 

@@ -1,12 +1,14 @@
 //! Stage 1: `tenants.d/` → [`Desired`]. Strict: a file is a valid tenant, or it is broken; it is never absent.
 //!
 //! [`Snapshot::read`] is the only part that touches a disk; [`parse`] is a function of values, so that tests and the
-//! simulation need none. Names that match `^[a-z0-9][a-z0-9._-]*\.ya?ml$` are tenant files, whatever they turn out to
-//! be; all others are ignored and listed with the reason.
+//! simulation need none. Names that match `^[a-z0-9][a-z0-9._-]*\.ya?ml$`, in the directory or in a folder below it,
+//! are tenant files, whatever they turn out to be. All others are ignored and listed with the reason, unless they could
+//! be a tenant's file under another spelling: then that tenant is unknown (`unusual`).
 
 mod across;
 mod commit;
 mod git;
+mod links;
 pub mod lint;
 mod mask;
 mod names;
@@ -15,7 +17,10 @@ mod schema;
 mod settings;
 mod settle;
 mod snapshot;
+mod spelling;
+mod traces;
 mod uncommitted;
+mod unusual;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +30,7 @@ pub use schema::KEYS;
 pub use settle::stable_snapshot;
 pub use snapshot::{Content, File, Snapshot};
 pub use uncommitted::commit_text;
+pub use unusual::{by_record, problems as unusual_problems};
 
 use crate::config::Config;
 use crate::model::{BrokenFile, Completeness, Desired};
@@ -65,17 +71,25 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
     if let Some(reason) =
         unreadable.clone().or_else(|| files.is_empty().then(|| "has no tenant files".to_owned()))
     {
-        let what = format!("the tenants directory {reason}");
-        let finding = Finding::error(None, what)
-            .expected("a directory of tenant files (`KEY.yaml`)")
-            .help(if files.is_empty() && unreadable.is_none() || reason == "does not exist" {
+        let finding = Finding::error(None, format!("the tenants directory {reason}"));
+        // What keeps git or a folder from being read is told by the reason itself.
+        let finding = if files.is_empty() && unreadable.is_none() || reason == "does not exist" {
+            finding.expected("a directory of tenant files (`KEY.yaml`)").help(
                 "write the first file there, or `tenantd import --instance INSTANCE`; if there were files: check \
-                 `tenants_dir` and what is mounted there"
-            } else {
-                "check `tenants_dir` and what is mounted there; nothing is removed meanwhile"
-            });
+                 `tenants_dir` and what is mounted there",
+            )
+        } else if reason == "is not a directory" {
+            finding
+                .expected("a directory of tenant files (`KEY.yaml`)")
+                .help("check `tenants_dir` and what is mounted there; nothing is removed meanwhile")
+        } else {
+            finding.help("nothing is changed meanwhile")
+        };
         desired.completeness = Completeness::Unreadable { reason };
-        return Loaded { desired, problems: vec![Problem::of_file(dir.to_string_lossy(), finding)] };
+        unusual::by_name(dir, &mut desired);
+        let mut problems = vec![Problem::of_file(dir.to_string_lossy(), finding)];
+        problems.extend(unusual::problems(&desired.unusual));
+        return Loaded { desired, problems };
     }
     let mut drafts = read_all(dir, files, config);
     across::check(&mut drafts);
@@ -107,6 +121,8 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
     }
     desired.tenants = tenants;
     problems.extend(too_many(dir, &desired, config));
+    unusual::by_name(dir, &mut desired);
+    problems.extend(unusual::problems(&desired.unusual));
     desired.completeness = match desired.broken.as_slice() {
         [] => Completeness::Complete,
         [one] => Completeness::Partial { reason: format!("{} is broken", one.file) },
@@ -114,6 +130,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
             Completeness::Partial { reason: format!("{} and {} more are broken", first.file, rest.len()) }
         }
     };
+    unusual::doubt(&mut desired);
     Loaded { desired, problems }
 }
 

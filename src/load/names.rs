@@ -1,7 +1,12 @@
-//! Which names in the tenants directory are tenant files.
+//! Which names below the tenants directory are tenant files. What ignored ones could mean is told by `spelling`.
 
-/// Whether a name matches `^[a-z0-9][a-z0-9._-]*\.ya?ml$`; otherwise why it is ignored.
-pub(super) fn judge(name: &str) -> Result<(), &'static str> {
+/// Whether a path is a tenant file's: its name matches `^[a-z0-9][a-z0-9._-]*\.ya?ml$`, and no folder on the way is
+/// hidden; otherwise why it is ignored. Folders may have any other name.
+pub(super) fn judge(path: &str) -> Result<(), &'static str> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if folders.split('/').any(|folder| folder.starts_with('.')) {
+        return Err("in a hidden folder");
+    }
     let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
     if let Some(stem) = stem
@@ -26,12 +31,14 @@ pub(super) fn judge(name: &str) -> Result<(), &'static str> {
     })
 }
 
-/// The tenant's key of a name that [`judge`] accepts.
-pub(super) fn stem(name: &str) -> &str {
+/// The tenant's key of a path that [`judge`] accepts.
+pub(super) fn stem(path: &str) -> &str {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-fn is_backup(name: &str) -> bool {
+/// Whether an editor or a package manager left a lower-case name behind.
+pub(super) fn is_backup(name: &str) -> bool {
     const ENDINGS: [&str; 12] = [
         "~",
         ".swp",
@@ -59,7 +66,9 @@ mod tests {
 
     #[test]
     fn only_lower_case_yaml_names_are_tenants() {
-        for good in ["acme.yaml", "acme.yml", "0.yaml", "a.b_c-d.yaml", "a..yaml"] {
+        for good in
+            ["acme.yaml", "acme.yml", "0.yaml", "a.b_c-d.yaml", "a..yaml", "hq/acme.yaml", "Big Ones/x/a.yml"]
+        {
             assert_eq!(judge(good), Ok(()), "{good}");
         }
         for (bad, reason) in [
@@ -74,12 +83,16 @@ mod tests {
             ("README.md", "its name does not end in .yaml or .yml"),
             ("Acme.yaml", "its name has capitals"),
             ("acme.YAML", "its name has capitals"),
+            ("hq/Acme.yaml", "its name has capitals"),
+            (".trash/acme.yaml", "in a hidden folder"),
+            ("hq/.old/acme.yaml", "in a hidden folder"),
         ] {
             assert_eq!(judge(bad), Err(reason), "{bad}");
         }
-        for bad in ["-a.yaml", "a b.yaml", "ä.yaml", "_.yaml", "a/b.yaml"] {
+        for bad in ["-a.yaml", "a b.yaml", "ä.yaml", "_.yaml", "a/b c.yaml"] {
             assert!(judge(bad).is_err_and(|reason| reason.contains("other characters")), "{bad}");
         }
         assert_eq!(stem("acme.corp.yaml"), "acme.corp");
+        assert_eq!(stem("hq.d/acme.yaml"), "acme");
     }
 }

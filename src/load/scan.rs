@@ -1,6 +1,7 @@
-//! Reads a directory once: every entry through one handle, regular files and links that stay inside only.
+//! Reads a directory once, with the folders below it: regular files, and links that stay inside, only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::File as StdFile;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,13 +11,19 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::links::{Target, failure, from_root, not_regular, open, open_beneath};
 use super::names::judge;
 use super::snapshot::{Content, File};
-use crate::model::IgnoredFile;
+use super::traces::{self, Budget};
+use super::unusual::{DANGLING, NOT_FOLLOWED};
+use crate::model::{IgnoredFile, Traces};
 use crate::yaml::Limits;
 
 /// What all files of a directory may have together: 10,000 tenants of 25 KiB each.
 const MAX_TOTAL_BYTES: usize = 256 << 20;
+/// How deep folders may lie in each other, and how many entries there may be in all.
+const MAX_DEPTH: usize = 16;
+const MAX_ENTRIES: usize = 200_000;
 
 pub(super) struct Scan {
     pub identity: (u64, u64),
@@ -24,14 +31,18 @@ pub(super) struct Scan {
     pub ignored: Vec<IgnoredFile>,
 }
 
-/// Reads the directory.
+/// Reads the directory and every folder below it.
 ///
 /// It is opened once, so that one that is replaced meanwhile is read whole or not at all. A link whose target begins
 /// with another link of the directory (`acme.yaml → ..data/acme.yaml`, as Kubernetes mounts a ConfigMap) is read
 /// through a handle on that one, opened once, so that a swap of `..data` gives the old files or the new ones.
 ///
+/// Hidden folders hold no tenant files; what they hold is listed as ignored, so that a file that was put there is not
+/// taken for a removed one. `..data` and its like, version control and `lost+found` are not looked at.
+///
 /// # Errors
-/// The directory cannot be opened or listed, or holds more than 256 MiB; the text completes "the directory …".
+/// The directory or a folder in it cannot be opened or listed, folders lie too deep, or there is too much of it; the
+/// text completes "the directory …".
 pub(super) fn scan(dir: &Path) -> Result<Scan, String> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, dir, flags, Mode::empty()).map_err(|error| match error {
@@ -40,34 +51,72 @@ pub(super) fn scan(dir: &Path) -> Result<Scan, String> {
         Errno::ACCESS => "may not be read by tenantd (permission denied)".to_owned(),
         error => format!("cannot be opened ({})", meaning(error)),
     })?;
-    let unlisted = |error: Errno| format!("cannot be listed ({})", meaning(error));
-    let stat = fstat(&root).map_err(unlisted)?;
-    let mut entries = Vec::new();
-    for entry in Dir::read_from(&root).map_err(unlisted)? {
-        let entry = entry.map_err(unlisted)?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            entries.push(name.to_owned());
-        }
+    let stat = fstat(&root).map_err(|error| unlisted("", error))?;
+    let identity = identity_of(&stat);
+    let top = root.try_clone().map_err(|error| format!("cannot be opened ({error})"))?;
+    let mut scanner = Scanner {
+        dir,
+        root,
+        pinned: HashMap::new(),
+        bytes: 0,
+        entries: 0,
+        budget: Budget::default(),
+        visited: HashSet::from([identity]),
+        links: Vec::new(),
+        files: BTreeMap::new(),
+        ignored: Vec::new(),
+    };
+    scanner.folder(&Folder { fd: top, path: String::new(), linked: false, depth: 0 })?;
+    // After all real folders, so that a link to one of them is known as such, whatever its name.
+    while let Some(link) = scanner.links.pop() {
+        scanner.linked_folder(link)?;
     }
-    entries.sort();
-    let mut scanner = Scanner { dir, root, pinned: HashMap::new(), bytes: 0 };
-    let mut files = BTreeMap::new();
-    let mut ignored = Vec::new();
-    for entry in entries {
-        let name = String::from_utf8_lossy(&entry).into_owned();
-        match judge(&name) {
-            Ok(()) => {
-                let file = scanner.file(&name);
-                if scanner.bytes > MAX_TOTAL_BYTES {
-                    return Err(format!("holds more than {} MiB of tenant files", MAX_TOTAL_BYTES >> 20));
-                }
-                files.insert(name, file);
-            }
-            Err(reason) => ignored.push(IgnoredFile { reason: scanner.reason(&entry, reason), file: name }),
-        }
+    let Scanner { files, ignored, .. } = scanner;
+    Ok(Scan { identity, files, ignored })
+}
+
+/// A folder that is being read: the directory itself, or one below it.
+struct Folder {
+    fd: OwnedFd,
+    /// Within the tenants directory; empty for itself.
+    path: String,
+    /// Reached through a link, so that its path is not where it lies.
+    linked: bool,
+    depth: usize,
+}
+
+impl Folder {
+    fn join(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
     }
-    Ok(Scan { identity: (widen(stat.st_dev), widen(stat.st_ino)), files, ignored })
+
+    fn is_hidden(&self) -> bool {
+        self.path.split('/').any(|part| part.starts_with('.'))
+    }
+}
+
+/// A link to a folder, to be looked at later.
+struct Link {
+    from: Folder,
+    name: String,
+}
+
+fn unlisted(path: &str, error: Errno) -> String {
+    let why = if error == Errno::ACCESS {
+        "may not be read by tenantd (permission denied)".to_owned()
+    } else {
+        format!("cannot be listed ({})", meaning(error))
+    };
+    if path.is_empty() { why } else { format!("cannot be read whole: its folder {path} {why}") }
+}
+
+fn identity_of(stat: &Stat) -> (u64, u64) {
+    (widen(stat.st_dev), widen(stat.st_ino))
+}
+
+/// Folders that hold no files of people: what Kubernetes swaps, what version control keeps, what a file system has.
+fn is_skipped(name: &str) -> bool {
+    name.starts_with("..") || matches!(name, ".git" | ".hg" | ".svn" | ".jj" | ".bzr" | "lost+found")
 }
 
 // The widths of these fields differ between platforms.
@@ -75,7 +124,7 @@ fn widen(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or_default()
 }
 
-fn meaning(error: Errno) -> String {
+pub(super) fn meaning(error: Errno) -> String {
     std::io::Error::from(error).to_string()
 }
 
@@ -85,35 +134,181 @@ struct Scanner<'d> {
     /// Handles on the links that other links go through, by name.
     pinned: HashMap<PathBuf, Result<OwnedFd, Errno>>,
     bytes: usize,
+    entries: usize,
+    /// What may be read of files that are no tenant's.
+    budget: Budget,
+    /// Folders that were read, by device and inode.
+    visited: HashSet<(u64, u64)>,
+    links: Vec<Link>,
+    files: BTreeMap<String, File>,
+    ignored: Vec<IgnoredFile>,
 }
 
 impl Scanner<'_> {
-    /// Why a name is ignored, where what it is says more than how it is called.
-    fn reason(&self, name: &[u8], by_name: &'static str) -> &'static str {
-        let path = Path::new(std::ffi::OsStr::from_bytes(name));
-        match statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                _ if name.starts_with(b".") => by_name,
-                FileType::Directory => "a directory",
-                FileType::RegularFile | FileType::Symlink => by_name,
-                _ => "not a regular file",
-            },
-            Err(_) => by_name,
+    fn folder(&mut self, folder: &Folder) -> Result<(), String> {
+        if folder.depth > MAX_DEPTH {
+            return Err(format!(
+                "cannot be read whole: {} is more than {MAX_DEPTH} folders deep",
+                folder.path
+            ));
+        }
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&folder.fd).map_err(|error| unlisted(&folder.path, error))? {
+            let entry = entry.map_err(|error| unlisted(&folder.path, error))?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                entries.push(name.to_owned());
+            }
+        }
+        self.entries += entries.len();
+        if self.entries > MAX_ENTRIES {
+            return Err(format!("holds more than {MAX_ENTRIES} files and folders"));
+        }
+        if entries.is_empty() && folder.depth > 0 && !folder.is_hidden() {
+            let why = "is an empty folder, so something that was mounted there may be missing";
+            self.ignore(folder.path.clone(), "an empty folder", opaque(why));
+        }
+        entries.sort();
+        for entry in entries {
+            self.entry(folder, &entry)?;
+            if self.bytes > MAX_TOTAL_BYTES {
+                return Err(format!("holds more than {} MiB of tenant files", MAX_TOTAL_BYTES >> 20));
+            }
+        }
+        Ok(())
+    }
+
+    fn ignore(&mut self, file: String, reason: &'static str, traces: Traces) {
+        self.ignored.push(IgnoredFile { file, reason, traces });
+    }
+
+    fn entry(&mut self, folder: &Folder, raw: &[u8]) -> Result<(), String> {
+        let name = String::from_utf8_lossy(raw).into_owned();
+        let path = folder.join(&name);
+        if judge(&path).is_ok() {
+            let file = self.file(folder, &name);
+            self.files.insert(path, file);
+            return Ok(());
+        }
+        if is_skipped(&name) {
+            return Ok(());
+        }
+        let at = Path::new(OsStr::from_bytes(raw));
+        let kind = match statat(&folder.fd, at, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+            // It went away, so it is no file of anybody.
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(unlisted(&path, error)),
+        };
+        match kind {
+            FileType::Directory => self.subfolder(folder, at, path),
+            FileType::Symlink => {
+                self.ignored_link(folder, at, name, path);
+                Ok(())
+            }
+            FileType::RegularFile => {
+                let reason = judge(&path).err().unwrap_or_default();
+                let file = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW).ok().map(StdFile::from);
+                let mut traces = traces::of_file(&name, file, &mut self.budget);
+                // What tools keep for themselves is not opened for everybody's sake.
+                if path.split('/').any(|part| part.starts_with('.')) {
+                    traces.opaque = None;
+                }
+                self.ignore(path, reason, traces);
+                Ok(())
+            }
+            _ => {
+                self.ignore(path, "not a regular file", Traces::default());
+                Ok(())
+            }
         }
     }
 
-    fn file(&mut self, name: &str) -> File {
+    fn subfolder(&mut self, folder: &Folder, at: &Path, path: String) -> Result<(), String> {
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        if at.to_str().is_none() {
+            return Err(format!("cannot be read whole: the name of its folder {path} is not UTF-8"));
+        }
+        let opened = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW | OFlags::DIRECTORY)
+            .and_then(|fd| Ok((identity_of(&fstat(&fd)?), fd)));
+        match opened {
+            Ok((identity, fd)) => {
+                self.visited.insert(identity);
+                self.folder(&Folder { fd, path, linked: folder.linked, depth: folder.depth + 1 })
+            }
+            // A tool's own; whether a tenant's file is in it cannot be told.
+            Err(_) if hidden => {
+                self.ignore(path, "a hidden folder", opaque("is a folder that cannot be read"));
+                Ok(())
+            }
+            Err(error) => Err(unlisted(&path, error)),
+        }
+    }
+
+    /// A link that has no tenant file's name.
+    fn ignored_link(&mut self, folder: &Folder, at: &Path, name: String, path: String) {
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        match statat(&folder.fd, at, AtFlags::empty()) {
+            _ if hidden => self.ignore(path, "a dot file", Traces::default()),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                match folder.fd.try_clone() {
+                    Ok(fd) => {
+                        let from = Folder { fd, path: folder.path.clone(), ..*folder };
+                        self.links.push(Link { from, name });
+                    }
+                    Err(_) => self.ignore(path, NOT_FOLLOWED, Traces::default()),
+                }
+            }
+            Ok(_) => {
+                let reason = judge(&path).err().unwrap_or_default();
+                let file = self.follow(folder, &name).ok().map(StdFile::from);
+                // One that leads outside is no file of this directory.
+                let traces = file.map_or_else(Traces::default, |file| {
+                    traces::of_file(&name, Some(file), &mut self.budget)
+                });
+                self.ignore(path, reason, traces);
+            }
+            Err(_) => self.ignore(path, DANGLING, Traces::default()),
+        }
+    }
+
+    /// A folder behind a link: read if it lies inside and was not read before.
+    fn linked_folder(&mut self, link: Link) -> Result<(), String> {
+        let Link { from, name } = link;
+        let path = from.join(&name);
+        let opened = self
+            .target(&from, &name)
+            .and_then(|Target { base, path, shown: _ }| {
+                open_beneath(base, &path, OFlags::DIRECTORY).map_err(meaning)
+            })
+            .and_then(|fd| Ok((identity_of(&fstat(&fd).map_err(meaning)?), fd)));
+        match opened {
+            Ok((identity, fd)) if self.visited.insert(identity) => {
+                self.folder(&Folder { fd, path, linked: true, depth: from.depth + 1 })
+            }
+            Ok(_) => {
+                self.ignore(path, "a link to a folder that is read anyway", Traces::default());
+                Ok(())
+            }
+            Err(_) => {
+                self.ignore(path, NOT_FOLLOWED, Traces::default());
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&mut self, folder: &Folder, name: &str) -> File {
         let unreadable =
             |inode, reason: &str| File { inode, content: Content::Unreadable(reason.to_owned()) };
-        let stat = match statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return unreadable(0, "went away while the directory was read"),
             Err(error) => return unreadable(0, &format!("cannot be looked at ({})", meaning(error))),
         };
         let inode = widen(stat.st_ino);
         let opened = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => open(self.root.as_fd(), Path::new(name), OFlags::NOFOLLOW),
-            FileType::Symlink => match self.follow(name) {
+            FileType::RegularFile => open(folder.fd.as_fd(), Path::new(name), OFlags::NOFOLLOW),
+            FileType::Symlink => match self.follow(folder, name) {
                 Ok(fd) => Ok(fd),
                 Err(reason) => return unreadable(inode, &reason),
             },
@@ -147,42 +342,41 @@ impl Scanner<'_> {
         File { inode, content }
     }
 
-    /// Opens what a link of the directory points to, if that is a regular file inside the directory.
-    fn follow(&mut self, name: &str) -> Result<OwnedFd, String> {
-        let target = readlinkat(&self.root, name, Vec::new())
+    /// Opens what a link points to, if that is a regular file inside the directory.
+    fn follow(&mut self, folder: &Folder, name: &str) -> Result<OwnedFd, String> {
+        let Target { base, path, shown } = self.target(folder, name)?;
+        let failed = |error| failure(&shown, error);
+        // What is not a regular file is not even opened: a FIFO would wake its writer.
+        let stat = statat(base, &path, AtFlags::empty()).map_err(failed)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => open_beneath(base, &path, OFlags::empty()).map_err(failed),
+            other => Err(not_regular(other)),
+        }
+    }
+
+    fn target<'s>(&'s mut self, folder: &'s Folder, name: &str) -> Result<Target<'s>, String> {
+        let shown = readlinkat(&folder.fd, name, Vec::new())
             .map_err(|error| format!("is a link that cannot be read ({})", meaning(error)))?;
-        let target = PathBuf::from(std::ffi::OsStr::from_bytes(target.to_bytes()));
-        let outside = || format!("is a link to {}, outside the tenants directory", target.display());
-        let inside = if target.is_absolute() {
+        let shown = PathBuf::from(OsStr::from_bytes(shown.to_bytes()));
+        let outside = || failure(&shown, Errno::XDEV);
+        let inside = if shown.is_absolute() {
             let real = self.dir.canonicalize().map_err(|_| outside())?;
-            target.strip_prefix(real).map_err(|_| outside())?.to_owned()
+            shown.strip_prefix(real).map_err(|_| outside())?.to_owned()
+        } else if folder.linked {
+            // Where it lies is known by its handle alone.
+            return Ok(Target { base: folder.fd.as_fd(), path: shown.clone(), shown });
         } else {
-            target.clone()
-        };
-        let failed = |error| match error {
-            Errno::NOENT => format!("is a link to {}, which does not exist", target.display()),
-            Errno::XDEV => outside(),
-            error => {
-                format!("is a link to {} that cannot be followed ({})", target.display(), meaning(error))
-            }
+            from_root(&folder.path, &shown).ok_or_else(outside)?
         };
         let mut parts = inside.components();
-        let mut first = parts.next();
-        if first == Some(Component::CurDir) {
-            first = parts.next();
-        }
-        let rest = parts.as_path();
-        let (base, path) = match first {
+        let first = parts.next();
+        let rest = parts.as_path().to_owned();
+        match first {
             Some(Component::Normal(first)) if !rest.as_os_str().is_empty() => {
-                (self.pin(Path::new(first)).map_err(failed)?, rest)
+                let base = self.pin(Path::new(first)).map_err(|error| failure(&shown, error))?;
+                Ok(Target { base, path: rest, shown })
             }
-            _ => (self.root.as_fd(), inside.as_path()),
-        };
-        // What is not a regular file is not even opened: a FIFO would wake its writer.
-        let stat = statat(base, path, AtFlags::empty()).map_err(failed)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => open_beneath(base, path, OFlags::empty()).map_err(failed),
-            other => Err(not_regular(other)),
+            _ => Ok(Target { base: self.root.as_fd(), path: inside, shown }),
         }
     }
 
@@ -195,44 +389,6 @@ impl Scanner<'_> {
     }
 }
 
-fn not_regular(kind: FileType) -> String {
-    let kind = match kind {
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something else",
-    };
-    format!("is {kind}, not a regular file")
-}
-
-fn open(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    openat(base, path, flags, Mode::empty())
-}
-
-/// Opens a path that must not leave `base`, by links or by `..`.
-#[cfg(target_os = "linux")]
-fn open_beneath(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    use rustix::fs::{ResolveFlags, openat2};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    // EAGAIN: a rename went on meanwhile and the kernel could not tell.
-    for _ in 0..16 {
-        match openat2(base, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::AGAIN)
-}
-
-/// Without `openat2` only links that name a file beside them are followed.
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
-    let mut parts = path.components();
-    match (parts.next(), parts.next()) {
-        (Some(Component::Normal(_)), None) => open(base, path, more | OFlags::NOFOLLOW),
-        _ => Err(Errno::XDEV),
-    }
+fn opaque(why: &str) -> Traces {
+    Traces { opaque: Some(why.to_owned()), ..Traces::default() }
 }

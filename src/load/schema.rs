@@ -7,7 +7,7 @@ use super::{lint, settings};
 use crate::config::Config;
 use crate::model::{
     CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
-    Tenant, TenantKey,
+    SmsNumber, Tenant, TenantKey,
 };
 use crate::yaml::{
     self, Field, Fields, Finding, Limits, Problem, Reader, Severity, Source, Span, Text, Value, nearest,
@@ -15,7 +15,7 @@ use crate::yaml::{
 };
 
 /// The keys of a tenant's file, in the order of the manual.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "name",
     "domain",
     "pbx_instance",
@@ -27,6 +27,7 @@ pub const KEYS: [&str; 13] = [
     "cross_tenant",
     "previously",
     "drift",
+    "sms_numbers",
     "adopt",
     "accept",
 ];
@@ -51,6 +52,7 @@ pub(super) struct Draft {
     pub domain: Option<(DomainName, Span)>,
     pub previously: Option<(TenantKey, Span)>,
     pub shares: Vec<(&'static str, TenantKey, Span)>,
+    pub sms_numbers: Vec<(SmsNumber, Span)>,
     pub accept: BTreeSet<String>,
     /// Complete when every required field could be read; only used when there is no error.
     pub tenant: Option<Tenant>,
@@ -69,6 +71,7 @@ impl Draft {
             domain: None,
             previously: None,
             shares: Vec::new(),
+            sms_numbers: Vec::new(),
             accept: BTreeSet::new(),
             tenant: None,
             key,
@@ -185,6 +188,7 @@ impl Draft {
                 .unwrap_or_default(),
             None => DriftPolicy::default(),
         };
+        let sms_numbers = fields.get("sms_numbers").map(|field| self.sms_numbers(reader, &field));
         if let (Some((text, span)), Some(key)) = (&name, &self.key) {
             let domain = domain.as_ref().map(|(domain, _)| domain.as_str());
             reader.findings.extend(lint::name(text, key, domain, *span));
@@ -205,8 +209,30 @@ impl Draft {
             previously: self.previously.as_ref().map(|(key, _)| key.clone()),
             adopt,
             drift,
+            sms_numbers,
             accept: self.accept.clone(),
         })
+    }
+
+    fn sms_numbers(&mut self, reader: &mut Reader, field: &Field<'_>) -> BTreeSet<SmsNumber> {
+        const OF: &str = "a number such as `\"+4930123456\"`";
+        let mut numbers = BTreeSet::new();
+        for text in reader.texts(field, "a list of SMS numbers", OF) {
+            match SmsNumber::parse(text.text) {
+                Ok(number) if numbers.insert(number.clone()) => self.sms_numbers.push((number, text.span)),
+                Ok(number) => reader.report(
+                    Finding::error(text.span, format!("`{number}` stands twice in `sms_numbers`"))
+                        .expected("each number once, in any spelling")
+                        .help("delete one of the two"),
+                ),
+                Err(error) => reader.report(
+                    Finding::error(text.span, format!("{} is not an SMS number: {error}", quoted(text.text)))
+                        .expected("`+`, the country code and the number, or a short code of 3 to 8 digits")
+                        .help("write `\"+4930123456\"` for 030 123456 in Germany"),
+                ),
+            }
+        }
+        numbers
     }
 
     fn cross_tenant(&mut self, reader: &mut Reader, field: &Field<'_>, config: &Config) -> CrossTenant {
@@ -276,15 +302,18 @@ fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)
 fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> {
     let text = reader.text(field, "a host name")?;
     match DomainName::parse(text.text) {
-        Ok(domain) => Some((domain, text.span)),
+        Ok(domain) => {
+            reader.findings.extend(lint::domain(&domain, text.span));
+            Some((domain, text.span))
+        }
         Err(error) => {
             let finding = Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
-                .expected("a lower-case host name such as `acme.example.com`");
+                .expected("a host name such as `acme.example.com`, or an IPv4 address");
             reader.report(match error {
-                DomainError::Capitals(_) => finding,
                 DomainError::Character(':' | '/') => {
-                    finding.help("write the host name alone, without scheme, port and path")
+                    finding.help("write the host name alone, without scheme and path")
                 }
+                DomainError::Ipv6 => finding.help("give the tenant a host name"),
                 _ => finding.help("write the name that the tenant's telephones register with"),
             });
             None

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{git, names, scan};
+use super::{git, names, scan, traces};
 use crate::model::IgnoredFile;
 
 /// Everything in a tenants directory at one moment, read once. Two equal snapshots are the same directory.
@@ -11,14 +11,14 @@ use crate::model::IgnoredFile;
 pub struct Snapshot {
     /// The directory as it was asked for; messages name files below it.
     pub dir: PathBuf,
-    /// Files whose names are a tenant file's.
+    /// Files whose names are a tenant file's, by their path within the directory.
     pub files: BTreeMap<String, File>,
     pub ignored: Vec<IgnoredFile>,
     /// Why nothing can be said about the directory.
     pub unreadable: Option<String>,
     /// Device and inode number of the directory: another pair is another directory in its place.
     pub identity: Option<(u64, u64)>,
-    /// SHA-256 of every file's name and contents, in hexadecimal.
+    /// SHA-256 of every tenant file's path and contents, in hexadecimal.
     pub digest: String,
     /// The commit that the directory is checked out at.
     pub revision: Option<String>,
@@ -71,7 +71,10 @@ impl Snapshot {
                     let content = Content::Bytes(content.into());
                     files.insert(name, File { inode: 0, content });
                 }
-                Err(reason) => ignored.push(IgnoredFile { file: name, reason }),
+                Err(reason) => {
+                    let traces = traces::of_bytes(&name, &content.into());
+                    ignored.push(IgnoredFile { file: name, reason, traces });
+                }
             }
         }
         Self::seal(dir.as_ref(), files, ignored, None, None)

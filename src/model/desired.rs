@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Tenant, TenantKey};
 
@@ -27,11 +27,43 @@ pub struct BrokenFile {
     pub problems: Vec<String>,
 }
 
-/// A name in the tenants directory that is not a tenant file.
+/// A name below the tenants directory that is not a tenant file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IgnoredFile {
+    /// The path within the tenants directory.
     pub file: String,
     pub reason: &'static str,
+    pub traces: Traces,
+}
+
+/// What an entry that is no tenant file could have to do with tenants. It matters where a tenant's own file is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Traces {
+    /// The domains that its text names.
+    pub domains: BTreeSet<String>,
+    /// Its text has the keys of a tenant file.
+    pub reads_as_tenant: bool,
+    /// Why any tenant's file could be in it; completes "it …".
+    pub opaque: Option<String>,
+}
+
+/// Something that could be a tenant's file and is not read as one. Its tenant is unknown, never removed, and while it
+/// is there no tenant is removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusualFile {
+    /// The path within the tenants directory.
+    pub file: String,
+    /// The same with the directory in front, as messages name it.
+    pub shown: String,
+    /// The tenants whose file it could be, of those that have no other one.
+    pub tenants: BTreeSet<TenantKey>,
+    /// What tenantd takes it for, and why it does not read it.
+    pub what: String,
+    /// What tenantd does meanwhile, and the command that mends it.
+    pub mend: String,
+    /// It matters only because a recorded tenant has no file: it was found by comparing with the record.
+    pub by_record: bool,
+    pub traces: Traces,
 }
 
 /// What the files want.
@@ -39,6 +71,8 @@ pub struct IgnoredFile {
 pub struct Desired {
     pub tenants: BTreeMap<TenantKey, Tenant>,
     pub broken: Vec<BrokenFile>,
+    /// What could be a tenant's file and is not read as one. None of these is in `ignored`.
+    pub unusual: Vec<UnusualFile>,
     pub ignored: Vec<IgnoredFile>,
     pub completeness: Completeness,
     /// Advice on the files that does not stop anything, a line each.
@@ -55,6 +89,7 @@ impl Desired {
         Self {
             tenants: BTreeMap::new(),
             broken: Vec::new(),
+            unusual: Vec::new(),
             ignored: Vec::new(),
             completeness: Completeness::Unreadable { reason: reason.into() },
             warnings: Vec::new(),
@@ -66,5 +101,10 @@ impl Desired {
     /// Whether some broken file would define this tenant.
     pub fn is_broken(&self, key: &TenantKey) -> bool {
         self.broken.iter().any(|file| file.key.as_ref() == Some(key))
+    }
+
+    /// What could be this tenant's file under another spelling, where the tenant has no other one.
+    pub fn unusual_file_of(&self, key: &TenantKey) -> Option<&UnusualFile> {
+        self.unusual.iter().find(|file| file.tenants.contains(key))
     }
 }

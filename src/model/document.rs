@@ -22,6 +22,9 @@ pub struct TenantDocument {
     pub cross_tenant: BTreeMap<&'static str, Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<&'static str>,
+    /// Absent where the file does not say; an empty list wants none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sms_numbers: Option<Vec<String>>,
 }
 
 /// `max_users` as it stands in YAML: a number, or the word `unlimited`.
@@ -66,6 +69,7 @@ impl From<&Tenant> for TenantDocument {
             previously: _,
             adopt: _,
             drift,
+            sms_numbers,
             accept: _,
         } = tenant;
         Self {
@@ -82,6 +86,9 @@ impl From<&Tenant> for TenantDocument {
                 .collect(),
             cross_tenant: shares(cross_tenant),
             drift: (*drift != Default::default()).then_some(drift.as_str()),
+            sms_numbers: sms_numbers
+                .as_ref()
+                .map(|numbers| numbers.iter().map(ToString::to_string).collect()),
         }
     }
 }
@@ -103,6 +110,8 @@ impl From<&TenantRecord> for TenantDocument {
                 .collect(),
             cross_tenant: shares(&record.cross_tenant),
             drift: (record.drift != Default::default()).then_some(record.drift.as_str()),
+            // The platform's own table has them; whoever shows them puts them in.
+            sms_numbers: None,
         }
     }
 }

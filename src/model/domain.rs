@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// A tenant's domain: a lower-case host name in its ASCII form.
+/// A tenant's domain as FusionPBX has it: a lower-case host name in its ASCII form, or an IPv4 address. A port may
+/// follow, as FusionPBX takes it for a part of the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(String);
 
@@ -19,12 +20,22 @@ pub enum DomainError {
     Hyphen(String),
     #[error("`{}` cannot stand in a host name; letters, digits, hyphens and dots can (RFC 1123)", seen(*.0))]
     Character(char),
-    #[error("it has capitals; write `{}`", .0.chars().map(seen).collect::<String>())]
-    Capitals(String),
-    #[error("it is an address, not a name")]
-    Address,
+    #[error("`{0}` is not a port; a port is a number from 1 to 65535")]
+    Port(String),
+    /// FusionPBX splits `Host` at its first colon and so never finds such a domain.
+    #[error("it is an IPv6 address, which FusionPBX cannot find: it reads a host only up to the first colon")]
+    Ipv6,
     #[error("it is not a valid internationalised name (UTS 46)")]
     Idna,
+}
+
+/// Why a domain that FusionPBX takes does not lead a phone to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolvable {
+    Underscore,
+    Port,
+    /// Numbers alone, which are not an IPv4 address.
+    Numbers,
 }
 
 /// A character as a message may show it: what a terminal obeys or nobody sees is spelt out.
@@ -36,32 +47,40 @@ impl DomainName {
     /// The longest host name, in characters of its ASCII form (RFC 1035, section 2.3.4).
     pub const MAX_CHARS: usize = 253;
 
-    /// Reads a host name as a person writes it; a Unicode one is converted to its ASCII form.
+    /// Reads a domain as a person writes it; a Unicode name is converted to its ASCII form.
     ///
-    /// FusionPBX lower-cases what it stores, so a name with capitals would never read back as written.
+    /// Capitals become lower case, as FusionPBX compares names and writes them at the next change through its pages.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         if text.is_empty() {
             return Err(DomainError::Empty);
         }
-        if text.is_ascii() && text.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(DomainError::Capitals(text.to_ascii_lowercase()));
+        if is_ipv6(text) {
+            return Err(DomainError::Ipv6);
         }
-        if text.chars().any(char::is_uppercase) {
-            return Err(DomainError::Capitals(text.to_lowercase()));
-        }
-        if let Some(bad) = text.chars().find(|c| {
-            c.is_ascii() && !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
-                || c.is_whitespace()
-                || c.is_control()
-        }) {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                (host, Some(port))
+            }
+            _ => (text, None),
+        };
+        if let Some(bad) = host.chars().find(|c| !may_stand(*c)) {
             return Err(DomainError::Character(bad));
         }
-        let ascii = if text.is_ascii() && !text.split('.').any(|label| label.starts_with("xn--")) {
-            text.to_owned()
+        if let Some(port) = port
+            && (port.starts_with('0') || port.parse::<u16>().is_err())
+        {
+            return Err(DomainError::Port(port.chars().take(20).collect()));
+        }
+        let mut ascii = if host.is_ascii() && !host.split('.').any(is_encoded) {
+            host.to_ascii_lowercase()
         } else {
-            idna::domain_to_ascii_strict(text).map_err(|_| DomainError::Idna)?
+            idna::domain_to_ascii_strict(host).map_err(|_| DomainError::Idna)?
         };
         Self::check(&ascii)?;
+        if let Some(port) = port {
+            ascii.push(':');
+            ascii.push_str(port);
+        }
         Ok(Self(ascii))
     }
 
@@ -80,10 +99,37 @@ impl DomainName {
                 return Err(DomainError::Hyphen(label.to_owned()));
             }
         }
-        if ascii.parse::<std::net::Ipv4Addr>().is_ok() {
-            return Err(DomainError::Address);
-        }
         Ok(())
+    }
+
+    /// The nearest name that [`Self::parse`] takes, for a name that it does not: what to rename it to.
+    pub fn near(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let host = if is_ipv6(text) { return None } else { text.split(':').next().unwrap_or(text) };
+        let labels = host.split('.').map(|label| {
+            let plain: String = label.chars().map(|c| if may_stand(c) { c } else { '-' }).collect();
+            let parts = plain.split('-').filter(|part| !part.is_empty());
+            if is_encoded(&plain) { plain.clone() } else { parts.collect::<Vec<_>>().join("-") }
+        });
+        let labels: Vec<String> = labels.filter(|label| !label.is_empty()).collect();
+        Self::parse(&labels.join(".")).ok()
+    }
+
+    /// Why phones do not find this domain by its name, where they do not.
+    pub fn unresolvable(&self) -> Option<Unresolvable> {
+        if self.0.contains(':') {
+            return Some(Unresolvable::Port);
+        }
+        if self.0.contains('_') {
+            return Some(Unresolvable::Underscore);
+        }
+        let numbers = self.0.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        (numbers && !self.is_address()).then_some(Unresolvable::Numbers)
+    }
+
+    /// Whether it is an IPv4 address, as FusionPBX's installer gives its first domain.
+    pub fn is_address(&self) -> bool {
+        self.0.parse::<std::net::Ipv4Addr>().is_ok()
     }
 
     /// A name read from a PBX or the database, which was accepted before and is not judged again.
@@ -112,6 +158,28 @@ impl fmt::Display for DomainName {
     }
 }
 
+/// `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:5060`.
+fn is_ipv6(text: &str) -> bool {
+    let bare = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => text,
+    };
+    bare.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+fn is_encoded(label: &str) -> bool {
+    label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"))
+}
+
+/// Underscores are FusionPBX's, not the host name's.
+fn may_stand(c: char) -> bool {
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+    } else {
+        !(c.is_whitespace() || c.is_control())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,17 +196,58 @@ mod tests {
     fn what_fusionpbx_would_take_is_refused_here() {
         assert_eq!(DomainName::parse("a b'c;drop<"), Err(DomainError::Character(' ')));
         assert_eq!(DomainName::parse(&"a.".repeat(156)), Err(DomainError::TooLong(312)));
-        assert_eq!(DomainName::parse("Acme.example"), Err(DomainError::Capitals("acme.example".into())));
         assert_eq!(DomainName::parse("a..b"), Err(DomainError::EmptyLabel));
         assert_eq!(DomainName::parse("a.example."), Err(DomainError::EmptyLabel));
         assert_eq!(DomainName::parse("-a.example"), Err(DomainError::Hyphen("-a".into())));
-        assert_eq!(DomainName::parse("10.0.0.1"), Err(DomainError::Address));
-        assert_eq!(DomainName::parse("under_score.example"), Err(DomainError::Character('_')));
         assert_eq!(DomainName::parse(""), Err(DomainError::Empty));
+        assert_eq!(DomainName::parse("http://acme.example"), Err(DomainError::Character(':')));
+        assert_eq!(DomainName::parse("acme.example:"), Err(DomainError::Character(':')));
+        for port in ["0", "65536", "05060", "999999999999999999999"] {
+            assert!(
+                matches!(DomainName::parse(&format!("acme.example:{port}")), Err(DomainError::Port(_))),
+                "{port}"
+            );
+        }
+        for address in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5060", "::1"] {
+            assert_eq!(DomainName::parse(address), Err(DomainError::Ipv6), "{address}");
+        }
         assert!(matches!(
             DomainName::parse(&format!("{}.x", "a".repeat(64))),
             Err(DomainError::LabelTooLong(_))
         ));
+    }
+
+    #[test]
+    fn a_domain_is_taken_as_fusionpbx_has_it() {
+        for (text, kept, why) in [
+            ("10.0.0.5", "10.0.0.5", None),
+            ("OldCaps.Example", "oldcaps.example", None),
+            ("BÜCHER.example", "xn--bcher-kva.example", None),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example", None),
+            ("under_score.example", "under_score.example", Some(Unresolvable::Underscore)),
+            ("Host.example:5060", "host.example:5060", Some(Unresolvable::Port)),
+            ("10.0.0.5:5060", "10.0.0.5:5060", Some(Unresolvable::Port)),
+            ("10.0.0.500", "10.0.0.500", Some(Unresolvable::Numbers)),
+        ] {
+            let name = DomainName::parse(text).unwrap();
+            assert_eq!(name.as_str(), kept);
+            assert_eq!(name.unresolvable(), why, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_one_that_is_taken() {
+        for (text, near) in [
+            ("trailing.", Some("trailing")),
+            (" a b'c.example ", Some("a-b-c.example")),
+            ("Two..Dots", Some("two.dots")),
+            ("-x-.example", Some("x.example")),
+            ("acme.example:99999", Some("acme.example")),
+            ("2001:db8::1", None),
+            ("...", None),
+        ] {
+            assert_eq!(DomainName::near(text).as_ref().map(DomainName::as_str), near, "{text}");
+        }
     }
 
     #[test]

@@ -11,25 +11,27 @@ mod recorded;
 mod route;
 mod secret;
 mod setting;
+mod sms;
 mod tenant;
 #[cfg(test)]
 pub mod testing;
 mod version;
 
 pub use condition::{Condition, DaemonState, Heartbeat, KnownStanding, Standing};
-pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile};
+pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Traces, UnusualFile};
 pub use document::{DocumentMaxUsers, TenantDocument};
-pub use domain::{DomainError, DomainName};
+pub use domain::{DomainError, DomainName, Unresolvable};
 pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
+    Activity, AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
     RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;
 pub use setting::{SettingName, SettingNameError};
+pub use sms::{SmsNumber, SmsNumberError};
 pub use tenant::{
     CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
     TenantKey,

@@ -47,6 +47,16 @@ pub struct PbxDomain {
     pub description: String,
 }
 
+impl PbxDomain {
+    /// The domain with its name as FusionPBX compares it. An old row, or one written by SQL, may have capitals; a form
+    /// shows it in lower case, a list as it is stored, and the next change through the pages stores it in lower case.
+    #[must_use]
+    pub fn in_lower_case(mut self) -> Self {
+        self.name.make_ascii_lowercase();
+        self
+    }
+}
+
 /// A domain that is to be made, under an id that we chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDomain {

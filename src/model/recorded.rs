@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, Tenant,
-    TenantKey,
+    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, SmsNumber,
+    Tenant, TenantKey,
 };
 
 /// The identity of a tenant in the database, the same through renames, moves and a restore.
@@ -171,6 +171,10 @@ pub enum RemovalKind {
     Deleted,
     /// Disabled by an explicit `enabled: false`.
     Disabled,
+    /// Another domain for an enabled tenant: its phones lose their registration.
+    Renamed,
+    /// An enabled tenant to another instance, where its phones are not.
+    Moved,
 }
 
 impl RemovalKind {
@@ -179,6 +183,8 @@ impl RemovalKind {
             Self::FileGone => "file_gone",
             Self::Deleted => "deleted",
             Self::Disabled => "disabled",
+            Self::Renamed => "renamed",
+            Self::Moved => "moved",
         }
     }
 }
@@ -259,6 +265,17 @@ pub fn scope_text(key: Option<&TenantKey>, instance: Option<&InstanceKey>) -> St
     }
 }
 
+/// Who is active in a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Enabled user accounts.
+    pub users: i64,
+    pub open_sessions: i64,
+    pub last_activity: Option<DateTime<Utc>>,
+    /// When its open sessions began; empty where nothing shortens them.
+    pub session_starts: Vec<DateTime<Utc>>,
+}
+
 /// Everything the database knows that a plan depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
@@ -275,6 +292,10 @@ pub struct Recorded {
     pub clock_steady_since: Option<DateTime<Utc>>,
     /// Tenants with user sessions that are open now, and how many.
     pub open_sessions: BTreeMap<TenantId, i64>,
+    /// The SMS numbers that each tenant has on the platform.
+    pub sms_numbers: BTreeMap<TenantId, BTreeSet<SmsNumber>>,
+    /// Who is active in the tenants that a plan may take something away from; of the others it is not read.
+    pub activity: BTreeMap<TenantId, Activity>,
     /// Tenants whose data is archived and checked since they were disabled.
     pub archived: BTreeSet<TenantId>,
 }

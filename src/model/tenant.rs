@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::{DomainName, InstanceKey, SettingName};
+use super::{DomainName, InstanceKey, SettingName, SmsNumber};
 
 /// Bounds of `session_timeout` in minutes: one minute to one week.
 pub const SESSION_TIMEOUT_MINUTES: RangeInclusive<u32> = 1..=10_080;
@@ -126,6 +126,8 @@ pub struct Tenant {
     /// Take over a domain that already exists on the PBX and is nobody's.
     pub adopt: bool,
     pub drift: DriftPolicy,
+    /// The SMS numbers that the tenant has; `None` where its file does not say, and services may give it any.
+    pub sms_numbers: Option<BTreeSet<SmsNumber>>,
     /// Names of lints that this file accepts.
     pub accept: BTreeSet<String>,
 }

@@ -24,6 +24,7 @@ pub fn wanted(key: &str) -> Tenant {
         previously: None,
         adopt: false,
         drift: DriftPolicy::Correct,
+        sms_numbers: None,
         accept: [].into(),
     }
 }

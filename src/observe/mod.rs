@@ -65,7 +65,7 @@ impl Observer<'_> {
         recorded: &Recorded,
     ) -> Result<(InstanceView, Option<PbxVersion>), PbxError> {
         let domains: BTreeMap<DomainId, PbxDomain> =
-            pbx.domains().await?.into_iter().map(|domain| (domain.id, domain)).collect();
+            pbx.domains().await?.into_iter().map(|domain| (domain.id, domain.in_lower_case())).collect();
         if let Some(reason) = self.not_the_server_we_knew(key, &domains) {
             return Ok(unknown(reason));
         }

@@ -2,9 +2,10 @@
 
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, World, update};
-use crate::diff::{Field, enabled_values, lock_is_in_force, setting_differs, wanted_settings};
+use crate::diff::{Field, enabled_values, lock_is_in_force, number_list, setting_differs, wanted_settings};
 use crate::model::{
     AdoptHow, Adoption, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantDocument,
+    TenantKey,
 };
 
 /// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
@@ -149,6 +150,9 @@ fn changes(
             Some(_) => {}
         }
     }
+    if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
+        change(Field::SmsNumbers, None, Some(numbers));
+    }
     let block = SettingId::for_login_lock(found.id);
     if how == AdoptHow::AsItsFileSays
         && !tenant.enabled
@@ -156,5 +160,13 @@ fn changes(
     {
         change(Field::WebSignIn, Some("open".to_owned()), Some("locked".to_owned()));
     }
+    if changes.is_empty() {
+        changes.push(becomes_managed(&tenant.key));
+    }
     changes
+}
+
+/// What taking over is where nothing changes on the PBX: the domain is some tenant's.
+pub(super) fn becomes_managed(key: &TenantKey) -> FieldChange {
+    FieldChange { field: Field::Key, before: None, after: Some(key.to_string()) }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::types::{Action, Held, Preview, RecordRef, Step, Work};
-use super::{Draft, World, adoption, former, removal, update};
-use crate::diff::Field;
+use super::{Draft, World, adoption, former, numbers, removal, update};
+use crate::diff::{Field, number_list};
 use crate::model::{
-    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain, Tenant,
-    TenantDocument, TenantKey, TenantRecord,
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
+    SmsNumber, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 use crate::plan::FieldChange;
 
@@ -16,6 +16,7 @@ pub(super) struct Index<'a> {
     by_name: BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>,
     owner_by_id: BTreeMap<(&'a InstanceKey, DomainId), &'a TenantKey>,
     owner_by_domain: BTreeMap<&'a DomainName, &'a TenantKey>,
+    number_owner: BTreeMap<&'a SmsNumber, (TenantId, &'a TenantKey)>,
     vanished: BTreeMap<&'a InstanceKey, usize>,
 }
 
@@ -35,10 +36,16 @@ impl<'a> Index<'a> {
             owner_by_id.insert((&record.instance, record.domain_id), key);
             owner_by_domain.insert(&record.domain, key);
         }
+        let mut number_owner = BTreeMap::new();
+        for (key, record) in &world.recorded.tenants {
+            for number in world.recorded.sms_numbers.get(&record.id).into_iter().flatten() {
+                number_owner.insert(number, (record.id, key));
+            }
+        }
         for former in &world.recorded.former {
             owner_by_id.insert((&former.instance, former.domain_id), &former.key);
         }
-        Self { by_name, owner_by_id, owner_by_domain, vanished: vanished(world) }
+        Self { by_name, owner_by_id, owner_by_domain, number_owner, vanished: vanished(world) }
     }
 
     /// How many recorded domains an instance lost at once, where that is more than the removal limit would allow.
@@ -52,6 +59,10 @@ impl<'a> Index<'a> {
 
     pub(super) fn owner(&self, instance: &'a InstanceKey, id: DomainId) -> Option<&'a TenantKey> {
         self.owner_by_id.get(&(instance, id)).copied()
+    }
+
+    pub(super) fn with_number(&self, number: &SmsNumber) -> Option<(TenantId, &'a TenantKey)> {
+        self.number_owner.get(number).copied()
     }
 
     pub(super) fn recorded_with(&self, domain: &DomainName) -> Option<&'a TenantKey> {
@@ -77,9 +88,10 @@ pub(super) fn vanished(world: World<'_>) -> BTreeMap<&InstanceKey, usize> {
         .collect()
 }
 
-pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
+/// Decides for every tenant. Returns which new keys take over which records.
+pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) -> BTreeMap<TenantKey, TenantKey> {
     if matches!(world.desired.completeness, Completeness::Unreadable { .. }) {
-        return;
+        return BTreeMap::new();
     }
     let index = Index::new(world);
     let rekeyed = rekeyed(world, &index);
@@ -99,6 +111,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) {
     }
     former::former_placements(world, &taken_over, draft);
     adoption::one_command_for_many(draft);
+    rekeyed.into_iter().map(|(new, old)| (new.clone(), old.clone())).collect()
 }
 
 /// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).
@@ -173,6 +186,11 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
         ));
         return;
     }
+    if let Some(reason) = numbers::taken(index, tenant, None) {
+        let action = if tenant.adopt { Action::Adopt } else { Action::Create };
+        draft.held.push(hold(action, reason, None));
+        return;
+    }
     if let InstanceView::Unknown { reason } = world.observed.instance(&tenant.instance) {
         draft.held.push(hold(
             Action::Create,
@@ -228,6 +246,9 @@ fn creation(tenant: &Tenant) -> Vec<FieldChange> {
     }
     for (name, value) in &tenant.pbx_settings {
         changes.push(change(Field::Setting(name.clone()), value.clone()));
+    }
+    if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
+        changes.push(change(Field::SmsNumbers, numbers));
     }
     changes
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::types::{Held, RecordRef, Step, Work};
-use crate::model::{AdoptHow, Tenant, TenantDocument};
+use crate::model::{AdoptHow, Tenant, TenantDocument, TenantId};
 
 fn short(prefix: &str, hasher: Sha256) -> String {
     let hex: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -43,11 +43,8 @@ fn contents(work: &Work) -> Value {
         Work::DisableFormer { placement, .. } | Work::DeleteFormer { placement, .. } => {
             json!([placement.domain_id.to_string()])
         }
-        Work::Rekey { .. }
-        | Work::Rename { .. }
-        | Work::Enable { .. }
-        | Work::Delete { .. }
-        | Work::Forget { .. } => Value::Null,
+        Work::Rename { to, .. } => json!([to.as_str()]),
+        Work::Rekey { .. } | Work::Enable { .. } | Work::Delete { .. } | Work::Forget { .. } => Value::Null,
     }
 }
 
@@ -91,6 +88,13 @@ pub(super) fn of_removals<'a>(removals: impl IntoIterator<Item = &'a Step>) -> S
         feed(&mut hasher, &json!([id, step.instance.as_str(), step.action.as_str(), contents]));
     }
     short("r", hasher)
+}
+
+/// The id of what a person says: that this new tenant is not the removed one under another name.
+pub(super) fn of_two(removed: TenantId, new: &Tenant) -> String {
+    let mut hasher = Sha256::new();
+    feed(&mut hasher, &json!([removed.to_string(), new.key.as_str(), new.domain.as_str()]));
+    short("t", hasher)
 }
 
 /// Hash of a tenant's definition, as recorded when it was applied whole.

@@ -4,30 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::World;
 use super::gates::closes_by_making;
-use super::types::{Action, Step, Work};
+use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
 use crate::sabotage::{Bug, active};
 
-/// Which of a plan's steps: a tenant has one of an action on an instance.
-type Place = (TenantKey, InstanceKey, Action);
+/// Which of a plan's steps. A new key and a new domain are both renames, and only one of them interrupts phones.
+type Held = (Place, bool);
 
-fn place(step: &Step) -> Place {
-    (step.tenant.clone(), step.instance.clone(), step.action)
+fn place(step: &Step) -> Held {
+    (step.place(), matches!(step.work, Work::Rekey { .. }))
 }
 
 /// A limit that the plan would exceed.
 #[derive(Debug)]
 pub(super) struct Exceeded {
     key: &'static str,
-    what: &'static str,
+    what: String,
     /// How many tenants, with those of the window.
     count: usize,
     earlier: usize,
     allowed: usize,
     managed: usize,
     limit: Option<Limit>,
-    held: BTreeSet<Place>,
+    held: BTreeSet<Held>,
     instance: Option<InstanceKey>,
 }
 
@@ -90,39 +90,28 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
         .collect();
     let managed = managed.len();
 
+    let enabled: BTreeSet<TenantId> =
+        world.recorded.tenants.values().filter(|record| record.enabled).map(|record| record.id).collect();
     let removed = |step: &Step| match &step.work {
         Work::Disable { record, removed: true, counts: true, .. }
         | Work::Delete { record, .. }
-        | Work::Forget { record } => Some(record.id),
+        | Work::Forget { record } => Some((record.id, "removed")),
         _ => None,
     };
     let disabled = |step: &Step| match &step.work {
         Work::Disable { record, removed: false, counts: true, .. }
-        | Work::Recreate { record, counts: true, .. } => Some(record.id),
+        | Work::Recreate { record, counts: true, .. } => Some((record.id, "disabled")),
         // There is no record yet, so the domain's identity stands for the tenant's.
-        Work::Adopt { found, .. } if closes_by_making(step) => Some(TenantId(found.id.0)),
-        _ => None,
+        Work::Adopt { found, .. } if closes_by_making(step) => Some((TenantId(found.id.0), "disabled")),
+        _ => step.interrupts(|id| enabled.contains(&id)).map(|(id, kind)| (id, kind.as_str())),
     };
     let mut found = Vec::new();
-    found.extend(windowed(
-        "limits.removals",
-        "removed",
-        limits.removals,
-        managed,
-        &removed_lately,
-        steps,
-        &removed,
-    ));
-    let disabled_lately = in_window(&|kind| kind == RemovalKind::Disabled);
-    found.extend(windowed(
-        "limits.disables",
-        "disabled",
-        limits.disables,
-        managed,
-        &disabled_lately,
-        steps,
-        &disabled,
-    ));
+    found.extend(windowed("limits.removals", limits.removals, managed, &removed_lately, steps, &removed));
+    // A tenant without phones for a while is as good as disabled to whoever calls it.
+    let interrupted =
+        |kind| matches!(kind, RemovalKind::Disabled | RemovalKind::Renamed | RemovalKind::Moved);
+    let disabled_lately = in_window(&interrupted);
+    found.extend(windowed("limits.disables", limits.disables, managed, &disabled_lately, steps, &disabled));
     found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |step| {
         // `tenantd adopt` named its tenants one by one and asked, so it is no surprise.
         let by_command = matches!(&step.work, Work::Adopt { tenant, .. } if !tenant.adopt);
@@ -135,25 +124,38 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found
 }
 
+/// `disabled, moved or renamed`
+fn either(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
+}
+
 /// A limit over the rolling day. Tenants are counted, not steps; one that counted already does not count again.
 fn windowed(
     key: &'static str,
-    what: &'static str,
     limit: Limit,
     managed: usize,
     lately: &BTreeSet<TenantId>,
     steps: &[Step],
-    counted: &dyn Fn(&Step) -> Option<TenantId>,
+    counted: &dyn Fn(&Step) -> Option<(TenantId, &'static str)>,
 ) -> Option<Exceeded> {
-    let fresh: BTreeSet<TenantId> =
-        steps.iter().filter_map(counted).filter(|id| !lately.contains(id)).collect();
+    let new = || steps.iter().filter_map(counted).filter(|(id, _)| !lately.contains(id));
+    let fresh: BTreeSet<TenantId> = new().map(|(id, _)| id).collect();
+    let what: BTreeSet<&str> = new().map(|(_, what)| what).collect();
+    let what = either(&what.into_iter().collect::<Vec<_>>());
     let count = lately.len() + fresh.len();
     let allowed = limit.of(managed);
     if fresh.is_empty() || count <= allowed {
         return None;
     }
-    let held =
-        steps.iter().filter(|step| counted(step).is_some_and(|id| fresh.contains(&id))).map(place).collect();
+    let held = steps
+        .iter()
+        .filter(|step| counted(step).is_some_and(|(id, _)| fresh.contains(&id)))
+        .map(place)
+        .collect();
     Some(Exceeded {
         key,
         what,
@@ -186,7 +188,7 @@ fn surge(
     let held = steps.iter().filter(|step| counted(step)).map(place).collect();
     Some(Exceeded {
         key,
-        what,
+        what: what.to_owned(),
         count: tenants.len(),
         earlier: 0,
         allowed,
@@ -218,7 +220,7 @@ fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
                 steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
                 key: "all tenants of an instance are never closed or moved away at once without approval",
-                what: "disabled",
+                what: "disabled".to_owned(),
                 count: closed.len(),
                 earlier: 0,
                 allowed: 0,

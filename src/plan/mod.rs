@@ -6,10 +6,13 @@
 
 mod adoption;
 mod decide;
+mod effects;
 mod former;
 mod gates;
 mod identity;
+mod likely_rename;
 mod limits;
+mod numbers;
 mod policy;
 mod removal;
 mod reopened;
@@ -27,10 +30,11 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
+pub use effects::{Effect, affected};
 pub use identity::{definition_hash, record as record_of};
 pub use policy::Policy;
 pub use removal::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
-pub use sessions::sessions_go_on;
+pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};
 pub use types::{
     Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, Step, Waiting, Work,
 };
@@ -73,7 +77,12 @@ pub fn make(world: World<'_>) -> Plan {
     let mut draft = Draft::default();
     let not_checked = unchecked::not_checked(world);
     warn_about_the_unknown(world, &not_checked, &mut draft);
-    decide::all_tenants(world, &mut draft);
+    let rekeyed = decide::all_tenants(world, &mut draft);
+    // Before anything is held, so that what is held shows its effects as well.
+    let effects = effects::all(world, &draft.steps);
+    likely_rename::without_effect(world, &rekeyed, &mut draft);
+    // Before a run is narrowed to single tenants: the other half of a rename is not one of them.
+    likely_rename::hold(world, &rekeyed, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
     sessions::tell(world, &mut draft);
     let Draft {
@@ -110,6 +119,7 @@ pub fn make(world: World<'_>) -> Plan {
         not_checked,
         warnings,
         previews,
+        effects,
         settled,
         reopened: reopened::reopened(world),
     }

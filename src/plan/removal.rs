@@ -28,6 +28,11 @@ pub(super) fn without_file(world: World<'_>, key: &TenantKey, record: &TenantRec
         return;
     }
     let next = if record.enabled || record.removed_at.is_none() { Action::Disable } else { Action::Delete };
+    if let Some(file) = world.desired.unusual_file_of(key) {
+        let reason = format!("its file is not there, but {} could be it: {}", file.file, file.mend);
+        draft.held.push(hold(next, reason));
+        return;
+    }
     match &world.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}
@@ -115,7 +120,7 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
                     to_the_minute(at),
                     record.instance
                 ),
-                Vec::new(),
+                vec![file_gone],
                 false,
             ),
             (Some(at), Some(domain)) => (
@@ -123,7 +128,7 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
                     "it was restored from an archive on {}, without a file; it stays disabled",
                     to_the_minute(at)
                 ),
-                if domain.enabled == Some(false) { Vec::new() } else { vec![shut] },
+                if domain.enabled == Some(false) { vec![file_gone] } else { vec![shut, file_gone] },
                 false,
             ),
             (None, _) => {

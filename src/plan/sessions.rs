@@ -41,20 +41,32 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
             format!(
                 "{server} may not end web sessions that are open: those of {whose} to be disabled may go on for {} \
                  (`web_session_lifetime`); phones and new sign-ins are refused at once",
-                humantime::format_duration(go_on[instance].to_std().unwrap_or_default())
+                lasting(go_on[instance])
             )
         })
         .collect();
     draft.warnings.extend(warnings);
-    let waiting = still_open(world).map(|(tenant, instance, until)| Waiting {
-        tenant: tenant.clone(),
-        instance: instance.clone(),
-        action: Action::Disable,
-        until,
-        reason: SESSIONS_MAY_GO_ON.to_owned(),
-    });
+    // A clock that was set back, or a server that was upgraded, leaves times that are no such end.
+    let waiting = still_open(world).filter(|(_, instance, _)| go_on.contains_key(instance)).map(
+        |(tenant, instance, until)| Waiting {
+            tenant: tenant.clone(),
+            instance: instance.clone(),
+            action: Action::Disable,
+            until,
+            reason: SESSIONS_MAY_GO_ON.to_owned(),
+        },
+    );
     let waiting: Vec<_> = waiting.collect();
     draft.waiting.extend(waiting);
+}
+
+/// A time as people say it: `24 hours`.
+fn lasting(time: TimeDelta) -> String {
+    let (count, unit) = match time.num_minutes() {
+        minutes if minutes >= 60 && minutes % 60 == 0 => (minutes / 60, "hour"),
+        minutes => (minutes, "minute"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Why a disable is not confirmed yet.
@@ -75,4 +87,18 @@ fn still_open(
         Some((&named(former.tenant)?.key, &former.instance, former.disable_confirmed_at?))
     });
     placed.chain(left).filter(move |(.., until)| *until > world.now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_said_in_hours_or_minutes() {
+        for (minutes, text) in
+            [(1440, "24 hours"), (60, "1 hour"), (90, "90 minutes"), (1, "1 minute"), (0, "0 minutes")]
+        {
+            assert_eq!(lasting(TimeDelta::minutes(minutes)), text);
+        }
+    }
 }

@@ -3,10 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::effects::Effect;
 use crate::diff::{Difference, Field};
 use crate::model::{
-    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, Reopened, SettingName, Tenant,
-    TenantDocument, TenantId, TenantKey,
+    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, Reopened,
+    SettingName, Tenant, TenantDocument, TenantId, TenantKey,
 };
 
 /// What a step does to a tenant.
@@ -173,6 +174,31 @@ pub struct Step {
     pub work: Work,
 }
 
+/// Which of a plan's steps, held or not: a tenant has one of an action on an instance, but for a new key beside a new
+/// domain.
+pub type Place = (TenantKey, InstanceKey, Action);
+
+impl Step {
+    /// The tenant whose phones the step interrupts without closing it, and how: an enabled tenant gets another domain, or
+    /// goes to another instance. `enabled` tells whether a recorded tenant is enabled.
+    pub fn interrupts(&self, enabled: impl Fn(TenantId) -> bool) -> Option<(TenantId, RemovalKind)> {
+        match &self.work {
+            Work::Rename { record, to, expect } if expect.name != to.as_str() => {
+                (expect.enabled != Some(false)).then_some((record.id, RemovalKind::Renamed))
+            }
+            // One that is to be disabled is disabled first, which counts.
+            Work::Move { record, tenant, .. } if tenant.enabled && enabled(record.id) => {
+                Some((record.id, RemovalKind::Moved))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        (self.tenant.clone(), self.instance.clone(), self.action)
+    }
+}
+
 /// Something that will not be done, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -202,6 +228,17 @@ pub struct Waiting {
     pub action: Action,
     pub until: DateTime<Utc>,
     pub reason: String,
+}
+
+impl Waiting {
+    /// What waits, up to the time: `delete not before`. `of` stands behind the action.
+    pub fn what(&self, of: &str) -> String {
+        match self.action {
+            // It is done, and not yet known to keep everybody out.
+            Action::Disable => format!("disable{of} not confirmed before"),
+            action => format!("{action}{of} not before"),
+        }
+    }
 }
 
 /// A foreign change that is shown and left alone (`drift: report`).
@@ -246,6 +283,8 @@ pub struct Plan {
     /// What does not belong to one tenant: broken files, unreadable instances, limits.
     pub warnings: Vec<String>,
     pub previews: BTreeMap<TenantKey, Preview>,
+    /// What steps mean for people, held ones too.
+    pub effects: BTreeMap<Place, Vec<Effect>>,
     pub counts: Counts,
     /// Fields that stayed as they were put, so that their count of corrections starts anew.
     pub settled: BTreeMap<TenantKey, BTreeSet<String>>,
@@ -271,6 +310,20 @@ pub struct Counts {
 impl Plan {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.held.is_empty()
+    }
+
+    /// What a step means for people. A new key means nothing to them.
+    pub fn effects_of_step(&self, step: &Step) -> &[Effect] {
+        match step.work {
+            Work::Rekey { .. } => &[],
+            _ => self.effects_of(&step.tenant, &step.instance, step.action),
+        }
+    }
+
+    /// What a planned or held step means for people.
+    pub fn effects_of(&self, tenant: &TenantKey, instance: &InstanceKey, action: Action) -> &[Effect] {
+        let place = (tenant.clone(), instance.clone(), action);
+        self.effects.get(&place).map_or(&[], Vec::as_slice)
     }
 
     /// How many steps there are of an action.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::adoption::becomes_managed;
 use super::decide::{Index, name_is_shared, reference, seen};
 use super::removal::deletion_begun;
 use super::types::{Action, CONTESTED, Drifted, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, World};
+use super::{Draft, World, definition_hash, numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::environment::to_the_minute;
 use crate::model::{
@@ -32,7 +33,14 @@ pub(super) fn tenant<'a>(
 ) {
     draft.previews.insert(
         tenant.key.clone(),
-        Preview { before: Some(TenantDocument::from(record)), after: Some(TenantDocument::from(tenant)) },
+        Preview {
+            before: Some(TenantDocument {
+                // Where the file does not own them, they do not change.
+                sms_numbers: tenant.sms_numbers.as_ref().and_then(|_| numbers::shown(world, record.id)),
+                ..TenantDocument::from(record)
+            }),
+            after: Some(TenantDocument::from(tenant)),
+        },
     );
     if tenant.instance != record.instance {
         return moving(world, index, tenant, record, draft);
@@ -48,7 +56,8 @@ pub(super) fn tenant<'a>(
             let seen = Seen { domain, settings };
             let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
-            let differences = without_reported(tenant, record, seen, differences, draft);
+            let mut differences = without_reported(tenant, record, seen, differences, draft);
+            differences.extend(numbers::difference(world, index, tenant, record, draft));
             show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
@@ -164,6 +173,7 @@ fn is_on_the_pbx(field: &Field) -> bool {
         | Field::Protected
         | Field::CrossTenant(_)
         | Field::Drift
+        | Field::SmsNumbers
         | Field::File => false,
     }
 }
@@ -180,7 +190,8 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 /// The instance could not be read: only what the file changed can be told, and it is held.
 fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
     let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
-    let differences = diff::tenant(tenant, record, None);
+    let mut differences = diff::tenant(tenant, record, None);
+    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
     // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
         return;
@@ -320,9 +331,13 @@ fn still_there(
 ) -> Step {
     let settings = world.observed.instance(&record.instance).settings(record.domain_id);
     let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
+    let mut changes: Vec<FieldChange> = differences.iter().map(FieldChange::from).collect();
+    if changes.is_empty() {
+        changes.push(becomes_managed(&tenant.key));
+    }
     Step {
         action: Action::Adopt,
-        changes: differences.iter().map(FieldChange::from).collect(),
+        changes,
         ..recreation(tenant, record, format!("{}; its domain is still on {}", restored(at), record.instance))
     }
 }
@@ -378,11 +393,14 @@ fn moving<'a>(
         .iter()
         .find(|former| former.tenant == record.id && former.instance == tenant.instance)
         .map(|former| former.domain_id);
-    if let Some(taken) = taken(index, tenant, record, returns_to) {
+    if let Some(taken) =
+        taken(index, tenant, record, returns_to).or_else(|| numbers::taken(index, tenant, Some(record.id)))
+    {
         draft.held.push(hold(taken));
         return;
     }
-    let differences = diff::tenant(tenant, record, None);
+    let mut differences = diff::tenant(tenant, record, None);
+    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
     draft.warnings.push(format!(
         "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
          afterwards",
@@ -480,13 +498,22 @@ fn steps<'a>(
     }
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
-        if differences.iter().any(|difference| unfinished(record, difference)) {
-            // The block is recorded before it is sent, so that without one nothing was begun.
-            let not_begun = !tenant.enabled && !record.enabled && record.login_lock.is_none();
+        if record.removed_at.is_some() && differences.iter().any(|d| d.origin == Origin::File) {
+            "its file is back".to_owned()
+        } else if differences.iter().any(|difference| unfinished(record, difference)) {
+            // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
+            let not_begun = !tenant.enabled
+                && !record.enabled
+                && record.login_lock.is_none()
+                && record.settings_checked_at.is_none();
             if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
                 .to_owned()
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
             "drift: somebody changed it on the PBX".to_owned()
+        } else if differences.iter().all(|difference| difference.field == Field::SmsNumbers)
+            && record.applied_hash.as_ref() == Some(&definition_hash(tenant))
+        {
+            "drift: its SMS numbers were changed on the platform".to_owned()
         } else {
             "the file changed".to_owned()
         }
@@ -505,7 +532,9 @@ fn steps<'a>(
         work,
     };
 
-    let switched = of(&|field| matches!(field, Field::Enabled | Field::WebSignIn));
+    // That the file is back is told by the step that enables the tenant, where there is one, and recorded by it.
+    let enables = tenant.enabled && differences.iter().any(|difference| is_switched(&difference.field));
+    let switched = of(&|field| is_switched(field) || (enables && *field == Field::File));
     let switch = |draft: &mut Draft| {
         if switched.is_empty() {
             return;
@@ -564,7 +593,9 @@ fn steps<'a>(
     }
 
     let updated = of(&|field| {
-        !matches!(field, Field::Key | Field::Domain | Field::Instance | Field::Enabled | Field::WebSignIn)
+        let elsewhere = matches!(field, Field::Key | Field::Domain | Field::Instance);
+        let told = enables && *field == Field::File;
+        !elsewhere && !told && !is_switched(field)
     });
     if !updated.is_empty() {
         let settings: BTreeMap<SettingName, Option<String>> = updated
@@ -593,6 +624,11 @@ fn steps<'a>(
     if tenant.enabled {
         switch(draft);
     }
+}
+
+/// What a step that enables or disables changes.
+fn is_switched(field: &Field) -> bool {
+    matches!(field, Field::Enabled | Field::WebSignIn)
 }
 
 fn may_rename<'a>(

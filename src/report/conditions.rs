@@ -7,7 +7,7 @@ use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{
     BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey,
-    TenantRecord,
+    TenantRecord, UnusualFile,
 };
 use crate::plan::{self, Held, Plan, Policy, Waiting, Work};
 use crate::reconcile::Look;
@@ -120,6 +120,7 @@ impl<'a> Findings<'a> {
             .or_else(|| self.not_looked_at(instance))
             .or_else(|| self.contested.get(key).map(|held| of_held(held, Condition::Contested)))
             .or_else(|| self.broken(key))
+            .or_else(|| self.look.desired.unusual_file_of(key).map(unusual_file))
             .or_else(|| self.held.get(key).map(|held| of_held(held, Condition::Held)))
             .or_else(|| {
                 self.drifted.get(key).map(|fields| Standing::new(Condition::Drifted, fields.join("; ")))
@@ -196,6 +197,12 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
 pub fn broken_file(file: &BrokenFile) -> Standing {
     let why = file.problems.first().cloned().unwrap_or_else(|| format!("{} cannot be used", file.file));
     Standing::new(Condition::Held, format!("its file is broken: {why}"))
+}
+
+/// How the tenant stands whose file is there under another spelling.
+pub fn unusual_file(file: &UnusualFile) -> Standing {
+    let text = format!("its file may be {}: {}; {}", file.shown, file.what, file.mend);
+    Standing::new(Condition::Held, text)
 }
 
 /// A pause that is in force for a tenant.

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::chain;
+use super::status::IgnoredJson;
 use crate::apply::{Outcome, StepResult, redact};
-use crate::plan::{Action, Counts, FieldChange, Plan};
+use crate::plan::{Action, Counts, Effect, FieldChange, Plan};
 use crate::yaml::Problem;
 
 /// The version of the documents below.
@@ -40,6 +41,16 @@ pub struct StepJson {
     pub action: Action,
     pub reason: String,
     pub changes: Vec<ChangeJson>,
+    /// What it means for people.
+    pub effects: Vec<EffectJson>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EffectJson {
+    #[serde(flatten)]
+    pub effect: Effect,
+    /// For people.
+    pub text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +68,7 @@ pub struct HeldJson {
     pub reason: String,
     /// The command that lifts the hold, where one does.
     pub lift: Option<String>,
+    pub effects: Vec<EffectJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,10 +144,17 @@ impl From<&Plan> for PlanJson {
             not_checked,
             warnings,
             previews: _,
+            effects: _,
             counts,
             settled: _,
             reopened: _,
         } = plan;
+        let effects = |found: &[Effect]| {
+            let found = found.iter();
+            found
+                .map(|effect| EffectJson { effect: effect.clone(), text: effect.to_string() })
+                .collect::<Vec<_>>()
+        };
         Self {
             format_version: FORMAT_VERSION,
             plan_id: Some(id.clone()),
@@ -148,6 +167,7 @@ impl From<&Plan> for PlanJson {
                     action: step.action,
                     reason: step.reason.clone(),
                     changes: step.changes.iter().map(Into::into).collect(),
+                    effects: effects(plan.effects_of_step(step)),
                 })
                 .collect(),
             held: held
@@ -158,6 +178,7 @@ impl From<&Plan> for PlanJson {
                     action: held.action,
                     reason: held.reason.clone(),
                     lift: held.lift.clone(),
+                    effects: effects(plan.effects_of(&held.tenant, &held.instance, held.action)),
                 })
                 .collect(),
             waiting: waiting
@@ -288,4 +309,6 @@ pub struct ProblemsJson<'a> {
     pub valid: bool,
     pub tenants: usize,
     pub problems: &'a [Problem],
+    /// What lies in the tenants directory and is no tenant file.
+    pub ignored_files: Vec<IgnoredJson>,
 }

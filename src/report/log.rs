@@ -7,7 +7,8 @@ use super::text::count;
 use super::{chain, preview};
 use crate::apply::{Outcome, StepResult};
 use crate::environment::to_the_minute;
-use crate::plan::{Plan, Step};
+use crate::model::{InstanceKey, TenantKey};
+use crate::plan::{Action, Plan, Step, Work};
 use crate::sync::{InstanceSync, SyncNote};
 
 /// Logs what a plan will do, before anything of it is done, and what changed of all that it will not do.
@@ -46,6 +47,9 @@ fn planned(plan: &Plan, step: &Step) {
         step.instance,
         step.reason,
     );
+    if !matches!(step.work, Work::Rekey { .. }) {
+        effects(plan, &step.tenant, &step.instance, step.action);
+    }
 }
 
 fn begun(plan: &Plan, news: &News<'_>) {
@@ -64,6 +68,7 @@ fn begun(plan: &Plan, news: &News<'_>) {
             held.instance,
             held.reason
         );
+        effects(plan, &held.tenant, &held.instance, held.action);
     }
     for drifted in &news.drifted {
         warn!(
@@ -133,6 +138,20 @@ pub fn files(news: &FileNews) {
         info!(
             tenant = key.as_ref().map(tracing::field::display),
             "{file}, which was broken, is there no more"
+        );
+    }
+}
+
+/// Logs what a step means for people.
+fn effects(plan: &Plan, tenant: &TenantKey, instance: &InstanceKey, action: Action) {
+    for effect in plan.effects_of(tenant, instance, action) {
+        warn!(
+            plan = %plan.id,
+            %tenant,
+            %instance,
+            %action,
+            effect = effect.kind(),
+            "to {action} {tenant} on {instance}: {effect}"
         );
     }
 }

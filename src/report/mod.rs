@@ -10,14 +10,14 @@ mod preview;
 mod status;
 mod text;
 
-pub use conditions::{broken_file, conditions, in_a_word, paused, reason_text};
+pub use conditions::{broken_file, conditions, in_a_word, paused, reason_text, unusual_file};
 pub use json::{ErrorJson, FORMAT_VERSION, OutcomeJson, PlanJson, ProblemsJson};
 pub use log::{files as log_files, outcome as log_outcome, plan as log_plan, users as log_users};
 pub use news::{FileNews, News, Told, ToldFiles};
 pub use preview::{plan as preview, summary, tenant_diff};
 pub use status::{
     ChangeNoteJson, CheckJson, DaemonJson, HoldJson, IgnoredJson, InstanceStatusJson, PassJson, StatusJson,
-    TenantStatusJson, WarningJson, status_summary, status_table,
+    TenantStatusJson, UnusualJson, WarningJson, status_summary, status_table,
 };
 pub use text::{Paint, count, outcome as outcome_text, set_table_width, table};
 

@@ -18,6 +18,9 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     for steps in plan.steps.chunk_by(|a, b| a.tenant == b.tenant) {
         for step in steps {
             let _ = writeln!(text, "{}", heading(step, paint));
+            for effect in plan.effects_of_step(step) {
+                let _ = writeln!(text, "  {} {effect}", paint.warning("warning:"));
+            }
         }
         if let Some(first) = steps.first() {
             text.push_str(&tenant_diff(&first.tenant, plan, paint));
@@ -39,6 +42,7 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         if let Some(lift) = lift {
             let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
         }
+        text.push_str(&effects_of_held(plan, &tenants, paint));
     }
     for drifted in &plan.drifted {
         let _ = writeln!(
@@ -53,11 +57,11 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     for waiting in &plan.waiting {
         let _ = writeln!(
             text,
-            "{} {} on {}: {} not before {} — {}",
+            "{} {} on {}: {} {} — {}",
             paint.dim("waiting"),
             waiting.tenant,
             waiting.instance,
-            waiting.action,
+            waiting.what(""),
             to_the_minute(waiting.until),
             waiting.reason
         );
@@ -66,6 +70,28 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         let _ = writeln!(text, "{} {warning}", paint.warning("warning:"));
     }
     let _ = writeln!(text, "{}", closing(plan, paint));
+    text
+}
+
+/// What held steps mean for people: of the first few, as a thousand may be held for one reason.
+fn effects_of_held(plan: &Plan, tenants: &[&Held], paint: Paint) -> String {
+    const SHOWN: usize = 5;
+    let mut text = String::new();
+    let with_effects: Vec<_> = tenants
+        .iter()
+        .map(|held| (held, plan.effects_of(&held.tenant, &held.instance, held.action)))
+        .filter(|(_, effects)| !effects.is_empty())
+        .collect();
+    for (held, effects) in with_effects.iter().take(SHOWN) {
+        for effect in *effects {
+            let _ = writeln!(text, "     {} {}: {effect}", paint.warning("warning:"), held.tenant);
+        }
+    }
+    if with_effects.len() > SHOWN {
+        let more = count(with_effects.len() - SHOWN, "more tenant");
+        let _ =
+            writeln!(text, "     {} the same for {more}; see `tenantd show KEY`", paint.warning("warning:"));
+    }
     text
 }
 

@@ -23,6 +23,8 @@ pub struct StatusJson {
     pub last_pass: Option<PassJson>,
     pub instances: Vec<InstanceStatusJson>,
     pub ignored_files: Vec<IgnoredJson>,
+    /// What could be a tenant's file and is not read as one; nothing is removed meanwhile.
+    pub unusual_files: Vec<UnusualJson>,
     pub suspensions: Vec<String>,
     pub open_intents: usize,
     /// Advice on files and tenants. Each has a name where a file can accept it.
@@ -143,6 +145,14 @@ pub struct InstanceStatusJson {
 pub struct IgnoredJson {
     pub file: String,
     pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct UnusualJson {
+    pub file: String,
+    pub tenants: Vec<String>,
+    pub what: String,
+    pub mend: String,
 }
 
 /// What is in force and, where it differs, what is desired.

@@ -79,3 +79,14 @@ fn open_sqlite(path: &Path, access: Access) -> Result<SqliteConnection, Boxed> {
     }
     Ok(conn)
 }
+
+/// Says first that a transaction writes. On SQLite one that reads first and then writes fails at once when another
+/// process wrote in between, however long it would wait for a lock.
+pub(super) fn to_write(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    match conn {
+        AnyConnection::Sqlite(conn) => conn
+            .batch_execute("UPDATE facts SET value = value WHERE name = ''")
+            .map_err(StoreError::query("begin to write")),
+        AnyConnection::Postgres(_) => Ok(()),
+    }
+}

@@ -222,6 +222,7 @@ impl Database {
             let Some(conn) = conn else { return Err(StoreError::Interrupted) };
             let started = Instant::now();
             let (done, extended) = in_transaction(conn, |conn| {
+                connection::to_write(conn)?;
                 begin(conn)?;
                 if !database.weather_allows() {
                     return Err(StoreError::LeaseLost);

@@ -77,6 +77,9 @@ impl Store<'_> {
             adoptions: adoptions::all(self.conn, now)?,
             clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: data::open_sessions(self.conn, now)?,
+            sms_numbers: data::sms_numbers(self.conn)?,
+            // Asked for once it is known what the files change.
+            activity: BTreeMap::new(),
             archived: data::archived(self.conn, &tenants)?,
             tenants,
         })

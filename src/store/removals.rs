@@ -30,6 +30,8 @@ pub(super) fn since(conn: &mut AnyConnection, from: DateTime<Utc>) -> Result<Vec
                     "file_gone" => RemovalKind::FileGone,
                     "deleted" => RemovalKind::Deleted,
                     "disabled" => RemovalKind::Disabled,
+                    "renamed" => RemovalKind::Renamed,
+                    "moved" => RemovalKind::Moved,
                     other => return Err(bad(other, "a kind of removal")),
                 },
                 instance: InstanceKey::parse(&instance).map_err(|_| bad(&instance, "an instance key"))?,

@@ -10,7 +10,7 @@ at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_ove
     site.tenant_with("shut", "enabled: false\nmax_users: 5\npbx_settings: { domain.time_zone.name: Europe/Berlin }\n");
     // Limits that any other way would be in the way of.
     site.configure("limits: { creates: { count: 1, percent: 1 }, disables: { count: 0, percent: 1 } }\n");
-    let first = site.run(&["apply"]).await;
+    let first = site.run(&["apply", "--yes"]).await;
     let approve = first.stdout.split("tenantd approve ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     site.run(&["approve", approve]).await.ended_with(0);
     site.apply().await;
@@ -79,7 +79,7 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
     site.run(&["adopt"]).await.ended_with(64);
     let ran = site.run(&["adopt", "--instance", "hq", "--yes"]).await;
     assert!(ran.ended_with(0).stdout.contains("1 adopted, 0 not"), "{ran:#?}");
-    site.run(&["apply"]).await.ended_with(0);
+    site.run(&["apply", "--yes"]).await.ended_with(0);
     assert_eq!(pbx.domains_named("new.example.com").len(), 1);
     site.comes_to_rest().await;
 } }

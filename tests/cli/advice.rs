@@ -73,7 +73,7 @@ at_both_sites! { async fn each_command_that_a_held_step_names_lifts_it_as_it_sta
 
     // Deleted only after a word on each, and not both on one day.
     site.tenant("beta");
-    site.run(&["apply"]).await;
+    site.run(&["apply", "--yes"]).await;
     let lift = site.lift(&mut kinds).await;
     assert_eq!(lift, "tenantd approve --tenant acme");
     site.configure(&format!("{deletion}limits: {{ removals: {{ count: 9, percent: 10 }} }}\n"));
@@ -103,6 +103,6 @@ at_both_sites! { async fn what_isolation_check_advises_without_a_database_makes_
     let ran = site.run(&["isolation", "check"]).await;
     let advised = ran.ended_with(1).stderr.split('`').nth(1).unwrap().to_owned();
     assert_eq!(advised, "tenantd apply");
-    site.types(&advised).await.ended_with(0);
+    site.types(&format!("{advised} --yes")).await.ended_with(0);
     site.run(&["isolation", "check"]).await.ended_with(0);
 } }

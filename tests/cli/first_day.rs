@@ -85,7 +85,7 @@ at_both_sites! { async fn what_holds_peoples_data_is_for_tenantds_user_alone_wha
     std::fs::remove_dir(site.path("state")).unwrap();
     site.tenant("acme");
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 000; \"$0\" apply && \"$0\" archive acme", PROGRAM]);
+    command.args(["-c", "umask 000; \"$0\" apply --yes && \"$0\" archive acme", PROGRAM]);
     site.finish(command).await.ended_with(0);
     let mut looked_at = 0;
     for dir in ["state", "archived"].map(|name| site.path(name)).into_iter().filter(|dir| dir.exists()) {
@@ -108,10 +108,10 @@ at_both_sites! { async fn what_holds_peoples_data_is_for_tenantds_user_alone_wha
         // What an earlier version left open is named, with a command that mends it.
         let database = site.path("state/tenantd.db");
         std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let ran = site.run(&["apply"]).await;
+        let ran = site.run(&["apply", "--yes"]).await;
         let command = ran.ended_with(0).stderr.lines().find_map(|line| line.split_once("to mend it: ")).unwrap().1.to_owned();
         assert!(std::process::Command::new("sh").arg("-c").arg(&command).status().unwrap().success(), "{command}");
-        let ran = site.run(&["apply"]).await;
+        let ran = site.run(&["apply", "--yes"]).await;
         assert!(ran.ended_with(0).stderr.is_empty(), "{ran:#?}");
     }
 } }

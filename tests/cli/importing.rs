@@ -62,13 +62,64 @@ at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site
     let digests = pbx.digests();
     let ran = site.run(&["import", "--instance", "hq"]).await;
     ran.ended_with(4);
-    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "not a host name", "`many`, not one number"] {
+    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, not one number"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
     assert_eq!(pbx.digests(), digests);
     let ran = site.run(&["import", "--instance", "hq", "--matching", "nothing-like-it"]).await;
     assert!(ran.ended_with(0).stdout.contains("0 imported, 0 skipped"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn domains_are_imported_as_they_are_and_the_rest_says_which_rename_helps(site) {
+    site.tenant("already");
+    site.apply().await;
+    let pbx = site.pbx("hq").clone();
+    let address = pbx.add_domain("10.0.0.5", Some(true), Some("The first domain"));
+    let capitals = pbx.add_domain("OldCaps.Example", Some(true), Some("Old Capitals"));
+    pbx.add_domain("Closed.Example", Some(false), Some("Closed Capitals"));
+    pbx.add_domain("under_score.example", Some(true), Some("Under Score"));
+    pbx.add_domain("host.example:5060", Some(true), Some("With Port"));
+    pbx.add_domain("trailing.", Some(true), None);
+    pbx.add_domain("a b'c", Some(true), None);
+    pbx.add_domain("2001:db8::1", Some(true), None);
+    let digests = pbx.digests();
+    let ran = site.run(&["import", "--instance", "hq"]).await;
+    ran.ended_with(4);
+    for line in [
+        "imported 10.0.0.5 as 10.0.0.5\n",
+        "imported oldcaps.example as oldcaps\n",
+        "imported under_score.example as under_score\n",
+        "imported host.example:5060 as host\n",
+        "skipped trailing.: it has an empty label (two dots in a row, or one at an end). Rename it to `trailing` on the PBX",
+        "skipped a b'c: ` ` cannot stand in a host name",
+        "Rename it to `a-b-c` on the PBX and import again",
+        "skipped 2001:db8::1: it is an IPv6 address",
+        "Give it a host name on the PBX and import again",
+        "5 imported, 4 skipped",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
+    }
+    // No rename is planned for ever, and nothing was changed.
+    site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
+    site.apply().await;
+    assert_eq!(pbx.digests(), digests);
+    let ran = site.run(&["validate"]).await;
+    assert!(ran.ended_with(0).stdout.contains("0 errors, 2 warnings"), "{ran:#?}");
+    assert!(ran.stderr.contains("warning[domain-unresolvable]"), "{ran:#?}");
+
+    // They are managed: the name that the PBX stores is the same domain, in capitals or not.
+    for (file, uuid) in [("10.0.0.5.yaml", address), ("oldcaps.yaml", capitals)] {
+        let text = std::fs::read_to_string(site.path("tenants.d").join(file)).unwrap();
+        site.write(file, format!("{text}enabled: false\n"));
+        site.apply().await;
+        assert_eq!(pbx.domain(uuid).unwrap().enabled, Some(false), "{file}");
+        site.comes_to_rest().await;
+        site.write(file, text);
+        site.apply().await;
+        assert_eq!(pbx.domain(uuid).unwrap().enabled, Some(true), "{file}");
+    }
     site.comes_to_rest().await;
 } }
 
@@ -220,7 +271,7 @@ at_both_sites! { async fn a_web_sign_in_that_is_blocked_already_is_imported_as_b
     let domain = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     let block = site.pbx("hq").settings(domain)[0].uuid;
     site.pbx("hq").remove_setting(domain, block);
-    site.run(&["apply"]).await.ended_with(0);
+    site.run(&["apply", "--yes"]).await.ended_with(0);
     assert_eq!(site.pbx("hq").settings(domain)[0].value.as_deref(), Some("255.255.255.255/32"));
     site.comes_to_rest().await;
 } }

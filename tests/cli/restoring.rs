@@ -94,7 +94,7 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
 
     // Without a file it stays disabled, and nothing is sent.
     let (step, reason, fields) = site.only_step().await;
-    assert_eq!((step.as_str(), fields), ("disable acme", vec![]));
+    assert_eq!((step.as_str(), fields), ("disable acme", vec!["\"file\"".to_owned()]));
     assert!(reason.ends_with("without a file and without its domain on hq; it stays disabled"), "{reason}");
     let before = site.mutations();
     is_true(&site.apply().await.stdout);

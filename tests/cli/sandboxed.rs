@@ -133,3 +133,29 @@ async fn to_poke_without_a_sandbox_says_how_to_start_one() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("Start one with `tenantd sandbox`"), "{said}");
 }
+
+#[test]
+fn the_stand_ins_speak_the_version_that_is_named_for_all_or_for_one() {
+    let empty = tempfile::tempdir().unwrap();
+    let once = |versions: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tenantd"));
+        command.args(["sandbox", "--once"]).current_dir(empty.path());
+        for version in versions {
+            command.args(["--pbx-version", version]);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    for versions in [&["5.2.0"][..], &["master", "hq=5.4.4"][..]] {
+        let (code, stdout, stderr) = once(versions);
+        assert_eq!(code, Some(0), "{versions:?}\n{stdout}{stderr}");
+        assert!(stdout.contains("6 done, 0 failed"), "{versions:?}\n{stdout}");
+    }
+    let (code, _, stderr) = once(&["4.4.1"]);
+    assert_eq!(code, Some(64), "{stderr}");
+    assert!(stderr.contains("the stand-in speaks 5.2.0, 5.3.0, 5.4.4, 5.5.7, master"), "{stderr}");
+    let (code, _, stderr) = once(&["nosuch=5.4.4"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("names the instance `nosuch`; the sandbox has branch, hq"), "{stderr}");
+}

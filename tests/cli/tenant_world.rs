@@ -275,3 +275,60 @@ at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_wha
     assert_eq!(report["report"]["findings"][0]["object"], "notes", "{report:#}");
     assert_eq!(site.mutations(), before, "it only reads");
 } }
+
+at_both_sites! { async fn plan_show_json_and_log_say_what_a_step_means_for_people(site) {
+    for name in ["acme", "beta", "gamma"] {
+        site.tenant(name);
+    }
+    site.apply().await;
+    for name in ["acme", "beta", "gamma"] {
+        site.add_user("hq", name, "anna");
+    }
+    site.run(&["sync"]).await.ended_with(0);
+    let mut plain = site.plain().await;
+    let (early, late) = (plain.in_minutes(-40), plain.in_minutes(10));
+    for (name, sessions) in [("beta", 1), ("gamma", 2)] {
+        for n in 0..sessions {
+            // The second of gamma's began only now.
+            let start = if n == 0 { early.clone() } else { plain.in_minutes(-1) };
+            plain
+                .run(&format!(
+                    "INSERT INTO user_sessions (tenant_id, id, user_id, started_at, expires_at) \
+                     SELECT u.tenant_id, 's{n}', u.id, {start}, {late} FROM users u JOIN tenants t ON t.id = u.tenant_id \
+                     WHERE t.key = '{name}'"
+                ))
+                .await
+                .unwrap();
+        }
+    }
+    let file = |name: &str, domain: &str, rest: &str| {
+        format!("name: {name} Corp\ndomain: {domain}.example.com\npbx_instance: hq\n{rest}")
+    };
+    site.write("acme.yaml", file("acme", "renamed", ""));
+    site.write("beta.yaml", file("beta", "beta", "enabled: false\n"));
+    site.write("gamma.yaml", file("gamma", "gamma", "session_timeout: 30\n"));
+    let plan = site.run(&["plan"]).await;
+    let json = site.run(&["plan", "-o", "json"]).await.ended_with(0).json();
+    let logged = site.run(&["apply"]).await;
+    for (tenant, kind, text) in [
+        ("acme", "sign_in_addresses", "sign-in addresses change from `user@acme.example.com` to `user@renamed.example.com` (1 user)"),
+        ("acme", "phones", "phones that register at acme.example.com are off until they are set up for renamed.example.com"),
+        ("beta", "active", "still active: 1 user, 1 open session, last activity "),
+        ("gamma", "sessions_end", "1 of 2 open sessions ends at once, because it is older than 30 minutes"),
+    ] {
+        assert!(plan.ended_with(0).stdout.contains(&format!("warning: {text}")), "{text}: {plan:#?}");
+        let steps = json["steps"].as_array().unwrap();
+        let effects = steps.iter().filter(|step| step["tenant"] == tenant).flat_map(|step| step["effects"].as_array().unwrap());
+        assert!(
+            effects.clone().any(|effect| effect["kind"] == kind && effect["text"].as_str().unwrap().contains(text)),
+            "{text}: {json:#}"
+        );
+        assert!(logged.stdout.contains(text) || logged.stderr.contains(text), "{text}: {logged:#?}");
+    }
+    site.write("acme.yaml", file("acme", "again", ""));
+    let shown = site.run(&["show", "acme"]).await;
+    let text = "warning: sign-in addresses change from `user@renamed.example.com` to `user@again.example.com`";
+    assert!(shown.ended_with(0).stdout.contains(text), "{shown:#?}");
+    let shown = site.run(&["show", "acme", "-o", "json"]).await.ended_with(0).json();
+    assert!(shown["why"].as_array().unwrap().iter().any(|why| why.as_str().unwrap().starts_with(text)), "{shown:#}");
+} }

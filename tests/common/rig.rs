@@ -13,7 +13,7 @@ use tenantd::config::{
     Limits, SecretSource, Tier, TlsTrust,
 };
 use tenantd::environment::Environment;
-use tenantd::fusionpbx::{PbxClient, PbxRead, PbxWrite};
+use tenantd::fusionpbx::{Credentials, PbxClient, PbxRead, PbxWrite};
 use tenantd::model::{
     BrokenFile, Completeness, CrossTenant, Desired, DomainName, DriftPolicy, InstanceKey, MaxUsers, Secret,
     Tenant, TenantKey,
@@ -59,8 +59,12 @@ pub enum Backend {
 pub struct Rig {
     pub config: Config,
     pub passwords: BTreeMap<InstanceKey, Secret>,
+    /// Secrets of accounts with a second factor.
+    pub totp: BTreeMap<InstanceKey, Secret>,
     pub servers: BTreeMap<InstanceKey, StandIn>,
     pub database: Database,
+    /// The database as a configuration names it.
+    pub database_url: String,
     pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
     pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
     pub clock: MovedClock,
@@ -93,6 +97,7 @@ pub fn tenant(name: &str) -> Tenant {
         previously: None,
         adopt: false,
         drift: DriftPolicy::Correct,
+        sms_numbers: None,
         accept: BTreeSet::new(),
     }
 }
@@ -160,13 +165,16 @@ impl Rig {
         passwords: BTreeMap<InstanceKey, Secret>,
     ) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tenantd.db");
+        let database_url = match backend {
+            Backend::Sqlite => format!("sqlite://{}", path.display()),
+            Backend::Postgres => super::postgres::database()?,
+        };
         let database = match backend {
-            Backend::Sqlite => DatabaseConfig::Sqlite { path: dir.path().join("tenantd.db") },
-            Backend::Postgres => DatabaseConfig::Postgres {
-                url: super::postgres::database()?.parse().unwrap(),
-                password: None,
-                ca_file: None,
-            },
+            Backend::Sqlite => DatabaseConfig::Sqlite { path },
+            Backend::Postgres => {
+                DatabaseConfig::Postgres { url: database_url.parse().unwrap(), password: None, ca_file: None }
+            }
         };
         let config = Config {
             path: dir.path().join("tenantd.yaml"),
@@ -197,8 +205,10 @@ impl Rig {
         let mut rig = Self {
             config,
             passwords,
+            totp: BTreeMap::new(),
             servers: BTreeMap::new(),
             database,
+            database_url,
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
             clock: MovedClock::default(),
@@ -214,7 +224,9 @@ impl Rig {
     /// New clients, with new sessions, as after a restart.
     pub fn connect(&mut self) {
         for (key, config) in &self.config.instances {
-            let client = PbxClient::new(config, self.passwords[key].clone()).unwrap();
+            let credentials =
+                Credentials { password: self.passwords[key].clone(), totp: self.totp.get(key).cloned() };
+            let client = PbxClient::new(config, credentials).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
         }
@@ -346,16 +358,15 @@ impl Rig {
     }
 }
 
-/// The version that a test's stand-ins speak: the one that `TENANTD_TEST_PBX_VERSION` names, else one that depends on
-/// the test's name, so that the suite as a whole speaks to all of them and each test always to the same.
+/// The version that a test's stand-ins speak: the one that `TENANTD_TEST_PBX_VERSION` names, else that of development.
+/// The suite `versions` lives a tenant's life on each.
 pub fn profile() -> PbxProfile {
-    if let Ok(version) = std::env::var("TENANTD_TEST_PBX_VERSION") {
-        return PbxProfile::parse(&version)
-            .expect("TENANTD_TEST_PBX_VERSION names a version of the stand-in");
+    match std::env::var("TENANTD_TEST_PBX_VERSION") {
+        Ok(version) => {
+            PbxProfile::parse(&version).expect("TENANTD_TEST_PBX_VERSION names a version of the stand-in")
+        }
+        Err(_) => PbxProfile::Master,
     }
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let sum: usize = name.bytes().map(usize::from).sum();
-    PbxProfile::ALL[sum % PbxProfile::ALL.len()]
 }
 
 /// An instance at a stand-in over plain HTTP.
@@ -402,6 +413,7 @@ pub fn desired(tenants: impl IntoIterator<Item = Tenant>) -> Desired {
     Desired {
         tenants: tenants.into_iter().map(|tenant| (tenant.key.clone(), tenant)).collect(),
         broken: Vec::new(),
+        unusual: Vec::new(),
         ignored: Vec::new(),
         completeness: Completeness::Complete,
         warnings: Vec::new(),

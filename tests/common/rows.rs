@@ -88,7 +88,10 @@ pub async fn fill(plain: &mut Plain, tenant: TenantId) {
         format!(
             "INSERT INTO call_records (tenant_id, id, user_id, direction, recording_id, duration_seconds) VALUES ('{tenant}', 'r1', 'anna', 'inbound', 'f1', 61)"
         ),
-        format!("INSERT INTO sms_numbers (tenant_id, id, number) VALUES ('{tenant}', 'n1', '+49-{tenant}')"),
+        format!(
+            "INSERT INTO sms_numbers (tenant_id, id, number) VALUES ('{tenant}', 'n1', '{}')",
+            number_of(tenant)
+        ),
         format!(
             "INSERT INTO sms_messages (tenant_id, id, number_id, direction, body) VALUES ('{tenant}', 't1', 'n1', 'outbound', '👍')"
         ),
@@ -96,4 +99,9 @@ pub async fn fill(plain: &mut Plain, tenant: TenantId) {
     for statement in statements {
         plain.run(&statement).await.unwrap_or_else(|refusal| panic!("{refusal}: {statement}"));
     }
+}
+
+/// A number that no other tenant has.
+pub fn number_of(tenant: TenantId) -> String {
+    format!("+49{:012}", tenant.0.as_u128() % 1_000_000_000_000)
 }

@@ -8,11 +8,11 @@
 //! | F2 | a parse error taken for a removal | `f02_…` | `load.rs`: `a_file_truncated_at_any_byte…`, `a_file_with_any_bit_flipped…` |
 //! | F3 | YAML that can be read two ways, bombs | `f03_…` | `load.rs`: `every_hostile_file_gives_a_located_error`; the fuzzer |
 //! | F4 | a checkout in progress | `f04_…` | `load/settle.rs` |
-//! | F5 | what editors leave behind | `f05_…` | `load/names.rs` |
+//! | F5 | what editors leave behind | `f05_…`, `spelling.rs`, `sequences.rs` | `load/names.rs`, `load/spelling.rs` |
 //! | F6 | a ConfigMap's swap | `f06_…` | `load.rs`: `a_swap_of_a_config_map_never_gives_a_mixture` |
 //! | F7 | lost events | `f07_…` | `tests/daemon`: `f07_where_a_limit_is_reached_it_polls_…`; `daemon/watch.rs` |
 //! | F8 | many removals, at once or in slices | `f08_…` | `plan/tests/limits.rs`; the simulation |
-//! | F9 | a rename taken for delete and create | `f09_…` | `plan/tests/naming.rs` |
+//! | F9 | a rename taken for delete and create | `f09_…`, `spelling.rs` | `plan/tests/naming.rs`, `plan/tests/likely_rename.rs` |
 //! | F10 | a deletion without a disable before it | `f10_…` | the simulation's property over the PBX's own journal |
 //! | F11 | a blank field that became a time bomb | `f11_…` | `config/tests.rs`: `zero_retention_…` |
 //! | F12 | killed in the middle | `f12_…` | the simulation dies at every point |
@@ -39,6 +39,8 @@ mod git;
 mod guards;
 mod leaders;
 mod limits;
+mod sequences;
 mod site;
+mod spelling;
 mod surroundings;
 mod wrong_server;

@@ -1,19 +1,28 @@
-//! Counts tenantd's requests by listening to its log.
+//! Counts tenantd's requests by listening to its log. Scenarios on different servers run side by side, so each counts on
+//! the threads of its own runtime.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
-use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-static CHANGES: AtomicUsize = AtomicUsize::new(0);
-static SETTINGS: AtomicUsize = AtomicUsize::new(0);
+/// The requests of one scenario.
+#[derive(Debug, Default)]
+pub struct Counts {
+    requests: AtomicUsize,
+    changes: AtomicUsize,
+    settings: AtomicUsize,
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Arc<Counts>>> = const { RefCell::new(None) };
+}
 
 struct Counter;
 
@@ -47,33 +56,45 @@ impl<S: Subscriber> Layer<S> for Counter {
         if !seen.request {
             return;
         }
-        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        let counts = HERE.with_borrow(Clone::clone).expect("a request on a thread of some scenario");
+        counts.requests.fetch_add(1, Ordering::SeqCst);
         if seen.page.contains("/domain_settings/") {
-            SETTINGS.fetch_add(1, Ordering::SeqCst);
+            counts.settings.fetch_add(1, Ordering::SeqCst);
         }
         // The sign-in is posted too, and changes nothing but the session.
         if seen.post && !seen.page.ends_with("/dashboard/") {
-            CHANGES.fetch_add(1, Ordering::SeqCst);
+            counts.changes.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
 
-pub fn start() {
+/// What this thread sends is counted there from now on.
+pub fn count_here(counts: &Arc<Counts>) {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing_subscriber::registry().with(Counter.with_filter(LevelFilter::DEBUG)).init());
+    ONCE.call_once(|| {
+        // Not what the parsers of pages would say at this level: that takes longer than the pages.
+        let own = Targets::new().with_target("tenantd", LevelFilter::DEBUG);
+        let subscriber = tracing_subscriber::registry().with(Counter.with_filter(own));
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
+    });
+    HERE.set(Some(counts.clone()));
+}
+
+fn here<T>(read: impl FnOnce(&Counts) -> T) -> T {
+    HERE.with_borrow(|counts| read(counts.as_ref().expect("a scenario's thread")))
 }
 
 /// Requests that tenantd sent.
 pub fn requests() -> usize {
-    REQUESTS.load(Ordering::SeqCst)
+    here(|counts| counts.requests.load(Ordering::SeqCst))
 }
 
 /// Changing requests that tenantd sent.
 pub fn changes() -> usize {
-    CHANGES.load(Ordering::SeqCst)
+    here(|counts| counts.changes.load(Ordering::SeqCst))
 }
 
 /// Requests for settings of single domains, changing or not.
 pub fn of_settings() -> usize {
-    SETTINGS.load(Ordering::SeqCst)
+    here(|counts| counts.settings.load(Ordering::SeqCst))
 }

@@ -146,7 +146,7 @@ live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_rena
     live.rig.settle(1).await;
 } }
 
-live! { async fn an_idle_pass_costs_a_few_requests_and_no_change(mut live) {
+live! { Second: async fn an_idle_pass_costs_a_few_requests_and_no_change(mut live) {
     let tenants: Vec<_> = (0..6).map(|n| live.tenant(&format!("t{n}"))).collect();
     live.rig.want(tenants);
     live.rig.edit("t5", |t| t.enabled = false);

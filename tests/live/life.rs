@@ -21,7 +21,7 @@ fn texts(name: &str, enabled: &str, description: &str) -> (String, String, Strin
     (name.to_owned(), enabled.to_owned(), description.to_owned())
 }
 
-live! { async fn ten_tenants_there_and_back(mut live) {
+live! { Second: async fn ten_tenants_there_and_back(mut live) {
     let mut tenants: Vec<_> = (0..10).map(|n| live.tenant(&format!("t{n}"))).collect();
     if live.has_second() {
         tenants[5..].iter_mut().for_each(|tenant| tenant.instance = instance("branch"));

@@ -1,13 +1,13 @@
 //! A person's browser on a real server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::redirect::Policy;
 use scraper::{ElementRef, Html, Selector};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::site::Site;
+use super::servers::Site;
 
 const EDIT: &str = "/core/domains/domain_edit.php";
 const LIST: &str = "/core/domains/domains.php";
@@ -40,13 +40,35 @@ impl Page {
     }
 
     fn token(&self) -> (String, String) {
+        self.token_if_any().unwrap_or_else(|| {
+            panic!("a page without a form token, status {}: {}", self.status, self.location)
+        })
+    }
+
+    /// Only the newest sign-in form has one.
+    fn token_if_any(&self) -> Option<(String, String)> {
         let html = self.html();
         html.select(&select("form input[type=hidden]"))
             .filter_map(|input| Some((input.attr("name")?.to_owned(), input.attr("value")?.to_owned())))
             .find(|(name, _)| is_token(name))
-            .unwrap_or_else(|| {
-                panic!("a page without a form token, status {}: {}", self.status, self.location)
-            })
+    }
+
+    fn asks_for_a_code(&self) -> bool {
+        self.status == 200 && self.html().select(&select("input[name=authentication_code]")).next().is_some()
+    }
+
+    /// The total of a list: beside its title, or in brackets behind it.
+    fn total(&self) -> usize {
+        let html = self.html();
+        let text = |selector: &str| html.select(&select(selector)).next().map(|found| found.text().collect());
+        let total: Option<String> = text("div.heading div.count");
+        let total = total.or_else(|| {
+            let title: String = text("div.heading b")?;
+            Some(title.trim().strip_suffix(')')?.rsplit_once('(')?.1.to_owned())
+        });
+        let total = total.unwrap_or_else(|| panic!("a list without its total, status {}", self.status));
+        let digits: String = total.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().expect("a number of rows")
     }
 
     /// The fields of the page's form with their exact values, without the token.
@@ -79,32 +101,53 @@ fn value_of(element: ElementRef<'_>) -> String {
             option.and_then(|option| option.attr("value")).unwrap_or_default().to_owned()
         }
         "textarea" => element.text().collect(),
+        "input" if element.attr("type") == Some("checkbox") && element.attr("checked").is_none() => {
+            "false".to_owned()
+        }
         _ => element.attr("value").unwrap_or_default().to_owned(),
     }
+}
+
+/// The present code of an authenticator.
+fn code_of(secret: &str) -> String {
+    let secret = totp_rs::Secret::try_from_base32(secret).expect("a secret in base 32");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time after 1970");
+    totp_rs::Builder::new().with_secret(secret).build_noncompliant().generate(now.as_secs()).to_string()
+}
+
+/// A client for a site; a browser keeps cookies and names itself.
+pub fn http_client(site: &Site, browser: Option<&str>) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .cookie_store(browser.is_some())
+        .timeout(std::time::Duration::from_secs(60));
+    if let Some(name) = browser {
+        builder = builder.user_agent(name);
+    }
+    if let Some(pem) = &site.ca_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).expect("certificates in the CA file");
+        builder = builder.tls_certs_only(certificates);
+    } else if site.fingerprint.is_some() {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    builder.build().expect("a client")
 }
 
 /// A person with a browser of their own.
 pub struct Person {
     http: reqwest::Client,
     base: String,
+    totp: Option<String>,
 }
 
 impl Person {
     pub fn new(site: &Site) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .cookie_store(true)
-            .user_agent("a person's browser")
-            .timeout(std::time::Duration::from_secs(60));
-        if let Some(pem) = &site.ca_pem {
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(pem).expect("certificates in the CA file");
-            builder = builder.tls_certs_only(certificates);
-        } else if site.fingerprint.is_some() {
-            builder = builder.tls_danger_accept_invalid_certs(true);
+        Self {
+            http: http_client(site, Some("a person's browser")),
+            base: site.url.trim_end_matches('/').to_owned(),
+            totp: site.totp.clone(),
         }
-        Self { http: builder.build().expect("a browser"), base: site.url.trim_end_matches('/').to_owned() }
     }
 
     /// The superadmin.
@@ -135,17 +178,36 @@ impl Person {
         page
     }
 
-    /// Signs in over the login page, as `user@domain`; proved by the page after it.
+    /// Signs in over the login page, as `user@domain`; proved by the page after it, as some versions answer like a
+    /// success and let nobody in.
     pub async fn signs_in(&self, user: &str, password: &str) -> bool {
         let form = self.get("/login.php").await;
         if form.is_access_denied() {
             return false;
         }
-        let (name, value) = form.token();
-        let fields = [("username", user), ("password", password), (&name, &value)];
-        let target = format!("{}{DASHBOARD}", self.base);
-        let answer = Self::page(self.http.post(target).form(&fields)).await;
+        let answer = self.answer(&form, &[("username", user), ("password", password)]).await;
+        let answer = match &self.totp {
+            Some(secret) if answer.asks_for_a_code() => {
+                let code = code_of(secret);
+                self.answer(&answer, &[("authentication_code", &code)]).await
+            }
+            _ => answer,
+        };
         answer.status == 302 && answer.location == DASHBOARD && self.is_in().await
+    }
+
+    /// Answers a form of the sign-in.
+    async fn answer(&self, form: &Page, fields: &[(&str, &str)]) -> Page {
+        let token = form.token_if_any();
+        let mut fields = fields.to_vec();
+        fields.extend(token.as_ref().map(|(name, value)| (name.as_str(), value.as_str())));
+        Self::page(self.http.post(format!("{}{DASHBOARD}", self.base)).form(&fields)).await
+    }
+
+    /// Whether this account is asked for a code after its password.
+    pub async fn is_asked_for_a_code(&self, user: &str, password: &str) -> bool {
+        let form = self.get("/login.php").await;
+        self.answer(&form, &[("username", user), ("password", password)]).await.asks_for_a_code()
     }
 
     /// Whether the session is still let in.
@@ -163,15 +225,13 @@ impl Person {
         for number in 0.. {
             let path = format!("{LIST}?search={search}&page={number}&order_by=domain_uuid&order=asc");
             let page = self.get(&path).await;
-            let html = page.html();
-            let count = html.select(&select("div.heading div.count")).next().expect("the list's count");
-            let digits: String = count.text().flat_map(str::chars).filter(char::is_ascii_digit).collect();
-            let total: usize = digits.parse().expect("a number of domains");
+            let (html, total) = (page.html(), page.total());
             let before = found.len();
             found.extend(html.select(&select("tr.list-row")).filter_map(|row| {
                 let id = row.select(&select("input[name$='[uuid]']")).next()?.attr("value")?;
-                let name = row.select(&select("input[data-item-name]")).next()?.attr("data-item-name")?;
-                Some((id.parse::<Uuid>().ok()?, name.to_owned()))
+                let link = row.select(&select("a[href^='domain_edit.php']")).next()?;
+                let name: String = link.text().collect();
+                Some((id.parse::<Uuid>().ok()?, name.trim().to_owned()))
             }));
             if found.len() >= total {
                 break;
@@ -214,16 +274,18 @@ impl Person {
         self.get(&format!("{EDIT}?id={domain}")).await.fields()
     }
 
-    /// The settings of a domain: the exact values of each row's form, by id.
-    pub async fn settings(&self, domain: Uuid) -> BTreeMap<Uuid, BTreeMap<String, String>> {
+    async fn setting_ids(&self, domain: Uuid) -> BTreeSet<Uuid> {
         let list = self.get(&format!("{SETTINGS}?id={domain}")).await;
-        let ids: Vec<Uuid> = list
-            .html()
+        list.html()
             .select(&select("tr.list-row input[name$='[uuid]']"))
             .filter_map(|input| input.attr("value")?.parse().ok())
-            .collect();
+            .collect()
+    }
+
+    /// The settings of a domain: the exact values of each row's form, by id.
+    pub async fn settings(&self, domain: Uuid) -> BTreeMap<Uuid, BTreeMap<String, String>> {
         let mut settings = BTreeMap::new();
-        for id in ids {
+        for id in self.setting_ids(domain).await {
             let form = self.get(&format!("{SETTING}?domain_uuid={domain}&id={id}")).await;
             settings.insert(id, form.fields());
         }
@@ -261,7 +323,12 @@ impl Person {
         let fields =
             [("domain_name", name), ("domain_enabled", &enabled), ("domain_description", description)];
         self.post(EDIT, EDIT, &fields).await;
-        self.only(name).await
+        let id = self.only(name).await;
+        if enabled == "false" && self.is_enabled(id).await {
+            // Up to 5.4 a new domain is enabled whatever the form said.
+            self.edit_domain(id, &[("domain_enabled", Some("false"))]).await;
+        }
+        id
     }
 
     /// Makes a domain under an id of one's own: FusionPBX does not look for the name then.
@@ -301,7 +368,7 @@ impl Person {
         enabled: bool,
         description: &str,
     ) -> Uuid {
-        let before = self.settings(domain).await;
+        let before = self.setting_ids(domain).await;
         let uuid = domain.to_string();
         let parts: Vec<&str> = name.split('.').collect();
         let enabled = enabled.to_string();
@@ -317,15 +384,15 @@ impl Person {
         ];
         let path = format!("{SETTING}?domain_uuid={domain}");
         self.post(&path, &path, &fields).await;
-        let after = self.settings(domain).await;
-        let new: Vec<_> = after.keys().filter(|id| !before.contains_key(*id)).collect();
+        let after = self.setting_ids(domain).await;
+        let new: Vec<_> = after.difference(&before).collect();
         assert_eq!(new.len(), 1, "the setting {name} was added");
         *new[0]
     }
 
     /// Makes a user in the group `user`, on the page where a person makes one.
     pub async fn add_user(&self, domain: Uuid, username: &str, password: &str) {
-        self.add_one_of_many_users(domain, username, password).await;
+        self.add_user_in("user", domain, username, password).await;
         let users = self.users(domain).await;
         assert!(
             users.iter().any(|user| user["username"] == username),
@@ -333,17 +400,38 @@ impl Person {
         );
     }
 
-    /// The same without looking: the list that a look reads stops at 300.
-    pub async fn add_one_of_many_users(&self, domain: Uuid, username: &str, password: &str) {
+    /// The same in another group, without looking whether it was made.
+    pub async fn add_user_in(&self, group: &str, domain: Uuid, username: &str, password: &str) {
         let form = self.get(USER).await;
+        self.send_user(&form, group, domain, username, password).await;
+    }
+
+    /// Makes many users. One form serves for all of them, as its token does.
+    pub async fn add_many_users(&self, domain: Uuid, names: impl Iterator<Item = String>, password: &str) {
+        let form = self.get(USER).await;
+        for name in names {
+            self.send_user(&form, "user", domain, &name, password).await;
+        }
+    }
+
+    /// The same where the page may not be shown any more: then nothing is sent.
+    pub async fn try_to_add_user(&self, group: &str, domain: Uuid, username: &str, password: &str) {
+        let form = self.get(USER).await;
+        if form.token_if_any().is_some() && form.body.contains("group_uuid_name") {
+            self.send_user(&form, group, domain, username, password).await;
+        }
+    }
+
+    async fn send_user(&self, form: &Page, group: &str, domain: Uuid, username: &str, password: &str) {
         let group = form
             .html()
             .select(&select("select[name='group_uuid_name'] option"))
             .filter_map(|option| option.attr("value").map(str::to_owned))
-            .find(|value| value.ends_with("|user"))
-            .expect("the group `user`");
+            .find(|value| value.ends_with(&format!("|{group}")))
+            .unwrap_or_else(|| panic!("no group {group} on the page, status {}", form.status));
         let uuid = domain.to_string();
         let email = format!("{username}@example.com");
+        let (token, value) = form.token();
         let fields = [
             ("username", username),
             ("password", password),
@@ -352,8 +440,10 @@ impl Person {
             ("group_uuid_name", group.as_str()),
             ("domain_uuid", uuid.as_str()),
             ("user_enabled", "true"),
+            (token.as_str(), value.as_str()),
         ];
-        self.post(USER, USER, &fields).await;
+        let page = Self::page(self.http.post(format!("{}{USER}", self.base)).form(&fields)).await;
+        assert!(page.status < 400, "{USER}: status {}", page.status);
     }
 
     /// Whether the list offers to delete.
@@ -362,9 +452,17 @@ impl Person {
     }
 
     pub async fn delete_domain(&self, id: Uuid) {
-        let uuid = id.to_string();
-        let fields =
-            [("action", "delete"), ("domains[0][checked]", "true"), ("domains[0][uuid]", uuid.as_str())];
+        self.delete_domains(&[id]).await;
+    }
+
+    /// Deletes them with one request, as a person does who ticks several.
+    pub async fn delete_domains(&self, ids: &[Uuid]) {
+        let mut fields = vec![("action".to_owned(), "delete".to_owned())];
+        for (at, id) in ids.iter().enumerate() {
+            fields.push((format!("domains[{at}][checked]"), "true".to_owned()));
+            fields.push((format!("domains[{at}][uuid]"), id.to_string()));
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.post(LIST, LIST, &fields).await;
     }
 }

@@ -1,25 +1,23 @@
-//! The servers that the environment names, and what surrounds each scenario: strangers that must stay as they are, and
-//! a broom.
+//! What surrounds each scenario: strangers that must stay as they are, and a broom.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
-use tenantd::model::{DomainName, InstanceKey, Secret, Tenant};
+use tenantd::model::{DomainName, InstanceKey, PbxVersion, Secret, Tenant};
 use tenantd::plan::Plan;
 use uuid::Uuid;
 
 use super::common::rig::{self, Backend, Rig, instance};
 use super::counting;
 use super::person::Person;
+use super::servers::{Server, Servers, Site, Turn};
+use super::table::name_of;
+use super::trials::Scenario;
 
 /// What every domain of this suite begins with.
 pub const PREFIX: &str = "tenantd-live-";
@@ -27,82 +25,9 @@ pub const PREFIX: &str = "tenantd-live-";
 /// Domains whose pages are all compared; of more than these the rows of the bulk list are.
 const LOOKED_INTO: usize = 25;
 
-/// A server as the environment names it.
-#[derive(Clone)]
-pub struct Site {
-    pub url: String,
-    pub user: String,
-    pub password: String,
-    pub ca_file: Option<PathBuf>,
-    pub ca_pem: Option<Vec<u8>>,
-    pub fingerprint: Option<String>,
-}
-
-impl Site {
-    fn named(variable: &str) -> Option<Self> {
-        let get = |what: &str| {
-            std::env::var(format!("{variable}_{what}")).ok().filter(|value| !value.trim().is_empty())
-        };
-        let ca_file = get("CA_FILE").map(PathBuf::from);
-        Some(Self {
-            url: get("URL")?,
-            user: get("USER")?,
-            password: get("PASSWORD")?,
-            ca_pem: ca_file.as_ref().map(|path| std::fs::read(path).expect("the CA file can be read")),
-            ca_file,
-            fingerprint: get("FINGERPRINT"),
-        })
-    }
-
-    fn config(&self, name: &str) -> InstanceConfig {
-        let tls = match (&self.ca_file, &self.fingerprint) {
-            (Some(path), _) => TlsTrust::CaFile(path.clone()),
-            (None, Some(text)) => TlsTrust::Fingerprint(fingerprint(text)),
-            (None, None) => TlsTrust::SystemRoots,
-        };
-        InstanceConfig {
-            key: instance(name),
-            url: self.url.parse().expect("a URL"),
-            username: self.user.clone(),
-            password: SecretSource::Env("UNUSED".into()),
-            tls,
-            sessions: 4,
-            timeout: Duration::from_secs(60),
-            allow_plaintext: false,
-            totp: None,
-            web_session_lifetime: Duration::from_secs(24 * 3600),
-            max_requests_per_second: 50,
-        }
-    }
-}
-
-fn fingerprint(text: &str) -> [u8; 32] {
-    let hex = text.trim_start_matches("sha256:").replace(':', "");
-    let bytes: Vec<u8> = (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hexadecimal digits"))
-        .collect();
-    bytes.try_into().expect("a SHA-256 fingerprint")
-}
-
-fn tell(line: &str) {
-    // Past the capture of the test harness: a line for whoever reads the log of a live run.
+/// A line for whoever reads the log of a live run.
+pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-fn sites() -> Option<BTreeMap<InstanceKey, Site>> {
-    let first = Site::named("TENANTD_LIVE_PBX");
-    let Some(first) = first else {
-        static SKIPPED: Once = Once::new();
-        SKIPPED.call_once(|| {
-            tell(
-                "skipped the live suite: TENANTD_LIVE_PBX_URL, TENANTD_LIVE_PBX_USER and TENANTD_LIVE_PBX_PASSWORD are \
-                 not all set",
-            );
-        });
-        return None;
-    };
-    let second = Site::named("TENANTD_LIVE_PBX2").map(|site| (instance("branch"), site));
-    Some([(instance("hq"), first)].into_iter().chain(second).collect())
 }
 
 /// One scenario's surroundings.
@@ -112,14 +37,10 @@ pub struct Live {
     pub people: BTreeMap<InstanceKey, Person>,
     /// Whether the accounts may delete domains.
     pub may_delete: bool,
+    /// What `hq` says of its version.
+    pub version: Option<PbxVersion>,
     tag: String,
-    strangers: Strangers,
-}
-
-/// Everything of the domains that were there before the scenario.
-struct Strangers {
-    pages: BTreeMap<(InstanceKey, Uuid), String>,
-    rows: BTreeMap<InstanceKey, BTreeMap<String, serde_json::Value>>,
+    strangers: BTreeMap<InstanceKey, Arc<Strangers>>,
 }
 
 impl Live {
@@ -134,6 +55,11 @@ impl Live {
 
     pub fn has_second(&self) -> bool {
         self.sites.len() > 1
+    }
+
+    /// Whether `hq` ends open web sessions of a tenant that is disabled.
+    pub fn block_ends_sessions(&self) -> bool {
+        self.version.as_ref().is_some_and(PbxVersion::block_ends_sessions)
     }
 
     /// A domain name of this scenario's own.
@@ -165,33 +91,42 @@ impl Live {
         plan
     }
 
-    async fn strangers(people: &BTreeMap<InstanceKey, Person>) -> Strangers {
-        let mut strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
-        for (site, person) in people {
-            strangers.rows.insert(site.clone(), person.enabled_rows().await);
-            let domains = person.domains().await;
-            // Evenly over the list, and always the suite's own strangers.
-            let every = domains.len().div_ceil(LOOKED_INTO).max(1);
-            for (at, (id, name)) in domains.into_iter().enumerate() {
-                if at % every == 0 || name.starts_with(PREFIX) {
-                    strangers.pages.insert((site.clone(), id), person.all_of(id).await);
-                }
+    /// Fails unless every domain that was there before is exactly as it was.
+    async fn assert_untouched(&self) {
+        for (site, strangers) in &self.strangers {
+            strangers.assert_untouched(site, &self.people[site]).await;
+        }
+    }
+}
+
+/// Everything of the domains that were there before the first scenario.
+pub struct Strangers {
+    pages: BTreeMap<Uuid, String>,
+    rows: BTreeMap<String, serde_json::Value>,
+}
+
+impl Strangers {
+    async fn of(person: &Person) -> Self {
+        let mut strangers = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
+        let domains = person.domains().await;
+        // Evenly over the list, and always the suite's own strangers.
+        let every = domains.len().div_ceil(LOOKED_INTO).max(1);
+        for (at, (id, name)) in domains.into_iter().enumerate() {
+            if at % every == 0 || name.starts_with(PREFIX) {
+                strangers.pages.insert(id, person.all_of(id).await);
             }
         }
         strangers
     }
 
-    /// Fails unless every domain that was there before is exactly as it was.
-    async fn assert_untouched(&self) {
-        for ((site, id), before) in &self.strangers.pages {
-            let now = self.people[site].all_of(*id).await;
+    async fn assert_untouched(&self, site: &InstanceKey, person: &Person) {
+        for (id, before) in &self.pages {
+            let now = person.all_of(*id).await;
             assert_eq!(now, *before, "the domain {id} on {site} is not ours and was touched");
         }
-        for (site, before) in &self.strangers.rows {
-            let now = self.people[site].enabled_rows().await;
-            for (id, row) in before {
-                assert_eq!(now.get(id), Some(row), "the domain {id} on {site} is not ours and was touched");
-            }
+        let now = person.enabled_rows().await;
+        for (id, row) in &self.rows {
+            assert_eq!(now.get(id), Some(row), "the domain {id} on {site} is not ours and was touched");
         }
     }
 }
@@ -208,75 +143,127 @@ async fn make_strangers(tag: &str, person: &Person) {
     person.create_domain(&format!("{PREFIX}x-{}", name("t1")), true, &name("t1")).await;
 }
 
-/// Removes the domains whose names begin with a text; says how many could not be.
-async fn sweep(person: &Person, beginning: &str) -> usize {
-    let leftovers: Vec<_> =
-        person.domains().await.into_iter().filter(|(_, name)| name.starts_with(beginning)).collect();
+/// Removes the suite's domains, but for those in `kept`; says how many could not be.
+async fn sweep(person: &Person, kept: &Strangers) -> usize {
+    let is_left = |(id, name): &(Uuid, String)| name.starts_with(PREFIX) && !kept.pages.contains_key(id);
+    let leftovers: Vec<Uuid> = person.domains().await.into_iter().filter(is_left).map(|(id, _)| id).collect();
     if leftovers.is_empty() || !person.may_delete().await {
         return leftovers.len();
     }
-    for (id, _) in &leftovers {
-        person.delete_domain(*id).await;
-    }
-    person.domains().await.values().filter(|name| name.starts_with(beginning)).count()
+    person.delete_domains(&leftovers).await;
+    person.domains().await.into_iter().filter(is_left).count()
 }
 
-type Body<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+const NOBODY: Strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
 
-/// Runs one scenario; the servers are shared, so one after the other.
-pub async fn run(name: &str, backend: Backend, scenario: impl for<'a> FnOnce(&'a mut Live) -> Body<'a>) {
-    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    static SWEPT: AtomicU32 = AtomicU32::new(0);
-    let Some(sites) = sites() else { return };
-    let _turn = ONE_AT_A_TIME.lock().await;
-    counting::start();
-    let mut people = BTreeMap::new();
-    for (key, site) in &sites {
-        people.insert(key.clone(), Person::superadmin(site).await);
+/// The strangers on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
+/// the last one is over.
+async fn strangers(server: &Server, person: &Person, tag: &str) -> Arc<Strangers> {
+    let known = || server.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(strangers) = known().clone() {
+        return strangers;
     }
-    let number = SWEPT.fetch_add(1, Ordering::SeqCst);
-    if number == 0 {
-        for person in people.values() {
-            sweep(person, PREFIX).await;
+    make_strangers(tag, person).await;
+    let strangers = Arc::new(Strangers::of(person).await);
+    *known() = Some(strangers.clone());
+    strangers
+}
+
+/// Removes the strangers after the last scenario.
+pub fn sweep_all(servers: &Servers) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for server in servers.all().filter(|server| server.is_used()) {
+            let left = sweep(&Person::superadmin(&server.site).await, &NOBODY).await;
+            if left > 0 {
+                tell(&format!(
+                    "live: {left} domains whose names begin with {PREFIX} stay on {}, because the account may not \
+                     delete domains; grant it `domain_delete` and run the suite again, which sweeps them",
+                    server.title()
+                ));
+            }
         }
+    });
+}
+
+/// Runs one scenario; says how long it took, or nothing where the database is not to be had.
+pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Option<Duration> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let taken: Vec<_> = [("hq", Some(turn.first)), ("branch", turn.second)]
+        .into_iter()
+        .filter_map(|(key, server)| Some((key, server?)))
+        .collect();
+    let sites: BTreeMap<_, _> =
+        taken.iter().map(|(key, server)| (instance(key), server.site.clone())).collect();
+    let instances = sites.iter().map(|(key, site)| (key.clone(), site.config(key.as_str()))).collect();
+    let passwords =
+        sites.iter().map(|(key, site)| (key.clone(), Secret::new(site.password.clone()))).collect();
+    let mut rig = Rig::over(backend, instances, passwords).await?;
+    rig.totp =
+        sites.iter().filter_map(|(key, site)| Some((key.clone(), Secret::new(site.totp.clone()?)))).collect();
+    rig.connect();
+    let mut people = BTreeMap::new();
+    for (key, server) in &taken {
+        let person = Person::superadmin(&server.site).await;
+        if server.is_first_use() {
+            sweep(&person, &NOBODY).await;
+        }
+        people.insert(instance(key), person);
     }
+    let version =
+        rig.readers[&instance("hq")].version().await.expect("the server can be asked for its version");
+    turn.first.learn_version(version.clone());
     let mut may_delete = true;
     for person in people.values() {
         may_delete &= person.may_delete().await;
     }
-    let tag = format!("{:x}-{number}", std::process::id());
-    for person in people.values() {
-        make_strangers(&tag, person).await;
+    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+    // What cannot be removed keeps its names.
+    let tag = if may_delete {
+        format!("{:x}", std::process::id())
+    } else {
+        format!("{:x}-{number}", std::process::id())
+    };
+    let mut strangers_of = BTreeMap::new();
+    for (key, server) in &taken {
+        let key = instance(key);
+        if !may_delete {
+            forget_strangers(server);
+        }
+        let found = strangers(server, &people[&key], &tag).await;
+        strangers_of.insert(key, found);
     }
-    let strangers = Live::strangers(&people).await;
-    let instances = sites.iter().map(|(key, site)| (key.clone(), site.config(key.as_str()))).collect();
-    let passwords =
-        sites.iter().map(|(key, site)| (key.clone(), Secret::new(site.password.clone()))).collect();
-    let Some(rig) = Rig::over(backend, instances, passwords).await else { return };
-    let mut live = Live { rig, sites, people, may_delete, tag, strangers };
-
+    let mut live = Live { rig, sites, people, may_delete, version, tag, strangers: strangers_of };
     let (started, requests) = (Instant::now(), counting::requests());
     let ran = AssertUnwindSafe(async {
-        scenario(&mut live).await;
-        let (seconds, sent) = (started.elapsed().as_secs_f32(), counting::requests() - requests);
+        (scenario.body)(&mut live).await;
+        let (time, sent) = (started.elapsed(), counting::requests() - requests);
         assert!(live.plan().await.is_empty(), "the second plan is not empty");
         live.assert_untouched().await;
-        tell(&format!("live: {name} on {backend:?}: {seconds:.1} s, {sent} requests by tenantd"));
+        tell(&format!(
+            "live: {} on {} with {}: {:.1} s, {sent} requests by tenantd",
+            scenario.name,
+            turn.first.title(),
+            name_of(backend),
+            time.as_secs_f32()
+        ));
+        time
     })
     .catch_unwind()
     .await;
     for (key, person) in &live.people {
-        // Two beginnings: the tenants', and the stranger's that holds a tenant's name.
-        let own = format!("{PREFIX}{}-", live.tag);
-        let left = sweep(person, &own).await + sweep(person, &format!("{PREFIX}x-{own}")).await;
-        if left > 0 {
-            tell(&format!(
-                "live: {left} domains whose names begin with {PREFIX} stay on {key}, because the account may not delete \
-                 domains; grant it `domain_delete` and run the suite again, which sweeps them"
-            ));
+        sweep(person, &live.strangers[key]).await;
+    }
+    match ran {
+        Ok(time) => Some(time),
+        Err(panic) => {
+            // They may be what failed; the next scenario looks at them anew.
+            taken.iter().for_each(|(_, server)| forget_strangers(server));
+            std::panic::resume_unwind(panic)
         }
     }
-    if let Err(panic) = ran {
-        std::panic::resume_unwind(panic);
-    }
+}
+
+fn forget_strangers(server: &Server) {
+    *server.strangers.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }

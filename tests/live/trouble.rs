@@ -40,7 +40,7 @@ fn ask_for_something(live: &mut Live, what: &str) {
     }
 }
 
-live! { async fn a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only_its_own_tenants(mut live) {
+live! { Second: async fn a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only_its_own_tenants(mut live) {
     let acme = live.tenant("acme");
     live.rig.want([acme]);
     if live.has_second() {

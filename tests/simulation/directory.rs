@@ -167,6 +167,7 @@ impl Directory {
             previously: None,
             adopt: state.chance(0.3),
             drift: if state.chance(0.1) { DriftPolicy::Report } else { DriftPolicy::Correct },
+            sms_numbers: None,
             accept: BTreeSet::new(),
         };
         let told = format!("{key} is added with {} on {}", tenant.domain, tenant.instance);

@@ -27,6 +27,14 @@ impl World {
                 words.push((None, Some(held.tenant.clone())));
             }
         }
+        // That the two of a likely rename are two tenants; both halves name the same id.
+        for held in &plan.held {
+            let lift = held.lift.as_deref().and_then(|lift| lift.strip_prefix("tenantd approve "));
+            let two = lift.filter(|id| id.starts_with("t-")).map(|id| (Some(id.to_owned()), None));
+            if let Some(two) = two.filter(|two| !words.contains(two)) {
+                words.push(two);
+            }
+        }
         words.dedup();
         for (removals_id, deletion_of) in words {
             let mut state = self.sim.lock();

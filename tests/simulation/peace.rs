@@ -187,6 +187,7 @@ impl World {
             previously: _,
             adopt: _,
             drift,
+            sms_numbers: _,
             accept: _,
         } = wanted;
         let state = self.sim.lock();

@@ -2,7 +2,7 @@
 
 use reqwest::redirect::Policy;
 use scraper::{ElementRef, Html, Selector};
-use tenantd::sandbox::standin::{StandIn, StandInOptions};
+use tenantd::sandbox::standin::{PbxProfile, StandIn, StandInOptions};
 use uuid::Uuid;
 
 pub const EDIT: &str = "/core/domains/domain_edit.php";
@@ -58,14 +58,18 @@ impl Seen {
 
     /// The form token: a hidden input whose name is 64 hexadecimal digits.
     pub fn token(&self) -> (String, String) {
+        let mut tokens = self.tokens();
+        assert_eq!(tokens.len(), 1, "one token a page");
+        tokens.remove(0)
+    }
+
+    /// The tokens of the page; a sign-in form of a release has none.
+    pub fn tokens(&self) -> Vec<(String, String)> {
         let html = self.html();
-        let tokens: Vec<_> = html
-            .select(&select("form input[type=hidden]"))
+        html.select(&select("form input[type=hidden]"))
             .filter_map(|input| Some((input.attr("name")?.to_owned(), input.attr("value")?.to_owned())))
             .filter(|(name, _)| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .collect();
-        assert_eq!(tokens.len(), 1, "one token a page");
-        tokens[0].clone()
+            .collect()
     }
 
     /// The texts that the page shows as messages.
@@ -151,8 +155,17 @@ impl Browser {
     }
 
     pub async fn sign_in(&self, username: &str, password: &str) -> Seen {
-        let (name, value) = self.get("/login.php").await.token();
-        let fields = [("username", username), ("password", password), (&name, &value)];
+        let token = self.get("/login.php").await.tokens();
+        let mut fields = vec![("username", username), ("password", password)];
+        fields.extend(token.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        self.post_bare("/core/dashboard/", &fields).await
+    }
+
+    /// Answers a page of the sign-in that asks for the code of a second factor.
+    pub async fn enter_code(&self, page: &Seen, code: &str) -> Seen {
+        let token = page.tokens();
+        let mut fields = vec![("authentication_code", code)];
+        fields.extend(token.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         self.post_bare("/core/dashboard/", &fields).await
     }
 
@@ -232,6 +245,11 @@ async fn seen(response: reqwest::Response) -> reqwest::Result<Seen> {
 /// A stand-in on plain HTTP.
 pub async fn server() -> StandIn {
     StandIn::start(StandInOptions::plain()).await.expect("a server")
+}
+
+/// A stand-in on plain HTTP that speaks a version.
+pub async fn server_of(profile: PbxProfile) -> StandIn {
+    StandIn::start(StandInOptions { profile, ..StandInOptions::plain() }).await.expect("a server")
 }
 
 /// A stand-in on plain HTTP whose superadmin may delete domains, and a browser that is signed in.

@@ -3,8 +3,10 @@
 mod browser;
 mod disabling;
 mod faults;
+mod profiles;
 mod reading;
 mod session;
 mod settings;
+mod site;
 mod state;
 mod writing;

@@ -57,7 +57,7 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
             ("a month later", format!("{tenantd} sandbox fast-forward 31d")),
             (
                 "its retention is over; delete it",
-                format!("{tenantd} approve --tenant {key} && {tenantd} apply"),
+                format!("{tenantd} approve --tenant {key} && {tenantd} apply --yes"),
             ),
             (
                 "bring its data back, and its file",

@@ -74,6 +74,9 @@ pub fn standing(
     if let Some(file) = desired.broken.iter().find(|file| file.key.as_ref() == Some(of.key)) {
         return since(report::broken_file(file));
     }
+    if let Some(file) = desired.unusual_file_of(of.key) {
+        return since(report::unusual_file(file));
+    }
     if let Some(changed) = changed_since(of, known) {
         return (changed, None);
     }
@@ -166,6 +169,10 @@ fn problem(
     let problem = broken
         .map(|file| {
             file.problems.first().map_or_else(|| format!("{} is broken", file.file), Clone::clone)
+        })
+        .or_else(|| {
+            let file = loaded.desired.unusual_file_of(key)?;
+            Some(format!("{}: {}; {}", file.shown, file.what, file.mend))
         })
         .or_else(|| {
             let instance = of.instance()?;

@@ -40,6 +40,10 @@ pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> Strin
     for suspension in &status.suspensions {
         let _ = writeln!(text, "{} {suspension}", paint.warning("suspended:"));
     }
+    for unusual in &status.unusual_files {
+        let word = paint.removed("unusual");
+        let _ = writeln!(text, "{word} {}: {}; {}", unusual.file, unusual.what, unusual.mend);
+    }
     for ignored in &status.ignored_files {
         let _ = writeln!(text, "{} {}: {}", paint.dim("ignored"), ignored.file, ignored.reason);
     }

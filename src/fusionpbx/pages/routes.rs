@@ -57,7 +57,7 @@ impl RoutePage {
         let list = List::read(&document, text, kind.expected, kind.edit)?;
         if document.select(&SHOWN).next().is_none() {
             // Without the permission the page neither repeats what was asked for nor offers it.
-            return Err(if offers(&document, &["show=all"]) {
+            return Err(if offers(&document, &["?show=all"]) {
                 list.not_understood("a list that does not say whose rows it shows")
             } else {
                 denied(kind.all)

@@ -1,18 +1,26 @@
 //! The page with the server's state: only its version is read.
 
+use scraper::ElementRef;
+
 use super::{document, selectors};
 use crate::model::PbxVersion;
 
 selectors! {
-    CELL = "td";
+    ROW = "tr";
 }
 
 /// The version that the page *Status → System* names in its first row, behind a label in the account's language. The
-/// rows behind it name other versions (the switch's, PHP's), so no other cell is believed.
+/// rows behind it name other versions (the switch's, PHP's), so no other row is believed. A row of the table has two
+/// cells; one that only lays the page out has one.
 pub fn version(text: &str) -> Option<PbxVersion> {
     let document = document(text);
-    let cell = document.select(&CELL).nth(1)?;
-    PbxVersion::parse(cell.text().collect::<String>().trim())
+    let cells = |row: ElementRef<'_>| {
+        let cells = row.child_elements().filter(|cell| cell.value().name() == "td");
+        let texts: Vec<String> = cells.map(|cell| cell.text().collect()).collect();
+        <[String; 2]>::try_from(texts).ok()
+    };
+    let [_, version] = document.select(&ROW).find_map(cells)?;
+    PbxVersion::parse(version.trim())
 }
 
 #[cfg(test)]
@@ -30,5 +38,14 @@ mod tests {
         assert_eq!(version(&whole).unwrap().as_str(), "5.4.4");
         assert_eq!(version(&page("<tr><td>Git</td><td>Unknown</td></tr>")), None);
         assert_eq!(version(&page("")), None, "no version of a FusionPBX begins with 8");
+    }
+
+    #[test]
+    fn a_table_that_only_lays_the_page_out_is_not_the_first_row() {
+        let page = "<table><tr><td align='center'><div>a window, hidden</div></td></tr></table>\
+             <table width='100%'><tr><th colspan='2'>System</th></tr>\
+             <tr><td class='vncell'>\n\tVersion\n</td><td class='row_style1'>\n\t5.3.3\n</td></tr>\
+             <tr><td class='vncell'>PHP</td><td>8.2.29</td></tr></table></html>";
+        assert_eq!(version(page).unwrap().as_str(), "5.3.3");
     }
 }

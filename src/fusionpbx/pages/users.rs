@@ -87,7 +87,7 @@ impl UserPage {
             .iter()
             .map(|row| user_row(&list, row, all_domains).map_err(|found| list.not_understood(found)))
             .collect::<Parsed<Vec<_>>>()?;
-        Ok(Self { total: list.total, rows, all_domains, offers_all: offers(&document, &["show=all"]) })
+        Ok(Self { total: list.total, rows, all_domains, offers_all: offers(&document, &["?show=all"]) })
     }
 }
 

@@ -254,7 +254,7 @@ fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought
     scene.begun("acme", "hq", Action::Delete);
     scene.want(crate::model::testing::wanted("acme"));
     let plan = scene.plan();
-    assert_eq!(steps(&plan), "update acme, enable acme");
+    assert_eq!(steps(&plan), "enable acme");
     assert!(plan.warnings[0].contains("its dialplans, extensions and users may be gone"));
     let mut scene = deletable();
     scene.begun("acme", "hq", Action::Delete);

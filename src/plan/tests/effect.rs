@@ -38,17 +38,24 @@ pub fn carry_out(scene: &mut Scene, plan: &Plan) {
 
 fn one(scene: &mut Scene, step: &Step) {
     let now = scene.now;
+    let enabled = |id| scene.recorded.tenants.values().any(|record| record.id == id && record.enabled);
+    if let Some((tenant, kind)) = step.interrupts(enabled) {
+        let instance = step.instance.clone();
+        scene.recorded.removals.push(RemovalRecord { tenant, kind, instance, at: now });
+    }
     match &step.work {
         Work::Create { tenant } => {
             let id = unused(scene, tenant.key.as_str());
             let record = new_record(tenant, id, now);
             make(scene, &record);
+            numbers(scene, &record, tenant);
             insert(scene, record);
         }
         Work::Adopt { tenant, found, .. } => {
             let record = new_record(tenant, found.id, now);
             assert_eq!(found.name, tenant.domain.as_str());
             make(scene, &record);
+            numbers(scene, &record, tenant);
             insert(scene, record);
         }
         Work::Recreate { record, tenant, .. } => {
@@ -56,6 +63,7 @@ fn one(scene: &mut Scene, step: &Step) {
             define(&mut record, tenant);
             placed(&mut record, tenant, now);
             make(scene, &record);
+            numbers(scene, &record, tenant);
             insert(scene, record);
         }
         Work::Rekey { record, to } => {
@@ -98,10 +106,12 @@ fn one(scene: &mut Scene, step: &Step) {
                 scene.recorded.former.push(left);
             }
             make(scene, &record);
+            numbers(scene, &record, tenant);
             insert(scene, record);
         }
         Work::Update { record, tenant, expect, describe, settings } => {
             let mut record = take(scene, *record);
+            numbers(scene, &record, tenant);
             assert_eq!(expect.id, record.domain_id);
             if *describe {
                 domain(scene, &record.instance, expect.id).description = tenant.name.clone();
@@ -247,6 +257,16 @@ fn placed(record: &mut TenantRecord, tenant: &Tenant, now: DateTime<Utc>) {
     record.disable_confirmed_at = (!tenant.enabled).then_some(now);
     record.removed_at = None;
     record.lock_left_open = false;
+}
+
+/// The SMS numbers that the file owns.
+fn numbers(scene: &mut Scene, record: &TenantRecord, tenant: &Tenant) {
+    if let Some(numbers) = &tenant.sms_numbers {
+        let others = scene.recorded.sms_numbers.iter().filter(|(id, _)| **id != record.id);
+        let taken = others.flat_map(|(_, theirs)| theirs).any(|number| numbers.contains(number));
+        assert!(!taken, "a number of {} belongs to another tenant", tenant.key);
+        scene.recorded.sms_numbers.insert(record.id, numbers.clone());
+    }
 }
 
 fn define(record: &mut TenantRecord, tenant: &Tenant) {

@@ -344,9 +344,12 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
     };
     window(limits.removals, gone, steps(&|step| counts(step, true) || deletes(step) && !of_former(step)));
     let disables = |step: &Step| {
-        counts(step, false) || matches!(step.work, Work::Recreate { .. }) && takes_away(scene, step)
+        counts(step, false)
+            || matches!(step.work, Work::Recreate { .. }) && takes_away(scene, step)
+            || step.interrupts(|id| is_enabled(scene, id)).is_some()
     };
-    window(limits.disables, lately(&[RemovalKind::Disabled]), steps(&disables));
+    let interrupted = lately(&[RemovalKind::Disabled, RemovalKind::Renamed, RemovalKind::Moved]);
+    window(limits.disables, interrupted, steps(&disables));
     for (limit, actions) in [
         (limits.creates, &[Action::Create, Action::Adopt][..]),
         (limits.updates, &[Action::Update, Action::Rename, Action::Move][..]),
@@ -374,6 +377,10 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
     for (on, tenants) in enabled {
         assert!(tenants.len() < 2 || !tenants.is_subset(&closed), "{on} is emptied: {plan:#?}");
     }
+}
+
+fn is_enabled(scene: &Scene, id: TenantId) -> bool {
+    scene.recorded.tenants.values().any(|record| record.id == id && record.enabled)
 }
 
 fn counts(step: &Step, of_removed: bool) -> bool {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::scene::{Scene, held, instance, key, steps, why};
+use super::scene::{Scene, domain, held, instance, key, steps, why};
 use crate::config::{DeletionMode, Limit};
 use crate::model::{RemovalKind, testing};
 use crate::plan::{Action, Plan};
@@ -41,6 +41,87 @@ fn explicit_disables_are_limited_to_three_or_a_fifth() {
     assert_eq!(counts(&disabling(19, 4).plan()), (0, 4), "a fifth of 19 is rounded down");
     assert_eq!(counts(&disabling(20, 4).plan()), (4, 0));
     assert_eq!(counts(&disabling(20, 5).plan()), (0, 5));
+}
+
+pub fn renaming(of: usize, count: usize) -> Scene {
+    let mut scene = Scene::of_size(of);
+    (0..count).for_each(|n| {
+        scene.edit(&format!("t{n:02}"), |t| t.domain = domain(&format!("new{n:02}.example.com")))
+    });
+    scene
+}
+
+#[test]
+fn renames_and_moves_count_like_disables() {
+    assert_eq!(counts(&renaming(9, 3).plan()), (3, 0));
+    let plan = renaming(9, 4).plan();
+    assert_eq!(counts(&plan), (0, 4));
+    assert_eq!(
+        why(&plan, "t00", Action::Rename),
+        "4 tenants would be renamed; the limit is 3; limits.disables is max(3, 20 % of 9)"
+    );
+    let id = plan.removals_id.clone().unwrap();
+    assert_eq!(plan.held[0].lift, Some(format!("tenantd approve {id}")));
+
+    let mut scene = renaming(9, 2);
+    scene.edit("t02", |tenant| tenant.instance = instance("branch"));
+    assert_eq!(counts(&scene.clone().plan()), (3, 0));
+    scene.edit("t03", |tenant| tenant.enabled = false);
+    let plan = scene.plan();
+    assert_eq!(held(&plan), "rename t00, rename t01, move t02, disable t03");
+    assert!(why(&plan, "t02", Action::Move).starts_with("4 tenants would be disabled, moved or renamed;"));
+
+    // An approval is for these new domains and no others.
+    scene.approve(plan.removals_id.as_deref().unwrap(), 1);
+    assert_eq!(counts(&scene.clone().plan()), (4, 0));
+    scene.edit("t00", |tenant| tenant.domain = domain("another.example.com"));
+    assert_eq!(counts(&scene.plan()), (0, 4));
+}
+
+#[test]
+fn renames_count_for_a_day_and_each_tenant_once() {
+    let mut scene = renaming(9, 3);
+    scene.converge();
+    scene.edit("t03", |tenant| tenant.domain = domain("fourth.example.com"));
+    assert_eq!(held(&scene.plan()), "rename t03");
+    assert!(why(&scene.plan(), "t03", Action::Rename).starts_with("4 tenants (3 of them in the last 24 h)"));
+    // Again the same tenant, and then disabled: it was counted.
+    scene.edit("t00", |tenant| {
+        tenant.domain = domain("again.example.com");
+        tenant.enabled = false;
+    });
+    assert_eq!(steps(&scene.plan()), "disable t00, rename t00");
+    scene.later(TimeDelta::hours(24));
+    assert_eq!(held(&scene.plan()), "");
+}
+
+#[test]
+fn what_interrupts_nobody_counts_as_nothing() {
+    // A disabled tenant has no phones; another key does not touch the PBX.
+    let mut scene = Scene::of_size(9);
+    for n in 0..9 {
+        scene.git_mv(&format!("t{n:02}"), &format!("k{n:02}"));
+    }
+    assert_eq!(counts(&scene.plan()), (9, 0));
+    let mut scene = Scene::of_size(0);
+    for n in 0..5 {
+        let mut tenant = testing::wanted(&format!("t{n:02}"));
+        tenant.enabled = false;
+        scene.agree(tenant);
+        scene.edit(&format!("t{n:02}"), |t| t.domain = domain(&format!("new{n:02}.example.com")));
+    }
+    assert_eq!(scene.plan().count(Action::Rename), 5);
+}
+
+#[test]
+fn a_new_key_is_not_held_with_the_new_domain() {
+    let mut scene = renaming(9, 4);
+    scene.git_mv("t00", "renamed");
+    scene.edit("renamed", |tenant| tenant.previously = Some(key("t00")));
+    let plan = scene.plan();
+    assert_eq!(steps(&plan), "rename renamed");
+    assert_eq!(plan.steps[0].changes[0].field, crate::diff::Field::Key);
+    assert_eq!(held(&plan), "rename renamed, rename t01, rename t02, rename t03");
 }
 
 #[test]
@@ -249,10 +330,10 @@ fn a_move_that_disables_counts_like_a_disable() {
     scene.edit("t03", |tenant| tenant.enabled = false);
     scene.edit("t04", |tenant| tenant.instance = instance("branch"));
     let plan = scene.plan();
-    assert_eq!(steps(&plan), "move t04");
+    assert_eq!(steps(&plan), "");
     assert_eq!(
         held(&plan),
-        "move t00, disable t00, move t01, disable t01, move t02, disable t02, disable t03"
+        "move t00, disable t00, move t01, disable t01, move t02, disable t02, disable t03, move t04"
     );
     assert_eq!(why(&plan, "t00", Action::Move), "it waits for its disabling, which is held");
     let id = plan.removals_id.unwrap();

@@ -70,7 +70,9 @@ fn a_file_that_comes_back_brings_everything_back() {
     scene.converge();
     scene.later(TimeDelta::days(29));
     scene.want(acme);
-    assert_eq!(steps(&scene.converge()), "update acme, enable acme");
+    let plan = scene.converge();
+    assert_eq!(steps(&plan), "enable acme");
+    assert_eq!(plan.steps[0].reason, "its file is back");
     assert_eq!(*scene.pbx("acme"), domain);
     let record = scene.record("acme");
     assert!(record.enabled && record.removed_at.is_none() && record.disable_confirmed_at.is_none());

@@ -63,6 +63,7 @@ fn a_surge_of_creates_is_held_where_the_deployment_says_so() {
 fn a_surge_of_updates_counts_tenants_and_not_steps() {
     let mut scene = Scene::of_size(10);
     scene.policy.limits.updates = Some(Limit { count: 2, percent: 0 });
+    scene.policy.limits.disables = Limit { count: 10, percent: 0 };
     for of in ["t00", "t01"] {
         scene.edit(of, |tenant| {
             tenant.session_timeout = 30;

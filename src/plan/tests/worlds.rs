@@ -107,7 +107,13 @@ prop_compose! {
         former in prop::option::weighted(0.3, (days(), prop::option::weighted(0.9, seldom()))),
         removed_lately in prop::option::weighted(
             0.1,
-            prop::sample::select(vec![RemovalKind::FileGone, RemovalKind::Deleted, RemovalKind::Disabled]),
+            prop::sample::select(vec![
+                RemovalKind::FileGone,
+                RemovalKind::Deleted,
+                RemovalKind::Disabled,
+                RemovalKind::Renamed,
+                RemovalKind::Moved,
+            ]),
         ),
         sessions in prop::sample::select(vec![0, 0, 0, 2]),
         begun in prop::option::weighted(0.2, (0..2_usize, prop::sample::select(vec![Action::Delete, Action::Disable]))),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::rules::{self, NotTaken};
 
-/// Dialplans that FusionPBX makes for a new domain.
+/// Dialplans that FusionPBX makes for a new domain, on master; the releases have a few less.
 pub const DIALPLANS_OF_A_DOMAIN: u64 = 34;
 
 /// Tables with rows of a domain, in the order in which a delete empties them (`v_domains` comes last).
@@ -145,6 +145,8 @@ pub(super) struct Db {
     users: BTreeMap<Uuid, UserRow>,
     users_of: BTreeMap<Uuid, Vec<Uuid>>,
     pub dialplans: BTreeMap<Uuid, Dialplan>,
+    /// How many of them a domain gets.
+    pub dialplans_of_a_domain: u64,
     /// Rows that tests put in; the dialplans that every domain has are made up when they are shown.
     pub routes: BTreeMap<Uuid, RouteRow>,
     pub rows: BTreeMap<Uuid, BTreeMap<&'static str, u64>>,
@@ -153,6 +155,11 @@ pub(super) struct Db {
 }
 
 impl Db {
+    /// No domain yet; each that is made gets that many dialplans.
+    pub fn new(dialplans_of_a_domain: u64) -> Db {
+        Db { dialplans_of_a_domain, ..Db::default() }
+    }
+
     pub fn domain(&self, uuid: Uuid) -> Option<&DomainRow> {
         self.domains.get(&uuid)
     }
@@ -215,8 +222,8 @@ impl Db {
     pub fn import_dialplans(&mut self, uuid: Uuid, name: &str) {
         let rows = self.rows.entry(uuid).or_default();
         if rows.get("v_dialplans").copied().unwrap_or(0) == 0 {
-            rows.insert("v_dialplans", DIALPLANS_OF_A_DOMAIN);
-            rows.insert("v_dialplan_details", DIALPLANS_OF_A_DOMAIN * 8);
+            rows.insert("v_dialplans", self.dialplans_of_a_domain);
+            rows.insert("v_dialplan_details", self.dialplans_of_a_domain * 8);
             let xml = format!("<condition field=\"${{domain_name}}\" expression=\"^{name}$\"/>");
             self.dialplans.insert(uuid, Dialplan { context: name.to_owned(), xml, time_zone: None });
         }
@@ -398,7 +405,7 @@ impl Db {
         let mut rows: Vec<RouteRow> = self.routes.values().filter(|row| row.kind == kind).cloned().collect();
         if kind == RouteKind::Dialplan {
             for (domain, dialplan) in &self.dialplans {
-                rows.extend((0..DIALPLANS_OF_A_DOMAIN).map(|number| RouteRow {
+                rows.extend((0..self.dialplans_of_a_domain).map(|number| RouteRow {
                     uuid: Uuid::new_v5(domain, format!("dialplan {number}").as_bytes()),
                     domain_uuid: Some(*domain),
                     kind,

@@ -54,6 +54,18 @@ pub enum FaultKind {
     SlowLoris(Duration),
     /// Sends the body as UTF-16 and calls it UTF-8.
     WrongCharset,
+    /// Does the work, then answers 200 with an empty line where a redirect was meant: PHP without output buffering, behind
+    /// a page that has printed something.
+    Unbuffered,
+    /// Answers as a reverse proxy does that cannot use the server: a page of its own under this status.
+    ProxyPage(u16),
+    /// Answers as a web application firewall does that dislikes the request: a page of its own under this status, which
+    /// may be 200.
+    FirewallPage(u16),
+    /// Answers with a page to be confirmed, such as terms of use. FusionPBX has none; sites put one in.
+    TermsPage,
+    /// Answers with a page of the sign-in that asks for a new password. FusionPBX has none; sites put one in.
+    NewPasswordPage,
     /// Answers 500 with a page that repeats the password last posted, raw and encoded.
     EchoPassword,
 }

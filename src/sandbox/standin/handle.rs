@@ -49,6 +49,10 @@ impl Handle {
         Ok(self.identity.get_or_init(|| made).clone())
     }
 
+    pub(super) fn base_path(&self) -> String {
+        self.lock().base_path.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }

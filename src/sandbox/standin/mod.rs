@@ -21,6 +21,7 @@ mod call;
 mod data;
 mod fault;
 mod handle;
+mod intermediary;
 mod journal;
 mod latency;
 mod net;
@@ -85,6 +86,14 @@ pub struct StandInOptions {
     pub profile: PbxProfile,
     /// The secret of a second factor by time, in base 32, that every account needs besides its password.
     pub totp_secret: Option<String>,
+    /// Whether a second factor by time is asked for while no account has a secret: FusionPBX then makes one at the sign-in.
+    pub totp_enrols: bool,
+    /// Whether flags are shown as switches, as in a stock theme. Without them every version shows selects.
+    pub has_switches: bool,
+    /// Whether pages carry the list of domains, and do not load it by a script.
+    pub has_domain_menus: bool,
+    /// The path that FusionPBX stands below, as `/fusionpbx`; empty for none.
+    pub base_path: String,
 }
 
 impl Default for StandInOptions {
@@ -99,8 +108,12 @@ impl Default for StandInOptions {
             latency: Latency::none(),
             grant_delete: false,
             language: Language::English,
-            profile: PbxProfile::Master,
+            profile: PbxProfile::DEFAULT,
             totp_secret: None,
+            totp_enrols: false,
+            has_switches: true,
+            has_domain_menus: true,
+            base_path: String::new(),
         }
     }
 }
@@ -127,7 +140,7 @@ impl StandIn {
     /// Starts a server with nothing but the superadmin and its domain.
     pub async fn start(options: StandInOptions) -> io::Result<StandIn> {
         let world = World {
-            db: data::Db::default(),
+            db: data::Db::new(options.profile.dialplans_of_a_domain()),
             sessions: session::Sessions::default(),
             journal: journal::Journal::default(),
             faults: fault::Faults::default(),
@@ -140,6 +153,11 @@ impl StandIn {
             client: None,
             profile: options.profile,
             totp_secret: options.totp_secret.clone(),
+            totp_enrols: options.totp_enrols,
+            has_switches: options.has_switches,
+            has_domain_menus: options.has_domain_menus,
+            base_path: options.base_path.trim_end_matches('/').to_owned(),
+            user_log: Vec::new(),
             last_password: String::new(),
         };
         let pbx = Handle::new(Arc::new(Mutex::new(world)), Instant::now());
@@ -180,10 +198,18 @@ impl StandIn {
             None => tokio::spawn(async move { drop(builder.serve(service).await) }),
         };
         server.listening().await.ok_or_else(|| io::Error::other("the stand-in does not listen"))?;
-        Ok(StandIn { url: format!("{scheme}://{address}"), pbx, identity, shared, server, task: Some(task) })
+        let base = pbx.base_path();
+        Ok(StandIn {
+            url: format!("{scheme}://{address}{base}"),
+            pbx,
+            identity,
+            shared,
+            server,
+            task: Some(task),
+        })
     }
 
-    /// The base address, without a slash at the end.
+    /// The base address with the path that FusionPBX stands below, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -120,6 +120,78 @@ fn ip2long(text: &str) -> i64 {
     text.parse::<Ipv4Addr>().map_or(0, |address| i64::from(u32::from(address)))
 }
 
+/// How up to 5.5.7 a stored text is written into a page: PHP's `htmlentities` with `ENT_HTML5`, which has a name for every
+/// punctuation mark, for the letters of Latin-1 and even for the two letters `fj`.
+pub fn html_entities(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text.chars().peekable();
+    while let Some(letter) = rest.next() {
+        if letter == 'f' && rest.next_if_eq(&'j').is_some() {
+            out.push_str("&fjlig;");
+        } else if let Some((_, name)) = ENTITIES.iter().find(|(known, _)| *known == letter) {
+            out.push('&');
+            out.push_str(name);
+            out.push(';');
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+const ENTITIES: [(char, &str); 50] = [
+    ('\t', "Tab"),
+    ('\n', "NewLine"),
+    ('!', "excl"),
+    ('"', "quot"),
+    ('#', "num"),
+    ('$', "dollar"),
+    ('%', "percnt"),
+    ('&', "amp"),
+    ('\'', "apos"),
+    ('(', "lpar"),
+    (')', "rpar"),
+    ('*', "ast"),
+    ('+', "plus"),
+    (',', "comma"),
+    ('.', "period"),
+    ('/', "sol"),
+    (':', "colon"),
+    (';', "semi"),
+    ('<', "lt"),
+    ('=', "equals"),
+    ('>', "gt"),
+    ('?', "quest"),
+    ('@', "commat"),
+    ('[', "lbrack"),
+    ('\\', "bsol"),
+    (']', "rsqb"),
+    ('^', "Hat"),
+    ('_', "lowbar"),
+    ('`', "grave"),
+    ('{', "lbrace"),
+    ('|', "vert"),
+    ('}', "rcub"),
+    ('\u{a0}', "nbsp"),
+    ('Ä', "Auml"),
+    ('Ö', "Ouml"),
+    ('Ü', "Uuml"),
+    ('ä', "auml"),
+    ('ö', "ouml"),
+    ('ü', "uuml"),
+    ('ß', "szlig"),
+    ('à', "agrave"),
+    ('â', "acirc"),
+    ('ç', "ccedil"),
+    ('è', "egrave"),
+    ('é', "eacute"),
+    ('ê', "ecirc"),
+    ('ñ', "ntilde"),
+    ('ø', "oslash"),
+    ('—', "mdash"),
+    ('…', "mldr"),
+];
+
 /// PHP's `json_encode` with `JSON_HEX_TAG`, as FusionPBX's JSON pages come out: slashes escaped, everything
 /// beyond ASCII as `\u`, angle brackets too.
 pub fn json_string(text: &str, out: &mut String) {
@@ -189,6 +261,13 @@ mod tests {
         assert_eq!(boolean("f"), Ok(false));
         assert_eq!(boolean("maybe"), Err(NotTaken));
         assert_eq!(boolean("o"), Err(NotTaken));
+    }
+
+    #[test]
+    fn every_sign_has_a_name() {
+        assert_eq!(html_entities("a-b.example:5060"), "a-b&period;example&colon;5060");
+        assert_eq!(html_entities("<b> & 'x'"), "&lt;b&gt; &amp; &apos;x&apos;");
+        assert_eq!(html_entities("Müller_fjord"), "M&uuml;ller&lowbar;&fjlig;ord");
     }
 
     #[test]

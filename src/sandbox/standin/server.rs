@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{Answer, Call};
 use super::fault::{FaultKind, Strike};
+use super::intermediary;
 use super::latency::Latency;
 use super::net::Connections;
 use super::pages;
@@ -144,6 +145,9 @@ async fn serve(shared: Arc<Shared>, call: Call, peer: SocketAddr) -> Response<Bo
         }) {
             answer = Answer { status: code, body: "<h1>Server Error</h1>".to_owned(), ..Answer::default() };
         }
+        if strike.has(&FaultKind::Unbuffered) && answer.location.is_some() {
+            answer = Answer { set_cookie: answer.set_cookie, ..Answer::page("\n") };
+        }
         let lost =
             answer.died || strike.has(&FaultKind::CommitThenReset) || strike.has(&FaultKind::CommitThenHang);
         if let Some(entry) = world.journal.entry(seq)
@@ -162,8 +166,11 @@ async fn serve(shared: Arc<Shared>, call: Call, peer: SocketAddr) -> Response<Bo
         return pending().await;
     }
     drop(under_way);
-    let clock = shared.world().now();
-    response(answer, &strike, clock)
+    let (clock, hardened) = {
+        let world = shared.world();
+        (world.now(), world.profile.hardens_answers())
+    };
+    response(answer, &strike, clock, hardened)
 }
 
 async fn work_time(shared: &Shared, call: &Call, strike: &Strike) {
@@ -198,6 +205,10 @@ fn canned(strike: &Strike, world: &World) -> Option<Answer> {
         FaultKind::HtmlForJson => {
             Some(Answer::page("<!DOCTYPE html><html><body><p>Under maintenance</p></body></html>"))
         }
+        FaultKind::ProxyPage(code) => Some(intermediary::proxy_page(*code)),
+        FaultKind::FirewallPage(code) => Some(intermediary::firewall_page(*code)),
+        FaultKind::TermsPage => Some(Answer::page(intermediary::terms_page())),
+        FaultKind::NewPasswordPage => Some(Answer::page(intermediary::new_password_page())),
         FaultKind::EmptyJsonArray => Some(Answer::page("[]")),
         FaultKind::Redirect302(location) => Some(Answer::to(location.clone())),
         FaultKind::AccessDenied => Some(Answer::access_denied()),
@@ -231,7 +242,12 @@ fn session_cookie(headers: &HeaderMap) -> Option<String> {
         .filter(|id| !id.is_empty())
 }
 
-fn response(answer: Answer, strike: &Strike, clock: chrono::DateTime<chrono::Utc>) -> Response<Body> {
+fn response(
+    answer: Answer,
+    strike: &Strike,
+    clock: chrono::DateTime<chrono::Utc>,
+    hardened: bool,
+) -> Response<Body> {
     let Answer { status, location, set_cookie, retry_after, body, died: _ } = answer;
     let mut response = Response::new(body_of(body, strike));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -239,15 +255,21 @@ fn response(answer: Answer, strike: &Strike, clock: chrono::DateTime<chrono::Utc
     for (name, value) in [
         (header::SERVER, "nginx/1.22.1"),
         (header::CONTENT_TYPE, "text/html; charset=UTF-8"),
-        (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
-        (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'self';"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
         (header::EXPIRES, "Thu, 19 Nov 1981 08:52:00 GMT"),
         (header::CACHE_CONTROL, "no-store, no-cache, must-revalidate"),
         (header::PRAGMA, "no-cache"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if hardened {
+        for (name, value) in [
+            (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
+            (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'self';"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     let date = clock.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for (name, value) in [

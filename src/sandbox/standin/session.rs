@@ -9,9 +9,6 @@ use uuid::Uuid;
 use super::data::hex;
 use super::world::Setting;
 
-/// Minutes after which a signed-in session gets a new id.
-pub const ROTATION_SECONDS: i64 = 900;
-
 /// A form token: name and value are 64 hexadecimal digits each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
@@ -55,7 +52,7 @@ pub(super) struct Session {
     pub username: Option<String>,
     /// Who typed the right password and owes the second factor.
     pub first_factor: Option<Account>,
-    /// The list of addresses as it was at the sign-in: what versions look at that do not ask again.
+    /// The list of addresses as the session last loaded it: what versions look at that do not ask again.
     pub block: Option<Setting>,
     /// The domain that the session works in.
     pub domain: Option<Uuid>,
@@ -106,12 +103,12 @@ impl Session {
     }
 
     /// The script lines that show the messages; they are shown once.
-    pub fn take_messages(&mut self) -> String {
+    pub fn take_messages(&mut self, delay: &str) -> String {
         let mut script = String::from("//render the messages\n");
         for (mood, texts) in std::mem::take(&mut self.messages) {
             let text = texts.join("<br/>");
             let text = text.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"");
-            script.push_str(&format!("\t\t\tdisplay_message('{text}', '{}', '3000');\n", mood.name()));
+            script.push_str(&format!("\t\t\tdisplay_message('{text}', '{}', '{delay}');\n", mood.name()));
         }
         script
     }
@@ -150,6 +147,11 @@ impl Sessions {
 
     pub fn clear(&mut self) {
         self.by_id.clear();
+    }
+
+    /// Whether there is a session under this id, as the user log looks for its file.
+    pub fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
     }
 
     pub fn signed_in(&self) -> usize {

@@ -22,6 +22,7 @@ pub(super) enum Word {
     InvalidToken,
     Required,
     Duplicate,
+    NameInUse,
     SignInFailed,
     MaximumUsers,
     InvalidUser,
@@ -52,6 +53,9 @@ impl Language {
                 ["Required Fields: ", "Bitte geben Sie folgendes an: ", "Champs obligatoires: "]
             }
             Word::Duplicate => ["Duplicate Detected", "Doppelter Eintrag", "Doublon"],
+            Word::NameInUse => {
+                ["Domain Already Exists", "Domäne existiert bereits", "Le domaine existe déjà"]
+            }
             Word::SignInFailed => {
                 ["Authentication Failed", "Authentication Failed", "Authentification échouée"]
             }

@@ -27,6 +27,18 @@ pub struct SignIn {
     pub accepted: bool,
 }
 
+/// A row of `v_user_logs`: a sign-in, or the new id of a session.
+#[derive(Debug)]
+pub(super) struct LogRow {
+    pub at: DateTime<Utc>,
+    pub domain: Option<Uuid>,
+    pub username: String,
+    pub client: IpAddr,
+    pub user_agent: String,
+    pub session: String,
+    pub accepted: bool,
+}
+
 /// Everything the pages read and write.
 #[derive(Debug)]
 pub(super) struct World {
@@ -35,6 +47,7 @@ pub(super) struct World {
     pub journal: Journal,
     pub faults: Faults,
     pub sign_ins: Vec<SignIn>,
+    pub user_log: Vec<LogRow>,
     pub language: Language,
     pub page_rows: usize,
     pub cookie_secure: bool,
@@ -47,12 +60,20 @@ pub(super) struct World {
     pub profile: PbxProfile,
     /// The secret of the second factor that every account has, in base 32.
     pub totp_secret: Option<String>,
+    /// Whether a second factor is asked for while no account has a secret yet.
+    pub totp_enrols: bool,
+    /// Whether flags are shown as switches (`theme`/`input_toggle_style`).
+    pub has_switches: bool,
+    /// Whether pages carry the list of domains, and do not load it by a script.
+    pub has_domain_menus: bool,
+    /// The path that everything stands below, as `/fusionpbx`.
+    pub base_path: String,
     /// What [`super::FaultKind::EchoPassword`] repeats.
     pub last_password: String,
 }
 
 /// All permissions that the pages ask for.
-const PERMISSIONS: [&str; 30] = [
+const PERMISSIONS: [&str; 32] = [
     "domain_view",
     "domain_add",
     "domain_edit",
@@ -66,6 +87,8 @@ const PERMISSIONS: [&str; 30] = [
     "domain_setting_all",
     "user_view",
     "system_view_info",
+    "user_log_view",
+    "user_log_all",
     "user_add",
     "user_edit",
     "user_delete",
@@ -132,8 +155,8 @@ impl World {
         }
     }
 
-    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request, up to 5.5.2 with the
-    /// addresses of the time of the sign-in.
+    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request, up to 5.4.4 with the
+    /// addresses that the session loaded at its sign-in.
     pub fn admits_request(
         &self,
         domain: Option<Uuid>,

@@ -9,6 +9,7 @@ mod catalog;
 mod isolation;
 mod scope;
 mod shares;
+mod sms;
 mod sql;
 mod stats;
 mod users;
@@ -26,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, StoreWriter};
 use crate::config::AllowedSharing;
-use crate::model::{Desired, TenantId};
+use crate::model::{Activity, Desired, SmsNumber, TenantId};
 
 impl Store<'_> {
     /// The live database's tables.
@@ -37,6 +38,16 @@ impl Store<'_> {
     /// Every tenant's numbers, in one query.
     pub fn stats(&mut self, now: DateTime<Utc>) -> Result<Vec<TenantStats>, StoreError> {
         stats::all(self.conn, now)
+    }
+
+    /// Who is active in these tenants. When open sessions began is read of `shortened` alone.
+    pub fn activity(
+        &mut self,
+        of: &BTreeSet<TenantId>,
+        shortened: &BTreeSet<TenantId>,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<TenantId, Activity>, StoreError> {
+        stats::activity(self.conn, of, shortened, now)
     }
 
     /// The checked archive of each tenant.
@@ -88,6 +99,22 @@ impl StoreWriter<'_> {
         archives::put(self.conn, archive)
     }
 
+    /// Gives a tenant these SMS numbers and no others. What it had besides keeps its row and its messages, released; a
+    /// number that another tenant has by now is left to it.
+    pub fn put_sms_numbers(
+        &mut self,
+        tenant: TenantId,
+        wanted: &BTreeSet<SmsNumber>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        sms::put(self.conn, tenant, wanted, now)
+    }
+
+    /// Whether a tenant other than this one has an SMS number.
+    pub fn sms_number_is_taken(&mut self, tenant: TenantId, number: &str) -> Result<bool, StoreError> {
+        sms::is_taken(self.conn, tenant, number)
+    }
+
     /// Brings the shares in force to what both files of each pair say and the deployment allows.
     ///
     /// A file that cannot be read keeps what it said, and adds nothing.
@@ -107,6 +134,13 @@ pub(super) fn open_sessions(
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<TenantId, i64>, StoreError> {
     stats::open_sessions(conn, now)
+}
+
+/// The SMS numbers of every tenant.
+pub(super) fn sms_numbers(
+    conn: &mut super::connection::AnyConnection,
+) -> Result<BTreeMap<TenantId, BTreeSet<SmsNumber>>, StoreError> {
+    sms::all(conn)
 }
 
 /// Tenants whose newest archive was checked after they were disabled.

@@ -1,13 +1,13 @@
 //! Each tenant's numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
 
-use super::sql::{each, is_postgres};
-use crate::model::{MaxUsers, TenantId, TenantKey};
+use super::sql::{each, is_postgres, literal};
+use crate::model::{Activity, MaxUsers, TenantId, TenantKey};
 use crate::store::StoreError;
 use crate::store::connection::AnyConnection;
 
@@ -79,7 +79,7 @@ SELECT t.id, t.key, t.enabled, t.max_users,
     (SELECT max(m.sent_at) FROM sms_messages m WHERE m.tenant_id = t.id) AS sms,
     (SELECT max(c.started_at) FROM call_records c WHERE c.tenant_id = t.id) AS call,
     (SELECT max(f.created_at) FROM files f WHERE f.tenant_id = t.id) AS file
-FROM tenants t ORDER BY t.key";
+FROM tenants t WHERE_ID ORDER BY t.key";
 
 /// On SQLite a time is text, in whichever of its forms a service wrote it.
 fn open(conn: &AnyConnection) -> &'static str {
@@ -87,8 +87,17 @@ fn open(conn: &AnyConnection) -> &'static str {
 }
 
 pub(super) fn all(conn: &mut AnyConnection, now: DateTime<Utc>) -> Result<Vec<TenantStats>, StoreError> {
+    counted(conn, "", now)
+}
+
+/// `which` is a condition on the tenants, or nothing.
+fn counted(
+    conn: &mut AnyConnection,
+    which: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<TenantStats>, StoreError> {
     let operation = "count what tenants have";
-    let query = SQL.replace("OPEN", open(conn));
+    let query = SQL.replace("OPEN", open(conn)).replace("WHERE_ID", which);
     let rows: Vec<Row> = each!(conn, conn => diesel::sql_query(query)
         .bind::<Timestamp, _>(now.naive_utc())
         .load(conn))
@@ -146,4 +155,55 @@ pub(super) fn open_sessions(
         .load(conn))
     .map_err(StoreError::query(operation))?;
     Ok(rows.into_iter().filter_map(|row| Some((TenantId(row.tenant_id.parse().ok()?), row.open))).collect())
+}
+
+#[derive(QueryableByName)]
+struct Start {
+    #[diesel(sql_type = Text)]
+    tenant_id: String,
+    #[diesel(sql_type = Timestamp)]
+    started_at: NaiveDateTime,
+}
+
+/// Tenants in one statement.
+const SOME: usize = 500;
+
+pub(super) fn activity(
+    conn: &mut AnyConnection,
+    of: &BTreeSet<TenantId>,
+    shortened: &BTreeSet<TenantId>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<TenantId, Activity>, StoreError> {
+    let mut found = BTreeMap::new();
+    for some in listed(of) {
+        for tenant in counted(conn, &format!("WHERE t.id IN ({some})"), now)? {
+            let TenantStats { id, active_users: users, open_sessions, last_activity, .. } = tenant;
+            let session_starts = Vec::new();
+            found.insert(id, Activity { users, open_sessions, last_activity, session_starts });
+        }
+    }
+    for some in listed(shortened) {
+        let query = format!(
+            "SELECT s.tenant_id, s.started_at FROM user_sessions s WHERE s.ended_at IS NULL AND {} AND s.tenant_id IN \
+             ({some}) ORDER BY s.started_at",
+            open(conn)
+        );
+        let rows: Vec<Start> = each!(conn, conn => diesel::sql_query(query)
+            .bind::<Timestamp, _>(now.naive_utc())
+            .load(conn))
+        .map_err(StoreError::query("read when open sessions began"))?;
+        for Start { tenant_id, started_at } in rows {
+            let tenant = tenant_id.parse().ok().and_then(|id| found.get_mut(&TenantId(id)));
+            if let Some(activity) = tenant {
+                activity.session_starts.push(started_at.and_utc());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The tenants as lists of literals.
+fn listed(ids: &BTreeSet<TenantId>) -> Vec<String> {
+    let ids: Vec<String> = ids.iter().map(|id| literal(&id.to_string())).collect();
+    ids.chunks(SOME).map(|some| some.join(", ")).collect()
 }

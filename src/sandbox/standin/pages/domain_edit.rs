@@ -7,7 +7,7 @@ use super::super::call::Answer;
 use super::super::data::DomainFields;
 use super::super::rules;
 use super::super::words::Word;
-use super::{Page, domains, layout};
+use super::{Page, domains, layout, posted_flag};
 
 /// What the form is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
 
 fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
     let call = page.call;
-    let list = || Answer::to(format!("domains.php{}", call.list_query('?')));
+    let query = page.query('?');
+    let list = || Answer::to(format!("domains.php{query}"));
     if let (Target::Existing(_), Some(uuid)) = (target, call.post("domain_uuid").and_then(rules::uuid)) {
         target = Target::Existing(uuid);
     }
@@ -55,22 +56,27 @@ fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
         return list();
     }
     let name = call.post("domain_name").unwrap_or_default().to_ascii_lowercase();
+    // The name is looked up as it was typed but stored trimmed: blanks at its ends get a second row past this.
+    let in_use = target == Target::New && page.world.db.named(&name).next().is_some();
+    if in_use && page.world.profile.redirects_from_a_name_in_use() {
+        page.bad_news(Word::NameInUse);
+        return Answer::to("domains.php");
+    }
     let mut complaints = Vec::new();
     if rules::is_empty(Some(&name)) {
         complaints.push(format!("{}Name", page.language.say(Word::Required)));
     }
-    // The name is looked up as it was typed but stored trimmed: blanks at its ends get a second row past this.
-    if target == Target::New && page.world.db.named(&name).next().is_some() {
+    if in_use {
         complaints.push(page.language.say(Word::Duplicate).to_owned());
     }
     if !complaints.is_empty() {
         return Answer::page(layout::complaint(page, &complaints));
     }
-    let fields = DomainFields {
-        name: &name,
-        enabled: posted_flag(page, "domain_enabled"),
-        description: call.post("domain_description"),
+    let enabled = match target {
+        Target::New if page.world.profile.enables_what_it_creates() => Some("true"),
+        _ => posted_flag(page, "domain_enabled"),
     };
+    let fields = DomainFields { name: &name, enabled, description: call.post("domain_description") };
     match target {
         Target::New => create(page, fields),
         Target::Existing(uuid) => update(page, uuid, fields),
@@ -78,12 +84,6 @@ fn post(page: &mut Page<'_>, mut target: Target) -> Answer {
     page.session.domains = None;
     page.good_news(if target == Target::New { Word::Added } else { Word::Updated });
     list()
-}
-
-/// A flag as it is saved: what is left out means something else in each version.
-fn posted_flag<'a>(page: &Page<'a>, name: &str) -> Option<&'a str> {
-    let left_out = page.world.profile.flag_left_out().map(|flag| if flag { "true" } else { "false" });
-    page.call.post(name).or(left_out)
 }
 
 fn create(page: &mut Page<'_>, fields: DomainFields<'_>) {
@@ -137,7 +137,7 @@ fn form(page: &mut Page<'_>, target: Target) -> Answer {
             div class="action_bar" id="action_bar" {
                 div class="heading" { b { (title) } }
                 div class="actions" {
-                    a href={ "domains.php" (call.list_query('?')) } { button type="button" id="btn_back" { "Back" } }
+                    a href={ "domains.php" (page.query('?')) } { button type="button" id="btn_back" { "Back" } }
                     @if let Target::Existing(uuid) = target {
                         a href={ "/core/domain_settings/domain_settings.php?id=" (uuid) } {
                             button type="button" { "Settings" }
@@ -154,7 +154,7 @@ fn form(page: &mut Page<'_>, target: Target) -> Answer {
                 table {
                     tr {
                         td class="vncellreq" { "Name" }
-                        td class="vtable" { input class="formfld" type="text" name="domain_name" maxlength="255" value=(layout::name(page, &name)); }
+                        td class="vtable" { input class="formfld" type="text" name="domain_name" maxlength="255" value=(layout::stored(page, &name)); }
                     }
                     tr {
                         td class="vncellreq" { "Enabled" }
@@ -164,7 +164,7 @@ fn form(page: &mut Page<'_>, target: Target) -> Answer {
                     }
                     tr {
                         td class="vncell" { "Description" }
-                        td class="vtable" { input class="formfld" type="text" name="domain_description" maxlength="255" value=(description); }
+                        td class="vtable" { input class="formfld" type="text" name="domain_description" maxlength="255" value=(layout::stored(page, &description)); }
                     }
                 }
             }

@@ -8,7 +8,7 @@ use super::super::data::{SettingRow, stored};
 use super::super::rules::{self, NotTaken};
 use super::super::words::Word;
 use super::domain_settings::{TYPES, is_secret};
-use super::{Page, layout};
+use super::{Page, layout, posted_flag};
 
 const TIME_ZONES: [&str; 12] = [
     "Africa/Cairo",
@@ -67,11 +67,9 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
         return Answer::page(layout::complaint(page, &missing));
     }
     let value = call.post("domain_setting_value");
-    let mut dies = false;
     if (category.as_str(), subcategory.as_str(), name.as_str()) == ("domain", "time_zone", "name")
         && let Some(dialplan) = page.world.db.dialplans.get_mut(&domain)
     {
-        dies = page.world.profile.dies_of_a_first_time_zone() && dialplan.time_zone.is_none();
         dialplan.time_zone = value.map(str::to_owned);
     }
     let news = if setting.is_some() { Word::Updated } else { Word::Added };
@@ -85,10 +83,6 @@ fn post(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
         let row = Posted { uuid, domain, category, subcategory, name, value, order };
         // A refused row is not noticed.
         let _ = save(page, row);
-    }
-    if dies {
-        // PHP ends in the middle of the dialplan, without a word where errors are not shown.
-        return Answer::page("");
     }
     page.good_news(news);
     Answer::to(format!("/core/domain_settings/domain_settings.php?id={domain}"))
@@ -109,8 +103,7 @@ fn save(page: &mut Page<'_>, posted: Posted<'_>) -> Result<(), NotTaken> {
     let call = page.call;
     let Posted { uuid, domain, category, subcategory, name, value, order } = posted;
     let order = order.map(rules::number).transpose()?;
-    let left_out = page.world.profile.flag_left_out().map(|flag| if flag { "true" } else { "false" });
-    let enabled = call.post("domain_setting_enabled").or(left_out).filter(|text| !text.is_empty());
+    let enabled = posted_flag(page, "domain_setting_enabled").filter(|text| !text.is_empty());
     let enabled = enabled.map(rules::boolean).transpose()?;
     let updated = page.world.db.setting(uuid).map(|_| page.world.now());
     page.world.db.put_setting(SettingRow {
@@ -162,8 +155,8 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
                 }
             }
             div class="card" {
-                input type="text" class="formfld" name="domain_setting_category" id="domain_setting_category" maxlength="255" value=(category);
-                input class="formfld lowercase" type="text" name="domain_setting_subcategory" id="domain_setting_subcategory" maxlength="255" value=(subcategory);
+                input type="text" class="formfld" name="domain_setting_category" id="domain_setting_category" maxlength="255" value=(layout::stored(page, &category));
+                input class="formfld lowercase" type="text" name="domain_setting_subcategory" id="domain_setting_subcategory" maxlength="255" value=(layout::stored(page, &subcategory));
                 select class="formfld" id="domain_setting_name" name="domain_setting_name" required {
                     option value="" {}
                     @for kind in TYPES {
@@ -181,7 +174,7 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
                     }
                 }
                 (layout::flag(page, "domain_setting_enabled", enabled))
-                textarea class="formfld" name="domain_setting_description" { (description) }
+                textarea class="formfld" name="domain_setting_description" { (layout::stored(page, &description)) }
             }
             input type="hidden" name="domain_uuid" value=(domain);
             @if let Some(uuid) = setting { input type="hidden" name="domain_setting_uuid" value=(uuid); }
@@ -192,7 +185,7 @@ fn form(page: &mut Page<'_>, domain: Uuid, setting: Option<Uuid>) -> Answer {
 }
 
 /// The field with the value: a menu for what FusionPBX knows, a text area for what is long or JSON, else a line.
-/// The text area's contents are not escaped.
+/// Later versions do not escape a text area's contents.
 fn value_field(page: &Page<'_>, row: Option<&SettingRow>) -> Markup {
     let value = row.and_then(|row| row.value.as_deref()).unwrap_or_default();
     let key = row.map_or(("", "", ""), |row| (&row.category, &row.subcategory, &row.name));
@@ -204,21 +197,21 @@ fn value_field(page: &Page<'_>, row: Option<&SettingRow>) -> Markup {
         ("domain", "menu", "uuid") => menu(value, &[], rules::uuid(value).is_some()),
         ("domain", "time_format", "text") => menu(value, &["24h", "12h"], false),
         (_, subcategory, _) if is_secret(subcategory) => html! {
-            input class="formfld password" type="password" id="domain_setting_value" name="domain_setting_value" maxlength="255" value=(value);
+            input class="formfld password" type="password" id="domain_setting_value" name="domain_setting_value" maxlength="255" value=(layout::stored(page, value));
         },
         ("theme", subcategory, "text" | "array") if subcategory.contains("_color") => html! {
-            input type="text" class="formfld colorpicker" id="domain_setting_value" name="domain_setting_value" value=(value);
+            input type="text" class="formfld colorpicker" id="domain_setting_value" name="domain_setting_value" value=(layout::stored(page, value));
         },
-        _ if is_json(value) => text_area(value),
+        _ if is_json(value) => text_area(page, value),
         (_, _, "boolean") => html! {
             select class="formfld" id="domain_setting_value" name="domain_setting_value" {
                 option value="false" { (language.say(Word::False)) }
                 option value="true" selected[value.eq_ignore_ascii_case("true")] { (language.say(Word::True)) }
             }
         },
-        _ if value.len() > 25 => text_area(value),
+        _ if value.len() > 25 && page.world.profile.has_text_areas() => text_area(page, value),
         _ => html! {
-            input class="formfld" type="text" id="domain_setting_value" name="domain_setting_value" value=(value);
+            input class="formfld" type="text" id="domain_setting_value" name="domain_setting_value" value=(layout::stored(page, value));
         },
     }
 }
@@ -234,9 +227,13 @@ fn menu(value: &str, known: &[&str], plausible: bool) -> Markup {
     }
 }
 
-fn text_area(value: &str) -> Markup {
+fn text_area(page: &Page<'_>, value: &str) -> Markup {
+    let value = match page.world.profile.has_text_areas() {
+        true => PreEscaped(value.to_owned()),
+        false => layout::stored(page, value),
+    };
     html! {
-        textarea class="formfld" id="domain_setting_value" name="domain_setting_value" { (PreEscaped(value)) }
+        textarea class="formfld" id="domain_setting_value" name="domain_setting_value" { (value) }
     }
 }
 

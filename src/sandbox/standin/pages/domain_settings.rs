@@ -38,7 +38,7 @@ fn list(page: &mut Page<'_>) -> Answer {
         a href={ "/core/domain_settings/domain_setting_edit.php?domain_uuid=" (domain) } {
             button type="button" id="btn_add" { "Add" }
         }
-        (layout::search_form(page))
+        @if page.world.profile.searches_settings() { (layout::search_form(page)) }
         @if total > 0 {
             select class="formfld" id="target_domain" {
                 option value=(domain) { "(Duplicate)" }
@@ -62,28 +62,48 @@ fn list(page: &mut Page<'_>) -> Answer {
             input type="hidden" id="action" name="action" value="";
             input type="hidden" name="domain_uuid" value=(domain);
             input type="hidden" name="domain_uuid_target" id="domain_uuid_target" value="";
-            @for (category, members) in &groups {
-                b { (category_label(category)) } br;
-                div class="card" {
-                    table class="list" {
-                        tr class="list-header" {
-                            th class="checkbox" { input type="checkbox" id={ "checkbox_all_" (category.to_lowercase()) } name="checkbox_all"; }
-                            @if all { th { "Domain" } }
-                            th class="pct-35" { a href="?order_by=domain_setting_subcategory&order=asc" { "Subcategory" } }
-                            th class="pct-10 hide-sm-dn" { "Type" }
-                            th class="pct-30" { "Value" }
-                            th class="center" { "Enabled" }
-                            th class="pct-25 hide-sm-dn" { "Description" }
-                        }
-                        @for (index, row) in members { (list_row(page, domain, all, *index, row)) }
-                    }
-                }
-                br;
-            }
+            (tables(page, domain, all, &groups))
             (layout::token_input(&token))
         }
     };
     Answer::page(layout::shell(page, "Domain Settings", content))
+}
+
+type Group<'a> = (String, Vec<(usize, &'a SettingRow)>);
+
+/// A table for each category. Early versions open one more before the first, which only an empty list closes: an HTML
+/// parser moves what stands between them.
+fn tables(page: &Page<'_>, domain: Uuid, all: bool, groups: &[Group<'_>]) -> Markup {
+    let nested = page.world.profile.nests_setting_tables();
+    let table = |category: &str, members: &[(usize, &SettingRow)]| {
+        html! {
+            table class="list" {
+                tr class="list-header" {
+                    th class="checkbox" { input type="checkbox" id={ "checkbox_all_" (category.to_lowercase()) } name="checkbox_all"; }
+                    @if all { th { "Domain" } }
+                    th class="pct-35" { a href="?order_by=domain_setting_subcategory&order=asc" { "Subcategory" } }
+                    th class="pct-10 hide-sm-dn" { "Type" }
+                    th class="pct-30" { "Value" }
+                    th class="center" { "Enabled" }
+                    th class="pct-25 hide-sm-dn" { "Description" }
+                }
+                @for (index, row) in members { (list_row(page, domain, all, *index, row)) }
+            }
+        }
+    };
+    let content = html! {
+        @if nested { (PreEscaped("<table class='list'>\n")) }
+        @for (category, members) in groups {
+            b { (category_label(category)) } br;
+            @if nested { (table(category, members)) } @else { div class="card" { (table(category, members)) } }
+            br;
+        }
+        @if nested && groups.is_empty() { (PreEscaped("</table>\n")) }
+    };
+    match nested && page.world.profile.has_cards() {
+        true => html! { div class="card" { (content) } },
+        false => content,
+    }
 }
 
 fn select(page: &Page<'_>, domain: Uuid, all: bool) -> Vec<SettingRow> {
@@ -122,9 +142,12 @@ fn select(page: &Page<'_>, domain: Uuid, all: bool) -> Vec<SettingRow> {
 fn list_row(page: &Page<'_>, domain: Uuid, all: bool, index: usize, row: &SettingRow) -> Markup {
     let SettingRow { uuid, domain_uuid, category, subcategory, name, enabled, description, .. } = row;
     let mut edit = format!("/core/domain_settings/domain_setting_edit.php?domain_uuid={domain}&id={uuid}");
-    edit.push_str(&page.call.list_query('&'));
+    edit.push_str(&page.query('&'));
     // Following this link moves the session to the other domain.
-    if Some(*domain_uuid) != page.session.domain && page.may("domain_select") {
+    if page.world.profile.setting_links_change_the_domain()
+        && Some(*domain_uuid) != page.session.domain
+        && page.may("domain_select")
+    {
         edit.push_str(&format!("&domain_uuid={domain_uuid}&domain_change=true"));
     }
     let kind = TYPES.into_iter().find(|kind| kind.eq_ignore_ascii_case(name)).unwrap_or(TYPES[0]);
@@ -136,12 +159,12 @@ fn list_row(page: &Page<'_>, domain: Uuid, all: bool, index: usize, row: &Settin
                 input type="hidden" name={ "domain_settings[" (index) "][uuid]" } value=(uuid);
             }
             @if all { td { (of(domain_uuid)) } }
-            td class="overflow no-wrap" { a href=(edit) { (subcategory) } }
+            td class="overflow no-wrap" { a href=(edit) { (layout::stored(page, subcategory)) } }
             td class="hide-sm-dn" { (kind) }
             td class="overflow no-wrap" { (shown_value(page, row)) }
             td class="no-link center" { (layout::state_button(page, *enabled)) }
-            td class="description overflow hide-sm-dn" title=(description.as_deref().unwrap_or_default()) {
-                (description.as_deref().unwrap_or_default()) (PreEscaped("&nbsp;"))
+            td class="description overflow hide-sm-dn" title=(layout::stored(page, description.as_deref().unwrap_or_default())) {
+                (layout::stored(page, description.as_deref().unwrap_or_default())) (PreEscaped("&nbsp;"))
             }
         }
     }
@@ -155,7 +178,7 @@ fn shown_value(page: &Page<'_>, row: &SettingRow) -> Markup {
         ("domain", "time_format", "text") => html! { (if value == "12h" { "12-Hour" } else { "24-Hour" }) },
         ("domain", "template", "name") => html! { (title_case(value)) },
         (_, subcategory, _) if is_secret(subcategory) || subcategory.contains("_key") => {
-            html! { @if !value.is_empty() { "**********" } }
+            html! { @if !value.is_empty() { (page.world.profile.stars()) } }
         }
         ("theme", subcategory, "text" | "array") if subcategory.contains("_color") => {
             html! { img src="/images/spacer.gif" style={ "background: " (value) ";" }; span { (value) } }
@@ -165,7 +188,7 @@ fn shown_value(page: &Page<'_>, row: &SettingRow) -> Markup {
         _ => html! {
             @for (index, line) in value.split('\n').enumerate() {
                 @if index > 0 { i class="fas fa-level-down-alt" {} }
-                (line)
+                (layout::stored(page, line))
             }
         },
     }
@@ -205,7 +228,7 @@ fn act(page: &mut Page<'_>, action: &str) -> Answer {
     let back = Answer::to(format!(
         "/core/domain_settings/domain_settings.php?id={}{}",
         call.request("domain_uuid").unwrap_or_default(),
-        call.list_query('&')
+        page.query('&')
     ));
     let permission = match action {
         "copy" => "domain_setting_add",
@@ -218,7 +241,8 @@ fn act(page: &mut Page<'_>, action: &str) -> Answer {
     }
     if !page.has_token() {
         // The way back is made before the domain of the form is known.
-        let own = page.session.domain.unwrap_or_default();
+        let own = page.session.domain.filter(|_| page.world.profile.wrong_token_leads_to_the_own_domain());
+        let own = own.map(|uuid| uuid.to_string()).unwrap_or_default();
         return Answer::to(format!("/core/domains/domain_edit.php?id={own}"));
     }
     let checked = call.checked("domain_settings");

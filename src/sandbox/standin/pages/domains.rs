@@ -74,7 +74,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     let (total, rows) = select(page);
     let token = page.session.new_token(page.php_self);
     let shown = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(page.strike.total_off_by());
-    let query = page.call.list_query('&');
+    let query = if page.world.profile.repeats_queries() { page.query('&') } else { String::new() };
     let all = page.call.get("show") == Some("all");
     let controls = html! {
         @if page.may("domain_add") { a href="domain_edit.php" { button type="button" id="btn_add" { "Add" } } }
@@ -88,7 +88,8 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
         (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title("Domains", total)) } }, shown, controls))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
-            div class="card" {
+            @if !page.world.profile.repeats_queries() { input type="hidden" name="search" value=(page.call.get("search").unwrap_or_default()); }
+            div class=[page.world.profile.has_cards().then_some("card")] {
                 table class="list" {
                     tr class="list-header" {
                         @if may_choose(page) {
@@ -126,12 +127,12 @@ fn list_row(page: &Page<'_>, all: bool, index: usize, row: &DomainRow, query: &s
         tr class="list-row" href=(edit) {
             @if may_choose(page) {
                 td class="checkbox" {
-                    input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=[page.world.profile.has_item_names().then(|| layout::name(page, name))];
+                    input type="checkbox" name={ "domains[" (index) "][checked]" } id={ "checkbox_" (index) } value="true" data-item-name=[page.world.profile.has_item_names().then(|| layout::stored(page, name))];
                     input type="hidden" name={ "domains[" (index) "][uuid]" } value=(uuid);
                 }
             }
-            @if all { td { (layout::name(page, name)) } }
-            td { @if may_edit { a href=(edit) title="Edit" { (layout::name(page, name)) } } @else { (layout::name(page, name)) } }
+            @if all { td { (layout::stored(page, name)) } }
+            td { @if may_edit { a href=(edit) title="Edit" { (layout::stored(page, name)) } } @else { (layout::stored(page, name)) } }
             td class="no-link center" {
                 a href={ "/core/domains/domains.php?domain_uuid=" (uuid) "&domain_change=true" } { "Manage" }
                 (PreEscaped(settings))
@@ -141,7 +142,7 @@ fn list_row(page: &Page<'_>, all: bool, index: usize, row: &DomainRow, query: &s
             } @else {
                 td class="center" { (page.language.state(*enabled)) }
             }
-            td class="description overflow hide-sm-dn" { (description.as_deref().unwrap_or_default()) }
+            td class="description overflow hide-sm-dn" { (layout::stored(page, description.as_deref().unwrap_or_default())) }
         }
     }
 }
@@ -190,7 +191,7 @@ fn select(page: &Page<'_>) -> (usize, Vec<DomainRow>) {
 }
 
 fn act(page: &mut Page<'_>, action: &str) -> Answer {
-    let back = Answer::to(format!("domains.php{}", page.call.list_query('?')));
+    let back = Answer::to(format!("domains.php{}", page.query('?')));
     let checked = page.call.checked("domains");
     let permission = match action {
         "copy" => "domain_add",

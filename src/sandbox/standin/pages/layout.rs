@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use uuid::Uuid;
 
 use super::super::profile::ListPage;
-use super::super::rules::number_format;
+use super::super::rules::{html_entities, number_format};
 use super::super::session::Token;
 use super::super::words::Word;
 use super::Page;
@@ -14,7 +14,7 @@ use super::Page;
 /// A whole page. The messages left for this session are shown here, once; a token is made for the search of the
 /// domain menu, which retires the used tokens of all pages.
 pub(super) fn shell(page: &mut Page<'_>, title: &str, content: Markup) -> String {
-    let messages = page.session.take_messages();
+    let messages = page.session.take_messages(page.world.profile.message_delay());
     let menu = page.session.new_token("/core/domains/domain_json.php");
     let script = format!(
         "function display_message(msg, mood, delay) {{}}\n\
@@ -97,25 +97,26 @@ pub(super) fn title(text: &str, total: Option<i64>) -> Markup {
     html! { (text) @if let Some(total) = total { " (" (total) ")" } }
 }
 
-/// A name as the version escapes it.
-pub(super) fn name(page: &Page<'_>, text: &str) -> PreEscaped<String> {
-    let escaped = html! { (text) }.into_string();
-    PreEscaped(if page.world.profile.escapes_dots() { escaped.replace('.', "&period;") } else { escaped })
+/// A stored text as the version escapes it.
+pub(super) fn stored(page: &Page<'_>, text: &str) -> PreEscaped<String> {
+    match page.world.profile.escapes_every_sign() {
+        true => PreEscaped(html_entities(text)),
+        false => html! { (text) },
+    }
 }
 
-/// The control of a flag: a select, or a checkbox, which is empty where the column is NULL.
+/// The control of a flag: a select or a checkbox. Both show NULL as on.
 pub(super) fn flag(page: &Page<'_>, name: &str, state: Option<bool>) -> Markup {
     let language = page.language;
-    if page.world.profile.has_checkboxes() {
+    let shown = state.unwrap_or(true);
+    if page.world.profile.has_checkboxes() && page.world.has_switches {
         return html! {
             label class="switch" {
-                input type="checkbox" id=(name) name=(name) value="true" checked[state == Some(true)];
+                input type="checkbox" id=(name) name=(name) value="true" checked[shown];
                 span class="slider" {}
             }
         };
     }
-    // NULL is shown as enabled.
-    let shown = state.unwrap_or(true);
     html! {
         span class="switch" {
             select class="formfld" id=(name) name=(name) {
@@ -132,7 +133,7 @@ pub(super) fn search_form(page: &Page<'_>) -> Markup {
     html! {
         form id="form_search" class="inline" method="get" {
             @for name in ["order_by", "order", "show"] {
-                @if let Some(value) = page.call.get(name).filter(|value| !value.is_empty()) {
+                @if let Some(value) = page.call.get(name).filter(|value| !value.is_empty() && (name == "show" || page.world.profile.repeats_queries())) {
                     input type="hidden" name=(name) value=(value);
                 }
             }
@@ -144,9 +145,14 @@ pub(super) fn search_form(page: &Page<'_>) -> Markup {
 
 /// The links to the pages of a list; nothing where one page holds it all.
 pub(super) fn paging(page: &Page<'_>, total: usize) -> Markup {
+    let mut query = page.query('&');
+    if !page.world.profile.repeats_queries() && page.call.get("show") == Some("all") {
+        query.push_str("&show=all");
+    }
+    let query = query.split('&').filter(|part| !part.starts_with("page=")).collect::<Vec<_>>().join("&");
     let pages = total.div_ceil(page.world.page_rows).max(1);
     let number = page.call.page_number();
-    let link = |to: usize| format!("{}?page={to}", page.php_self);
+    let link = |to: usize| format!("{}?page={to}{query}", page.php_self);
     html! {
         @if pages > 1 {
             center {
@@ -159,12 +165,14 @@ pub(super) fn paging(page: &Page<'_>, total: usize) -> Markup {
     }
 }
 
-/// The options of a menu of all domains, as the session knows them.
+/// The options of a menu of all domains, as the session knows them. A theme that loads them by a script has only the
+/// one that is chosen.
 pub(super) fn domain_options(page: &Page<'_>, selected: Option<Uuid>) -> Markup {
     let domains = page.session.domains.clone().unwrap_or_else(|| Arc::new(Vec::new()));
+    let all = page.world.has_domain_menus;
     html! {
-        @for (uuid, name) in domains.iter() {
-            option value=(uuid) selected[selected == Some(*uuid)] { (name) }
+        @for (uuid, name) in domains.iter().filter(|(uuid, _)| all || selected == Some(*uuid)) {
+            option value=(uuid) selected[selected == Some(*uuid)] { (stored(page, name)) }
         }
     }
 }
@@ -193,18 +201,21 @@ pub(super) fn state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
     let word = page.language.state(state);
     html! {
         button type="submit" alt=(alternative(word)) title="Toggle" class="btn btn-link" {
-            span class="button-label" { (word) }
+            @if !word.is_empty() { span class="button-label" { (word) } }
         }
     }
 }
 
-/// The same for a list whose toggle asks first: the question, with more buttons and ids that every row repeats,
-/// stands in the row.
+/// The same for a list whose toggle asks first in later versions: the question, with more buttons and ids that every row
+/// repeats, stands in the row.
 pub(super) fn asking_state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
+    if !page.world.profile.asks_before_toggling() {
+        return state_button(page, state);
+    }
     let word = page.language.state(state);
     html! {
         button type="button" name="btn_toggle_enabled" id="btn_toggle_enabled" alt=(alternative(word)) title="Toggle" class="btn btn-link" {
-            span class="button-label" { (word) }
+            @if !word.is_empty() { span class="button-label" { (word) } }
         }
         div id="modal-toggle_enabled" class="modal-window" {
             div {

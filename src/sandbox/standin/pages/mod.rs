@@ -9,11 +9,11 @@ mod routes;
 mod sign_in;
 mod system;
 mod user_edit;
+mod user_logs;
 mod users;
 
 pub(super) use sign_in::{error_page_with_secret, stray_sign_in_page};
 
-use chrono::TimeDelta;
 use maud::html;
 use uuid::Uuid;
 
@@ -21,9 +21,9 @@ use super::call::{Answer, Call};
 use super::data::{Db, RouteKind};
 use super::fault::{FaultKind, Strike};
 use super::rules::{self, BadMask};
-use super::session::{Mood, ROTATION_SECONDS, Session};
+use super::session::{Mood, Session};
 use super::words::{Language, Word};
-use super::world::World;
+use super::world::{LogRow, World};
 
 const DASHBOARD: &str = "/core/dashboard/";
 
@@ -43,6 +43,7 @@ fn php_self(path: &str) -> Option<&'static str> {
         "/core/users/user_json.php" => "/core/users/user_json.php",
         "/core/users/users.php" => "/core/users/users.php",
         "/core/users/user_edit.php" => "/core/users/user_edit.php",
+        "/core/user_logs/user_logs.php" => "/core/user_logs/user_logs.php",
         "/app/extensions/extensions.php" => "/app/extensions/extensions.php",
         "/app/gateways/gateways.php" => "/app/gateways/gateways.php",
         "/app/gateways/gateway_edit.php" => "/app/gateways/gateway_edit.php",
@@ -53,7 +54,8 @@ fn php_self(path: &str) -> Option<&'static str> {
 
 /// Works on one request.
 pub(super) fn answer(world: &mut World, call: &Call, strike: &Strike) -> Answer {
-    let Some(php_self) = php_self(&call.path) else { return Answer::not_found() };
+    let path = call.path.strip_prefix(world.base_path.as_str());
+    let Some(php_self) = path.and_then(php_self) else { return Answer::not_found() };
     let before = (call.is_post() && meddles(strike)).then(|| world.db.clone());
     let mut session = world.sessions.open(call.cookie.as_deref());
     let language = world.language;
@@ -62,9 +64,7 @@ pub(super) fn answer(world: &mut World, call: &Call, strike: &Strike) -> Answer 
     let mut answer = page.run();
     let ends = page.session_ends;
     if call.cookie.as_deref() != Some(session.id.as_str()) {
-        let secure = if world.cookie_secure { "; secure" } else { "" };
-        let cookie = format!("PHPSESSID={}; path=/{secure}; HttpOnly; SameSite=Lax", session.id);
-        answer.set_cookie = Some(cookie);
+        answer.set_cookie = Some(cookie(world, &session.id));
     }
     if !ends {
         world.sessions.close(session);
@@ -72,7 +72,50 @@ pub(super) fn answer(world: &mut World, call: &Call, strike: &Strike) -> Answer 
     if let Some(before) = before {
         meddle(world, before, strike);
     }
+    if world.base_path.is_empty() { answer } else { below(&world.base_path, answer) }
+}
+
+/// The answer of a FusionPBX below a path: its absolute links and redirects lead there.
+fn below(base: &str, mut answer: Answer) -> Answer {
+    answer.location = answer.location.map(|location| match location.strip_prefix("/?path=%2F") {
+        // The page that was asked for is named with the path too.
+        Some(page) => format!("{base}/?path={}%2F{page}", base.replace('/', "%2F")),
+        None if location.starts_with('/') => format!("{base}{location}"),
+        None => location,
+    });
+    for attribute in ["href=\"/", "href='/", "src=\"/", "action=\"/", "action='/", "(\"GET\", \"/"] {
+        let below = format!("{}{base}/", attribute.trim_end_matches('/'));
+        answer.body = answer.body.replace(attribute, &below);
+    }
     answer
+}
+
+fn dashboard(page: &mut Page<'_>) -> String {
+    let version = page.world.profile.version();
+    let status = page.may("system_view_info");
+    let content = html! {
+        b { "Dashboard" }
+        @if status {
+            div class="hud_details hud_box" id="hud_system_status_details" {
+                table class="tr_hover" {
+                    tr { th class="hud_heading" { "Item" } th class="hud_heading" { "Value" } }
+                    tr class="tr_link_void" {
+                        td class="row_style0 hud_text" { "FusionPBX" }
+                        td class="row_style0 hud_text" { (version) }
+                    }
+                }
+            }
+        }
+    };
+    layout::shell(page, "Dashboard", content)
+}
+
+fn cookie(world: &World, id: &str) -> String {
+    let secure = if world.cookie_secure { "; secure" } else { "" };
+    match world.profile.hardens_answers() {
+        true => format!("PHPSESSID={id}; path=/{secure}; HttpOnly; SameSite=Lax"),
+        false => format!("PHPSESSID={id}; path=/"),
+    }
 }
 
 /// A request at work on a page.
@@ -88,10 +131,8 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn run(&mut self) -> Answer {
-        if self.session.domain.is_none() {
-            let name = self.call.request("domain_name").filter(|name| !name.is_empty());
-            let name = name.unwrap_or(&self.call.host).split(':').next().unwrap_or_default();
-            self.session.domain = self.world.db.named(name).next().map(|row| row.uuid);
+        if self.world.profile.knows_the_domain_of_the_host_at_once() {
+            self.find_domain();
         }
         match self.world.admits_request(self.session.domain, self.session, self.call.client) {
             Ok(true) => {}
@@ -101,6 +142,7 @@ impl Page<'_> {
         if let Some(domain) = self.domain_change() {
             self.session.domain = Some(domain);
             self.session.domains = None;
+            self.load_block();
         }
         match self.php_self {
             "/index.php" if self.session.username.is_some() => return Answer::to(DASHBOARD),
@@ -124,12 +166,13 @@ impl Page<'_> {
             "/core/users/user_json.php" => users::json(self),
             "/core/users/users.php" => users::list(self),
             "/core/users/user_edit.php" => user_edit::page(self),
+            "/core/user_logs/user_logs.php" => user_logs::page(self),
             "/app/extensions/extensions.php" => routes::list(self, RouteKind::Extension),
             "/app/gateways/gateways.php" => routes::list(self, RouteKind::Gateway),
             "/app/gateways/gateway_edit.php" => routes::gateway(self),
             "/app/dialplans/dialplans.php" => routes::list(self, RouteKind::Dialplan),
             "/app/system/system.php" => system::page(self),
-            _ => Answer::page(layout::shell(self, "Dashboard", html! { b { "Dashboard" } })),
+            _ => Answer::page(dashboard(self)),
         };
         if self.session_ends && answer.location.is_none() {
             // The page has been worked on all the same: the check of the browser does not end the script.
@@ -152,19 +195,22 @@ impl Page<'_> {
         if self.session.account.is_some() {
             match self.session.created {
                 None => self.session.created = Some(now),
-                Some(created) if now - created > TimeDelta::seconds(ROTATION_SECONDS) => {
+                Some(created) if now - created > self.world.profile.session_id_lives() => {
                     self.session.rotate();
                     self.session.created = Some(now);
+                    self.log(true);
                 }
                 Some(_) => {}
             }
         }
         if self.session.domains.is_none() {
+            self.find_domain();
             let domains = self.world.domain_menu();
             if self.session.username.is_none() && domains.len() == 1 {
                 self.session.domain = domains.first().map(|(uuid, _)| *uuid);
             }
             self.session.domains = Some(domains);
+            self.load_block();
         }
         if self.session.account.is_none() {
             return Some(sign_in::page(self));
@@ -174,6 +220,48 @@ impl Page<'_> {
         }
         self.language = self.world.language_of(self.session.domain);
         None
+    }
+
+    /// Without a sign-in, a session works in the domain of the Host header.
+    fn find_domain(&mut self) {
+        if self.session.domain.is_none() {
+            let name = self.call.request("domain_name").filter(|name| !name.is_empty());
+            let name = name.unwrap_or(&self.call.host).split(':').next().unwrap_or_default();
+            self.session.domain = self.world.db.named(name).next().map(|row| row.uuid);
+        }
+    }
+
+    /// Loads the addresses that the session's domain admits.
+    fn load_block(&mut self) {
+        self.session.block = self.session.domain.and_then(|domain| self.world.block(domain));
+    }
+
+    /// Writes the user log.
+    fn log(&mut self, accepted: bool) {
+        let at = self.world.now();
+        self.world.user_log.push(LogRow {
+            at,
+            domain: self.session.domain,
+            username: self.session.username.clone().unwrap_or_default(),
+            client: self.call.client,
+            user_agent: self.call.user_agent.clone(),
+            session: self.session.id.clone(),
+            accepted,
+        });
+    }
+
+    /// What links and redirects repeat of the query, with its leading separator.
+    fn query(&self, separator: char) -> String {
+        if self.world.profile.repeats_queries() {
+            return self.call.list_query(separator);
+        }
+        match self.call.request("search").filter(|search| !search.is_empty()) {
+            Some(search) => {
+                let search: String = url::form_urlencoded::byte_serialize(search.as_bytes()).collect();
+                format!("{separator}search={search}")
+            }
+            None => String::new(),
+        }
     }
 
     fn may(&self, permission: &str) -> bool {
@@ -197,6 +285,11 @@ impl Page<'_> {
         }
         valid
     }
+}
+
+/// A flag as it is saved: what is left out means something else in each version.
+fn posted_flag<'a>(page: &Page<'a>, name: &str) -> Option<&'a str> {
+    page.call.post(name).or(page.world.profile.flag_left_out())
 }
 
 /// What PHP prints when a page dies, under a 200.

@@ -96,10 +96,10 @@ pub(super) fn list(page: &mut Page<'_>, kind: RouteKind) -> Answer {
         (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title(list.title, total)) } }, shown, search_form(page, all)))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
-            div class="card" {
+            div class=[page.world.profile.has_cards().then_some("card")] {
                 table class="list" {
                     tr class="list-header" {
-                        th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
+                        @if page.may(list.edit) { th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; } }
                         @if all { th { "Domain" } }
                         th { (column(list.name_column)) }
                         @if kind == RouteKind::Gateway { th class="hide-sm-dn" { "Proxy" } }
@@ -135,8 +135,9 @@ fn list_row(page: &Page<'_>, list: &List, all: bool, context: bool, index: usize
     let edits = page.may(list.edit);
     let mut edit = String::new();
     if edits {
-        edit = format!("{}?id={uuid}{}", list.form, page.call.list_query('&'));
-        if let Some(domain) = domain_uuid.filter(|domain| Some(*domain) != page.session.domain)
+        edit = format!("{}?id={uuid}{}", list.form, page.query('&'));
+        if page.world.profile.links_name_domains()
+            && let Some(domain) = domain_uuid.filter(|domain| Some(*domain) != page.session.domain)
             && page.may("domain_select")
         {
             edit.push_str(&format!("&domain_uuid={domain}&domain_change=true"));
@@ -159,10 +160,10 @@ fn list_row(page: &Page<'_>, list: &List, all: bool, context: bool, index: usize
                     input type="hidden" name={ (list.rows) "[" (index) "][uuid]" } value=(uuid);
                 }
             }
-            @if all { td { (domain) } }
-            td { @if edits { a href=(edit) title="Edit" { (name) } } @else { (name) } }
-            @if *kind == RouteKind::Gateway { td { (fields.get("proxy").map(String::as_str).unwrap_or_default()) } }
-            @if context { td { (names) } }
+            @if all { td { (layout::stored(page, &domain)) } }
+            td { @if edits { a href=(edit) title="Edit" { (layout::stored(page, name)) } } @else { (layout::stored(page, name)) } }
+            @if *kind == RouteKind::Gateway { td { (layout::stored(page, fields.get("proxy").map(String::as_str).unwrap_or_default())) } }
+            @if context { td { (layout::stored(page, names)) } }
             td class="no-link center" { (layout::state_button(page, Some(true))) }
         }
     }
@@ -185,7 +186,7 @@ pub(super) fn gateway(page: &mut Page<'_>) -> Answer {
     let content = html! {
         form name="frm" id="frm" method="post" {
             @for name in ["gateway", "username", "from_user", "from_domain", "proxy", "realm", "register_proxy", "outbound_proxy", "context"] {
-                input class="formfld" type="text" name=(name) maxlength="255" value=(field(name));
+                input class="formfld" type="text" name=(name) maxlength="255" value=(layout::stored(page, &field(name)));
             }
             @if let Some(id) = id { input type="hidden" name="gateway_uuid" value=(id); }
             (layout::token_input(&token))

@@ -9,7 +9,7 @@ use super::super::rules::BadMask;
 use super::super::session::{Account, Token};
 use super::super::words::{Language, Word};
 use super::super::world::SignIn;
-use super::{DASHBOARD, Page, fatal_error};
+use super::{DASHBOARD, Page, dashboard, fatal_error};
 
 /// What a request without a session gets: the form, or a try at signing in.
 pub(super) fn page(page: &mut Page<'_>) -> Answer {
@@ -20,9 +20,10 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
     let Some(typed) = call.request("username").filter(|name| !name.is_empty()) else {
         let token = page.session.new_token("login");
         let token = page.world.profile.has_sign_in_token().then_some(&token);
-        let messages = page.session.take_messages();
+        let messages = page.session.take_messages(page.world.profile.message_delay());
+        let remember = page.world.profile.offers_to_remember();
         let known = page.session.username.clone();
-        return Answer::page(form(page.language, token, known.as_deref(), &messages).into_string());
+        return Answer::page(form(page.language, token, remember, known.as_deref(), &messages).into_string());
     };
     if page.world.profile.has_sign_in_token() && !page.session.take_token("login", |name| call.request(name))
     {
@@ -36,6 +37,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
     // The session moves to the domain before the password is looked at, and stays there when it was wrong.
     if domain.is_some() {
         page.session.domain = domain;
+        page.load_block();
     }
     page.session.username = Some(username.to_owned());
     let account = domain
@@ -43,6 +45,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
         .and_then(|domain| page.world.authenticate(domain, username, password));
     let account = match account {
         None => None,
+        Some(user) if !page.world.profile.block_refuses_sign_in() => Some(page.world.account(user)),
         Some(user) => match page.world.admits_sign_in(user.domain_uuid, call.client) {
             Ok(true) => Some(page.world.account(user)),
             Ok(false) => None,
@@ -50,7 +53,11 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
         },
     };
     let username = username.to_owned();
-    if account.is_some() && page.world.totp_secret.is_some() {
+    if account.is_some() && (page.world.totp_secret.is_some() || page.world.totp_enrols) {
+        // All in one post is refused: the code is looked for before the password has been remembered.
+        if call.post("authentication_code").is_some() {
+            return decide(page, None, username);
+        }
         page.session.first_factor = account;
         page.session.username = Some(username);
         return second_factor(page);
@@ -63,13 +70,18 @@ fn second_factor(page: &mut Page<'_>) -> Answer {
     let Some(code) = page.call.post("authentication_code") else {
         let token = page.session.new_token("login");
         let token = page.world.profile.has_sign_in_token().then_some(token);
-        return Answer::page(code_form(token.as_ref()).into_string());
+        if page.world.totp_secret.is_some() {
+            return Answer::page(code_form(token.as_ref()).into_string());
+        }
+        // The secret is stored before anybody has noted it.
+        let secret = new_secret();
+        page.world.totp_secret = Some(secret.clone());
+        return Answer::page(secret_page(token.as_ref(), &secret).into_string());
     };
     let call = page.call;
     if page.world.profile.has_sign_in_token() && !page.session.take_token("login", |name| call.request(name))
     {
-        page.session.first_factor = None;
-        return Answer::to("/login.php");
+        return Answer::to("login.php");
     }
     let now = u64::try_from(page.world.now().timestamp()).unwrap_or_default();
     let valid = page
@@ -85,21 +97,28 @@ fn second_factor(page: &mut Page<'_>) -> Answer {
     decide(page, account.filter(|_| valid), username)
 }
 
-fn code_form(token: Option<&Token>) -> Markup {
+/// A secret as FusionPBX makes one: 32 letters of base 32.
+fn new_secret() -> String {
+    let letters = rand::random::<[u8; 32]>();
+    letters
+        .iter()
+        .map(|byte| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[usize::from(byte % 32)]))
+        .collect()
+}
+
+/// A page of the sign-in after the password.
+fn box_of(title: &str, token: Option<&Token>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html {
-            head { title { "Verify" } }
+            head { title { (title) } }
             body {
                 div id="page" align="center" {
+                    div id="message_container" {}
                     div id="default_login" {
-                        a href="/" { img id="login_logo" src="/logo.png"; }
+                        a href="/" { img id="login_logo" src="/themes/default/images/logo_login.png"; }
                         form method="post" name="frm" action="" {
-                            div class="login_text" {
-                                "Enter the authentication code."
-                                input class="formfld" type="text" name="authentication_code" maxlength="255";
-                            }
-                            div { input type="submit" name="" class="btn" value="Verify"; }
+                            (content)
                             @if let Some(token) = token { input type="hidden" name=(token.name) value=(token.value); }
                         }
                     }
@@ -107,6 +126,33 @@ fn code_form(token: Option<&Token>) -> Markup {
             }
         }
     }
+}
+
+fn code_form(token: Option<&Token>) -> Markup {
+    let content = html! {
+        div class="login_text" {
+            "Enter the authentication code."
+            input class="formfld" type="text" name="authentication_code" maxlength="255" placeholder="Authentication Code";
+        }
+        div {
+            input type="submit" name="" class="btn" value="Verify";
+            a class="login_link" href="/logout.php" { "Cancel" }
+        }
+    };
+    box_of("Verify", token, &content)
+}
+
+/// What an account without a secret gets: a new one, shown once.
+fn secret_page(token: Option<&Token>, secret: &str) -> Markup {
+    let content = html! {
+        div id="totp_qr" class="login_text" {
+            "Scan the code with an application for one-time passwords." br;
+            img src="data:image/jpeg;base64,/9j/4AAQSkZJRgABAQEAYABgAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8U"; br;
+            (secret) br;
+        }
+        div { input type="submit" name="" class="btn" value="Next"; }
+    };
+    box_of("Verify", token, &content)
 }
 
 /// Lets an account in, or says that it is not.
@@ -122,15 +168,25 @@ fn decide(page: &mut Page<'_>, account: Option<Account>, username: String) -> An
     });
     match account {
         Some(account) => {
-            page.session.block = page.session.domain.and_then(|domain| page.world.block(domain));
+            page.load_block();
             page.session.username = Some(account.username.clone());
             page.session.account = Some(account);
             page.session.user_agent.clone_from(&call.user_agent);
             page.session.created = None;
-            page.session.rotate();
-            Answer::to(DASHBOARD)
+            if page.world.profile.renews_the_session_at_sign_in() {
+                page.session.rotate();
+            }
+            page.log(true);
+            let body = match page.world.profile.sends_the_dashboard_with_the_redirect() {
+                true => dashboard(page),
+                false => String::new(),
+            };
+            Answer { body, ..Answer::to(DASHBOARD) }
         }
         None => {
+            if page.world.profile.logs_failed_sign_ins() {
+                page.log(false);
+            }
             page.bad_news(Word::SignInFailed);
             let path: String = url::form_urlencoded::byte_serialize(page.php_self.as_bytes()).collect();
             Answer::to(format!("/?path={path}"))
@@ -141,7 +197,7 @@ fn decide(page: &mut Page<'_>, account: Option<Account>, username: String) -> An
 /// A sign-in page that belongs to no session: its token is good for nothing.
 pub(in super::super) fn stray_sign_in_page(language: Language) -> String {
     let token = super::Session::default().new_token("login");
-    form(language, Some(&token), None, "").into_string()
+    form(language, Some(&token), true, None, "").into_string()
 }
 
 /// An error page as a careless server writes it: it repeats what was posted.
@@ -162,7 +218,13 @@ pub(in super::super) fn error_page_with_secret(secret: &str) -> String {
     .into_string()
 }
 
-fn form(language: Language, token: Option<&Token>, known: Option<&str>, messages: &str) -> Markup {
+fn form(
+    language: Language,
+    token: Option<&Token>,
+    remember: bool,
+    known: Option<&str>,
+    messages: &str,
+) -> Markup {
     let script = format!(
         "function display_message(msg, mood, delay) {{}}\n$(document).ready(function() {{\n\t\t{messages}\n}});"
     );
@@ -188,9 +250,11 @@ fn form(language: Language, token: Option<&Token>, known: Option<&str>, messages
                                 }
                                 input type="password" class="txt login" name="password" placeholder="Password";
                             }
-                            label for="remember" {
-                                input type="checkbox" id="remember" name="remember";
-                                div class="login_text" { "Remember Me" }
+                            @if remember {
+                                label for="remember" {
+                                    input type="checkbox" id="remember" name="remember";
+                                    div class="login_text" { "Remember Me" }
+                                }
                             }
                             div {
                                 input type="submit" id="btn_login" class="btn" value="Login";

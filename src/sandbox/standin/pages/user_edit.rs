@@ -11,7 +11,7 @@ use super::super::rules;
 use super::super::session::Mood;
 use super::super::words::Word;
 use super::super::world::Setting;
-use super::{Page, layout};
+use super::{Page, layout, posted_flag};
 
 const GROUPS: [&str; 6] = ["admin", "agent", "fax", "public", "superadmin", "user"];
 
@@ -48,13 +48,13 @@ fn refuse_beyond_limit(page: &mut Page<'_>) -> Option<Answer> {
     }
     let text = format!("{} {limit}", page.language.say(Word::MaximumUsers));
     page.session.say(Mood::Negative, text);
-    Some(Answer::to(format!("users.php{}", page.call.list_query('?'))))
+    Some(Answer::to(format!("users.php{}", page.query('?'))))
 }
 
 fn post(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
     let call = page.call;
     if !page.has_token() {
-        return Answer::to(format!("users.php{}", call.list_query('?')));
+        return Answer::to(format!("users.php{}", page.query('?')));
     }
     let domain = call.post("domain_uuid").and_then(rules::uuid).or(page.session.domain).unwrap_or_default();
     let field = |name: &str| call.post(name).unwrap_or_default();
@@ -102,12 +102,12 @@ fn post(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
         domain_uuid: domain,
         username: rules::trim(username).to_owned(),
         email: Some(email.to_owned()),
-        enabled: rules::boolean(field("user_enabled")).ok(),
+        enabled: posted_flag(page, "user_enabled").and_then(|text| rules::boolean(text).ok()),
         groups,
         password,
     });
     page.good_news(if user.is_some() { Word::Updated } else { Word::Added });
-    Answer::to(format!("user_edit.php?id={uuid}{}", call.list_query('&')))
+    Answer::to(format!("user_edit.php?id={uuid}{}", page.query('&')))
 }
 
 /// The stock rules for a password: 12 characters, a digit, a lower-case and an upper-case letter.
@@ -135,14 +135,13 @@ fn form(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
     let username = row.as_ref().map_or("", |row| row.username.as_str());
     let email = row.as_ref().and_then(|row| row.email.as_deref()).unwrap_or_default();
     let domain = row.as_ref().map(|row| row.domain_uuid).or(page.session.domain);
-    let enabled = row.as_ref().and_then(|row| row.enabled).unwrap_or(true);
-    let language = page.language;
+    let enabled = row.as_ref().and_then(|row| row.enabled);
     let content = html! {
         form name="frm" id="frm" method="post" {
-            input type="text" class="formfld" name="username" id="username" autocomplete="new-password" value=(username) required;
+            input type="text" class="formfld" name="username" id="username" autocomplete="new-password" value=(layout::stored(page, username)) required;
             input type="password" class="formfld" name="password" id="password" autocomplete="new-password" value="";
             input type="password" class="formfld" name="password_confirm" id="password_confirm" autocomplete="new-password" value="";
-            input type="text" class="formfld" name="user_email" value=(email) required;
+            input type="text" class="formfld" name="user_email" value=(layout::stored(page, email)) required;
             select id="user_language" name="user_language" class="formfld" { option value="" {} option value="en-us" {} }
             select id="user_time_zone" name="user_time_zone" class="formfld" { option value="" {} option value="UTC" {} }
             select name="group_uuid_name" class="formfld" {
@@ -151,13 +150,10 @@ fn form(page: &mut Page<'_>, user: Option<Uuid>) -> Answer {
             }
             select class="formfld" name="user_type" id="user_type" { option value="default" selected { "Default" } option value="virtual" { "Virtual" } }
             select class="formfld" name="domain_uuid" { (layout::domain_options(page, domain)) }
-            select class="formfld" id="user_enabled" name="user_enabled" {
-                option value="true" selected[enabled] { (language.say(Word::True)) }
-                option value="false" selected[!enabled] { (language.say(Word::False)) }
-            }
+            (layout::flag(page, "user_enabled", enabled))
             @if let Some(uuid) = user {
                 input type="hidden" name="id" value=(uuid);
-                input type="hidden" name="username_old" value=(username);
+                input type="hidden" name="username_old" value=(layout::stored(page, username));
             }
             (layout::token_input(&token))
         }

@@ -111,13 +111,15 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
         (layout::list_bar(page, ListPage::Other, "action_bar", |total| html! { b { (layout::title("Users", total)) } }, shown, controls))
         form id="form_list" method="post" {
             input type="hidden" id="action" name="action" value="";
-            div class="card" {
+            div class=[page.world.profile.has_cards().then_some("card")] {
                 table class="list" {
                     tr class="list-header" {
                         th class="checkbox" { input type="checkbox" id="checkbox_all" name="checkbox_all"; }
                         @if all { th { "Domain" } }
                         th { a href="?order_by=username&order=desc" { "Username" } }
-                        th { "Groups" } th { "Organization" } th { "Name" } th { "Notes" } th { "Enabled" }
+                        th { "Groups" }
+                        @if page.world.profile.shows_contacts_of_users() { th { "Organization" } th { "Name" } th { "Notes" } }
+                        th { "Enabled" }
                     }
                     @for (index, user) in users.iter().skip(skip).take(rows).enumerate() {
                         (list_row(page, all, index, user))
@@ -133,8 +135,8 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
 
 fn list_row(page: &Page<'_>, all: bool, index: usize, user: &UserRow) -> Markup {
     let UserRow { uuid, domain_uuid, username, email: _, enabled, groups: _, password: _ } = user;
-    let mut edit = format!("user_edit.php?id={uuid}{}", page.call.list_query('&'));
-    if page.world.profile.user_links_name_domains()
+    let mut edit = format!("user_edit.php?id={uuid}{}", page.query('&'));
+    if page.world.profile.links_name_domains()
         && Some(*domain_uuid) != page.session.domain
         && page.may("domain_select")
     {
@@ -145,23 +147,24 @@ fn list_row(page: &Page<'_>, all: bool, index: usize, user: &UserRow) -> Markup 
         let domains = page.session.domains.as_ref()?;
         domains.iter().find(|(uuid, _)| uuid == domain).map(|(_, name)| name.clone())
     };
+    let contacts = page.world.profile.shows_contacts_of_users();
     html! {
         tr class="list-row" href=(edit) {
             td class="checkbox" {
                 input type="checkbox" name={ "users[" (index) "][checked]" } id={ "checkbox_" (index) } value="true";
                 input type="hidden" name={ "users[" (index) "][uuid]" } value=(uuid);
             }
-            @if all { td { (layout::name(page, &known(domain_uuid).unwrap_or_default())) } }
-            td { a href=(edit) title="Edit" { (username) } }
-            td { (group_names(user).unwrap_or_default()) }
-            td {} td {} td {}
+            @if all { td { (layout::stored(page, &known(domain_uuid).unwrap_or_default())) } }
+            td { a href=(edit) title="Edit" { (layout::stored(page, username)) } }
+            td { (layout::stored(page, &group_names(user).unwrap_or_default())) }
+            @if contacts { td {} td {} td {} }
             td class="no-link center" { (layout::state_button(page, *enabled)) }
         }
     }
 }
 
 fn act(page: &mut Page<'_>, action: &str) -> Answer {
-    let back = Answer::to(format!("users.php{}", page.call.list_query('?')));
+    let back = Answer::to(format!("users.php{}", page.query('?')));
     let permission = match action {
         "toggle" => "user_edit",
         "delete" => "user_delete",

@@ -1,0 +1,197 @@
+//! What a step means for people: shown beside it, so that nobody is surprised. It decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::World;
+use super::types::{Action, Place, Step, Work};
+use crate::diff::Field;
+use crate::environment::to_the_minute;
+use crate::model::{Activity, Completeness, Desired, Recorded, Tenant, TenantId, TenantRecord};
+
+/// One consequence of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Effect {
+    /// Users sign in under another address.
+    SignInAddresses { from: String, to: String, users: Option<i64> },
+    /// Phones and their provisioning name the old domain.
+    Phones { from: String, to: String },
+    /// Who would lose access, or data.
+    Active { users: i64, open_sessions: i64, last_activity: Option<DateTime<Utc>> },
+    /// A shorter `session_timeout` ends sessions that are older.
+    SessionsEnd { ended: i64, open: i64, minutes: u32 },
+    /// Numbers that leave the file.
+    NumbersReleased { numbers: Vec<String> },
+}
+
+impl Effect {
+    /// The name of its kind, as in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SignInAddresses { .. } => "sign_in_addresses",
+            Self::Phones { .. } => "phones",
+            Self::Active { .. } => "active",
+            Self::SessionsEnd { .. } => "sessions_end",
+            Self::NumbersReleased { .. } => "numbers_released",
+        }
+    }
+}
+
+fn counted(count: i64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    if count == 0 { format!("no {one}s") } else { format!("{count} {one}{plural}") }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignInAddresses { from, to, users } => {
+                let of = users.map_or_else(String::new, |users| format!(" ({})", counted(users, "user")));
+                write!(f, "sign-in addresses change from `user@{from}` to `user@{to}`{of}")
+            }
+            Self::Phones { from, to } => write!(
+                f,
+                "phones that register at {from} are off until they are set up for {to}, and provisioning addresses that \
+                 name {from} change"
+            ),
+            Self::Active { users, open_sessions, last_activity } => {
+                let who =
+                    if *users == 0 && *open_sessions == 0 { "nobody is active" } else { "still active" };
+                let last = last_activity.map_or_else(
+                    || "no activity yet".to_owned(),
+                    |at| format!("last activity {}", to_the_minute(at)),
+                );
+                let sessions = counted(*open_sessions, "open session");
+                write!(f, "{who}: {}, {sessions}, {last}", counted(*users, "user"))
+            }
+            Self::SessionsEnd { ended, open, minutes } => {
+                let (limit, sessions) =
+                    (counted(i64::from(*minutes), "minute"), counted(*open, "open session"));
+                match (ended, open) {
+                    (0, 1) => {
+                        write!(f, "the open session is not older than {limit}, so it does not end at once")
+                    }
+                    (0, _) => write!(f, "none of {sessions} is older than {limit}, so none ends at once"),
+                    (_, 1) => write!(f, "the open session ends at once, because it is older than {limit}"),
+                    (1, _) => write!(f, "1 of {sessions} ends at once, because it is older than {limit}"),
+                    _ => write!(f, "{ended} of {sessions} end at once, because they are older than {limit}"),
+                }
+            }
+            Self::NumbersReleased { numbers } => write!(
+                f,
+                "{}: released for other tenants; the messages stay with this tenant",
+                numbers.join(", ")
+            ),
+        }
+    }
+}
+
+/// The tenants of which a plan may say who is active, and those of them whose sessions may be cut short: what has to
+/// be read for [`all`], and no more.
+pub fn affected(desired: &Desired, recorded: &Recorded) -> (BTreeSet<TenantId>, BTreeSet<TenantId>) {
+    let (mut affected, mut shortened) = (BTreeSet::new(), BTreeSet::new());
+    if matches!(desired.completeness, Completeness::Unreadable { .. }) {
+        return (affected, shortened);
+    }
+    for (key, record) in &recorded.tenants {
+        let changes = desired.tenants.get(key).is_none_or(|tenant| {
+            (record.enabled && !tenant.enabled)
+                || record.domain != tenant.domain
+                || is_shortened(tenant, record)
+        });
+        if changes {
+            affected.insert(record.id);
+        }
+        if desired.tenants.get(key).is_some_and(|tenant| is_shortened(tenant, record)) {
+            shortened.insert(record.id);
+        }
+    }
+    (affected, shortened)
+}
+
+fn is_shortened(tenant: &Tenant, record: &TenantRecord) -> bool {
+    tenant.session_timeout < record.session_timeout
+}
+
+/// The effects of every step that has any.
+pub(super) fn all(world: World<'_>, steps: &[Step]) -> BTreeMap<Place, Vec<Effect>> {
+    let records: BTreeMap<TenantId, &TenantRecord> =
+        world.recorded.tenants.values().map(|record| (record.id, record)).collect();
+    let mut found: BTreeMap<Place, Vec<Effect>> = BTreeMap::new();
+    for step in steps {
+        let record = super::identity::record(&step.work).and_then(|of| records.get(&of.id).copied());
+        let Some(record) = record else { continue };
+        let effects = of(world, step, record);
+        if !effects.is_empty() {
+            found.entry(step.place()).or_default().extend(effects);
+        }
+    }
+    found
+}
+
+fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
+    let activity = world.recorded.activity.get(&record.id);
+    let active = || {
+        activity.map(|Activity { users, open_sessions, last_activity, .. }| Effect::Active {
+            users: *users,
+            open_sessions: *open_sessions,
+            last_activity: *last_activity,
+        })
+    };
+    let mut effects = Vec::new();
+    match &step.work {
+        Work::Rename { to, expect, .. } if expect.name != to.as_str() => {
+            let (from, to) = (expect.name.clone(), to.to_string());
+            let users = activity.map(|activity| activity.users);
+            effects.push(Effect::SignInAddresses { from: from.clone(), to: to.clone(), users });
+            // Those of a disabled tenant are refused already.
+            if expect.enabled != Some(false) {
+                effects.push(Effect::Phones { from, to });
+            }
+        }
+        Work::Disable { .. } if record.enabled => effects.extend(active()),
+        Work::Recreate { counts: true, .. } => effects.extend(active()),
+        Work::Delete { .. } | Work::Forget { .. } => effects.extend(active()),
+        _ => {}
+    }
+    if let Work::Update { tenant, .. } | Work::Move { tenant, .. } | Work::Recreate { tenant, .. } =
+        &step.work
+    {
+        if let Some(activity) =
+            activity.filter(|activity| activity.open_sessions > 0 && is_shortened(tenant, record))
+        {
+            effects.push(sessions_end(activity, tenant.session_timeout, world.now));
+        }
+        let released = released(world, tenant, record, step);
+        if !released.is_empty() {
+            effects.push(Effect::NumbersReleased { numbers: released });
+        }
+    }
+    effects
+}
+
+fn sessions_end(activity: &Activity, minutes: u32, now: DateTime<Utc>) -> Effect {
+    let oldest = now - TimeDelta::minutes(i64::from(minutes));
+    let ended = activity.session_starts.iter().filter(|start| **start <= oldest).count();
+    Effect::SessionsEnd {
+        ended: i64::try_from(ended).unwrap_or(i64::MAX),
+        open: activity.open_sessions,
+        minutes,
+    }
+}
+
+fn released(world: World<'_>, tenant: &Tenant, record: &TenantRecord, step: &Step) -> Vec<String> {
+    let changes = step.action != Action::Update || step.changes.iter().any(|c| c.field == Field::SmsNumbers);
+    let Some(wanted) = tenant.sms_numbers.as_ref().filter(|_| changes) else { return Vec::new() };
+    let assigned = world.recorded.sms_numbers.get(&record.id);
+    assigned
+        .into_iter()
+        .flatten()
+        .filter(|number| !wanted.contains(number))
+        .map(ToString::to_string)
+        .collect()
+}

@@ -1,0 +1,120 @@
+//! What a plan says that its steps mean for people.
+
+use chrono::TimeDelta;
+
+use super::limits::renaming;
+use super::scene::{Scene, deletable, domain, held, steps};
+use crate::config::DeletionMode;
+use crate::model::{Activity, TenantId};
+use crate::plan::{Action, Effect, Plan, affected};
+
+fn active(scene: &mut Scene, of: &str, users: i64, minutes_ago: &[i64]) -> TenantId {
+    let now = scene.now;
+    let id = scene.record(of).id;
+    let activity = Activity {
+        users,
+        open_sessions: i64::try_from(minutes_ago.len()).unwrap(),
+        last_activity: (users > 0).then(|| now - TimeDelta::minutes(5)),
+        session_starts: minutes_ago.iter().map(|minutes| now - TimeDelta::minutes(*minutes)).collect(),
+    };
+    scene.recorded.activity.insert(id, activity);
+    id
+}
+
+fn said(plan: &Plan) -> Vec<String> {
+    plan.effects
+        .iter()
+        .flat_map(|((tenant, _, action), effects)| {
+            effects.iter().map(move |effect| format!("{action} {tenant}: {effect}"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_rename_says_that_addresses_change() {
+    let mut scene = Scene::of(["acme"]);
+    active(&mut scene, "acme", 12, &[]);
+    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    assert_eq!(
+        said(&scene.plan()),
+        [
+            "rename acme: sign-in addresses change from `user@acme.example.com` to `user@new.example.com` (12 users)",
+            "rename acme: phones that register at acme.example.com are off until they are set up for new.example.com, \
+             and provisioning addresses that name acme.example.com change"
+        ]
+    );
+    scene.git_mv("acme", "other");
+    scene.edit("other", |tenant| tenant.domain = domain("acme.example.com"));
+    assert_eq!(said(&scene.plan()), [""; 0], "another key alone changes nobody's address");
+}
+
+#[test]
+fn a_disable_and_a_deletion_say_who_is_active() {
+    let mut scene = Scene::of(["acme", "globex", "one", "two"]);
+    active(&mut scene, "acme", 1, &[1, 2, 3]);
+    scene.edit("acme", |tenant| tenant.enabled = false);
+    active(&mut scene, "globex", 0, &[]);
+    scene.remove_file("globex");
+    assert_eq!(
+        said(&scene.plan()),
+        [
+            "disable acme: still active: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
+            "disable globex: nobody is active: no users, no open sessions, no activity yet"
+        ]
+    );
+    let mut scene = deletable();
+    scene.policy.deletion.mode = DeletionMode::Approve;
+    active(&mut scene, "acme", 2, &[]);
+    let plan = scene.plan();
+    assert_eq!(held(&plan), "delete acme");
+    assert_eq!(
+        said(&plan),
+        ["delete acme: still active: 2 users, no open sessions, last activity 2025-10-09 08:48 UTC"],
+        "whoever approves it is told"
+    );
+}
+
+#[test]
+fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
+    let mut scene = Scene::of(["acme", "globex"]);
+    active(&mut scene, "acme", 5, &[31, 30, 29, 1]);
+    scene.edit("acme", |tenant| tenant.session_timeout = 30);
+    scene.edit("globex", |tenant| tenant.session_timeout = 90);
+    assert_eq!(
+        said(&scene.plan()),
+        ["update acme: 2 of 4 open sessions end at once, because they are older than 30 minutes"]
+    );
+}
+
+#[test]
+fn what_is_held_by_a_limit_shows_its_effects_too() {
+    let plan = renaming(9, 4).plan();
+    assert_eq!(steps(&plan), "");
+    assert_eq!(said(&plan).len(), 8);
+    let held = &plan.held[0];
+    assert_eq!(held.action, Action::Rename);
+    assert_eq!(plan.effects_of(&held.tenant, &held.instance, held.action).len(), 2);
+}
+
+#[test]
+fn only_tenants_that_the_files_change_are_asked_about() {
+    let mut scene = Scene::of(["acme", "globex", "hooli", "stark", "umbrella"]);
+    assert_eq!(affected(&scene.desired, &scene.recorded), ([].into(), [].into()));
+    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    scene.edit("globex", |tenant| tenant.enabled = false);
+    scene.edit("hooli", |tenant| tenant.session_timeout = 10);
+    scene.remove_file("stark");
+    let ids = ["acme", "globex", "hooli", "stark"].map(|of| scene.record(of).id);
+    assert_eq!(affected(&scene.desired, &scene.recorded), (ids.into(), [ids[2]].into()));
+    assert!(steps(&scene.plan()).contains("disable stark"));
+}
+
+#[test]
+fn counts_of_sessions_have_their_plural() {
+    let said = |ended, open| Effect::SessionsEnd { ended, open, minutes: 30 }.to_string();
+    assert_eq!(said(0, 1), "the open session is not older than 30 minutes, so it does not end at once");
+    assert_eq!(said(0, 3), "none of 3 open sessions is older than 30 minutes, so none ends at once");
+    assert_eq!(said(1, 1), "the open session ends at once, because it is older than 30 minutes");
+    assert_eq!(said(1, 3), "1 of 3 open sessions ends at once, because it is older than 30 minutes");
+    assert_eq!(said(3, 3), "3 of 3 open sessions end at once, because they are older than 30 minutes");
+}

@@ -1,0 +1,105 @@
+//! A web session that was open when its tenant was disabled: what it can still do, and what tenantd says of it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tenantd::environment::Environment as _;
+use tenantd::plan::{Action, SESSIONS_MAY_GO_ON};
+use uuid::Uuid;
+
+use crate::common::rig::{instance, key};
+use crate::common::scenario::steps;
+use crate::live;
+use crate::person::Person;
+use crate::site::Live;
+
+const PASSWORD: &str = "Anna-Secret-123";
+
+/// What an open session could do.
+#[derive(Debug, PartialEq, Eq)]
+struct Can {
+    read: bool,
+    make_a_user: bool,
+}
+
+async fn can(live: &Live, session: &Person, domain: Uuid, made: &str) -> Can {
+    let page = session.get("/core/users/users.php").await;
+    let read = page.status == 200 && page.body.contains("anna");
+    session.try_to_add_user("user", domain, made, PASSWORD).await;
+    let users = live.person("hq").users(domain).await;
+    Can { read, make_a_user: users.iter().any(|user| user["username"] == made) }
+}
+
+/// For how many minutes the session is watched after the disable.
+fn minutes() -> u64 {
+    let text = std::env::var("TENANTD_LIVE_OPEN_SESSION_MINUTES").unwrap_or_default();
+    text.parse().unwrap_or_default()
+}
+
+live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(mut live) {
+    let tenants = [live.tenant("acme"), live.tenant("calm")];
+    live.rig.want(tenants);
+    live.converge().await;
+    let ends = live.block_ends_sessions();
+    let version = live.version.clone().map_or("of an unknown version".to_owned(), |found| found.to_string());
+    let site = live.sites[&instance("hq")].clone();
+    let domain = live.person("hq").only(&live.name("acme")).await;
+    live.person("hq").add_user_in("admin", domain, "anna", PASSWORD).await;
+    let anna = format!("anna@{}", live.name("acme"));
+    let session = Person::new(&site);
+    assert!(session.signs_in(&anna, PASSWORD).await);
+    assert_eq!(can(live, &session, domain, "before").await, Can { read: true, make_a_user: true });
+
+    live.rig.edit("acme", |t| t.enabled = false);
+    let before = live.rig.clock.now();
+    let warnings = live.plan().await.warnings;
+    live.tell(&format!("open session on {version}: plan warns: {warnings:?}"));
+    let told = warnings.iter().filter(|line| line.contains("may go on for")).count();
+    assert_eq!(told, usize::from(!ends), "{warnings:?}");
+    assert_eq!(steps(&live.converge().await), ["disable acme"]);
+
+    let lasts = Can { read: !ends, make_a_user: !ends };
+    for minute in 0..=minutes() {
+        if minute > 0 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let found = can(live, &session, domain, &format!("after{minute}")).await;
+        live.tell(&format!("open session on {version}: {minute} min after the disable: {found:?}"));
+        assert_eq!(found, lasts, "what the server does is what tenantd says it does");
+    }
+    assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await, "a new sign-in is refused on every version");
+
+    // What tenantd says from then on.
+    let plan = live.plan().await;
+    let waits = plan.waiting.iter().filter(|waiting| waiting.reason == SESSIONS_MAY_GO_ON).count();
+    assert_eq!(waits, usize::from(!ends), "{:?}", plan.waiting);
+    let confirmed = live.rig.record("acme").await.disable_confirmed_at.unwrap();
+    let lifetime = TimeDelta::hours(24);
+    assert_eq!(confirmed >= before + lifetime, !ends, "{confirmed}");
+    let shown = live.tenantd(&["show", "acme"]).await;
+    for line in shown.lines().filter(|line| line.contains("disable") || line.contains("session")) {
+        live.tell(&format!("open session on {version}: show: {}", line.trim()));
+    }
+    assert_eq!(shown.contains(SESSIONS_MAY_GO_ON), !ends, "{shown}");
+    let checked = live.tenantd(&["pbx", "check", "--instance", "hq"]).await;
+    assert_eq!(checked.contains("does not end open web sessions"), !ends, "{checked}");
+
+    // A deletion waits for it, however short the retention.
+    live.rig.config.deletion.retention_days = 0;
+    live.rig.remove_file("acme");
+    live.rig.pass().await;
+    let plan = live.plan().await;
+    assert_eq!(plan.count(Action::Delete), usize::from(ends), "{plan:#?}");
+    live.rig.live_through(lifetime + TimeDelta::hours(1)).await;
+    let plan = live.plan().await;
+    assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
+    let at_rest = |reason: &str| plan.waiting.iter().all(|waiting| waiting.reason != reason);
+    assert!(at_rest(SESSIONS_MAY_GO_ON), "{:?}", plan.waiting);
+    if live.may_delete {
+        live.converge().await;
+        assert!(live.person("hq").named(&live.name("acme")).await.is_empty());
+    } else {
+        live.rig.config.deletion.mode = tenantd::config::DeletionMode::Never;
+    }
+    assert!(live.rig.desired.tenants.contains_key(&key("calm")));
+} }
