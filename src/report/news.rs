@@ -253,6 +253,7 @@ mod tests {
             not_checked: Vec::new(),
             warnings: Vec::new(),
             previews: BTreeMap::new(),
+            effects: BTreeMap::new(),
             counts: Counts::default(),
             settled: BTreeMap::new(),
             reopened: crate::model::Reopened::default(),
