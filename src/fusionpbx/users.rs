@@ -54,8 +54,13 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
     let first = list.page(0).await?;
     let total = first.total;
     let mut exact = json(connection, "asc").await?;
+    // A shorter list than the server cuts is not one end of the whole, and teaches nothing: without its disabled users
+    // every row of the list page would count as enabled.
+    whole_end(total, exact.len())?;
     if exact.len() < total {
-        exact.extend(json(connection, "desc").await?);
+        let other_end = json(connection, "desc").await?;
+        whole_end(total, other_end.len())?;
+        exact.extend(other_end);
     }
     if exact.len() == total {
         return Ok(exact.into_values().collect());
@@ -89,6 +94,16 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
             }),
         })
         .collect()
+}
+
+/// Where `user_json.php` stops without saying so.
+const JSON_ROWS: usize = 300;
+
+fn whole_end(total: usize, found: usize) -> Result<(), PbxError> {
+    if found < total.min(JSON_ROWS) {
+        return Err(paging::incomplete(OPERATION, USERS, total, found));
+    }
+    Ok(())
 }
 
 /// What the users that both lists show say about the list of rows.
