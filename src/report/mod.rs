@@ -19,7 +19,7 @@ pub use status::{
     ChangeNoteJson, CheckJson, DaemonJson, HoldJson, IgnoredJson, InstanceStatusJson, PassJson, StatusJson,
     TenantStatusJson, UnusualJson, WarningJson, status_summary, status_table,
 };
-pub use text::{Paint, count, outcome as outcome_text, set_table_width, table};
+pub use text::{Paint, count, outcome as outcome_text, set_table_width, table, wrapped};
 
 /// An error with its sources, in one line: `cannot … : … : …`.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -91,6 +91,18 @@ pub fn set_table_width(width: Option<u16>) {
     let _ = TABLE_WIDTH.set(width);
 }
 
+/// Sentences, broken between words where the terminal ends.
+pub fn wrapped(text: &str) -> String {
+    wrapped_within(TABLE_WIDTH.get().copied().flatten(), text)
+}
+
+fn wrapped_within(width: Option<u16>, text: &str) -> String {
+    match width {
+        Some(width) => textwrap::fill(text, usize::from(width.max(40))),
+        None => text.to_owned(),
+    }
+}
+
 /// A table without lines between rows, as wide as its content and not wider than the terminal.
 pub fn table<'h>(header: impl IntoIterator<Item = &'h str>) -> Table {
     table_within(TABLE_WIDTH.get().copied().flatten(), header)

@@ -17,7 +17,8 @@ pub fn minute(rfc3339: &str) -> String {
 
 pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> String {
     let paint = context.paint();
-    let mut text = report::status_table(status, context.global.wide, minute);
+    let table = report::status_table(status, context.global.wide, minute);
+    let mut text = String::new();
     let all: usize = status.summary.values().sum();
     let _ = write!(text, "\n\n{}", report::status_summary(&status.summary));
     if status.tenants.len() != all {
@@ -47,7 +48,7 @@ pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> Strin
     for ignored in &status.ignored_files {
         let _ = writeln!(text, "{} {}: {}", paint.dim("ignored"), ignored.file, ignored.reason);
     }
-    text
+    table + &report::wrapped(&text)
 }
 
 fn instance_line(instance: &report::InstanceStatusJson) -> String {
