@@ -58,11 +58,18 @@ pub fn set_up(global: &Global) {
 
 fn set_colour(colour: Colour) {
     match colour {
+        // A CI's terminal counts as one that shows colours, whatever its TERM says: this one says that it does not.
+        Colour::Auto if dumb() => ColorChoice::Never,
         Colour::Auto => ColorChoice::Auto,
         Colour::Always => ColorChoice::Always,
         Colour::Never => ColorChoice::Never,
     }
     .write_global();
+}
+
+fn dumb() -> bool {
+    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    !forced && std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// The same for a command line that is not understood: there is only `--color` to find in it.
@@ -73,7 +80,7 @@ pub fn set_up_early(args: &[std::ffi::OsString]) {
     match joined.or(apart) {
         Some("never") => set_colour(Colour::Never),
         Some("always") => set_colour(Colour::Always),
-        _ => {}
+        _ => set_colour(Colour::Auto),
     }
 }
 

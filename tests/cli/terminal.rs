@@ -43,6 +43,7 @@ impl OnTerminal {
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR")
             .env_remove("CLICOLOR_FORCE")
+            .env_remove("CI")
             .env("TERM", "xterm-256color")
             .envs(environment.iter().copied())
             .stdin(slave.try_clone().unwrap())
@@ -234,12 +235,23 @@ async fn colours_are_wanted_and_refused_on_standard_error_as_on_standard_output(
     let seen = shown(&site, &["plan"], 100, &[]).await;
     let error = seen.text.lines().find(|line| line.contains("broken.yaml:")).unwrap();
     assert!(coloured(error) && coloured(seen.text.lines().last().unwrap()), "{seen:#?}");
-    for refused in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
-        for args in
-            [&["plan"][..], &["validate"], &["plan", "--log", "debug"], &["apply", "--bogus"], &["--help"]]
-        {
-            let seen = shown(&site, args, 100, &[refused]).await;
-            assert!(!seen.text.is_empty() && !coloured(&seen.text), "{refused:?} {args:?}: {seen:#?}");
+    // A machine that runs a CI's jobs says so in `CI`.
+    for ci in [&[][..], &[("CI", "true")]] {
+        for refused in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
+            let environment = [&[refused], ci].concat();
+            for args in [
+                &["plan"][..],
+                &["validate"],
+                &["plan", "--log", "debug"],
+                &["apply", "--bogus"],
+                &["--help"],
+            ] {
+                let seen = shown(&site, args, 100, &environment).await;
+                assert!(
+                    !seen.text.is_empty() && !coloured(&seen.text),
+                    "{environment:?} {args:?}: {seen:#?}"
+                );
+            }
         }
     }
     for args in [&["plan", "--color", "never", "--log", "debug"][..], &["apply", "--color=never", "--bogus"]]
@@ -262,7 +274,7 @@ async fn the_log_of_a_daemon_has_colours_only_where_they_are_wanted() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     for (environment, coloured) in
-        [(&[][..], true), (&[("NO_COLOR", "1")], false), (&[("TERM", "dumb")], false)]
+        [(&[][..], true), (&[("NO_COLOR", "1")], false), (&[("TERM", "dumb"), ("CI", "1")], false)]
     {
         let daemon = OnTerminal::start(&site, &["run"], 100, environment);
         until("a run", || daemon.text().contains("plan") && daemon.text().contains("INFO")).await;

@@ -406,10 +406,11 @@ impl Person {
         self.send_user(&form, group, domain, username, password).await;
     }
 
-    /// Makes many users. One form serves for all of them, as its token does.
+    /// Makes many users. Each form is fetched anew: what FusionPBX said of the last user waits for the next page, and as
+    /// long as it waits the form is refused (`message::count` in user_edit.php).
     pub async fn add_many_users(&self, domain: Uuid, names: impl Iterator<Item = String>, password: &str) {
-        let form = self.get(USER).await;
         for name in names {
+            let form = self.get(USER).await;
             self.send_user(&form, "user", domain, &name, password).await;
         }
     }
