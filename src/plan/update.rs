@@ -672,6 +672,8 @@ fn taken<'a>(
     let found = named.iter().find(|found| Some(found.id) != own)?;
     Some(match index.owner(&tenant.instance, found.id) {
         Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
-        None => format!("the domain {to} exists on {} and is not ours", tenant.instance),
+        None => {
+            format!("the domain {to} already exists on {} and tenantd does not manage it", tenant.instance)
+        }
     })
 }

@@ -61,6 +61,9 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     assert!(live.person("hq").values(t0, "users").await.is_empty());
     assert_eq!(live.person("hq").values(t0, "time_zone").await, ["America/New_York"]);
 
+    // Renames and moves count as disables, and this day has more of them than most.
+    live.rig.config.limits.disables.count = 10;
+
     // Rename.
     let t1 = live.person("hq").only(&live.name("t1")).await;
     let one = live.domain("one");

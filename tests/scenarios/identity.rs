@@ -99,7 +99,7 @@ on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when
     for _ in 0..2 {
         let (plan, _) = rig.pass().await;
         assert!(plan.steps.is_empty());
-        assert_eq!(held_because(&plan, "acme"), "the domain wanted.example.com exists on hq and is not ours");
+        assert_eq!(held_because(&plan, "acme"), "the domain wanted.example.com already exists on hq and tenantd does not manage it");
     }
     assert_eq!(rig.mutations(), before);
     rig.only("hq", "acme.example.com");

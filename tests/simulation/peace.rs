@@ -85,7 +85,7 @@ impl World {
                         .is_none_or(|record| record.domain_id != *id || record.instance != wanted.instance)
             })
         });
-        if reason.contains("is not ours")
+        if reason.contains("tenantd does not manage it")
             || reason.contains("have the name")
             || reason.contains("another one has its name")
         {

@@ -63,7 +63,9 @@ fn a_name_that_is_taken_there_holds_a_move() {
     scene.foreign("branch", 1, "acme.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"));
-    assert!(why(&plan, "acme", Action::Move).contains("exists on branch and is not ours"));
+    assert!(
+        why(&plan, "acme", Action::Move).contains("already exists on branch and tenantd does not manage it")
+    );
     let mut scene = moving();
     let mut other = testing::wanted("other");
     other.instance = instance("branch");

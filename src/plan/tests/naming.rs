@@ -222,7 +222,9 @@ fn a_name_in_use_holds_a_rename() {
     rename(&mut scene, "acme", "theirs.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename acme"));
-    assert!(why(&plan, "acme", Action::Rename).contains("exists on hq and is not ours"));
+    assert!(
+        why(&plan, "acme", Action::Rename).contains("already exists on hq and tenantd does not manage it")
+    );
     // The rest of the tenant goes on.
     scene.edit("acme", |acme| acme.session_timeout = 30);
     assert_eq!(steps(&scene.converge()), "update acme");
@@ -355,7 +357,9 @@ fn finishing_what_was_cut_short_takes_no_name_in_use() {
     rename(&mut scene, "acme", "theirs.example.com");
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
-    assert!(why(&plan, "acme", Action::Create).contains("exists on hq and is not ours"));
+    assert!(
+        why(&plan, "acme", Action::Create).contains("already exists on hq and tenantd does not manage it")
+    );
     rename(&mut scene, "acme", "free.example.com");
     assert_eq!(steps(&scene.converge()), "create acme");
 }

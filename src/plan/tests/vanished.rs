@@ -26,7 +26,7 @@ fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(
         why(&plan, "acme", Action::Create)
-            .contains("the domain acme.example.com exists on hq and is not ours")
+            .contains("the domain acme.example.com already exists on hq and tenantd does not manage it")
     );
 }
 
