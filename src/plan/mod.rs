@@ -11,6 +11,7 @@ mod former;
 mod gates;
 mod identity;
 mod likely_rename;
+mod likeness;
 mod limits;
 mod numbers;
 mod policy;

@@ -124,26 +124,120 @@ fn alike_are_names_files_and_keys() {
     scene.agree(hooli);
     rename(&mut scene, "hooli", "gavin", |tenant| tenant.name = "Gavin Belson Signature".into());
     assert_eq!(held_of(&scene.plan(), "gavin").action, Action::Create);
-    // What most others have as well tells nothing.
+    // What most others have as well tells nothing, where more than one tenant comes.
     let mut scene = Scene::of([]);
     for of in ["acme", "globex", "hooli"] {
         let mut tenant = testing::wanted(of);
         settings(&mut tenant, &own);
         scene.agree(tenant);
     }
+    scene.want(testing::wanted("initech"));
     rename(&mut scene, "hooli", "gavin", |tenant| tenant.name = "Gavin Belson Signature".into());
-    assert_eq!(scene.plan().count(Action::Create), 1);
+    assert_eq!(scene.plan().count(Action::Create), 2);
     for (to, alike) in
         [("hooli-inc", true), ("new-hooli", true), ("hoolii", true), ("initech", false), ("hoo", false)]
     {
         let mut scene = Scene::of(["acme", "hooli"]);
+        scene.want(testing::wanted("piedpiper"));
         rename(&mut scene, "hooli", to, |tenant| tenant.name = "Another".into());
-        assert_eq!(scene.plan().count(Action::Create), usize::from(!alike), "{to}");
+        assert_eq!(scene.plan().count(Action::Create), 1 + usize::from(!alike), "{to}");
     }
     // Numbers are there to tell tenants apart.
     let mut scene = Scene::of(["acme", "customer-17"]);
+    scene.want(testing::wanted("piedpiper"));
     rename(&mut scene, "customer-17", "customer-18", |tenant| tenant.name = "Another".into());
-    assert_eq!(scene.plan().count(Action::Create), 1);
+    assert_eq!(scene.plan().count(Action::Create), 2);
+}
+
+/// A rebranding: key, domain and name change in one commit, and what is left is what most tenants have.
+#[test]
+fn where_one_tenant_goes_and_one_comes_whole_files_are_compared_as_git_does() {
+    let rebranded = |change: fn(&mut crate::model::Tenant)| {
+        let mut scene = Scene::of(["acme", "globex", "hooli"]);
+        rename(&mut scene, "globex", "initrode", |tenant| {
+            tenant.name = "Initrode plc".into();
+            change(tenant);
+        });
+        scene
+    };
+    let plan = rebranded(|_| ()).plan();
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert!(held_of(&plan, "globex").reason.contains("most lines of their files are the same"));
+    assert_eq!(held_of(&plan, "globex").lift, held_of(&plan, "initrode").lift);
+    // Less than half of it is the same.
+    let other = |tenant: &mut crate::model::Tenant| {
+        tenant.session_timeout = 15;
+        tenant.max_users = crate::model::MaxUsers::Limited(3);
+    };
+    assert_eq!(rebranded(other).plan().count(Action::Create), 1);
+    // On another instance it is no rename.
+    let branch = |tenant: &mut crate::model::Tenant| tenant.instance = super::scene::instance("branch");
+    assert_eq!(rebranded(branch).plan().count(Action::Create), 1);
+}
+
+#[test]
+fn a_name_that_contains_the_other_is_a_likely_rename_on_the_same_instance() {
+    for (name, alike) in
+        [("hooli ltd International", true), ("The Hooli  LTD", true), ("Hoolihan Ltd", false)]
+    {
+        let mut scene = Scene::of(["acme", "hooli"]);
+        scene.want(testing::wanted("piedpiper"));
+        rename(&mut scene, "hooli", "megacorp", |tenant| tenant.name = name.into());
+        assert_eq!(scene.plan().count(Action::Create), 1 + usize::from(!alike), "{name}");
+    }
+}
+
+/// As `cp buecher.yaml books.yaml`, an edit, a run, and then `rm buecher.yaml`.
+fn copied_and_removed() -> Scene {
+    let mut scene = Scene::of(["acme", "globex", "buecher"]);
+    let mut books = testing::wanted("books");
+    books.name = "Books".into();
+    scene.want(books);
+    assert_eq!(scene.pass().count(Action::Create), 1);
+    scene.record("books").created_at = scene.now;
+    scene.now += chrono::TimeDelta::minutes(1);
+    scene.remove_file("buecher");
+    scene
+}
+
+#[test]
+fn a_rename_in_two_runs_holds_the_removal_for_a_day_and_its_advice_works() {
+    let plan = copied_and_removed().plan();
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    let held = held_of(&plan, "buecher");
+    assert_eq!((held.action, plan.held.len()), (Action::Disable, 1));
+    assert!(held.reason.contains("put buecher.yaml back; if they are two tenants, approve it"), "{held:?}");
+    // It says nothing of a line that can no longer be written.
+    assert!(!held.reason.contains("previously"), "{held:?}");
+    // The file is put back.
+    let mut scene = copied_and_removed();
+    scene.want(testing::wanted("buecher"));
+    assert!(scene.plan().is_empty());
+    // They are two.
+    let mut scene = copied_and_removed();
+    approve(&mut scene, &id_of(&held));
+    assert_eq!(scene.converge().count(Action::Disable), 1);
+    // A day later they are two anyway.
+    let mut scene = copied_and_removed();
+    scene.now += chrono::TimeDelta::hours(24);
+    assert_eq!(scene.plan().count(Action::Disable), 1);
+}
+
+#[test]
+fn only_a_tenant_that_was_created_later_is_a_removed_one_under_another_name() {
+    // Both come from one run.
+    let mut scene = copied_and_removed();
+    scene.record("buecher").created_at = scene.record("books").created_at;
+    assert_eq!(scene.plan().count(Action::Disable), 1);
+    // It came back from an archive.
+    let mut scene = copied_and_removed();
+    scene.record("books").restored_at = Some(scene.now);
+    assert_eq!(scene.plan().count(Action::Disable), 1);
+    // The newer one goes.
+    let mut scene = copied_and_removed();
+    scene.want(testing::wanted("buecher"));
+    scene.remove_file("books");
+    assert_eq!(scene.plan().count(Action::Disable), 1);
 }
 
 #[test]
