@@ -771,6 +771,90 @@ mod below_the_directory {
     }
 
     #[test]
+    fn hidden_names_and_folders_are_looked_at_and_stores_of_version_control_are_not() {
+        for (name, is_told) in [
+            ("..acme.yaml", true),
+            ("...acme.yaml", true),
+            ("..attic/acme.yaml", true),
+            (".attic/deep/acme.yaml", true),
+            ("..2026_11_27/x", true),
+            ("..data/acme", true),
+            (".git/acme.yaml", false),
+            (".hg/store/acme.yaml", false),
+            ("hq/.svn/acme.yaml", false),
+        ] {
+            let root = dir_of(&[("good.yaml", &of("good")), (name, &of("acme"))]);
+            let mut loaded = load::directory(root.path(), &config());
+            load::by_record(root.path(), &mut loaded.desired, &recorded(&["good", "acme"]));
+            let told = if is_told { vec![format!("{name}: acme")] } else { vec![] };
+            assert_eq!(unusual(&loaded), told);
+            assert_eq!(loaded.desired.completeness == Completeness::Complete, !is_told, "{name}");
+        }
+    }
+
+    /// The files that it shows are the tenants'; the same ones below its own folder are no second files.
+    #[test]
+    fn a_config_maps_own_folder_holds_no_second_files() {
+        let root = dir_of(&[("..2026_1/a.yaml", &of("a")), ("..2026_1/b.yaml", &of("b"))]);
+        let dir = root.path();
+        symlink("..2026_1", dir.join("..data")).unwrap();
+        for key in ["a", "b"] {
+            symlink(format!("..data/{key}.yaml"), dir.join(format!("{key}.yaml"))).unwrap();
+        }
+        let records = recorded(&["a", "b", "data"]);
+        let look = || {
+            let mut loaded = load::directory(dir, &config());
+            load::by_record(dir, &mut loaded.desired, &records);
+            loaded
+        };
+        let loaded = look();
+        assert_eq!(keys(&loaded), ["a", "b"]);
+        assert_eq!(loaded.desired.completeness, Completeness::Complete);
+        assert!(loaded.desired.ignored.is_empty(), "{:?}", loaded.desired.ignored);
+        // Kubernetes takes one away: another folder, and no link any more.
+        let new = dir_of(&[("a.yaml", &of("a"))]);
+        fs::rename(new.path(), dir.join("..2026_2")).unwrap();
+        fs::remove_file(dir.join("..data")).unwrap();
+        symlink("..2026_2", dir.join("..data")).unwrap();
+        fs::remove_file(dir.join("b.yaml")).unwrap();
+        // Until its former folder is gone, the file is still there.
+        assert_eq!(unusual(&look()), ["..2026_1/b.yaml: b"]);
+        fs::remove_dir_all(dir.join("..2026_1")).unwrap();
+        let loaded = look();
+        assert_eq!(keys(&loaded), ["a"]);
+        assert_eq!(loaded.desired.completeness, Completeness::Complete);
+    }
+
+    #[test]
+    fn a_text_that_is_a_tenant_file_is_an_error_whatever_its_name() {
+        let json = r#"{"name": "Acme", "domain": "acme.example.com", "pbx_instance": "hq"}"#;
+        for (name, text, guessed) in [
+            ("acme.txt", &*of("acme"), "acme"),
+            ("acme.json", json, "acme"),
+            ("acme-old", &of("acme"), "acme"),
+            ("hq/parked.off", &of("acme"), "parked"),
+        ] {
+            let mut loaded = load(&[("good.yaml", &of("good")), (name, text)]);
+            assert_eq!(unusual(&loaded), [format!("{name}: {guessed}")]);
+            assert!(loaded.has_errors(), "{name}");
+            // The record knows whose domain it is.
+            load::by_record(Path::new("tenants.d"), &mut loaded.desired, &recorded(&["good", "acme"]));
+            assert_eq!(unusual(&loaded), [format!("{name}: acme")]);
+            assert!(loaded.desired.unusual[0].mend.contains("acme.yaml"), "{:?}", loaded.desired.unusual);
+        }
+        for (name, text) in [
+            ("notes.txt", "The domain: acme.example.com, its name: Acme\n"),
+            ("list.json", r#"[{"domain": "acme.example.com"}]"#),
+            ("good.txt", &*of("good")),
+            ("tenant.yaml.sample", &of("acme")),
+        ] {
+            let loaded = load(&[("good.yaml", &of("good")), (name, text)]);
+            assert!(!loaded.has_errors() && loaded.desired.unusual.is_empty(), "{name}");
+            assert_eq!(loaded.desired.ignored.len(), 1, "{name}");
+        }
+    }
+
+    #[test]
     fn an_empty_folder_may_have_been_a_mount() {
         let root = dir_of(&[("good.yaml", &of("good"))]);
         fs::create_dir(root.path().join("hq")).unwrap();

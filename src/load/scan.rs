@@ -38,7 +38,8 @@ pub(super) struct Scan {
 /// through a handle on that one, opened once, so that a swap of `..data` gives the old files or the new ones.
 ///
 /// Hidden folders hold no tenant files; what they hold is listed as ignored, so that a file that was put there is not
-/// taken for a removed one. `..data` and its like, version control and `lost+found` are not looked at.
+/// taken for a removed one, unless it is the very file that a link outside of them shows as a tenant's. The stores of
+/// version control and `lost+found` are not looked at.
 ///
 /// # Errors
 /// The directory or a folder in it cannot be opened or listed, folders lie too deep, or there is too much of it; the
@@ -65,13 +66,16 @@ pub(super) fn scan(dir: &Path) -> Result<Scan, String> {
         links: Vec::new(),
         files: BTreeMap::new(),
         ignored: Vec::new(),
+        hidden: HashMap::new(),
     };
     scanner.folder(&Folder { fd: top, path: String::new(), linked: false, depth: 0 })?;
     // After all real folders, so that a link to one of them is known as such, whatever its name.
     while let Some(link) = scanner.links.pop() {
         scanner.linked_folder(link)?;
     }
-    let Scanner { files, ignored, .. } = scanner;
+    let Scanner { files, mut ignored, hidden, .. } = scanner;
+    let shown: HashSet<u64> = files.values().map(|file| file.inode).collect();
+    ignored.retain(|entry| hidden.get(&entry.file).is_none_or(|inode| !shown.contains(inode)));
     Ok(Scan { identity, files, ignored })
 }
 
@@ -114,9 +118,15 @@ fn identity_of(stat: &Stat) -> (u64, u64) {
     (widen(stat.st_dev), widen(stat.st_ino))
 }
 
-/// Folders that hold no files of people: what Kubernetes swaps, what version control keeps, what a file system has.
+/// Folders that hold no files of people: what version control keeps, which has every deleted file's text for ever, and
+/// what a file system has.
 fn is_skipped(name: &str) -> bool {
-    name.starts_with("..") || matches!(name, ".git" | ".hg" | ".svn" | ".jj" | ".bzr" | "lost+found")
+    matches!(name, ".git" | ".hg" | ".svn" | ".jj" | ".bzr" | "lost+found")
+}
+
+/// The link that Kubernetes swaps, and the one that takes its place. What they lead to is read as what it is.
+fn is_swapped(name: &str) -> bool {
+    matches!(name, "..data" | "..data_tmp")
 }
 
 // The widths of these fields differ between platforms.
@@ -142,6 +152,8 @@ struct Scanner<'d> {
     links: Vec<Link>,
     files: BTreeMap<String, File>,
     ignored: Vec<IgnoredFile>,
+    /// The inodes of regular files in hidden folders, by their path.
+    hidden: HashMap<String, u64>,
 }
 
 impl Scanner<'_> {
@@ -194,19 +206,23 @@ impl Scanner<'_> {
             return Ok(());
         }
         let at = Path::new(OsStr::from_bytes(raw));
-        let kind = match statat(&folder.fd, at, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+        let (kind, inode) = match statat(&folder.fd, at, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => (FileType::from_raw_mode(stat.st_mode), widen(stat.st_ino)),
             // It went away, so it is no file of anybody.
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(unlisted(&path, error)),
         };
         match kind {
             FileType::Directory => self.subfolder(folder, at, path),
+            FileType::Symlink if is_swapped(&name) => Ok(()),
             FileType::Symlink => {
                 self.ignored_link(folder, at, name, path);
                 Ok(())
             }
             FileType::RegularFile => {
+                if folder.is_hidden() {
+                    self.hidden.insert(path.clone(), inode);
+                }
                 let reason = judge(&path).err().unwrap_or_default();
                 let file = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW).ok().map(StdFile::from);
                 let mut traces = traces::of_file(&name, file, &mut self.budget);
@@ -233,7 +249,10 @@ impl Scanner<'_> {
             .and_then(|fd| Ok((identity_of(&fstat(&fd)?), fd)));
         match opened {
             Ok((identity, fd)) => {
-                self.visited.insert(identity);
+                // A link elsewhere may show a hidden folder's files as tenants'.
+                if !hidden {
+                    self.visited.insert(identity);
+                }
                 self.folder(&Folder { fd, path, linked: folder.linked, depth: folder.depth + 1 })
             }
             // A tool's own; whether a tenant's file is in it cannot be told.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use crate::model::{DomainName, Traces};
+use crate::yaml::{Limits, Source, Value, parse};
 
 /// How much of one ignored file is looked at: no tenant's file is larger.
 const MAX_BYTES: usize = 1 << 20;
@@ -89,7 +90,17 @@ pub(super) fn of_bytes(name: &str, bytes: &[u8]) -> Traces {
         .map(|domain| domain.as_str().to_owned())
         .collect();
     let reads_as_tenant = !domains.is_empty() && values(&text, "pbx_instance").next().is_some();
-    Traces { domains, reads_as_tenant, opaque: None }
+    let is_tenant_file = !domains.is_empty() && has_name_and_domain(name, &bytes);
+    Traces { domains, reads_as_tenant, is_tenant_file, opaque: None }
+}
+
+/// Whether the text is a mapping that has both, whatever else is wrong with it.
+fn has_name_and_domain(name: &str, bytes: &[u8]) -> bool {
+    let Ok(source) = Source::decode(name, bytes, Limits::TENANT.bytes) else { return false };
+    let Some(Value::Mapping(entries)) = parse(&source, Limits::TENANT).root.map(|root| root.value) else {
+        return false;
+    };
+    ["name", "domain"].iter().all(|key| entries.iter().any(|entry| entry.key == *key))
 }
 
 /// What stands behind `key:`, quoted or not, wherever it is.

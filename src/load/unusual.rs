@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::names;
 use super::spelling::{Keys, Spelling};
 use crate::model::{Completeness, Desired, IgnoredFile, Recorded, TenantKey, TenantRecord, UnusualFile};
 use crate::yaml::{Finding, Problem};
@@ -46,7 +47,10 @@ pub(super) fn by_name(dir: &Path, desired: &mut Desired) {
             let is_copy = traces.domains.iter().any(|domain| domains.contains(domain.as_str()));
             spelling.ends_in_yaml && traces.reads_as_tenant && beside.is_empty() && !is_copy
         } else {
-            spelling.ends_in_yaml || (spelling.is_telling() && beside.is_empty())
+            let is_copy = traces.domains.iter().any(|domain| domains.contains(domain.as_str()));
+            // Whatever it is called: `acme.txt`, `parked.off`.
+            let by_content = traces.is_tenant_file && !spelling.sample && !is_copy;
+            spelling.ends_in_yaml || ((spelling.is_telling() || by_content) && beside.is_empty())
         };
         if !is_unusual {
             ignored.push(entry);
@@ -81,7 +85,16 @@ pub fn by_record(dir: &Path, desired: &mut Desired, recorded: &Recorded) {
     };
     for file in &mut desired.unusual {
         file.tenants.retain(|key| gone.contains_key(key));
-        file.tenants.extend(means(&file.file, &file.traces.domains));
+        let tenants = means(&file.file, &file.traces.domains);
+        // The record knows better whose domain that is than a guess by the name.
+        if file.tenants.is_empty()
+            && let (Some(first), Err(reason)) = (tenants.first(), names::judge(&file.file))
+        {
+            let (name, traces) = (file.file.clone(), std::mem::take(&mut file.traces));
+            let by_domain = !Spelling::of(&name).means(&keys).contains(first);
+            *file = only(dir, IgnoredFile { file: name, reason, traces }, Some(first.clone()), by_domain);
+        }
+        file.tenants.extend(tenants);
     }
     let mut ignored = Vec::new();
     for entry in std::mem::take(&mut desired.ignored) {

@@ -43,6 +43,8 @@ pub struct Traces {
     pub domains: BTreeSet<String>,
     /// Its text has the keys of a tenant file.
     pub reads_as_tenant: bool,
+    /// It is YAML or JSON with a name and a domain, as a tenant file is.
+    pub is_tenant_file: bool,
     /// Why any tenant's file could be in it; completes "it …".
     pub opaque: Option<String>,
 }
