@@ -21,7 +21,7 @@ use crate::model::{
     AdoptHow, Adoption, Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
-use crate::plan::{Plan, Policy, Step};
+use crate::plan::{Plan, Policy, Step, holds_own_account};
 use crate::reconcile::{self, Look, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, AuditEntry, Database};
@@ -71,7 +71,10 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
         if context.is_json() {
             context.json(&PlanJson::from(&Plan { steps: Vec::new(), held: Vec::new(), ..look.plan() }));
         } else {
-            context.say("Nothing to adopt.\n");
+            context.say(&match skipped.len() {
+                0 => "Nothing to adopt.\n".to_owned(),
+                many => format!("0 adopted, {many} skipped\n"),
+            });
         }
         return Ok(if skipped.is_empty() { Exit::Done } else { Exit::SomeFailed });
     }
@@ -193,9 +196,12 @@ fn candidate<'a>(
         };
     }
     if let Some(reason) = look.doubts(&tenant.instance) {
-        return no(format!("{} is not known for certain: {reason}", tenant.instance), false);
+        return no(format!("{} cannot be compared for certain: {reason}", tenant.instance), false);
     }
     match by_name.get(&(&tenant.instance, tenant.domain.as_str())).map_or(&[][..], Vec::as_slice) {
+        [domain] if look.policy.is_own_domain(&tenant.instance, &domain.name) => {
+            no(holds_own_account(&domain.name, &tenant.instance), false)
+        }
         [domain] => Ok(domain),
         [] => {
             no(format!("{} is not on {}; `tenantd apply` creates it", tenant.domain, tenant.instance), true)

@@ -125,7 +125,6 @@ async fn unmanaged(
         .map(|record| (&record.instance, record.domain_id))
         .chain(look.recorded.former.iter().map(|former| (&former.instance, former.domain_id)))
         .collect();
-    let own = look.policy.own_domains.get(&args.instance);
     let mut taken: BTreeSet<String> =
         look.desired.tenants.keys().chain(look.recorded.tenants.keys()).map(TenantKey::to_string).collect();
     let mut named: BTreeMap<String, String> = look
@@ -141,7 +140,7 @@ async fn unmanaged(
         {
             continue;
         }
-        if own == Some(&domain.name) {
+        if look.policy.is_own_domain(&args.instance, &domain.name) {
             found.skipped += 1;
             context.say(&format!("skipped {}: it holds tenantd's own account\n", domain.name));
             continue;

@@ -1,11 +1,11 @@
 //! Taking over a domain that exists on the PBX and is not managed.
 
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, World, update};
+use super::{Draft, World};
 use crate::diff::{Field, enabled_values, lock_is_in_force, number_list, setting_differs, wanted_settings};
 use crate::model::{
-    AdoptHow, Adoption, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant, TenantDocument,
-    TenantKey,
+    AdoptHow, Adoption, InstanceKey, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant,
+    TenantDocument, TenantKey,
 };
 
 /// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
@@ -17,6 +17,10 @@ pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, dr
         reason,
         lift,
     };
+    if world.policy.is_own_domain(&tenant.instance, &found.name) {
+        draft.held.push(hold(holds_own_account(&found.name, &tenant.instance), None));
+        return;
+    }
     let said = world.recorded.adoptions.get(&tenant.key).filter(|said| {
         said.instance == tenant.instance && said.domain_id == found.id && said.until > world.now
     });
@@ -39,12 +43,6 @@ pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, dr
             return;
         }
     };
-    if let Some(reason) =
-        update::our_own_account(world, &tenant.instance, &found.name).filter(|_| !tenant.enabled)
-    {
-        draft.held.push(hold(reason, None));
-        return;
-    }
     let rows = world.observed.instance(&tenant.instance).settings(found.id);
     let after = TenantDocument::from(tenant);
     let before = found_as_document(tenant, found, rows, after.clone());
@@ -62,19 +60,35 @@ pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, dr
     });
 }
 
+/// Why the domain of tenantd's own account becomes nobody's, whatever a file or a person says.
+pub fn holds_own_account(domain: &str, instance: &InstanceKey) -> String {
+    format!(
+        "{domain} holds tenantd's own account on {instance}, so it cannot become a tenant: to disable or rename it \
+         would lock tenantd out"
+    )
+}
+
 /// More than these are lifted by one command.
 const FEW: usize = 3;
 
 /// After a lost database it is everybody: one line then, and one command.
-pub(super) fn one_command_for_many(draft: &mut Draft) {
-    let is_one = |held: &&mut Held| held.action == Action::Adopt && held.lift.is_some();
+pub(super) fn one_command_for_many(world: World<'_>, draft: &mut Draft) {
+    // A run that is narrowed to some tenants does not advise to take over the others.
+    let only = &world.policy.only;
+    let is_one = |held: &&mut Held| {
+        held.action == Action::Adopt
+            && held.lift.is_some()
+            && (only.is_empty() || only.contains(&held.tenant))
+    };
     if draft.held.iter_mut().filter(is_one).count() <= FEW {
         return;
     }
     for held in draft.held.iter_mut().filter(is_one) {
         held.reason =
             format!("its domain already exists on {} and tenantd does not manage it", held.instance);
-        held.lift = Some("tenantd adopt --all".to_owned());
+        if only.is_empty() {
+            held.lift = Some("tenantd adopt --all".to_owned());
+        }
     }
 }
 

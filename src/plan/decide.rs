@@ -110,7 +110,7 @@ pub(super) fn all_tenants(world: World<'_>, draft: &mut Draft) -> BTreeMap<Tenan
         }
     }
     former::former_placements(world, &taken_over, draft);
-    adoption::one_command_for_many(draft);
+    adoption::one_command_for_many(world, draft);
     rekeyed.into_iter().map(|(new, old)| (new.clone(), old.clone())).collect()
 }
 

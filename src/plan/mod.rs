@@ -31,6 +31,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
+pub use adoption::holds_own_account;
 pub use effects::{Effect, affected};
 pub use identity::{definition_hash, record as record_of};
 pub use policy::Policy;

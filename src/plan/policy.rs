@@ -47,4 +47,9 @@ impl Policy {
                 .collect(),
         }
     }
+
+    /// Whether tenantd's own account on this instance lives in the domain of this name.
+    pub fn is_own_domain(&self, instance: &InstanceKey, domain: &str) -> bool {
+        self.own_domains.get(instance).is_some_and(|own| own.eq_ignore_ascii_case(domain))
+    }
 }

@@ -456,7 +456,7 @@ pub(super) fn locks_us_out(world: World<'_>, record: &TenantRecord) -> Option<St
 /// Why nothing is closed or renamed that has this name on this instance.
 pub(super) fn our_own_account(world: World<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
     let own = world.policy.own_domains.get(instance)?;
-    own.eq_ignore_ascii_case(name).then(|| {
+    world.policy.is_own_domain(instance, name).then(|| {
         format!(
             "{own} is the domain of tenantd's own account on {instance}: closing or renaming it would lock tenantd \
              out; give the account a domain of its own"

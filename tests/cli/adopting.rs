@@ -135,3 +135,29 @@ at_both_sites! { async fn to_adopt_closes_no_more_open_domains_than_the_limit_al
     site.run(&["adopt", "two", "--yes"]).await.ended_with(0);
     site.comes_to_rest().await;
 } }
+
+at_both_sites! { async fn the_domain_of_tenantds_own_account_is_never_adopted(site) {
+    let own = "pbx.example.com";
+    let file = format!("name: Ours\ndomain: {own}\npbx_instance: hq\n");
+    let before = site.pbx("hq").digests();
+    for text in [file.clone(), format!("{file}adopt: true\n")] {
+        site.write("own.yaml", text);
+        let plan = site.plan().await;
+        assert_eq!(actions(&plan, "held"), ["adopt own"]);
+        assert_eq!(plan["held"][0]["lift"], serde_json::Value::Null, "nothing advises it");
+        let expected = format!("{own} holds tenantd's own account on hq, so it cannot become a tenant");
+        assert!(plan["held"][0]["reason"].as_str().unwrap().starts_with(&expected), "{plan:#?}");
+        let ran = site.run(&["apply", "--yes"]).await;
+        assert!(ran.ended_with(3).stdout.contains(&expected), "{ran:#?}");
+        for which in ["own", "--all"] {
+            let ran = site.run(&["adopt", which, "--yes"]).await;
+            assert!(ran.ended_with(4).stderr.contains(&expected), "{ran:#?}");
+            assert!(ran.stdout.contains("0 adopted, 1 skipped"), "{ran:#?}");
+        }
+        let ran = site.run(&["import", "--instance", "hq"]).await;
+        assert!(ran.ended_with(0).stdout.contains("it holds tenantd's own account"), "{ran:#?}");
+    }
+    let shown = site.run(&["status", "own"]).await;
+    assert!(!shown.stdout.contains("tenantd adopt"), "{shown:#?}");
+    assert_eq!(site.pbx("hq").digests(), before);
+} }

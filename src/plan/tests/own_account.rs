@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, domain, held, instance, steps, why};
 use crate::config::DeletionMode;
-use crate::model::testing;
+use crate::model::{AdoptHow, Adoption, testing};
 use crate::plan::Action;
 
 fn own() -> Scene {
@@ -73,20 +73,28 @@ fn it_is_known_by_the_name_that_the_pbx_shows() {
 }
 
 #[test]
-fn it_is_not_disabled_by_being_adopted() {
+fn it_is_never_adopted_and_nothing_advises_it() {
     let mut scene = Scene::of(["globex"]);
     scene.policy.own_domains = [(instance("hq"), "acme.example.com".to_owned())].into();
-    scene.foreign("hq", 1, "acme.example.com");
+    let id = scene.foreign("hq", 1, "acme.example.com");
     let mut acme = testing::wanted("acme");
     acme.adopt = true;
     scene.want(acme);
-    assert_eq!(steps(&scene.plan()), "adopt acme");
-    scene.edit("acme", |acme| acme.enabled = false);
-    let plan = scene.plan();
-    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
-    assert!(why(&plan, "acme", Action::Adopt).contains("would lock tenantd out"));
-    scene.edit("acme", |acme| acme.adopt = false);
-    assert!(why(&scene.plan(), "acme", Action::Adopt).contains("tenantd does not manage it"));
+    let said = Adoption {
+        instance: instance("hq"),
+        domain_id: id,
+        how: AdoptHow::AsItIs,
+        by: "anna".into(),
+        until: scene.now + chrono::TimeDelta::hours(1),
+    };
+    scene.recorded.adoptions.insert(super::scene::key("acme"), said);
+    for (adopt, enabled) in [(true, true), (true, false), (false, true), (false, false)] {
+        scene.edit("acme", |acme| (acme.adopt, acme.enabled) = (adopt, enabled));
+        let plan = scene.plan();
+        assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
+        assert!(why(&plan, "acme", Action::Adopt).contains("holds tenantd's own account on hq"));
+        assert_eq!(plan.held[0].lift, None);
+    }
 }
 
 #[test]
