@@ -87,10 +87,11 @@ async fn collect(context: &Context, args: &StatusArgs) -> Result<StatusJson> {
     let database = context.database(&config, Access::ReadOnly).await?;
     let now = Utc::now();
     let keys = config.instances.keys().cloned().collect();
-    let noted = database
+    let mut noted = database
         .read(move |store| Noted::read(store, keys, now))
         .await
         .map_err(|error| Failure::of(&error))?;
+    noted.gone = gone(&database, &noted.heartbeats).await?;
     load::by_record(&config.tenants_dir, &mut loaded.desired, &noted.recorded);
     known(&loaded.desired, noted.recorded.tenants.keys(), &args.keys)?;
     let mut status = build(&config, &loaded, &noted, now);
@@ -120,6 +121,16 @@ pub struct Noted {
     stats: Vec<TenantStats>,
     users: BTreeMap<InstanceKey, SyncNote>,
     accepted: Accepted,
+    /// The daemon that says that it serves, and does not have the writer's lease any more.
+    gone: Option<String>,
+}
+
+async fn gone(database: &Database, heartbeats: &[Heartbeat]) -> Result<Option<String>> {
+    let Some(beat) = heartbeats.iter().find(|beat| beat.state == DaemonState::Serving) else {
+        return Ok(None);
+    };
+    let may_be = database.may_be_held_by(&beat.holder).await.map_err(|error| Failure::of(&error))?;
+    Ok((!may_be).then(|| beat.holder.clone()))
 }
 
 impl Noted {
@@ -140,6 +151,7 @@ impl Noted {
                 .map(|key| SyncNote::of(store, &key).map(|note| (key, note)))
                 .collect::<std::result::Result<_, _>>()?,
             accepted: advice::accepted(store)?,
+            gone: None,
         })
     }
 }
@@ -164,7 +176,7 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
             })
             .collect(),
         tenants,
-        daemon: daemon(&noted.heartbeats, now),
+        daemon: daemon(noted, now),
         standing_by: noted
             .heartbeats
             .iter()
@@ -252,21 +264,28 @@ fn instance_lines(config: &Config, noted: &Noted) -> Vec<InstanceStatusJson> {
 }
 
 /// The daemon that serves; where none does, the one that was seen last.
-fn daemon(heartbeats: &[Heartbeat], now: DateTime<Utc>) -> DaemonJson {
-    let daemons = || heartbeats.iter().filter(|beat| beat.state != DaemonState::Command);
-    let serving = daemons().find(|beat| beat.state == DaemonState::Serving && !beat.is_silent(now));
+fn daemon(noted: &Noted, now: DateTime<Utc>) -> DaemonJson {
+    let daemons = || noted.heartbeats.iter().filter(|beat| beat.state != DaemonState::Command);
+    let is_gone = |beat: &Heartbeat| noted.gone.as_ref() == Some(&beat.holder);
+    let serving =
+        daemons().find(|beat| beat.state == DaemonState::Serving && !beat.is_silent(now) && !is_gone(beat));
     let Some(beat) = serving.or_else(|| daemons().max_by_key(|beat| beat.seen_at)) else {
         return DaemonJson::default();
     };
+    let old_configuration = beat.old_configuration();
+    let last_error = beat.last_error.clone().filter(|_| old_configuration.is_none());
     DaemonJson {
-        running: beat.state != DaemonState::Stopped && !beat.is_silent(now),
+        running: beat.state != DaemonState::Stopped && !beat.is_silent(now) && !is_gone(beat),
+        ended_abruptly: is_gone(beat),
         holder: Some(beat.holder.clone()),
         state: Some(beat.state),
         seen_at: Some(beat.seen_at.to_rfc3339()),
         interval_seconds: Some(beat.interval_seconds),
         next_pass_at: beat.next_pass_at.map(|at| at.to_rfc3339()),
-        last_error: beat.last_error.clone(),
-        last_error_at: beat.last_error_at.map(|at| at.to_rfc3339()),
+        last_error_at: beat.last_error_at.filter(|_| last_error.is_some()).map(|at| at.to_rfc3339()),
+        last_error,
+        old_configuration_since: old_configuration.map(|(since, _)| since.to_rfc3339()),
+        old_configuration_reason: old_configuration.map(|(_, why)| why.to_owned()),
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::apply::Outcome;
 use crate::config::Config;
-use crate::environment::Environment;
+use crate::environment::{Environment, to_the_minute};
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{DaemonState, Heartbeat, InstanceKey};
 use crate::plan::Plan;
@@ -138,6 +138,7 @@ pub async fn run(
         readiness: &readiness,
         pulse: &pulse,
         trouble: None,
+        old_configuration: None,
     };
     tokio::select! {
         // Fed as long as the runtime turns; it never ends by itself.
@@ -170,6 +171,8 @@ struct Daemon<'a> {
     pulse: &'a Pulse,
     /// Why the last run came to nothing, where it did.
     trouble: Option<String>,
+    /// Since when, and why, an older configuration than the file's is in use.
+    old_configuration: Option<(DateTime<Utc>, String)>,
 }
 
 impl Daemon<'_> {
@@ -302,13 +305,28 @@ impl Daemon<'_> {
                 }
                 self.pulse.moved(fresh.database.clone(), fresh.config.daemon.interval);
                 self.equipment = fresh;
+                self.old_configuration = None;
+                service::old_configuration(None);
+                info!("the configuration was read again and is in use");
                 self.readiness.reloaded("the configuration was read again");
+                self.pulse.beat(self.environment, |beat| note_configuration(beat, None)).await;
             }
             Err(error) => {
                 let text = format!("Configuration not reloaded: {}", error.in_a_line());
                 let problems = serde_json::to_string(&error.problems).unwrap_or_default();
                 error!(problems, "{text}. tenantd keeps running with the previous configuration.");
                 self.readiness.reloaded(&text);
+                // From the first that failed on: it is that long that the file and what is in use differ.
+                let since =
+                    self.old_configuration.take().map_or_else(|| self.environment.now(), |(at, _)| at);
+                let old = (since, error.in_a_line());
+                service::old_configuration(Some(format!(
+                    "an old configuration is in use since {}: {}",
+                    to_the_minute(since),
+                    old.1
+                )));
+                self.pulse.beat(self.environment, |beat| note_configuration(beat, Some(&old))).await;
+                self.old_configuration = Some(old);
             }
         }
     }
@@ -355,12 +373,14 @@ impl Daemon<'_> {
         self.pulse.beat(self.environment, begins).await;
         let passed = self.pass().await;
         let ended = self.environment.now();
+        let old_configuration = self.old_configuration.clone();
         let ends = |beat: &mut Heartbeat| {
             beat.pass_ended_at = Some(ended);
             match &passed {
                 Ok((plan, outcome)) => {
                     beat.pass_result = Some(report::in_a_word(plan, outcome));
                     (beat.last_error, beat.last_error_at) = (None, None);
+                    note_configuration(beat, old_configuration.as_ref());
                 }
                 Err(error) => {
                     beat.pass_result = Some("failed".to_owned());
@@ -388,6 +408,17 @@ impl Daemon<'_> {
         if let Some(before) = self.trouble.take() {
             info!(before, "the database is back: runs are carried out again");
         }
+    }
+}
+
+/// Where a run failed since, that is what the life sign says: the greater trouble.
+fn note_configuration(beat: &mut Heartbeat, old: Option<&(DateTime<Utc>, String)>) {
+    if beat.last_error.is_some() && beat.old_configuration().is_none() {
+        return;
+    }
+    match old {
+        Some((since, why)) => beat.note_old_configuration(why, *since),
+        None => (beat.last_error, beat.last_error_at) = (None, None),
     }
 }
 

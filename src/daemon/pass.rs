@@ -91,7 +91,7 @@ pub(super) async fn pass(
     } else {
         witness.planned(&plan, &news);
     }
-    told.plan = report::Told::of(&plan);
+    told.plan = std::mem::take(&mut told.plan).after(&plan);
     if !plan.steps.is_empty() {
         service::status(&format!(
             "carrying out the plan {} with {}",

@@ -1,6 +1,7 @@
 //! What the service manager is told, where there is one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -53,9 +54,19 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping after the current step")]);
 }
 
+/// What stands behind every status while it is so: that an old configuration is in use.
+static OLD_CONFIGURATION: Mutex<Option<String>> = Mutex::new(None);
+
+pub fn old_configuration(text: Option<String>) {
+    *OLD_CONFIGURATION.lock().unwrap_or_else(PoisonError::into_inner) = text;
+}
+
 /// One line for `systemctl status`.
 pub fn status(text: &str) {
-    tell(&[NotifyState::Status(text)]);
+    match OLD_CONFIGURATION.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+        None => tell(&[NotifyState::Status(text)]),
+        Some(old) => tell(&[NotifyState::Status(&format!("{text}; {old}"))]),
+    }
 }
 
 /// Feeds the watchdog, if the unit has one, as long as the runtime turns.

@@ -154,7 +154,21 @@ pub struct Heartbeat {
     pub last_error_at: Option<DateTime<Utc>>,
 }
 
+/// How `last_error` begins where it is no run that failed, but the reading of a changed configuration.
+const NOT_RELOADED: &str = "Configuration not reloaded: ";
+
 impl Heartbeat {
+    /// Notes since when, and why, an older configuration than the file's is in use.
+    pub fn note_old_configuration(&mut self, why: &str, since: DateTime<Utc>) {
+        (self.last_error, self.last_error_at) = (Some(format!("{NOT_RELOADED}{why}")), Some(since));
+    }
+
+    /// Since when, and why, an older configuration than the file's is in use.
+    pub fn old_configuration(&self) -> Option<(DateTime<Utc>, &str)> {
+        let why = self.last_error.as_deref()?.strip_prefix(NOT_RELOADED)?;
+        Some((self.last_error_at?, why))
+    }
+
     pub fn new(
         holder: impl Into<String>,
         state: DaemonState,

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod decide;
+mod disabled_now;
 mod effects;
 mod former;
 mod gates;
@@ -32,6 +33,7 @@ use chrono::{DateTime, Utc};
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
 
 pub use adoption::holds_own_account;
+pub use disabled_now::{NO_PHONES, disabled_now};
 pub use effects::{Effect, affected};
 pub use identity::{definition_hash, record as record_of};
 pub use policy::Policy;
@@ -87,6 +89,7 @@ pub fn make(world: World<'_>) -> Plan {
     likely_rename::hold(world, &rekeyed, &mut draft);
     let removals_id = gates::hold(world, &mut draft);
     sessions::tell(world, &mut draft);
+    disabled_now::tell(world, &mut draft);
     let Draft {
         steps,
         held,

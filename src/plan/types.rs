@@ -211,7 +211,7 @@ pub struct Held {
 }
 
 /// How the reason of a contested field begins.
-pub(super) const CONTESTED: &str = "fighting: ";
+pub(super) const CONTESTED: &str = "contested field: ";
 
 impl Held {
     /// Whether it is held because a field came back changed each time.

@@ -27,7 +27,7 @@ pub fn conditions(
     let findings = Findings::of(look, plan, outcome, after);
     keys.into_iter()
         .filter(|key| only.is_empty() || only.contains(*key))
-        .map(|key| (key.clone(), findings.standing(key)))
+        .map(|key| (key.clone(), findings.with_what_is_disabled(key)))
         .collect()
 }
 
@@ -107,6 +107,21 @@ impl<'a> Findings<'a> {
                     let text = format!("{} on {} was skipped: {why}", step.action, step.instance);
                     self.pending.entry(&step.tenant).or_insert(Standing::new(Condition::Pending, text));
                 }
+            }
+        }
+    }
+
+    /// The standing, and that its phones are refused where they should not be.
+    fn with_what_is_disabled(&self, key: &TenantKey) -> Standing {
+        let standing = self.standing(key);
+        let said = standing.reason.as_ref().is_some_and(|reason| reason.contains(plan::NO_PHONES));
+        let now = plan::disabled_now(&self.look.desired, &self.look.recorded, &self.look.observed, key);
+        match now.filter(|_| !said && !self.done.contains(key) && standing.condition != Condition::InSync) {
+            None => standing,
+            Some(now) => {
+                let reason =
+                    standing.reason.as_ref().map_or_else(|| now.clone(), |reason| format!("{reason}; {now}"));
+                Standing { reason: Some(reason), ..standing }
             }
         }
     }

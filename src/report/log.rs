@@ -122,7 +122,7 @@ fn ended(news: &News<'_>) {
         info!(%tenant, %instance, field, "no longer drifted: {tenant} on {instance}: {field}");
     }
     if news.all_in_order {
-        info!("everything is in order again: nothing is held, drifted or unknown");
+        info!("everything is in order again: nothing is held or drifted, and every instance is checked");
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Told {
     warnings: BTreeSet<String>,
     /// Whether any plan was told.
     any: bool,
+    /// All is in order again, and a run that still did something was no time to say so.
+    owes_order: bool,
 }
 
 /// What is held or scheduled, and where.
@@ -102,6 +104,16 @@ fn warnings(plan: &Plan) -> impl Iterator<Item = &str> {
 }
 
 impl Told {
+    /// What a plan shows, after what was told before it.
+    pub fn after(self, plan: &Plan) -> Self {
+        let now = Self::of(plan);
+        let owes_order = self.any
+            && (self.owes_order || !self.is_in_order())
+            && now.is_in_order()
+            && !plan.steps.is_empty();
+        Self { owes_order, ..now }
+    }
+
     /// What a plan shows.
     pub fn of(plan: &Plan) -> Self {
         let unknown: BTreeSet<&InstanceKey> = plan.not_checked.iter().map(|one| &one.instance).collect();
@@ -170,7 +182,10 @@ impl Told {
                 .collect(),
             checked_again: self.not_checked.keys().filter(|old| gone(old)).cloned().collect(),
             warnings: warnings(plan).filter(|warning| !self.warnings.contains(*warning)).collect(),
-            all_in_order: self.any && !self.is_in_order() && now.is_in_order(),
+            all_in_order: self.any
+                && (self.owes_order || !self.is_in_order())
+                && now.is_in_order()
+                && plan.steps.is_empty(),
             first: !self.any,
         }
     }
@@ -224,8 +239,8 @@ impl ToldFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BrokenFile;
-    use crate::plan::Counts;
+    use crate::model::{BrokenFile, TenantId};
+    use crate::plan::{Counts, RecordRef, Step, Work};
 
     fn key(name: &str) -> TenantKey {
         TenantKey::parse(name).unwrap()
@@ -274,6 +289,28 @@ mod tests {
         let news = told.news(&done);
         assert!(news.held.is_empty() && news.released.len() == 1 && news.all_in_order, "{news:#?}");
         assert!(Told::of(&done).news(&done).is_empty());
+    }
+
+    #[test]
+    fn all_is_in_order_again_only_in_a_run_that_does_nothing_more() {
+        let held = Told::default().after(&plan(&[("a limit", "none")]));
+        let forget = Work::Forget { record: RecordRef { id: TenantId(uuid::Uuid::nil()), revision: 1 } };
+        let step = Step {
+            tenant: key("acme"),
+            instance: hq(),
+            action: Action::Forget,
+            reason: "its file is gone".to_owned(),
+            changes: Vec::new(),
+            work: forget,
+        };
+        let busy = Plan { steps: vec![step], ..plan(&[]) };
+        assert!(!held.news(&busy).all_in_order);
+        let still_busy = held.after(&busy).after(&busy);
+        let done = plan(&[]);
+        assert!(still_busy.news(&done).all_in_order);
+        assert!(still_busy.after(&done).news(&done).is_empty(), "told once");
+        // A run that did something where nothing was wrong leaves nothing to tell.
+        assert!(!Told::of(&done).after(&busy).news(&done).all_in_order);
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct HoldJson {
 pub struct DaemonJson {
     /// Whether one was seen within twice its interval.
     pub running: bool,
+    /// It said that it serves and no longer has the writer's lease: it was killed, or lost its machine.
+    pub ended_abruptly: bool,
     pub holder: Option<String>,
     /// What it wrote down last; absent where no daemon ever ran with this database.
     pub state: Option<DaemonState>,
@@ -98,6 +100,9 @@ pub struct DaemonJson {
     pub next_pass_at: Option<String>,
     pub last_error: Option<String>,
     pub last_error_at: Option<String>,
+    /// Since when a changed configuration could not be read, so that an older one is in use, and why.
+    pub old_configuration_since: Option<String>,
+    pub old_configuration_reason: Option<String>,
 }
 
 /// The last run, of the daemon or from the command line.

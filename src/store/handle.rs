@@ -153,6 +153,16 @@ impl Database {
         Ok(Ok(Lease { database: self.clone(), held, renewal }))
     }
 
+    /// Whether this holder can still have the writer's lease, as far as it can be told without taking it.
+    pub async fn may_be_held_by(&self, holder: &str) -> Result<bool, StoreError> {
+        let (sqlite, holder) = (self.sqlite.clone(), holder.to_owned());
+        self.run(move |conn| match conn {
+            Some(conn) => lease::may_be_held_by(conn, sqlite.as_deref(), &holder),
+            None => Ok(false),
+        })
+        .await
+    }
+
     /// Whether requests may still be sent: with a lease, that it is still ours by our own clock.
     pub fn may_still_write(&self) -> bool {
         self.weather_allows() && self.lease.as_ref().is_none_or(|held| held.is_live())

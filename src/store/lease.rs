@@ -126,6 +126,48 @@ fn ask_sqlite(database: &Path, holder: &str) -> Result<Asked, StoreError> {
     }
 }
 
+/// How long after its end a lease may be about to be asked for again: a daemon gives it back while it connects anew.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Whether this holder can still have the lease, by the database's clock; on SQLite, whether its process is there.
+///
+/// A process that is not to be seen may live in a container beside ours, so there the lock has the last word. It is
+/// only tried then: whoever asks for the lease at that moment would find it taken.
+pub(super) fn may_be_held_by(
+    conn: &mut AnyConnection,
+    sqlite: Option<&Path>,
+    holder: &str,
+) -> Result<bool, StoreError> {
+    match conn {
+        AnyConnection::Sqlite(_) => {
+            let Some(database) = sqlite.filter(|_| is_gone_from_here(holder)) else { return Ok(true) };
+            let Ok(file) = File::open(lock_path(database)) else { return Ok(true) };
+            Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        }
+        AnyConnection::Postgres(conn) => {
+            let rows: Vec<LeaseRow> = diesel::sql_query(
+                "SELECT epoch, holder FROM writer_lease \
+                 WHERE id = 1 AND holder = $1 AND expires_at + make_interval(secs => $2::bigint) > now()",
+            )
+            .bind::<Text, _>(holder)
+            .bind::<BigInt, _>(seconds(GRACE))
+            .load(conn)
+            .map_err(StoreError::query("look at the writer's lease"))?;
+            Ok(!rows.is_empty())
+        }
+    }
+}
+
+/// Whether a holder is of this machine and its process is not to be seen here.
+fn is_gone_from_here(holder: &str) -> bool {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let pid = holder
+        .strip_prefix(&format!("tenantd on {machine}, process "))
+        .and_then(|pid| pid.parse().ok())
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
 impl Held {
     /// Extends the lease. An error or an answer that it is another's means that it is lost.
     pub(super) fn renew(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {

@@ -56,7 +56,8 @@ at_both_sites! { async fn status_tells_how_each_tenant_stands_and_since_when(sit
     // Two at once are beyond the limit, so one is disabled in a run of its own.
     site.run(&["apply", "--tenant", "gone"]).await.ended_with(0);
     site.run(&["apply"]).await.ended_with(3);
-    site.tenant("new");
+    // Not like `kept`, so that nobody takes it for that one under another name.
+    site.tenant_with("new", "session_timeout: 15\nmax_users: 3\n");
     site.write("broken.yaml", "name: [\n");
     let status = site.status(&[]).await;
     let expected = [
@@ -163,6 +164,59 @@ at_both_sites! { async fn status_knows_who_serves_and_what_each_instance_is(site
     daemon.stop().await;
     let shown = site.run(&["status"]).await.stdout;
     assert!(shown.contains("not running;") && shown.contains(" was stopped at "), "{shown}");
+} }
+
+at_both_sites! { async fn a_daemon_that_was_killed_serves_no_longer(site) {
+    site.tenants(2);
+    let mut daemon = site.daemon("daemon");
+    until("the first run", || daemon.told().contains("2 done")).await;
+    let check = async || site.run(&["status", "--check"]).await;
+    assert_eq!(check().await.code, 0);
+    daemon.child.kill().await.unwrap();
+    // At once where the process can be seen to be gone, and when its lease has run out where it cannot.
+    let patience = if site.backend == crate::common::rig::Backend::Sqlite { 0 } else { 20 };
+    let killed = std::time::Instant::now();
+    let mut ran = check().await;
+    while ran.code != 2 && killed.elapsed().as_secs() < patience {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        ran = check().await;
+    }
+    assert!(ran.ended_with(2).stdout.contains("CRITICAL - no daemon serves: tenantd on "), "{ran:#?}");
+    let shown = site.run(&["status"]).await;
+    assert!(shown.stdout.contains("tenantd: not running; tenantd on "), "{shown:#?}");
+    assert!(!shown.stdout.contains("Next run "), "{shown:#?}");
+    let status = site.status(&[]).await;
+    assert_eq!((&status["daemon"]["running"], &status["daemon"]["ended_abruptly"]), (&false.into(), &true.into()));
+} }
+
+at_both_sites! { async fn a_tenant_that_should_be_enabled_and_is_disabled_says_so(site) {
+    site.tenants(2);
+    site.tenant_with("shown", "drift: report\n");
+    site.apply().await;
+    let disable = |key: &str| {
+        let uuid = site.pbx("hq").domains_named(&format!("{key}.example.com"))[0].uuid;
+        site.pbx("hq").edit_domain(uuid, |row| row.enabled = Some(false));
+    };
+    for _ in 0..3 {
+        disable("t00");
+        site.apply().await;
+    }
+    disable("t00");
+    disable("shown");
+    let plan = site.plan().await;
+    assert!(text(&plan["held"][0]["reason"]).ends_with("; disabled on hq now; phones cannot register"), "{plan:#}");
+    site.run(&["apply"]).await.ended_with(3);
+    for key in ["t00", "shown"] {
+        let status = site.status(&[key]).await;
+        assert!(text(&of(&status, key)["reason"]).ends_with("disabled on hq now; phones cannot register"), "{status:#}");
+    }
+    // Also while tenantd's work on it is paused.
+    site.run(&["pause", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
+    site.run(&["apply"]).await;
+    let status = site.status(&["t00"]).await;
+    assert_eq!(of(&status, "t00")["condition"], "paused");
+    assert!(text(&of(&status, "t00")["reason"]).ends_with("a migration; disabled on hq now; phones cannot register"), "{status:#}");
+    assert_eq!(text(&of(&site.status(&[]).await, "t01")["reason"]), "");
 } }
 
 at_both_sites! { async fn a_monitoring_system_is_told_by_one_line_and_the_exit_code(site) {

@@ -196,3 +196,57 @@ async fn a_reload_is_announced_and_ended_also_where_the_configuration_is_broken(
     .await;
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenants(1);
+    let ear = UnixDatagram::bind(site.path("notify")).unwrap();
+    ear.set_nonblocking(true).unwrap();
+    let mut heard: Vec<String> = Vec::new();
+    let mut listen = || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = ear.recv(&mut buffer) {
+            let lines = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            heard.extend(lines.lines().filter(|line| line.starts_with("STATUS=")).map(str::to_owned));
+        }
+        heard.clone()
+    };
+    let socket = site.path("notify").display().to_string();
+    let daemon = site.daemon_below("daemon", &[], &[("NOTIFY_SOCKET", socket.as_str())]);
+    daemon.first_pass().await;
+    let path = site.path("tenantd.yaml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, good.clone() + "foo: bar\n").unwrap();
+    daemon.signal("HUP");
+    until("it is told", || daemon.told().contains("Configuration not reloaded")).await;
+    // The commands read the file themselves, so they see the daemon's trouble once the file is right again.
+    std::fs::write(&path, &good).unwrap();
+    passes(&daemon, 2).await;
+    until("the status keeps it", || {
+        let last = listen().last().cloned().unwrap_or_default();
+        last.contains("1 tenant; last plan") && last.contains("; an old configuration is in use since ")
+    })
+    .await;
+    let check = site.run(&["status", "--check"]).await;
+    assert_eq!(check.code, 1, "{check:#?}");
+    assert!(
+        check.stdout.starts_with("TENANTD WARNING - an old configuration is in use since "),
+        "{check:#?}"
+    );
+    assert!(check.stdout.contains("unknown key `foo`"), "{check:#?}");
+    let shown = site.run(&["status"]).await;
+    assert!(shown.stdout.contains("tenantd: an old configuration is in use since "), "{shown:#?}");
+    daemon.signal("HUP");
+    until("it is confirmed", || count(&daemon, "the configuration was read again and is in use") == 1).await;
+    passes(&daemon, 1).await;
+    until("the status is as before", || {
+        let last = listen().last().cloned().unwrap_or_default();
+        last.contains("1 tenant; last plan") && !last.contains("old configuration")
+    })
+    .await;
+    let check = site.run(&["status", "--check"]).await;
+    assert_eq!(check.code, 0, "{check:#?}");
+    assert_eq!(count(&daemon, "the configuration was read again and is in use"), 1);
+    daemon.stop().await;
+}

@@ -190,7 +190,7 @@ on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut rig)
         let writes = rig.mutations_of("hq") - before;
         assert!((1..=3).contains(&writes), "{what}: {writes} writes");
         let plan = rig.plan().await;
-        assert!(held_because(&plan, "acme").starts_with("fighting: `name`"), "{what}: {plan:#?}");
+        assert!(held_because(&plan, "acme").starts_with("contested field: `name`"), "{what}: {plan:#?}");
         // The others are looked after, and once it is as wanted, so is this one.
         rig.edit("calm", |t| t.name = what.clone());
         rig.pbx("hq").remove_fault(fault);

@@ -19,7 +19,7 @@ async fn fought(rig: &mut Rig, field: &str) -> usize {
             assert_eq!(
                 told,
                 format!(
-                    "fighting: `{field}` was set 3 times and came back changed each time; somebody or something else \
+                    "contested field: `{field}` was set 3 times and came back changed each time; somebody or something else \
                      sets it"
                 )
             );
@@ -130,7 +130,7 @@ on_both_databases! { async fn a_person_who_changes_a_field_back_each_time_wins_a
         rig.pass().await;
     }
     assert_eq!(rig.mutations() - before, FIGHTING_AFTER as usize);
-    assert!(held_because(&rig.plan().await, "acme").starts_with("fighting: `name`"));
+    assert!(held_because(&rig.plan().await, "acme").starts_with("contested field: `name`"));
     // The person gives in.
     rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("acme Ltd".into()));
     rig.settle(0).await;

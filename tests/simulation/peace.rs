@@ -123,7 +123,7 @@ impl World {
             let left = left.filter_map(|former| recorded.tenants.get(&former.key));
             return record.into_iter().chain(left).any(|record| record.protected);
         }
-        if reason.contains("fighting") {
+        if reason.contains("contested field") {
             return record
                 .is_some_and(|record| record.reapplied.values().any(|times| *times >= FIGHTING_AFTER));
         }

@@ -50,6 +50,11 @@ pub fn check(status: &StatusJson) -> (State, CheckJson) {
     if let Some(daemon) = of_daemon(status) {
         findings.push(daemon);
     }
+    if let Some(reason) = status.daemon.old_configuration_reason.as_ref().filter(|_| status.daemon.running) {
+        let since = status.daemon.old_configuration_since.as_deref();
+        let since = since.map_or_else(String::new, super::text::minute);
+        findings.push((State::Warning, format!("an old configuration is in use since {since}: {reason}")));
+    }
     for instance in &status.instances {
         if let Some(problem) = &instance.problem {
             findings.push((State::Critical, format!("{}: {problem}", instance.key)));
@@ -106,6 +111,14 @@ fn of_daemon(status: &StatusJson) -> Option<(State, String)> {
     match daemon.state {
         None => Some((State::Critical, "no daemon has run with this database yet".to_owned())),
         Some(DaemonState::Stopped) => Some((State::Critical, "the daemon was stopped".to_owned())),
+        Some(_) if daemon.ended_abruptly => {
+            let seen = daemon.seen_at.as_deref().map_or_else(String::new, super::text::minute);
+            let holder = daemon.holder.as_deref().unwrap_or("the daemon");
+            Some((
+                State::Critical,
+                format!("no daemon serves: {holder} ended without a word, last seen {seen}"),
+            ))
+        }
         Some(_) if !daemon.running => {
             let seen = daemon.seen_at.as_deref().map_or_else(String::new, super::text::minute);
             Some((State::Critical, format!("the daemon was not seen since {seen}")))

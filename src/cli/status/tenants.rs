@@ -65,6 +65,17 @@ pub fn standing(
         (standing, since)
     };
     if let Some(paused) = report::paused(recorded, of.key, of.instance()) {
+        // The last run may have seen more of it: that its phones are refused.
+        let same = |known: &&KnownStanding| {
+            known.standing.condition == Condition::Paused
+                && known.standing.reason.as_ref().zip(paused.reason.as_ref()).is_some_and(
+                    |(known, paused)| {
+                        known.strip_prefix(paused.as_str()).is_some_and(|rest| rest.starts_with("; "))
+                    },
+                )
+        };
+        let reason = known.filter(same).and_then(|known| known.standing.reason.clone());
+        let paused = Standing { reason: reason.or(paused.reason), ..paused };
         let pause = recorded.suspensions.iter().find(|pause| pause.covers(of.key, of.instance()));
         return (paused, pause.map(|pause| pause.suspended_at));
     }

@@ -73,6 +73,10 @@ fn life_signs(status: &StatusJson, now: DateTime<Utc>) -> String {
         (Some(DaemonState::Stopped), Some(holder)) => {
             format!("tenantd: not running; {holder} was stopped at {}.", at(&daemon.seen_at))
         }
+        (Some(_), Some(holder)) if daemon.ended_abruptly => format!(
+            "tenantd: not running; {holder} ended without a word and was last seen at {}.",
+            at(&daemon.seen_at)
+        ),
         (Some(_), Some(holder)) if !daemon.running => {
             format!("tenantd: not running; {holder} was not seen since {}.", at(&daemon.seen_at))
         }
@@ -93,6 +97,10 @@ fn life_signs(status: &StatusJson, now: DateTime<Utc>) -> String {
     text.push('\n');
     if let Some(error) = &daemon.last_error {
         let _ = writeln!(text, "tenantd: the run of {} failed: {error}", at(&daemon.last_error_at));
+    }
+    if let Some(reason) = daemon.old_configuration_reason.as_ref().filter(|_| daemon.running) {
+        let since = at(&daemon.old_configuration_since);
+        let _ = writeln!(text, "tenantd: an old configuration is in use since {since}: {reason}");
     }
     for holder in &status.standing_by {
         let _ = writeln!(text, "tenantd: standing by: {holder}");

@@ -186,7 +186,7 @@ fn a_field_that_came_back_three_times_is_left_alone() {
     scene.record("acme").reapplied = [(wanted, FIGHTING_AFTER)].into();
     let plan = scene.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
-    assert!(why(&plan, "acme", Action::Update).starts_with("fighting: `name` was set 3 times"));
+    assert!(why(&plan, "acme", Action::Update).starts_with("contested field: `name` was set 3 times"));
     assert!(plan.settled.is_empty());
     // Other fields go on, and another wanted value starts anew.
     scene.edit("acme", |acme| acme.session_timeout = 30);
