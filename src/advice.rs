@@ -57,6 +57,10 @@ pub fn all(
 }
 
 fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &TenantRecord) -> bool {
+    // What is noted of it is the archive's, and nobody removed a file.
+    if record.restored_at.is_some() {
+        return false;
+    }
     match record.removed_at {
         // Both are noted in one step then.
         Some(removed) => record.disabled_at.is_none_or(|disabled| disabled >= removed),

@@ -197,7 +197,7 @@ pub struct StatusArgs {
 }
 
 /// What `status --state` takes: the conditions, and the states.
-const STATES: [&str; 16] = [
+const STATES: [&str; 17] = [
     "in-sync",
     "pending",
     "scheduled",
@@ -211,6 +211,7 @@ const STATES: [&str; 16] = [
     "disabled",
     "disabling",
     "removed",
+    "restored",
     "new",
     "unfinished",
     "broken-file",

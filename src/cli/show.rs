@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::plan::look;
 use super::status::{self, Subject, minute};
 use crate::config::DeletionMode;
+use crate::diff::Field;
 use crate::environment::{Environment as _, System, to_the_minute};
 use crate::load;
 use crate::model::{
@@ -231,7 +232,13 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
     };
     let mut why = Vec::new();
     for step in &plan.steps {
-        why.push(format!("the next pass will {} it: {}", step.action, step.reason));
+        // Nothing is sent, where only the record changes.
+        let only_noted = matches!(&step.work, Work::Disable { expect: None, .. })
+            && step.changes.iter().all(|change| change.field == Field::File);
+        why.push(match only_noted {
+            true => format!("the next run notes that it has no file, and sends nothing: {}", step.reason),
+            false => format!("the next run will {} it: {}", step.action, step.reason),
+        });
         let effects = plan.effects_of_step(step);
         why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }

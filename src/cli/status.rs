@@ -208,7 +208,7 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
             .iter()
             .map(|suspension| {
                 format!(
-                    "{} is suspended by {} until {}: {}",
+                    "{} is paused by {} until {}: {}",
                     suspension.scope(),
                     suspension.suspended_by,
                     to_the_minute(suspension.until),

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::known::record_of;
 use super::output::{patiently, reading};
 use super::plan::{by_hand, look};
+use super::wake::{wake, when};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
 use crate::isolation::PbxSweep;
@@ -159,6 +160,7 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
+    let woken = wake(&database).await;
     let rows: u64 = restored.manifest.tables.iter().map(|table| table.rows).sum();
     if context.is_json() {
         context.json(&serde_json::json!({
@@ -168,13 +170,11 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
             "rows": rows,
             "sessions_ended": restored.sessions_ended,
             "numbers_released": restored.numbers_released,
+            "woken": woken,
         }));
     } else {
-        context.say(&format!(
-            "restored {key} ({rows}); it is disabled. To put it back into service, add {key}.yaml with `enabled: true`\n",
-            key = restored.manifest.key,
-            rows = count(rows, "row"),
-        ));
+        context.say(&restored_text(context, &config, &database, &restored.manifest.key, rows).await?);
+        context.say(&when(woken.as_deref()));
         if !restored.numbers_released.is_empty() {
             context.say(&format!(
                 "its messages of {} are back without the number, which another tenant has or which is none\n",
@@ -183,6 +183,31 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What was brought back, and what comes of it.
+async fn restored_text(
+    context: &Context,
+    config: &Config,
+    database: &Database,
+    key: &str,
+    rows: u64,
+) -> Result<String> {
+    let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
+    let instance = records.values().find(|record| record.key.as_str() == key);
+    let instance = instance.map_or_else(|| "the PBX".to_owned(), |record| record.instance.to_string());
+    let desired = context.load(config).await.desired;
+    let next = match desired.tenants.values().find(|tenant| tenant.key.as_str() == key) {
+        Some(tenant) if tenant.enabled => {
+            format!("{key}.yaml exists, so the next run takes its domain over again, or creates it.")
+        }
+        Some(_) => format!("{key}.yaml says `enabled: false`, so it stays disabled."),
+        None => format!("To put it back into service, add {key}.yaml with `enabled: true`."),
+    };
+    Ok(format!(
+        "Restored the records of {key} ({}), as disabled; nothing changed on {instance}. {next}\n",
+        count(rows, "row")
+    ))
 }
 
 /// Ends with 3 when users were refused, and with 4 when an instance could not be read whole.

@@ -190,15 +190,18 @@ pub(super) fn without_effect(world: World<'_>, rekeyed: &Rekeyed, draft: &mut Dr
         }
         let own = world.recorded.tenants.get(key);
         let record = world.recorded.tenants.get(old);
+        if own.is_some() && record.is_none() {
+            draft
+                .warnings
+                .push(format!("{old} was renamed to {key} already. Delete the line `previously: {old}`."));
+            continue;
+        }
         let why = match (own, record) {
             (Some(_), Some(_)) => format!(
                 "{key} is a tenant of its own already, so {old} cannot become it any more; to bring {old} back, put \
                  {old}.yaml back as it was and remove {key}.yaml in the same commit"
             ),
-            (Some(_), None) => {
-                format!("{key} has a record already, and there is none of {old}; delete the line")
-            }
-            (None, None) => format!("there is no record of {old}; correct the key, or delete the line"),
+            (_, None) => format!("there is no record of {old}; correct the key, or delete the line"),
             (None, Some(_)) if world.desired.is_broken(old) => {
                 format!("the file of {old} is still there, and is broken; delete it in the same commit")
             }

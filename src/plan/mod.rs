@@ -102,6 +102,10 @@ pub fn make(world: World<'_>) -> Plan {
         unchanged,
     } = draft;
     let only = &world.policy.only;
+    let unchanged = match only.is_empty() {
+        true => unchanged,
+        false => unchanged_of(world, &steps, &held, &waiting, &not_checked),
+    };
     changed_outside.retain(|key| only.is_empty() || only.contains(key));
     let touched: BTreeSet<_> =
         steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();
@@ -128,6 +132,29 @@ pub fn make(world: World<'_>) -> Plan {
         settled,
         reopened: reopened::reopened(world),
     }
+}
+
+/// Of the tenants that a run is for, those that were looked at and need nothing.
+fn unchanged_of(
+    world: World<'_>,
+    steps: &[Step],
+    held: &[Held],
+    waiting: &[Waiting],
+    not_checked: &[NotChecked],
+) -> usize {
+    let touched: BTreeSet<_> = steps
+        .iter()
+        .map(|step| &step.tenant)
+        .chain(held.iter().map(|held| &held.tenant))
+        .chain(waiting.iter().map(|waiting| &waiting.tenant))
+        .collect();
+    let is_unchanged = |key: &&crate::model::TenantKey| {
+        let record = world.recorded.tenants.get(*key);
+        let is_known =
+            record.is_some_and(|record| not_checked.iter().all(|one| one.instance != record.instance));
+        is_known && world.desired.tenants.contains_key(*key) && !touched.contains(key)
+    };
+    world.policy.only.iter().filter(is_unchanged).count()
 }
 
 fn warn_about_the_unknown(world: World<'_>, not_checked: &[NotChecked], draft: &mut Draft) {

@@ -112,15 +112,17 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
     }
     if record.disable_confirmed_at.is_none() {
         let shut = change(Field::Enabled, "true", "false");
+        let no_file = FieldChange { field: Field::File, before: None, after: Some("gone".to_owned()) };
         return Some(match (record.restored_at, domain) {
             (Some(at), None) => (
                 format!(
                     "it was restored from an archive on {}, without a file and without its domain on {}; it stays \
-                     disabled",
+                     disabled, and {}.yaml creates it again",
                     to_the_minute(at),
-                    record.instance
+                    record.instance,
+                    record.key
                 ),
-                vec![file_gone],
+                vec![no_file],
                 false,
             ),
             (Some(at), Some(domain)) => (
@@ -128,7 +130,7 @@ fn why_disable(world: World<'_>, record: &TenantRecord, domain: Option<&PbxDomai
                     "it was restored from an archive on {}, without a file; it stays disabled",
                     to_the_minute(at)
                 ),
-                if domain.enabled == Some(false) { vec![file_gone] } else { vec![shut, file_gone] },
+                if domain.enabled == Some(false) { vec![no_file] } else { vec![shut, no_file] },
                 false,
             ),
             (None, _) => {

@@ -1,7 +1,7 @@
 //! The plan as a person reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
 //! count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use similar::TextDiff;
@@ -58,7 +58,7 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         let _ = writeln!(
             text,
             "{} {} on {}: {} {} — {}",
-            paint.dim("waiting"),
+            paint.dim("scheduled"),
             waiting.tenant,
             waiting.instance,
             waiting.what(""),
@@ -188,7 +188,14 @@ pub fn summary(plan: &Plan) -> String {
     let counted: Vec<String> = Action::ALL
         .into_iter()
         .filter_map(|action| {
-            let count = plan.count(action);
+            let count = match action {
+                // A new key and a new domain of one tenant are one rename.
+                Action::Rename => {
+                    let renamed = plan.steps.iter().filter(|step| step.action == action);
+                    renamed.map(|step| &step.tenant).collect::<BTreeSet<_>>().len()
+                }
+                _ => plan.count(action),
+            };
             (count > 0).then(|| format!("{count} to {action}"))
         })
         .collect();
@@ -207,7 +214,7 @@ fn closing(plan: &Plan, paint: Paint) -> String {
     };
     also(plan.held.len(), "held");
     also(plan.drifted.len(), "drifted");
-    also(plan.waiting.len(), "waiting");
+    also(plan.waiting.len(), "scheduled");
     also(plan.counts.unchanged, "unchanged");
     let mut also = |number: usize, noun: &str, more: &str| {
         if number > 0 {
@@ -217,6 +224,7 @@ fn closing(plan: &Plan, paint: Paint) -> String {
     also(plan.counts.not_checked, "tenant", " not checked");
     also(plan.counts.foreign_domains, "domain", " not managed");
     also(plan.counts.broken_files, "broken file", "");
-    also(plan.counts.unknown_instances, "instance", " not checked");
+    // Those of this run: where it is for some tenants, the others' instances were not asked for.
+    also(plan.not_checked.len(), "instance", " not checked");
     format!("{} {}.", paint.strong(&format!("Plan {}:", plan.id)), parts.join("; "))
 }

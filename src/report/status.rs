@@ -48,8 +48,8 @@ pub struct TenantStatusJson {
     pub domain_unicode: Option<String>,
     pub desired_domain: Option<String>,
     pub instance: String,
-    /// `enabled`, `disabled`, `disabling`, `removed` (disabled because its file is gone), `new` (no record yet),
-    /// `unfinished`, `broken file`.
+    /// `enabled`, `disabled`, `disabling`, `removed` (disabled because its file is gone), `restored` (its records
+    /// came back from an archive, as disabled), `new` (no record yet), `unfinished`, `broken file`.
     pub state: String,
     pub condition: Condition,
     pub reason: Option<String>,

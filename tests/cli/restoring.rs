@@ -60,7 +60,12 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
     site.run(&["archive", "acme", "--to", site.path("archived").to_str().unwrap()]).await.ended_with(0);
     let digests = site.pbx("hq").digests();
     site.lose_the_database().await;
-    site.run(&["restore", &site.archives()[0]]).await.ended_with(0);
+    let ran = site.run(&["restore", &site.archives()[0]]).await;
+    let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes its domain over again";
+    assert!(ran.ended_with(0).stdout.contains(expected), "{ran:#?}");
+    let status = site.run(&["status", "acme"]).await;
+    assert!(status.stdout.contains("restored") && status.stdout.contains("takes its domain over again"), "{status:#?}");
+    assert!(!status.stdout.contains("file changed") && !status.stdout.contains("removed"), "{status:#?}");
     site.run(&["adopt", "calm", "--yes"]).await.ended_with(0);
 
     let (step, reason, fields) = site.only_step().await;
@@ -95,7 +100,13 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     // Without a file it stays disabled, and nothing is sent.
     let (step, reason, fields) = site.only_step().await;
     assert_eq!((step.as_str(), fields), ("disable acme", vec!["\"file\"".to_owned()]));
-    assert!(reason.ends_with("without a file and without its domain on hq; it stays disabled"), "{reason}");
+    let expected = "without a file and without its domain on hq; it stays disabled, and acme.yaml creates it again";
+    assert!(reason.ends_with(expected), "{reason}");
+    let shown = site.run(&["show", "acme"]).await;
+    assert!(shown.stdout.contains("the next run notes that it has no file, and sends nothing: it was restored"), "{shown:#?}");
+    let status = site.run(&["status"]).await;
+    assert!(status.stdout.contains("restored") && status.stdout.contains("it has no file, so it stays disabled"), "{status:#?}");
+    assert!(!status.stdout.contains("removed-while-enabled"), "{status:#?}");
     let before = site.mutations();
     is_true(&site.apply().await.stdout);
     assert_eq!(site.mutations(), before);

@@ -44,6 +44,7 @@ impl<'a> Subject<'a> {
         match self.record {
             None if self.desired.is_some() => "new",
             None => "broken file",
+            Some(record) if record.restored_at.is_some() => "restored",
             Some(record) if record.removed_at.is_some() => "removed",
             Some(record) if !record.enabled && record.disable_confirmed_at.is_none() => "disabling",
             Some(record) if !record.enabled => "disabled",
@@ -102,6 +103,19 @@ fn changed_since(of: Subject<'_>, known: Option<&KnownStanding>) -> Option<Stand
     let pending = |text: String| Some(Standing::new(Condition::Pending, text));
     let before = known.map(|known| known.standing.condition);
     match (of.desired, of.record) {
+        (desired, Some(record)) if known.is_none() && record.restored_at.is_some() => {
+            let at = record.restored_at.map_or_else(String::new, |at| to_the_minute(at).to_string());
+            pending(match desired {
+                Some(_) => format!(
+                    "restored from an archive on {at}; the next run takes its domain over again, or creates it"
+                ),
+                None => format!(
+                    "restored from an archive on {at}; it has no file, so it stays disabled: add {}.yaml to put it \
+                     into service",
+                    of.key
+                ),
+            })
+        }
         (Some(_), None) if known.is_none() => pending("its file is new: the next run looks at it".to_owned()),
         _ if before == Some(Condition::Paused) => {
             pending("its pause is over: the next run looks at it".to_owned())
@@ -210,7 +224,7 @@ fn problem(
     let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, of.instance()));
     let suspended = suspended.map(|suspension| {
         let until = to_the_minute(suspension.until);
-        format!("suspended until {until}: {}", suspension.reason)
+        format!("paused until {until}: {}", suspension.reason)
     });
     match (problem, suspended) {
         (Some(problem), Some(suspended)) => Some(format!("{problem}; {suspended}")),

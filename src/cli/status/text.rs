@@ -39,7 +39,7 @@ pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> Strin
         }
     }
     for suspension in &status.suspensions {
-        let _ = writeln!(text, "{} {suspension}", paint.warning("suspended:"));
+        let _ = writeln!(text, "{} {suspension}", paint.warning("paused:"));
     }
     for unusual in &status.unusual_files {
         let word = paint.removed("unusual");
