@@ -42,4 +42,6 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
             held.reason = format!("{}; {now}", held.reason);
         }
     }
+    // As the gates left them.
+    draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
 }

@@ -23,6 +23,9 @@ fn everything(dir: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> 
     found
 }
 
+/// What makes a tenant's file unlike the others'.
+const UNLIKE: &str = "session_timeout: 15\nmax_users: 3\n";
+
 at_both_sites! { async fn what_only_looks_writes_nowhere(site) {
     site.tenants(3);
     let looking = [
@@ -52,7 +55,8 @@ at_both_sites! { async fn what_only_looks_writes_nowhere(site) {
     site.apply().await;
     nothing(&site, "with nothing to do").await;
     site.tenant_with("t00", "enabled: false\n");
-    site.tenant("new");
+    // Unlike the one that goes, so that nobody takes it for that one under another name.
+    site.tenant_with("new", UNLIKE);
     site.remove("t02.yaml");
     nothing(&site, "with something of everything to do").await;
     site.apply().await;
@@ -106,7 +110,7 @@ at_both_sites! { async fn apply_can_be_narrowed_to_tenants_and_braked(site) {
     assert_eq!(site.pbx("hq").domain_count(), 2);
     site.apply().await;
     site.remove("t01.yaml");
-    site.tenant("new");
+    site.tenant_with("new", UNLIKE);
     let ran = site.run(&["apply", "--no-removals", "-o", "json"]).await;
     let applied = ran.ended_with(3).json();
     assert_eq!(crate::actions(&applied, "steps"), ["create new"]);
@@ -127,7 +131,7 @@ at_both_sites! { async fn show_tells_why_the_next_step_does_or_does_not_happen(s
     let ran = site.run(&["show", "acme"]).await;
     assert!(ran.stdout.contains("somebody changed it on the PBX"), "the tenant's settings are read now: {ran:#?}");
     site.remove("acme.yaml");
-    site.tenant("other");
+    site.tenant_with("other", UNLIKE);
     site.apply().await;
     let ran = site.run(&["show", "acme"]).await;
     assert!(ran.stdout.contains("kept for 30 days after it was disabled"), "{ran:#?}");

@@ -33,6 +33,8 @@ async fn prepared(rig: &mut Rig) -> Strangers {
         rig.remove_file(&format!("gone-{suffix}"));
         let mut new = tenant(&format!("new-{suffix}"));
         new.instance = instance(on);
+        // Unlike the one that goes, so that nobody takes it for that one under another name.
+        (new.session_timeout, new.max_users) = (15, MaxUsers::Limited(3));
         rig.desired.tenants.insert(new.key.clone(), new);
     }
     strangers

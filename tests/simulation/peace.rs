@@ -65,7 +65,8 @@ impl World {
 
     /// Whether a hold is one that only a person can end, and its ground is really there.
     fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
-        if held.lift.is_some() {
+        // A person takes the domain over, or not; whether there is one is looked at below.
+        if held.lift.as_ref().is_some_and(|lift| !lift.starts_with("tenantd adopt ")) {
             return false;
         }
         if held.reason.contains("stays open until the tenant is made elsewhere") {
