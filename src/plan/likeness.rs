@@ -59,7 +59,7 @@ fn same_lines(world: World<'_>, old: &TenantRecord, new: &Tenant) -> f32 {
         numbers.into_iter().flatten().map(SmsNumber::to_string).collect()
     };
     let before = TenantDocument { sms_numbers: after.sms_numbers.as_ref().map(|_| recorded()), ..old.into() };
-    TextDiff::from_lines(&crate::yaml::to_yaml(&before), &crate::yaml::to_yaml(&after)).ratio()
+    TextDiff::from_lines(crate::yaml::to_yaml(&before), crate::yaml::to_yaml(&after)).ratio()
 }
 
 fn folded(name: &str) -> String {
