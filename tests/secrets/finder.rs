@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use aho_corasick::AhoCorasick;
+
 /// What nobody may read anywhere, in each form that it can be written in.
 #[derive(Clone, Debug, Default)]
 pub struct Finder {
     forms: Vec<(String, &'static str, Vec<u8>)>,
+    /// Looks for all of them at once; made anew when there are more.
+    search: std::sync::OnceLock<AhoCorasick>,
 }
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -94,6 +98,7 @@ impl Finder {
             forms.push(("Base64 of URLs", base64(&secret.as_bytes()[skip..], OF_URLS)));
         }
         self.forms.extend(forms.into_iter().map(|(form, bytes)| (name.to_owned(), form, bytes)));
+        self.search.take();
     }
 
     /// For a secret of letters and digits, which every form but Base64 writes as they are.
@@ -102,16 +107,18 @@ impl Finder {
         let known = |(_, form, bytes): &(String, &str, Vec<u8>)| *form == "raw" && bytes == secret.as_bytes();
         if !self.forms.iter().any(known) {
             self.forms.push((name.to_owned(), "raw", secret.into()));
+            self.search.take();
         }
     }
 
     /// What is in there, and in which form.
     pub fn found(&self, bytes: &[u8]) -> Option<String> {
-        self.forms.iter().find_map(|(name, form, wanted)| {
-            // Most text has not even the first byte's neighbours; this keeps megabytes of trace quick to search.
-            let last = bytes.len().checked_sub(wanted.len())?;
-            let hit = (0..=last).any(|at| bytes[at] == wanted[0] && bytes[at..].starts_with(wanted));
-            hit.then(|| format!("{name} as {form}"))
+        let search = self.search.get_or_init(|| {
+            AhoCorasick::new(self.forms.iter().map(|(_, _, bytes)| bytes)).expect("few enough forms")
+        });
+        search.find(bytes).map(|hit| {
+            let (name, form, _) = &self.forms[hit.pattern()];
+            format!("{name} as {form}")
         })
     }
 }

@@ -10,11 +10,10 @@ mod system;
 mod users;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use html5ever::driver::{ParseOpts, parse_document};
-use html5ever::tendril::{StrTendril, TendrilSink as _};
-use scraper::{ElementRef, Html, HtmlTreeSink, Selector};
+use scraper::{ElementRef, Html, Selector};
+use tenantd_html::parse_within;
 use uuid::Uuid;
 
 pub(super) use domains::{DomainForm, DomainPage, DomainRow, enabled_domains};
@@ -137,20 +136,7 @@ fn document(text: &str) -> Html {
 
 /// A page that takes longer is read as an empty one, never as a part of itself.
 fn document_within(text: &str, patience: Duration) -> Html {
-    const PIECE: usize = 16 << 10;
-    let begun = Instant::now();
-    let mut parser = parse_document(HtmlTreeSink::new(Html::new_document()), ParseOpts::default());
-    let mut rest = text;
-    while !rest.is_empty() {
-        if begun.elapsed() >= patience {
-            return Html::new_document();
-        }
-        let end = (PIECE.min(rest.len())..).find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
-        let (piece, more) = rest.split_at(end);
-        parser.process(StrTendril::from_slice(piece));
-        rest = more;
-    }
-    parser.finish()
+    parse_within(text, patience).unwrap_or_else(Html::new_document)
 }
 
 /// The token of a page's form, its last field. A list without rows closes tags that it did not open, which puts the
