@@ -239,6 +239,11 @@ impl StoreWriter<'_> {
         facts::put(self.conn, name, value, now)
     }
 
+    /// Removes a fact where it still has this value.
+    pub fn remove_fact(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        facts::remove(self.conn, name, value)
+    }
+
     pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
         removals::add(self.conn, removal)
     }

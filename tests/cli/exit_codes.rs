@@ -43,10 +43,10 @@ at_both_sites! { async fn apply_ends_with_0_done_3_held_4_failed_and_5_stale(sit
     let before = site.mutations();
     let ran = site.run(&["apply", "--plan", &id]).await;
     ran.ended_with(5);
-    assert!(ran.stderr.contains("the world has changed, so nothing was done"), "{ran:#?}");
+    assert!(ran.stderr.contains("is out of date: files, database or PBX changed since it was made. Nothing was done."), "{ran:#?}");
     assert_eq!(site.mutations(), before);
     let ran = site.run(&["apply", "--plan", &id, "--output", "json"]).await;
-    assert!(ran.ended_with(5).json()["error"].as_str().unwrap().contains("the world has changed"));
+    assert!(ran.ended_with(5).json()["error"].as_str().unwrap().contains("is out of date"));
     assert_eq!(site.mutations(), before);
 
     let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();

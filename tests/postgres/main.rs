@@ -74,6 +74,7 @@ fn main() -> ExitCode {
         pooler::what_others_left_on_a_connection_does_not_matter,
         pooler::three_that_start_at_once_migrate_one_after_the_other,
         pooler::a_stand_by_takes_over_through_the_pool,
+        pooler::three_that_apply_at_once_take_their_turns,
         pooler::a_statement_pool_is_refused_with_one_line,
         pooler::a_pool_of_one_connection_is_enough,
     ]);
