@@ -260,11 +260,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                         to_the_minute(suspension.until),
                         suspension.reason
                     ),
-                    Some(match (&suspension.key, &suspension.instance) {
-                        (Some(key), _) => format!("tenantd resume {key}"),
-                        (None, Some(instance)) => format!("tenantd resume --instance {instance}"),
-                        (None, None) => "tenantd resume --all".to_owned(),
-                    }),
+                    Some(suspension.resume()),
                 )
             },
         );

@@ -25,7 +25,7 @@ pub struct StatusJson {
     pub ignored_files: Vec<IgnoredJson>,
     /// What could be a tenant's file and is not read as one; nothing is removed meanwhile.
     pub unusual_files: Vec<UnusualJson>,
-    pub suspensions: Vec<String>,
+    pub pauses: Vec<String>,
     pub open_intents: usize,
     /// Advice on files and tenants. Each has a name where a file can accept it.
     pub warnings: Vec<WarningJson>,

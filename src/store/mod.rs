@@ -270,12 +270,13 @@ impl StoreWriter<'_> {
         words::use_up(self.conn, key)
     }
 
-    /// The suspensions in force.
+    /// The pauses in force.
     pub fn suspensions(&mut self, now: DateTime<Utc>) -> Result<Vec<Suspension>, StoreError> {
         words::suspensions(self.conn, now)
     }
 
-    pub fn suspend(&mut self, suspension: &Suspension) -> Result<(), StoreError> {
+    /// Records a pause; returns those of the same scope that it replaces.
+    pub fn suspend(&mut self, suspension: &Suspension) -> Result<Vec<Suspension>, StoreError> {
         words::suspend(self.conn, suspension)
     }
 
