@@ -89,6 +89,7 @@ fn main() -> ExitCode {
         roles::tables_in_another_schema_are_not_taken_for_none,
         roles::a_role_that_may_not_make_tables_is_told_what_is_missing,
         roles::what_the_database_cannot_prevent_is_noted_with_the_statement_that_reduces_it,
+        roles::limits_of_an_earlier_version_are_taken_from_the_database_and_an_administrators_stay,
         words::an_error_names_host_port_user_and_database_and_never_the_password,
         words::an_empty_database_is_said_to_be_one,
         words::a_lock_that_another_session_holds_is_named,
