@@ -47,6 +47,10 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
     };
     if context.is_json() {
         let mut document = PlanJson::from(&plan);
+        if unreadable.is_some() {
+            // It is the error, and no warning besides.
+            document.warnings.retain(|warning| !warning.starts_with("the tenants directory "));
+        }
         document.detailed_exitcode = Some(unreadable.as_ref().map_or(exit, |_| Exit::Error).number());
         document.errors.extend(unreadable.iter().map(|text| ErrorJson::of_the_run(text)));
         document.error.clone_from(&unreadable);
@@ -294,7 +298,7 @@ async fn carry_out_alone(
     database: &Database,
 ) -> Result<Exit> {
     let clients = context.clients(config)?;
-    let actor = actor("apply", config, loaded.desired.revision.as_deref()).await;
+    let actor = actor("apply", loaded.desired.revision.as_deref());
     let look_again = async |desired: Desired, rotation: Rotation| {
         let policy = policy(config, &args.selection, &args.allow_delete);
         look(config, database, &clients.readers, desired, policy, rotation).await
@@ -368,10 +372,10 @@ fn without_effect(look: &Look, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
 }
 
 /// Who is acting, for the audit log: `apply by alice (commit 1a2b3c4d)`.
-pub async fn actor(how: &str, config: &Config, revision: Option<&str>) -> String {
+pub fn actor(how: &str, revision: Option<&str>) -> String {
     let who = by_hand(how);
     match revision {
-        Some(revision) => format!("{who} ({})", load::commit_text(&config.tenants_dir, revision).await),
+        Some(revision) => format!("{who} ({})", load::commit_text(revision)),
         None => who,
     }
 }

@@ -32,6 +32,7 @@ use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, R
 
 pub use effects::{Effect, affected};
 pub use identity::{definition_hash, record as record_of};
+pub use numbers::wanted_by;
 pub use policy::Policy;
 pub use removal::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
 pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};

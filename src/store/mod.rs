@@ -117,9 +117,20 @@ impl Store<'_> {
         audit::last_of_each(self.conn)
     }
 
-    /// The newest lines about a tenant, newest first, those under its earlier keys included.
-    pub fn history(&mut self, key: &TenantKey, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
-        audit::of_tenant(self.conn, key, most)
+    /// The newest lines about a tenant, newest first, those under its earlier keys included, and those of earlier
+    /// tenants that had its key where they are asked for.
+    pub fn history(
+        &mut self,
+        key: &TenantKey,
+        with_earlier: bool,
+        most: i64,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::of_tenant(self.conn, key, with_earlier, most)
+    }
+
+    /// The tenants that had this key before the one that has it now, the last one first.
+    pub fn earlier_tenants(&mut self, key: &TenantKey) -> Result<Vec<TenantId>, StoreError> {
+        audit::earlier(self.conn, key)
     }
 
     /// The newest lines of the audit log, newest first.
@@ -129,6 +140,10 @@ impl Store<'_> {
 }
 
 impl StoreWriter<'_> {
+    pub fn tenants(&mut self) -> Result<BTreeMap<TenantKey, TenantRecord>, StoreError> {
+        tenants::all(self.conn)
+    }
+
     pub fn tenant(&mut self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
         tenants::by_id(self.conn, id)
     }
