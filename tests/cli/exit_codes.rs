@@ -172,3 +172,13 @@ async fn a_mistyped_log_filter_is_a_usage_error() {
         assert!(ran.ended_with(64).stderr.contains(filter), "{ran:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_cannot_be_read_is_one_fact_in_a_plans_document() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    std::fs::remove_dir(site.path("tenants.d")).unwrap();
+    let ran = site.run(&["plan", "--detailed-exitcode", "-o", "json"]).await;
+    let document = ran.ended_with(1).json();
+    assert_eq!(document["errors"].as_array().unwrap().len(), 1, "{document:#}");
+    assert_eq!(document["warnings"], serde_json::json!([]), "{document:#}");
+}
