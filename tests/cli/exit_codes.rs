@@ -182,3 +182,36 @@ async fn a_directory_that_cannot_be_read_is_one_fact_in_a_plans_document() {
     assert_eq!(document["errors"].as_array().unwrap().len(), 1, "{document:#}");
     assert_eq!(document["warnings"], serde_json::json!([]), "{document:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_database_needs_and_is_not_there_is_named_with_its_key() {
+    let mut site = Site::new(Backend::Sqlite).await.unwrap();
+    site.database_url = "postgres://tenantd@127.0.0.1:1/tenantd".to_owned();
+    std::fs::write(site.path("empty"), "\n").unwrap();
+    for (file, why) in [("nowhere", "it cannot be read"), ("empty", "it is empty")] {
+        site.configure(&format!("database_password: {{ file: {file} }}\n"));
+        // Secrets are no matter of `validate`.
+        site.tenant("acme");
+        site.run(&["validate"]).await.ended_with(0);
+        for command in [&["status"][..], &["plan"], &["stats"]] {
+            let ran = site.run(command).await;
+            let told = &ran.ended_with(1).stderr;
+            assert!(
+                told.contains("`database_password`: there is no secret in the file ") && told.contains(why),
+                "{told}"
+            );
+            assert!(told.contains("install -m 600 /dev/stdin"), "what to do: {told}");
+        }
+    }
+    for (file, why) in [("nowhere", "cannot be read"), ("empty", "holds no certificate")] {
+        site.configure(&format!("database_ca_file: {file}\n"));
+        let ran = site.run(&["validate"]).await;
+        let told = &ran.ended_with(1).stderr;
+        assert!(told.contains("`database_ca_file`: ") && told.contains(why), "{told}");
+    }
+    site.database_url += "?sslmode=wrong";
+    site.configure("");
+    let ran = site.run(&["validate"]).await;
+    let told = &ran.ended_with(1).stderr;
+    assert!(told.contains("sslmode") && !told.contains("sqlite:"), "{told}");
+}

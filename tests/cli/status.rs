@@ -295,7 +295,7 @@ async fn history_says_where_the_file_was_not_the_commits() {
     // git can be told to look away, and bytes cannot.
     for flag in ["--assume-unchanged", "--skip-worktree"] {
         git(&["update-index", flag, "acme.yaml"]);
-        site.tenant_with("acme", &format!("session_timeout: {}\n", 30 + flag.len()));
+        site.tenant_with("acme", &format!("session_timeout: {}\n", 100 + flag.len()));
         site.apply().await;
         assert!(newest("acme").await.ends_with(", with uncommitted changes)"), "{flag}");
     }
