@@ -83,6 +83,8 @@ fn parse(args: &[OsString]) -> Result<Cli, Refused> {
     let mut definition = examples::command();
     let matches = match definition.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
+        // `--help` and `--version`: the help names the variables.
+        Err(error) if !error.use_stderr() => return Err(Refused::Error(error)),
         Err(error) => return Err(without_environment(args).unwrap_or(Refused::Error(error))),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(Refused::Error)?;
