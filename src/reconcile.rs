@@ -126,6 +126,14 @@ pub async fn look(reader: &Reader<'_>, mut desired: Desired, policy: Policy) -> 
     Ok(Look { desired, recorded, observed, policy, now, identities })
 }
 
+/// The tenants whose files are not the commit's. It is only asked where something is done.
+async fn uncommitted(config: &Config, look: &Look, plan: &Plan) -> BTreeSet<TenantKey> {
+    match &look.desired.revision {
+        Some(revision) if !plan.steps.is_empty() => load::uncommitted(&config.tenants_dir, revision).await,
+        _ => BTreeSet::new(),
+    }
+}
+
 /// Carries a plan out and notes the pass down.
 ///
 /// Nothing is sent to a PBX when the database does not take the note: what cannot be journalled is not done.
@@ -153,6 +161,7 @@ pub async fn act(
         parallel: widths(config),
         environment: writer.environment,
         actor: writer.actor.clone(),
+        uncommitted: uncommitted(config, look, plan).await,
         retention_days: config.deletion.retention_days,
         sessions_go_on: plan::sessions_go_on(&look.observed, &look.policy),
         archive_dir: config.archive_dir.clone(),

@@ -255,9 +255,9 @@ on_both_databases! { async fn numbers_follow_the_files_and_pass_from_tenant_to_t
 
     rig.edit("acme", |tenant| tenant.sms_numbers = Some(numbers(["+4930123456"])));
     let (plan, _) = rig.pass().await;
-    assert_eq!(steps(&plan), ["update acme"]);
+    assert_eq!(steps(&plan), ["update acme", "update globex"]);
     assert_eq!(plan.effects_of_step(&plan.steps[0]), [Effect::NumbersReleased { numbers: vec!["12345".into()] }]);
-    assert_eq!(steps(&rig.converge().await), ["update globex"]);
+    assert_eq!(steps(&rig.converge().await), [""; 0], "it changed hands within one run");
     let recorded = rig.recorded().await;
     assert_eq!((of(&recorded, "acme"), of(&recorded, "globex")), (numbers(["+4930123456"]), numbers(["12345"])));
 
@@ -266,5 +266,40 @@ on_both_databases! { async fn numbers_follow_the_files_and_pass_from_tenant_to_t
     rig.clock.advance(TimeDelta::minutes(5));
     rig.converge().await;
     assert_eq!(of(&rig.recorded().await, "acme"), numbers(["+4930123456"]));
+    rig.assert_at_rest(&strangers).await;
+} }
+
+on_both_databases! { async fn two_tenants_exchange_their_numbers_in_one_run(mut rig) {
+    let strangers = rig.strangers();
+    let (one, two) = ("+4930111111", "+4930222222");
+    let mut all = [tenant("acme"), tenant("globex")];
+    all[0].sms_numbers = Some(numbers([one, "12345"]));
+    all[1].sms_numbers = Some(numbers([two]));
+    rig.want(all);
+    rig.converge().await;
+    let of = |recorded: &tenantd::model::Recorded, name: &str| {
+        recorded.sms_numbers.get(&recorded.tenants[&key(name)].id).cloned().unwrap_or_default()
+    };
+    rig.edit("acme", |tenant| tenant.sms_numbers = Some(numbers([two, "12345"])));
+    rig.edit("globex", |tenant| tenant.sms_numbers = Some(numbers([one])));
+    let (plan, outcome) = rig.pass().await;
+    assert_eq!((steps(&plan), outcome.done()), (vec!["update acme".to_owned(), "update globex".to_owned()], 2));
+    let recorded = rig.recorded().await;
+    assert_eq!(of(&recorded, "acme"), numbers([two, "12345"]));
+    assert_eq!(of(&recorded, "globex"), numbers([one]));
+    assert_eq!(steps(&rig.converge().await), [""; 0]);
+    // A third tenant joins, new: it gets what acme gives up, and acme what globex does.
+    let mut new = tenant("new");
+    new.sms_numbers = Some(numbers([two]));
+    rig.desired.tenants.insert(key("new"), new);
+    rig.edit("acme", |tenant| tenant.sms_numbers = Some(numbers([one, "12345"])));
+    rig.edit("globex", |tenant| tenant.sms_numbers = Some(numbers([])));
+    let (plan, _) = rig.pass().await;
+    assert!(plan.held.is_empty(), "{plan:#?}");
+    let recorded = rig.recorded().await;
+    assert_eq!(of(&recorded, "acme"), numbers([one, "12345"]));
+    assert_eq!(of(&recorded, "new"), numbers([two]));
+    assert_eq!(of(&recorded, "globex"), numbers([]));
+    rig.converge().await;
     rig.assert_at_rest(&strangers).await;
 } }

@@ -190,7 +190,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
         suspended_by: "test".into(),
         suspended_at: now,
     };
-    rig.database.write(move |store| store.suspend(&suspension)).await.unwrap();
+    rig.database.write(move |store| store.suspend(&suspension).map(drop)).await.unwrap();
     for name in ["acme", "beta"] {
         let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         rig.pbx("hq").remove_domain(domain);

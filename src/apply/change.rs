@@ -127,9 +127,10 @@ impl Run<'_> {
         record.removed_at = None;
         record.applied_hash = Some(definition_hash(tenant));
         let entry = self.audit("tenant.updated", record.id);
-        let (numbers, now) = (tenant.sms_numbers.clone(), self.now());
+        let (numbers, kept, now) = (tenant.sms_numbers.clone(), self.claimed.clone(), self.now());
         self.update_record(&record, move |store, record| {
-            numbers.map_or(Ok(()), |numbers| store.put_sms_numbers(record.id, &numbers, now))?;
+            numbers
+                .map_or(Ok(()), |numbers| store.put_sms_numbers_except(record.id, &numbers, &kept, now))?;
             store.append_audit(&entry)
         })
         .await?;

@@ -8,13 +8,14 @@ mod change;
 mod create;
 mod delete;
 mod moving;
+mod numbers;
 mod outcome;
 mod request;
 mod run;
 mod settings;
 mod switch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use tracing::Instrument as _;
 use crate::diff::Field;
 use crate::environment::Environment;
 use crate::fusionpbx::PbxWrite;
-use crate::model::InstanceKey;
+use crate::model::{InstanceKey, SmsNumber, TenantKey};
 use crate::plan::{Plan, Step, Work, record_of};
 use crate::store::{AuditEntry, Database};
 
@@ -47,6 +48,8 @@ pub struct Apply<'a> {
     pub environment: &'a dyn Environment,
     /// Who, or which commit, for the audit log.
     pub actor: String,
+    /// Tenants whose own files are not those of the commit that `actor` names.
+    pub uncommitted: BTreeSet<TenantKey>,
     pub retention_days: u32,
     /// For how long after a disable the web sessions of its users may go on, where the server does not end them.
     pub sessions_go_on: BTreeMap<InstanceKey, TimeDelta>,
@@ -73,6 +76,7 @@ impl Apply<'_> {
         let slots: BTreeMap<&InstanceKey, Semaphore> =
             self.pbxs.keys().map(|key| (key, Semaphore::new(self.width(key)))).collect();
         let tenants: Vec<&[Step]> = plan.steps.chunk_by(|a, b| a.tenant == b.tenant).collect();
+        let claimed = numbers::claimed(plan);
         let width: usize = self.pbxs.keys().map(|key| self.width(key)).sum();
         let done: Vec<Vec<StepOutcome>> = stream::iter(tenants)
             .map(|steps| async {
@@ -82,20 +86,30 @@ impl Apply<'_> {
                     Some(slot) => slot.acquire().await.ok(),
                     None => None,
                 };
-                self.tenant(plan, steps).await
+                self.tenant(plan, steps, &claimed).await
             })
             // Ordered, and wide enough that a slow instance does not keep the others waiting.
             .buffered(width.max(1) * 8)
             .collect()
             .await;
-        Outcome { steps: done.into_iter().flatten().collect() }
+        let mut outcome = Outcome { steps: done.into_iter().flatten().collect() };
+        numbers::exchange(self, plan, &claimed, &mut outcome).await;
+        outcome
+    }
+
+    /// Who, for what is done to one tenant.
+    fn actor_of(&self, key: &TenantKey) -> String {
+        match self.actor.strip_suffix(')') {
+            Some(start) if self.uncommitted.contains(key) => format!("{start}, with uncommitted changes)"),
+            _ => self.actor.clone(),
+        }
     }
 
     fn width(&self, instance: &InstanceKey) -> usize {
         self.parallel.get(instance).copied().unwrap_or(1).max(1)
     }
 
-    async fn tenant(&self, plan: &Plan, steps: &[Step]) -> Vec<StepOutcome> {
+    async fn tenant(&self, plan: &Plan, steps: &[Step], claimed: &BTreeSet<SmsNumber>) -> Vec<StepOutcome> {
         let mut outcomes = Vec::new();
         let mut revision = None;
         let mut seen = None;
@@ -116,7 +130,7 @@ impl Apply<'_> {
                 outcomes.push(outcome(StepResult::Skipped("tenantd was asked to stop".into())));
                 continue;
             }
-            let mut run = Run { apply: self, plan_id: &plan.id, step, revision, seen };
+            let mut run = Run { apply: self, plan_id: &plan.id, step, revision, seen, claimed };
             let span = tracing::info_span!(
                 "step", tenant = %step.tenant, instance = %step.instance, action = %step.action
             );
@@ -148,7 +162,7 @@ impl Apply<'_> {
             plan_id: Some(plan.id.clone()),
             done: false,
             detail: Some(crate::report::chain(error)),
-            ..AuditEntry::new(self.environment.now(), &self.actor, event, step.tenant.clone())
+            ..AuditEntry::new(self.environment.now(), self.actor_of(&step.tenant), event, step.tenant.clone())
         };
         if let Err(error) = self.database.write(move |store| store.append_audit(&entry)).await {
             tracing::warn!(error = %crate::report::chain(&error), "the failure is not in the audit log");

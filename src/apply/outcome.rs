@@ -49,6 +49,8 @@ pub enum StepError {
     Store(#[source] StoreError),
     #[error("{0} since the plan was made")]
     Stale(String),
+    #[error("the SMS numbers of the run did not change hands: {0}")]
+    Numbers(String),
     #[error("{what} reads back as {found}, not {wanted}")]
     NotApplied { what: String, wanted: String, found: String },
     #[error(

@@ -1,12 +1,16 @@
 //! One tenant's steps: what every kind of step needs.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::request::{self, Request};
 use super::{Apply, StepError};
 use crate::fusionpbx::{PbxErrorKind, PbxWrite, permitted_while};
-use crate::model::{DomainId, InstanceKey, OpenIntent, PbxDomain, TenantId, TenantKey, TenantRecord};
+use crate::model::{
+    DomainId, InstanceKey, OpenIntent, PbxDomain, SmsNumber, TenantId, TenantKey, TenantRecord,
+};
 use crate::plan::{RecordRef, Step};
 use crate::sabotage::{Bug, active};
 use crate::store::{AuditEntry, StoreError, StoreWriter};
@@ -21,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) revision: Option<i64>,
     /// The domain as we last read it back.
     pub(super) seen: Option<PbxDomain>,
+    /// SMS numbers that the tenants of this plan want. They change hands together, at its end.
+    pub(super) claimed: &'a BTreeSet<SmsNumber>,
 }
 
 impl<'a> Run<'a> {
@@ -264,7 +270,7 @@ impl<'a> Run<'a> {
             plan_id: Some(self.plan_id.to_owned()),
             before: values(|change| &change.before),
             after: values(|change| &change.after),
-            ..AuditEntry::new(self.now(), &self.apply.actor, event, self.key().clone())
+            ..AuditEntry::new(self.now(), self.apply.actor_of(self.key()), event, self.key().clone())
         }
     }
 }

@@ -293,7 +293,7 @@ pub async fn carry_out(
     how: &str,
 ) -> Result<Carried> {
     let (adoptions, now) = (look.recorded.adoptions.clone(), System.now());
-    let actor = actor(how, config, look.desired.revision.as_deref()).await;
+    let actor = actor(how, look.desired.revision.as_deref());
     let entries: Vec<AuditEntry> = adoptions
         .iter()
         .map(|(key, adoption)| AuditEntry {

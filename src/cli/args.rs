@@ -124,6 +124,9 @@ pub enum Command {
         /// The tenant's key.
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
+        /// Also the history of earlier tenants that had this key.
+        #[arg(long)]
+        earlier: bool,
     },
     /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
     Import(ImportArgs),

@@ -78,7 +78,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
 async fn own_pass(context: &Context, config: &Config, database: &Database, keys: &[TenantKey]) -> Result<()> {
     let clients = context.clients(config)?;
     let loaded = context.load(config).await;
-    let actor = actor("block", config, loaded.desired.revision.as_deref()).await;
+    let actor = actor("block", loaded.desired.revision.as_deref());
     let policy = Policy { only: keys.iter().cloned().collect(), ..Policy::new(config) };
     let look = look(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
     let plan = look.plan();

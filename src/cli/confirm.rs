@@ -23,8 +23,8 @@ pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
         return Err(Failure {
             exit: Exit::Usage,
             ..Failure::new(format!(
-                "there is something to do ({summary}), and nobody to ask; nothing was changed. To carry it out \
-                 without a question: `tenantd apply --yes`, or `tenantd apply --plan {}` for exactly this plan",
+                "No terminal to ask on, so nothing was changed ({summary}). Run `tenantd apply --yes`, or `tenantd apply \
+                 --plan {}` for exactly this plan.",
                 plan.id
             ))
         });
@@ -43,7 +43,7 @@ pub async fn agreed(context: &Context, question: &str, yes: bool) -> Result<bool
     if !can_ask(context) {
         return Err(Failure {
             exit: Exit::Usage,
-            ..Failure::new("there is nobody to ask, so nothing was changed; `--yes` agrees beforehand")
+            ..Failure::new("No terminal to ask on, so nothing was changed. Run it again with `--yes`.")
         });
     }
     asked(question).await

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::{Global, Output};
 use super::exit::Exit;
 use super::output;
-use crate::config::{Config, DatabaseConfig, process_environment};
+use crate::config::{Config, process_environment};
 use crate::fusionpbx::{PbxClient, PbxRead, PbxReader, PbxWrite};
 use crate::load::{self, Loaded};
 use crate::model::InstanceKey;
@@ -220,12 +220,7 @@ impl Context {
     }
 
     pub async fn database(&self, config: &Config, access: Access) -> Result<Database> {
-        let password = match &config.database {
-            DatabaseConfig::Postgres { password: Some(source), .. } => {
-                Some(source.resolve(&process_environment).map_err(|error| Failure::of(&error))?)
-            }
-            _ => None,
-        };
+        let password = config.database_password(&process_environment).map_err(Failure::new)?;
         let options = DatabaseOptions { database: config.database.clone(), password, access };
         let database = Database::open(options).await.map_err(|error| Failure::of(&error))?;
         if database.is_new() {

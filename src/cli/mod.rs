@@ -29,6 +29,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::builder::{Resettable, StyledStr};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches as _};
@@ -46,7 +47,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     output::set_up_early(&args);
     let Cli { global, command } = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => return show_usage(&error).into(),
+        Err(refused) => return refused.show().into(),
     };
     output::set_up(&global);
     let default_log = match &command {
@@ -78,31 +79,61 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The command line, without options that the command would ignore.
-fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+fn parse(args: &[OsString]) -> Result<Cli, Refused> {
     let mut definition = examples::command();
     let matches = match definition.try_get_matches_from_mut(args) {
-        // Also where the environment sets an option, which clap counts as an argument.
-        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
-            return Err(help_of(&definition, args));
-        }
-        matches => matches?,
+        Ok(matches) => matches,
+        // `--help` and `--version`: the help names the variables.
+        Err(error) if !error.use_stderr() => return Err(Refused::Error(error)),
+        Err(error) => return Err(without_environment(args).unwrap_or(Refused::Error(error))),
     };
-    let cli = Cli::from_arg_matches(&matches)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(Refused::Error)?;
     if let Some(refused) = ignored(&cli, &matches) {
-        return Err(definition.error(ErrorKind::ArgumentConflict, refused));
+        return Err(Refused::Error(definition.error(ErrorKind::ArgumentConflict, refused)));
     }
     Ok(cli)
 }
 
+/// A command line that is not carried out.
+enum Refused {
+    Error(clap::Error),
+    /// The help of a command whose own command is missing.
+    Help(StyledStr),
+}
+
+impl Refused {
+    fn show(&self) -> Exit {
+        match self {
+            Self::Error(error) => show_usage(error),
+            Self::Help(help) => {
+                output::tell_styled(&help.ansi());
+                Exit::Usage
+            }
+        }
+    }
+}
+
+/// What is wrong with the command line by itself. clap counts an option that the environment sets as an argument, and
+/// would show it in the usage as if it were required.
+fn without_environment(args: &[OsString]) -> Option<Refused> {
+    let mut definition = examples::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let error = definition.try_get_matches_from_mut(args).err()?;
+    let is_missing = error.kind() == ErrorKind::MissingSubcommand;
+    Some(if is_missing { Refused::Help(help_of(args)) } else { Refused::Error(error) })
+}
+
 /// The help of the command whose own command is missing.
-fn help_of(definition: &clap::Command, args: &[OsString]) -> clap::Error {
+fn help_of(args: &[OsString]) -> StyledStr {
+    let mut definition = examples::command();
+    definition.build();
     let name = args
         .iter()
         .filter_map(|arg| arg.to_str())
         .find(|arg| definition.find_subcommand(arg).is_some_and(clap::Command::has_subcommands));
-    let mut of = name.and_then(|name| definition.find_subcommand(name)).unwrap_or(definition).clone();
-    let help = of.render_help();
-    of.error(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, help)
+    match name.and_then(|name| definition.find_subcommand_mut(name)) {
+        Some(of) => of.render_help(),
+        None => definition.render_help(),
+    }
 }
 
 /// Why an option that was given has no meaning for the command.
@@ -118,7 +149,8 @@ fn ignored(cli: &Cli, matches: &ArgMatches) -> Option<String> {
         Command::Man => "man",
         _ => return None,
     };
-    if name == "sandbox" && given("config") == Some(true) {
+    let makes_its_own = matches!(&cli.command, Command::Sandbox(args) if args.action.is_none());
+    if makes_its_own && given("config") == Some(true) {
         return Some(
             "`sandbox` makes a configuration of its own, so --config has no meaning; `--tenants DIR` names the tenant \
              files"
@@ -154,7 +186,7 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Apply(args) => plan::apply(context, args).await,
         Command::Run => run::run(context).await,
         Command::Status(args) => status::run(context, args).await,
-        Command::Show { key } => show::run(context, key).await,
+        Command::Show { key, earlier } => show::run(context, key, *earlier).await,
         Command::Import(args) => import::run(context, args).await,
         Command::Adopt(args) => adopt::run(context, args).await,
         Command::Block(args) => block::run(context, args).await,

@@ -23,6 +23,12 @@ pub fn tell(text: &str) {
     write(&mut io::stderr(), "standard error", text.as_bytes());
 }
 
+/// The same with colours, where they are wanted.
+pub fn tell_styled(text: &dyn std::fmt::Display) {
+    let mut stream = AutoStream::auto(io::stderr());
+    write(&mut stream, "standard error", text.to_string().as_bytes());
+}
+
 fn write(stream: &mut dyn Write, name: &'static str, text: &[u8]) {
     if LOST.get().is_some_and(|(lost, _)| *lost == name) {
         return;
@@ -52,8 +58,16 @@ pub fn is_cut_off() -> bool {
 /// What a person chose for colours and width holds for both streams, and for what the command line itself says.
 pub fn set_up(global: &Global) {
     set_colour(global.color);
-    let on_terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-    set_table_width(on_terminal.filter(|_| !global.wide));
+    set_table_width(terminal_width().filter(|_| !global.wide));
+}
+
+/// A terminal that does not know its width gets what a terminal has always had.
+const USUAL_WIDTH: u16 = 80;
+
+/// The columns of the terminal on standard output. One that says 0 columns, or 0 rows, does not know its size.
+fn terminal_width() -> Option<u16> {
+    let known = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
+    known.or_else(|| io::stdout().is_terminal().then_some(USUAL_WIDTH))
 }
 
 fn set_colour(colour: Colour) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +13,10 @@ use super::exit::{Exit, Verdict, is_held};
 use super::known::known;
 use super::output::{patiently, reading, tell};
 use super::status;
+use super::turn::{Turn, turn_where};
 use super::words::why_not_deleted;
 use crate::config::Config;
-use crate::daemon::{asked, holder};
+use crate::daemon::asked;
 use crate::environment::System;
 use crate::fusionpbx::PbxRead;
 use crate::load::{self, Loaded};
@@ -46,6 +47,10 @@ pub async fn plan(context: &Context, args: &PlanArgs) -> Result<Exit> {
     };
     if context.is_json() {
         let mut document = PlanJson::from(&plan);
+        if unreadable.is_some() {
+            // It is the error, and no warning besides.
+            document.warnings.retain(|warning| !warning.starts_with("the tenants directory "));
+        }
         document.detailed_exitcode = Some(unreadable.as_ref().map_or(exit, |_| Exit::Error).number());
         document.errors.extend(unreadable.iter().map(|text| ErrorJson::of_the_run(text)));
         document.error.clone_from(&unreadable);
@@ -161,12 +166,13 @@ impl Reviewed {
     fn refusal(&self, id: &str) -> String {
         match self {
             Self::Any | Self::Shown(_) => format!(
-                "files, database or PBX changed since the question was asked: the world has changed, so nothing was \
-                 done. The plan is {id} now"
+                "The plan is out of date: files, database or PBX changed since the question was asked. Nothing was \
+                 done. The current plan is {id}; review it with `tenantd plan`."
             ),
-            Self::Named(named) => {
-                format!("the plan is {id} now and not {named}: the world has changed, so nothing was done")
-            }
+            Self::Named(named) => format!(
+                "Plan {named} is out of date: files, database or PBX changed since it was made. Nothing was done. The \
+                 current plan is {id}; review it with `tenantd plan`."
+            ),
         }
     }
 }
@@ -188,12 +194,19 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
         }
     };
     let database = context.database(&config, Access::ReadWrite).await?;
-    let lease = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
-        Ok(lease) => lease,
-        Err(by) => {
-            return ask_the_daemon(context, args, &reviewed, &database, &loaded.desired, &by).await;
-        }
+    let asked_at = Instant::now();
+    let lease = match turn_where(&database, |daemon| decides_by_itself(args, daemon)).await? {
+        Turn::Own(lease) => lease,
+        Turn::Daemon(answer) => return Ok(show_answer(context, &reviewed, &loaded.desired, &answer)),
     };
+    if asked_at.elapsed() > NO_WAIT {
+        // Whoever worked meanwhile may have done so for other files.
+        loaded = context.load(&config).await;
+        if let Err(failure) = readable(&loaded) {
+            lease.release().await;
+            return Err(failure);
+        }
+    }
     let applied = carry_out_alone(context, args, &reviewed, &config, loaded, &lease.database()).await;
     lease.release().await;
     applied
@@ -224,35 +237,32 @@ async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loade
     Ok(plan)
 }
 
-/// How long the daemon may take to answer: a pass over many new tenants takes minutes.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A lease that took no longer was free.
+const NO_WAIT: Duration = Duration::from_millis(400);
 
-/// There is one writer. Beside a running daemon, it is the daemon that does the pass.
-async fn ask_the_daemon(
-    context: &Context,
-    args: &ApplyArgs,
-    reviewed: &Reviewed,
-    database: &Database,
-    desired: &Desired,
-    by: &str,
-) -> Result<Exit> {
+/// There is one writer. Beside a running daemon, it is the daemon that does the run, and it makes its own plan.
+fn decides_by_itself(args: &ApplyArgs, daemon: &str) -> Result<()> {
     let ApplyArgs { selection, allow_delete, plan_id, yes: _ } = args;
     let Selection { tenants, no_removals } = selection;
-    if !tenants.is_empty() || *no_removals || !allow_delete.is_empty() || plan_id.is_some() {
-        return Err(Failure::new(format!(
-            "{by} holds the writer's lock and makes its own plans, so --tenant, --no-removals, --allow-delete and \
-             --plan cannot be had beside it; use `tenantd approve` or `tenantd pause`, or stop it first"
-        )));
+    let given = [
+        ("--tenant", !tenants.is_empty()),
+        ("--no-removals", *no_removals),
+        ("--allow-delete", !allow_delete.is_empty()),
+        ("--plan", plan_id.is_some()),
+    ];
+    let given: Vec<&str> =
+        given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
+    if given.is_empty() {
+        return Ok(());
     }
-    tell(&format!("{by} holds the writer's lock; it is asked to do the pass\n"));
-    let asked = asked::ask(database, &System).await.map_err(|error| Failure::of(&error))?;
-    let answer = asked::answer(database, asked, PATIENCE).await.map_err(|error| Failure::of(&error))?;
-    let Some(answer) = answer else {
-        return Err(Failure::new(format!("{by} did not answer; look at its log")));
-    };
-    if let Some(error) = answer.error {
-        return Err(Failure::new(format!("its pass came to nothing: {error}")));
-    }
+    Err(Failure::new(format!(
+        "{daemon} is running and decides by itself, so {} cannot be used. Use `tenantd approve` or `tenantd pause`, or \
+         stop the daemon",
+        given.join(" and ")
+    )))
+}
+
+fn show_answer(context: &Context, reviewed: &Reviewed, desired: &Desired, answer: &asked::Answer) -> Exit {
     if context.is_json() {
         context.json(&answer.document);
     } else {
@@ -268,7 +278,7 @@ async fn ask_the_daemon(
         not_checked: answer.not_checked > 0,
         ..Verdict::default()
     };
-    Ok(verdict.exit())
+    verdict.exit()
 }
 
 /// The daemon's answer without the plan that was shown for the question, where it is the same.
@@ -288,7 +298,7 @@ async fn carry_out_alone(
     database: &Database,
 ) -> Result<Exit> {
     let clients = context.clients(config)?;
-    let actor = actor("apply", config, loaded.desired.revision.as_deref()).await;
+    let actor = actor("apply", loaded.desired.revision.as_deref());
     let look_again = async |desired: Desired, rotation: Rotation| {
         let policy = policy(config, &args.selection, &args.allow_delete);
         look(config, database, &clients.readers, desired, policy, rotation).await
@@ -362,10 +372,10 @@ fn without_effect(look: &Look, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
 }
 
 /// Who is acting, for the audit log: `apply by alice (commit 1a2b3c4d)`.
-pub async fn actor(how: &str, config: &Config, revision: Option<&str>) -> String {
+pub fn actor(how: &str, revision: Option<&str>) -> String {
     let who = by_hand(how);
     match revision {
-        Some(revision) => format!("{who} ({})", load::commit_text(&config.tenants_dir, revision).await),
+        Some(revision) => format!("{who} ({})", load::commit_text(revision)),
         None => who,
     }
 }

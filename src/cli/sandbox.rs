@@ -216,7 +216,7 @@ impl Sandbox {
             database: &self.database,
             pbxs: &writers,
             environment: &System,
-            actor: actor("sandbox", &self.config, loaded.desired.revision.as_deref()).await,
+            actor: actor("sandbox", loaded.desired.revision.as_deref()),
             stop: stop_on_signal(),
         };
         let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;

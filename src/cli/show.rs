@@ -40,6 +40,8 @@ struct ShowJson {
     why: Vec<String>,
     plan: Option<PlanJson>,
     history: Vec<HistoryJson>,
+    /// Earlier tenants that had this key.
+    earlier: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -97,8 +99,8 @@ struct HistoryChangeJson {
     after: Option<String>,
 }
 
-pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
-    match collect(context, key).await {
+pub async fn run(context: &Context, key: &TenantKey, with_earlier: bool) -> Result<Exit> {
+    match collect(context, key, with_earlier).await {
         Ok(shown) => {
             if context.is_json() {
                 context.json(&shown);
@@ -120,6 +122,7 @@ pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
                     why: Vec::new(),
                     plan: None,
                     history: Vec::new(),
+                    earlier: Vec::new(),
                     error: Some(failure.message.clone()),
                 });
             }
@@ -128,7 +131,7 @@ pub async fn run(context: &Context, key: &TenantKey) -> Result<Exit> {
     }
 }
 
-async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
+async fn collect(context: &Context, key: &TenantKey, with_earlier: bool) -> Result<ShowJson> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
     let database = context.database(&config, Access::ReadOnly).await?;
@@ -146,8 +149,11 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
         settings.insert(record.domain_id, rows);
     }
     let of_key = key.clone();
-    let (history, tombstones, conditions) = database
-        .read(move |store| Ok((store.history(&of_key, 20)?, store.tombstones()?, store.conditions()?)))
+    let (history, earlier, tombstones, conditions) = database
+        .read(move |store| {
+            let history = store.history(&of_key, with_earlier, 20)?;
+            Ok((history, store.earlier_tenants(&of_key)?, store.tombstones()?, store.conditions()?))
+        })
         .await
         .map_err(|error| Failure::of(&error))?;
     let known = look.desired.tenants.contains_key(key)
@@ -159,7 +165,23 @@ async fn collect(context: &Context, key: &TenantKey) -> Result<ShowJson> {
         )));
     }
     let shown = build(&look, key, &history, &tombstones);
-    Ok(ShowJson { condition: condition(&look, key, conditions.get(key)), ..shown })
+    let earlier = earlier.into_iter().map(|id| earlier_tenant(&look, key, &tombstones, id)).collect();
+    Ok(ShowJson { condition: condition(&look, key, conditions.get(key)), earlier, ..shown })
+}
+
+/// What became of an earlier tenant that had the key, and how to see its history.
+fn earlier_tenant(look: &Look, key: &TenantKey, tombstones: &[Tombstone], id: TenantId) -> String {
+    if let Some(record) = look.recorded.tenants.values().find(|record| record.id == id) {
+        let now = &record.key;
+        return format!(
+            "an earlier tenant had the key {key} and has the key {now} now: `tenantd show {now}`"
+        );
+    }
+    let deleted = tombstones.iter().rev().find(|tombstone| tombstone.tenant == id).map_or_else(
+        || "is gone".to_owned(),
+        |tombstone| format!("({}) was deleted {}", tombstone.domain, to_the_minute(tombstone.deleted_at)),
+    );
+    format!("an earlier tenant that had the key {key} {deleted}; its history: `tenantd show {key} --earlier`")
 }
 
 /// How it stands, as `status` has it. What was deleted stands no more.
@@ -337,6 +359,7 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
                 detail: entry.detail.clone(),
             })
             .collect(),
+        earlier: Vec::new(),
         error: None,
     }
 }
@@ -472,7 +495,7 @@ fn text(context: &Context, shown: &ShowJson) -> String {
     for why in &shown.why {
         let _ = writeln!(text, "  {why}");
     }
-    if !shown.history.is_empty() {
+    if !shown.history.is_empty() || !shown.earlier.is_empty() {
         let _ = writeln!(text, "\n{}", paint.strong("history"));
         for entry in &shown.history {
             let result = if entry.done { "" } else { " FAILED" };
@@ -481,8 +504,15 @@ fn text(context: &Context, shown: &ShowJson) -> String {
             let _ = writeln!(text, "  {at} {event}{result} — {actor}{detail}");
             for HistoryChangeJson { field, before, after } in &entry.changes {
                 let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-                let _ = writeln!(text, "    {field}: {} → {}", shown(before), shown(after));
+                let _ = match (before, after) {
+                    // At its creation a tenant had nothing of it.
+                    (None, Some(after)) => writeln!(text, "    {field}: {after}"),
+                    _ => writeln!(text, "    {field}: {} → {}", shown(before), shown(after)),
+                };
             }
+        }
+        for earlier in &shown.earlier {
+            let _ = writeln!(text, "  {}", paint.dim(earlier));
         }
     }
     text

@@ -202,18 +202,16 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
                 mend: file.mend.clone(),
             })
             .collect(),
-        suspensions: noted
+        pauses: noted
             .recorded
             .suspensions
             .iter()
-            .map(|suspension| {
-                format!(
-                    "{} is paused by {} until {}: {}",
-                    suspension.scope(),
-                    suspension.suspended_by,
-                    to_the_minute(suspension.until),
-                    suspension.reason
-                )
+            .map(|pause| {
+                let (stays, until) =
+                    (if pause.key.is_some() { "It stays" } else { "They stay" }, to_the_minute(pause.until));
+                let (scope, by, reason) =
+                    (pause.paused(), &pause.suspended_by, pause.reason.trim_end_matches('.'));
+                format!("{scope}, by {by}, until {until}: {reason}. {stays} in service.")
             })
             .collect(),
         open_intents: noted.recorded.open_intents.len(),

@@ -1,52 +1,91 @@
-//! A pass for a command that changes something: its own, or one by the daemon that holds the writer's lock.
+//! A run for a command that changes something: its own, or one by the daemon that holds the writer's lease.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::context::{Failure, Result};
-use crate::daemon::{asked, holder};
+use super::output::tell;
+use crate::daemon::{asked, command, process_of_daemon};
 use crate::environment::System;
 use crate::store::{Database, Lease};
 
-/// Whose pass it is.
+/// Whose run it is.
 pub enum Turn {
-    /// Nobody else writes: the command does the pass.
+    /// Nobody else writes: the command does the run.
     Own(Lease),
     /// The daemon did it.
     Daemon(Box<asked::Answer>),
 }
 
-/// How long the daemon may take to answer: a pass over many tenants takes minutes.
+/// How long the daemon may take to answer: a run over many tenants takes minutes.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often it is tried whether the lock has become free: what holds it may be no daemon, or end.
+/// How often the lease is tried beside a daemon: it may end without an answer.
 const TRY_EVERY: Duration = Duration::from_secs(2);
+/// The same beside a command, which takes no requests and is done soon.
+const TRY_AFTER_COMMAND: Duration = Duration::from_millis(500);
 
-/// Takes the lock, or has the daemon do a pass. What that pass is to do must stand in the database before.
+/// Takes the lease, or has the daemon do a run. What that run is to do must stand in the database before.
 pub async fn turn(database: &Database) -> Result<Turn> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    let mut asked = None;
+    turn_where(database, |_| Ok(())).await
+}
+
+/// As [`turn`], where `may_ask` decides whether the daemon (named to it) may do the run.
+pub async fn turn_where(database: &Database, may_ask: impl Fn(&str) -> Result<()>) -> Result<Turn> {
+    let mut request = None;
+    let ended = wait(database, may_ask, &mut request).await;
+    // Nobody is to serve a request later that nobody waits for.
+    if let (Some(id), Ok(Turn::Own(_)) | Err(_)) = (request, &ended) {
+        let withdrawn = asked::withdraw(database, id).await;
+        if let (Err(error), Ok(_)) = (withdrawn, &ended) {
+            return Err(Failure::of(&error));
+        }
+    }
+    ended
+}
+
+async fn wait(
+    database: &Database,
+    may_ask: impl Fn(&str) -> Result<()>,
+    request: &mut Option<Uuid>,
+) -> Result<Turn> {
+    let until = Instant::now() + PATIENCE;
+    let mut told = None;
     loop {
-        let by = match database.lease(&holder()).await.map_err(|error| Failure::of(&error))? {
+        let by = match database.lease(&command()).await.map_err(|error| Failure::of(&error))? {
             Ok(lease) => return Ok(Turn::Own(lease)),
             Err(by) => by,
         };
-        let id = match asked {
-            Some(id) => id,
-            None => {
-                eprintln!("{by} holds the writer's lock; it is asked to do the work");
-                asked::ask(database, &System).await.map_err(|error| Failure::of(&error))?
+        let daemon = process_of_daemon(&by);
+        if daemon.is_some() {
+            may_ask(&by)?;
+        }
+        if told.as_ref() != Some(&by) {
+            tell(&match daemon {
+                Some(process) => format!("The daemon ({process}) is asked to do this run.\n"),
+                None => format!("Another command is working ({by}). Waiting for it to end.\n"),
+            });
+            told = Some(by.clone());
+        }
+        if daemon.is_some() {
+            let id =
+                asked::ask_again(database, &System, *request).await.map_err(|error| Failure::of(&error))?;
+            *request = Some(id);
+            let answer = asked::answer(database, id, TRY_EVERY).await.map_err(|error| Failure::of(&error))?;
+            if let Some(answer) = answer {
+                return match answer.error {
+                    Some(error) => Err(Failure::new(format!("The run of {by} failed: {error}."))),
+                    None => Ok(Turn::Daemon(Box::new(answer))),
+                };
             }
-        };
-        asked = Some(id);
-        let answer = asked::answer(database, id, TRY_EVERY).await.map_err(|error| Failure::of(&error))?;
-        match answer {
-            Some(asked::Answer { error: Some(error), .. }) => {
-                return Err(Failure::new(format!("the run of {by} failed: {error}")));
-            }
-            Some(answer) => return Ok(Turn::Daemon(Box::new(answer))),
-            None if tokio::time::Instant::now() >= until => {
-                return Err(Failure::new(format!("{by} did not answer; look at its log")));
-            }
-            None => {}
+        } else {
+            tokio::time::sleep(TRY_AFTER_COMMAND).await;
+        }
+        if Instant::now() >= until {
+            return Err(Failure::new(format!(
+                "{by} did not finish within {} minutes; look at its log",
+                PATIENCE.as_secs() / 60
+            )));
         }
     }
 }

@@ -15,6 +15,7 @@ pub fn run(context: &Context) -> Result<Exit> {
     let mut tenants = 0;
     let mut ignored = Vec::new();
     if let Some(config) = &config {
+        problems.extend(config.check_certificates());
         let loaded = load::directory(&config.tenants_dir, config);
         tenants = loaded.desired.tenants.len();
         problems.extend(loaded.problems);

@@ -1,17 +1,19 @@
 //! What a person decided takes effect at once where a daemon runs.
 
-use crate::daemon::{asked, holder};
+use crate::daemon::{asked, command, process_of_daemon};
 use crate::environment::System;
 use crate::report::chain;
 use crate::store::Database;
 
 /// Wakes a running daemon; tells which one. `None` where none runs, or it cannot be told: then the next run sees it.
 pub async fn wake(database: &Database) -> Option<String> {
-    let woken = match database.lease(&holder()).await {
+    let woken = match database.lease(&command()).await {
         Ok(Ok(lease)) => {
             lease.release().await;
             return None;
         }
+        // A command is done soon, and would not see it.
+        Ok(Err(by)) if process_of_daemon(&by).is_none() => return None,
         Ok(Err(by)) => asked::wake(database, &System).await.map(|()| by),
         Err(error) => Err(error),
     };

@@ -10,7 +10,7 @@ use super::plan::{by_hand, look, rotation, user};
 use super::wake::{wake, when};
 use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System, to_the_minute};
-use crate::model::{Approval, Completeness, Suspension, TenantKey};
+use crate::model::{Approval, Completeness, Suspension, TenantKey, paused_text};
 use crate::plan::{Action, Plan, Policy, record_retention_end};
 use crate::reconcile::Look;
 use crate::report::FORMAT_VERSION;
@@ -260,46 +260,50 @@ pub async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
         suspended_at: now,
     };
     let what = args.scope.text();
-    let entry = said("suspension.begun", args.scope.key.clone(), format!("{what}: {}", args.reason), now)?;
-    database
+    let resume = suspension.resume();
+    let detail = format!("{what} until {}: {}", to_the_minute(until), args.reason);
+    let entry = said("pause.begun", args.scope.key.clone(), detail, now)?;
+    let replaced = database
         .write(move |store| {
-            store.suspend(&suspension)?;
-            store.append_audit(&entry)
+            let replaced = store.suspend(&suspension)?;
+            store.append_audit(&entry)?;
+            Ok(replaced)
         })
         .await
         .map_err(|error| Failure::of(&error))?;
+    let replaced: Vec<String> = replaced
+        .iter()
+        .map(|pause| {
+            format!(
+                "the pause until {} by {}: {}",
+                to_the_minute(pause.until),
+                pause.suspended_by,
+                pause.reason
+            )
+        })
+        .collect();
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
             "paused": what,
             "until": until.to_rfc3339(),
             "reason": args.reason,
+            "replaced": replaced,
         }));
-    } else {
-        let until = to_the_minute(until);
-        context.say(&match (&args.scope.key, &args.scope.instance) {
-            (Some(key), _) => {
-                format!("{key} stays in service; tenantd changes nothing on it until {until}\n")
-            }
-            (None, Some(instance)) => format!(
-                "the tenants of {instance} stay in service; tenantd changes nothing on them until {until}\n"
-            ),
-            (None, None) => {
-                format!("all tenants stay in service; tenantd changes nothing on any of them until {until}\n")
-            }
-        });
-        context.say(&format!("to end it before: tenantd resume {}\n", scope_argument(&args.scope)));
+        return Ok(Exit::Done);
     }
+    let (who, them) = match (&args.scope.key, &args.scope.instance) {
+        (Some(key), _) => (format!("{key} stays"), "it"),
+        (None, Some(instance)) => (format!("the tenants of {instance} stay"), "them"),
+        (None, None) => ("all tenants stay".to_owned(), "any of them"),
+    };
+    let until = to_the_minute(until);
+    context.say(&format!("{who} in service; tenantd changes nothing on {them} until {until}\n"));
+    for replaced in replaced {
+        context.say(&format!("this replaces {replaced}\n"));
+    }
+    context.say(&format!("to end it before: {resume}\n"));
     Ok(Exit::Done)
-}
-
-/// The scope as `resume` takes it.
-fn scope_argument(scope: &ScopeArgs) -> String {
-    match (&scope.key, &scope.instance) {
-        (Some(key), _) => key.to_string(),
-        (None, Some(instance)) => format!("--instance {instance}"),
-        (None, None) => "--all".to_owned(),
-    }
 }
 
 pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
@@ -310,8 +314,9 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
     let database = context.database(&config, Access::ReadWrite).await?;
     let what = args.text();
     let now = System.now();
-    let entry = said("suspension.ended", args.key.clone(), what.clone(), now)?;
+    let entry = said("pause.ended", args.key.clone(), what.clone(), now)?;
     let (key, instance) = (args.key.clone(), args.instance.clone());
+    let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     let (ended, left) = database
         .write(move |store| {
             let ended = store.resume(key.as_ref(), instance.as_ref())?;
@@ -322,33 +327,44 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
         })
         .await
         .map_err(|error| Failure::of(&error))?;
-    let left: Vec<String> = left
+    let paused = paused_text(args.key.as_ref(), args.instance.as_ref());
+    let record = args.key.as_ref().and_then(|key| records.get(key));
+    let instance = args.instance.as_ref().or(record.map(|record| &record.instance));
+    // What pauses a part of it only is named, and keeps nothing else from being done.
+    let covers = |pause: &Suspension| match (&pause.key, &pause.instance) {
+        (None, None) => true,
+        (None, Some(of)) => Some(of) == instance,
+        (Some(_), _) => false,
+    };
+    let still: Vec<String> = left
         .iter()
-        .map(|pause| format!("{} until {}: {}", pause.scope(), to_the_minute(pause.until), pause.reason))
+        .map(|pause| {
+            let (until, reason, resume) = (to_the_minute(pause.until), &pause.reason, pause.resume());
+            if covers(pause) {
+                let of = pause.scope();
+                let are = if args.key.is_some() { "is" } else { "are" };
+                format!("{paused} {are} still paused by the pause of {of}, until {until}: {reason}; `{resume}` ends it")
+            } else {
+                format!("still paused: {} until {until}: {reason}", pause.scope())
+            }
+        })
         .collect();
-    let left_text: String = left.iter().map(|pause| format!("still paused: {pause}\n")).collect();
+    let still_text: String = still.iter().map(|pause| format!("{pause}\n")).collect();
     if ended == 0 {
-        let none = format!("{what} is not paused");
-        return Err(Failure::new(if left.is_empty() {
-            none
-        } else {
-            format!("{none}\n{}", left_text.trim_end())
-        }));
+        return Err(Failure::new(format!("there is no pause of {paused}\n{still_text}").trim_end()));
     }
-    let woken = wake(&database).await;
+    let woken = if left.iter().any(covers) { None } else { Some(wake(&database).await) };
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
             "resumed": what,
-            "still_paused": left,
-            "woken": woken,
+            "still_paused": still,
+            "woken": woken.flatten(),
         }));
     } else {
-        let done = match (&args.key, &args.instance) {
-            (None, None) => "the pause of everything has ended".to_owned(),
-            _ => format!("{what} is paused no longer"),
-        };
-        context.say(&format!("{done}\n{left_text}{}", when(woken.as_deref())));
+        // Nothing takes effect while a wider pause holds.
+        let when = woken.map(|woken| when(woken.as_deref())).unwrap_or_default();
+        context.say(&format!("the pause of {paused} has ended\n{still_text}{when}"));
     }
     Ok(Exit::Done)
 }

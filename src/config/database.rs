@@ -9,6 +9,8 @@ use super::{DatabaseConfig, PostgresUrl, PostgresUrlError, TlsMode, secrets};
 use crate::yaml::{Field, Fields, Finding, Reader, Text};
 
 const EXPECTED: &str = "`sqlite:///path` or `postgres://user@host/database`";
+/// Where it is PostgreSQL's already.
+const EXPECTED_POSTGRES: &str = "`postgres://user@host/database`";
 
 pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>, base: &Path) -> Option<DatabaseConfig> {
     let url = fields.require(reader, "database_url", "database_url: sqlite:///var/lib/tenantd/tenantd.db");
@@ -86,7 +88,7 @@ fn postgres(reader: &mut Reader, field: &Field<'_>, text: Text<'_>) -> Option<Po
     match text.text.parse() {
         Ok(url) => Some(url),
         Err(PostgresUrlError { what, help }) => {
-            reader.report(finding(&what).help(help));
+            reader.report(finding(&what).expected(EXPECTED_POSTGRES).help(help));
             None
         }
     }
@@ -96,7 +98,7 @@ fn postgres(reader: &mut Reader, field: &Field<'_>, text: Text<'_>) -> Option<Po
 fn check(reader: &mut Reader, field: &Field<'_>, url: &PostgresUrl, ca_file: bool) -> bool {
     let about = |what: &str| format!("`{}` {what}", field.path);
     if let Err(PostgresUrlError { what, help }) = url.check(ca_file) {
-        reader.report(Finding::error(field.node.span, about(&what)).expected(EXPECTED).help(help));
+        reader.report(Finding::error(field.node.span, about(&what)).expected(EXPECTED_POSTGRES).help(help));
         return false;
     }
     let unchecked = url

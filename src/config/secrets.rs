@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::read::file_path;
 use super::{Config, DatabaseConfig, SecretSource, TlsTrust};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use crate::fusionpbx::Credentials;
 use crate::model::Secret;
 use crate::yaml::{self, Field, Finding, Limits, Node, Problem, Reader, Source, Span, Value};
@@ -91,6 +94,20 @@ impl SecretSource {
         if text.is_empty() { Err(SecretErrorKind::Empty) } else { Ok(Secret::new(text)) }
     }
 
+    /// What to do about a secret that cannot be had.
+    fn help(&self, kind: &SecretErrorKind, environment: &Environment<'_>) -> String {
+        match (kind, self) {
+            (SecretErrorKind::NoCredentials, _) => {
+                "by hand: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
+            }
+            (_, Self::Env(name)) => format!("export {name}=…, or name another place"),
+            _ => match self.path(environment) {
+                Some(path) => format!("write it with `install -m 600 /dev/stdin {}`", path.display()),
+                None => "put it there, or name another place".to_owned(),
+            },
+        }
+    }
+
     fn path(&self, environment: &Environment<'_>) -> Option<PathBuf> {
         match self {
             Self::Credential(name) => Some(PathBuf::from(environment("CREDENTIALS_DIRECTORY")?).join(name)),
@@ -150,16 +167,7 @@ impl Config {
         let mut found = Vec::new();
         for (key, source) in self.secrets() {
             if let Err(SecretError { place, kind }) = source.resolve(environment) {
-                let help = match (&kind, source) {
-                    (SecretErrorKind::NoCredentials, _) => {
-                        "by hand: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
-                    }
-                    (_, SecretSource::Env(name)) => format!("export {name}=…, or name another place"),
-                    _ => match source.path(environment) {
-                        Some(path) => format!("write it with `install -m 600 /dev/stdin {}`", path.display()),
-                        None => "put it there, or name another place".to_owned(),
-                    },
-                };
+                let help = source.help(&kind, environment);
                 let finding = Finding::error(None, format!("`{key}`: there is no secret in {place}: {kind}"))
                     .expected("a secret in the place that is named")
                     .help(help);
@@ -174,16 +182,51 @@ impl Config {
                 found.push((key, finding));
             }
         }
-        for (key, path) in self.certificates() {
-            if let Err(error) = std::fs::File::open(path) {
-                let what = format!("`{key}`: {} cannot be read ({error})", path.display());
-                let finding = Finding::error(None, what)
-                    .expected("a file of PEM certificates")
-                    .help("correct the path or the file's permissions");
-                found.push((key, finding));
-            }
-        }
+        found.extend(self.unusable_certificates());
         self.place(found)
+    }
+
+    /// Certificate files that are not there, or hold no certificate: with them, no connection is made. They are no
+    /// secrets, so a merge request's check can look at them.
+    pub fn check_certificates(&self) -> Vec<Problem> {
+        self.place(self.unusable_certificates())
+    }
+
+    fn unusable_certificates(&self) -> Vec<(String, Finding)> {
+        let unusable = |path: &Path| match std::fs::read(path) {
+            Err(error) => Some((
+                format!("{} cannot be read ({error})", path.display()),
+                "correct the path or the file's permissions",
+            )),
+            Ok(bytes) => {
+                let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+                let what = match certificates {
+                    Ok(found) if !found.is_empty() => return None,
+                    Ok(_) => "holds no certificate".to_owned(),
+                    Err(error) => format!("holds no readable certificate ({error})"),
+                };
+                let help = "write the authority's certificate there, from `-----BEGIN CERTIFICATE-----` on";
+                Some((format!("{} {what}", path.display()), help))
+            }
+        };
+        let found = self.certificates().into_iter().filter_map(|(key, path)| {
+            let (what, help) = unusable(path)?;
+            let finding = Finding::error(None, format!("`{key}`: {what}"));
+            Some((key, finding.expected("a file of PEM certificates").help(help)))
+        });
+        found.collect()
+    }
+
+    /// Fetches the database's password, where one is set.
+    ///
+    /// # Errors
+    /// It cannot be had; says which key asks for it, and what to do.
+    pub fn database_password(&self, environment: &Environment<'_>) -> Result<Option<Secret>, String> {
+        let DatabaseConfig::Postgres { password: Some(source), .. } = &self.database else { return Ok(None) };
+        source.resolve(environment).map(Some).map_err(|SecretError { place, kind }| {
+            let help = source.help(&kind, environment);
+            format!("`database_password`: there is no secret in {place}: {kind}; {help}")
+        })
     }
 
     /// Gives findings the places of their keys, as far as the file still says the same.

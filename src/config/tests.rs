@@ -316,7 +316,16 @@ fn missing_secrets_are_located_at_their_keys() {
         assert!(problem.is_error() && problem.position.is_some_and(|at| at.line == 4), "{problem}");
     }
     std::fs::write(dir.path().join("hq.secret"), "hunter2").unwrap();
-    std::fs::write(dir.path().join("ca.pem"), "").unwrap();
+    for (text, what) in
+        [("", "holds no certificate"), ("-----BEGIN CERTIFICATE-----\nMII", "holds no readable certificate")]
+    {
+        std::fs::write(dir.path().join("ca.pem"), text).unwrap();
+        let problems = config.check_certificates();
+        assert!(problems.len() == 1 && problems[0].to_string().contains(what), "{problems:#?}");
+        assert_eq!(problems[0].position.unwrap().line, 4);
+    }
+    let own = rcgen::generate_simple_self_signed(["pbx.example.com".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("ca.pem"), own.cert.pem()).unwrap();
     let problems = config.check_secrets(&|_| None);
     assert!(problems.iter().all(|problem| !problem.is_error()), "{problems:#?}");
 }

@@ -37,11 +37,24 @@ pub struct Answer {
     pub document: serde_json::Value,
 }
 
-/// Asks the daemon for a pass; returns what to wait for.
-pub async fn ask(database: &Database, environment: &dyn Environment) -> Result<Uuid, StoreError> {
-    let (id, now) = (environment.new_id(), environment.now());
-    database.write(move |store| store.put_fact(ASKED, &id.to_string(), now)).await?;
+/// Asks the daemon for a pass; returns the request to wait for. There is one request at a time: a request that another
+/// one replaced before it was answered, or whose answer was replaced before it was read, is made again.
+pub async fn ask_again(
+    database: &Database,
+    environment: &dyn Environment,
+    request: Option<Uuid>,
+) -> Result<Uuid, StoreError> {
+    let (id, now) = (request.unwrap_or_else(|| environment.new_id()), environment.now());
+    let stands = database.read(|store| store.fact(ASKED)).await?;
+    if stands.as_deref() != Some(&id.to_string()) {
+        database.write(move |store| store.put_fact(ASKED, &id.to_string(), now)).await?;
+    }
     Ok(id)
+}
+
+/// Takes a request back that nobody waits for any more. Another one's is not touched.
+pub async fn withdraw(database: &Database, request: Uuid) -> Result<(), StoreError> {
+    database.write(move |store| store.remove_fact(ASKED, &request.to_string())).await
 }
 
 /// Has a running daemon make a pass. A request that waits for its answer is not touched.

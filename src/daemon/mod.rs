@@ -424,8 +424,24 @@ fn note_configuration(beat: &mut Heartbeat, old: Option<&(DateTime<Utc>, String)
 
 /// Who holds a lease, for whoever waits for it.
 pub fn holder() -> String {
+    format!("{DAEMON}{}", this_process())
+}
+
+/// The same for a command, which answers no pass requests.
+pub fn command() -> String {
+    format!("a tenantd command on {}", this_process())
+}
+
+const DAEMON: &str = "tenantd on ";
+
+/// Which process on which machine, where a daemon holds the lease.
+pub fn process_of_daemon(holder: &str) -> Option<&str> {
+    holder.strip_prefix(DAEMON)
+}
+
+fn this_process() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("tenantd on {machine}, process {}", std::process::id())
+    format!("{machine}, process {}", std::process::id())
 }
 
 /// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.

@@ -8,7 +8,6 @@ use tracing::{error, info, warn};
 use super::service::{self, Readiness};
 use super::{Equipment, Witness, next_wait};
 use crate::apply::Outcome;
-use crate::config::Config;
 use crate::environment::Environment;
 use crate::load::{self, Loaded};
 use crate::model::{Completeness, Desired};
@@ -99,7 +98,7 @@ pub(super) async fn pass(
             count(plan.steps.len(), "step")
         ));
     }
-    let actor = actor(config, revision.as_deref(), &plan).await;
+    let actor = actor(revision.as_deref(), &plan);
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
     let outcome = reconcile::act(&writer, config, &look, &plan).await?;
     if !plan.steps.is_empty() {
@@ -145,11 +144,11 @@ fn tell_files(loaded: &Loaded, told: &mut Told) {
     }
 }
 
-/// Who is acting, for the audit log. Only where something is done is it asked whether the files are the commit's.
-async fn actor(config: &Config, revision: Option<&str>, plan: &Plan) -> String {
+/// Who is acting, for the audit log.
+fn actor(revision: Option<&str>, plan: &Plan) -> String {
     match revision {
         Some(revision) if !plan.steps.is_empty() => {
-            format!("daemon ({})", load::commit_text(&config.tenants_dir, revision).await)
+            format!("daemon ({})", load::commit_text(revision))
         }
         _ => "daemon".to_owned(),
     }

@@ -29,7 +29,7 @@ pub use commit::as_committed;
 pub use schema::KEYS;
 pub use settle::stable_snapshot;
 pub use snapshot::{Content, File, Snapshot};
-pub use uncommitted::commit_text;
+pub use uncommitted::{commit_text, uncommitted};
 pub use unusual::{by_record, problems as unusual_problems};
 
 use crate::config::Config;

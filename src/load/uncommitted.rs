@@ -1,15 +1,54 @@
-//! Whether the directory's files are those of the commit that it is checked out at, for the audit log.
+//! Which tenants' files are not those of the commit that the directory is checked out at, for the audit log.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::commit::git;
+use super::names;
+use crate::model::TenantKey;
 
-/// `2e64eacbe349`, and `, with uncommitted changes` where some file of the directory is not the commit's. Where git
-/// cannot tell, nothing is claimed.
-pub async fn commit_text(dir: &Path, revision: &str) -> String {
-    let short = revision.get(..12).unwrap_or(revision);
-    match git(dir, &["status", "--porcelain", "--untracked-files=normal", "--", "."], &[]).await {
-        Ok(changes) if !changes.is_empty() => format!("commit {short}, with uncommitted changes"),
-        _ => format!("commit {short}"),
+/// `commit 2e64eacbe349`
+pub fn commit_text(revision: &str) -> String {
+    format!("commit {}", revision.get(..12).unwrap_or(revision))
+}
+
+/// The tenants whose own files differ from the commit, or are not in it. What the files hold is compared, not what git's
+/// index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
+pub async fn uncommitted(dir: &Path, revision: &str) -> BTreeSet<TenantKey> {
+    compare(dir, revision).await.unwrap_or_default()
+}
+
+async fn compare(dir: &Path, revision: &str) -> Result<BTreeSet<TenantKey>, String> {
+    let prefix = text(git(dir, &["rev-parse", "--show-prefix"], &[]).await?);
+    let tree = format!("{revision}:{}", prefix.trim_end());
+    let tree = text(git(dir, &["ls-tree", "-r", "-z", "--full-tree", &tree], &[]).await?);
+    let committed: BTreeMap<&str, &str> = tree
+        .split_terminator('\0')
+        .filter_map(|entry| {
+            let (about, name) = entry.split_once('\t')?;
+            Some((name, about.rsplit_once(' ')?.1))
+        })
+        .filter(|(name, _)| names::judge(name).is_ok())
+        .collect();
+    let there =
+        text(git(dir, &["ls-files", "-z", "--cached", "--others", "--deduplicate", "--", "."], &[]).await?);
+    let names: BTreeSet<&str> = there
+        .split_terminator('\0')
+        .chain(committed.keys().copied())
+        .filter(|name| names::judge(name).is_ok() && !name.contains('\n') && dir.join(name).is_file())
+        .collect();
+    let listed: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let hashes = text(git(dir, &["hash-object", "--no-filters", "--stdin-paths"], listed.as_bytes()).await?);
+    let hashes: Vec<&str> = hashes.lines().collect();
+    if hashes.len() != names.len() {
+        return Err("git did not hash every file".to_owned());
     }
+    let differs = names.iter().zip(hashes).filter(|(name, hash)| committed.get(*name) != Some(hash));
+    let gone = committed.keys().filter(|name| !names.contains(*name));
+    let all = differs.map(|(name, _)| *name).chain(gone.copied());
+    Ok(all.filter_map(|name| TenantKey::parse(names::stem(name)).ok()).collect())
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
 }

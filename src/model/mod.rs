@@ -26,7 +26,7 @@ pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
     Activity, AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
-    RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, scope_text,
+    RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, paused_text, scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

@@ -253,6 +253,30 @@ impl Suspension {
     pub fn scope(&self) -> String {
         scope_text(self.key.as_ref(), self.instance.as_ref())
     }
+
+    /// The tenants that it pauses, for people.
+    pub fn paused(&self) -> String {
+        paused_text(self.key.as_ref(), self.instance.as_ref())
+    }
+
+    /// The command that ends it.
+    pub fn resume(&self) -> String {
+        let of = match (&self.key, &self.instance) {
+            (Some(key), _) => key.to_string(),
+            (None, Some(instance)) => format!("--instance {instance}"),
+            (None, None) => "--all".to_owned(),
+        };
+        format!("tenantd resume {of}")
+    }
+}
+
+/// The tenants of a pause's scope.
+pub fn paused_text(key: Option<&TenantKey>, instance: Option<&InstanceKey>) -> String {
+    match (key, instance) {
+        (Some(key), _) => key.to_string(),
+        (None, Some(instance)) => format!("all tenants of {instance}"),
+        (None, None) => "all tenants".to_owned(),
+    }
 }
 
 /// What a word about a tenant, about an instance or about neither is about.

@@ -186,7 +186,7 @@ fn without_record<'a>(world: World<'a>, index: &Index<'a>, tenant: &'a Tenant, d
         ));
         return;
     }
-    if let Some(reason) = numbers::taken(index, tenant, None) {
+    if let Some(reason) = numbers::taken(world, index, tenant, None) {
         let action = if tenant.adopt { Action::Adopt } else { Action::Create };
         draft.held.push(hold(action, reason, None));
         return;

@@ -20,6 +20,8 @@ pub enum Effect {
     SignInAddresses { from: String, to: String, users: Option<i64> },
     /// Phones and their provisioning name the old domain.
     Phones { from: String, to: String },
+    /// Another server serves the tenant: instance by instance.
+    Server { from: String, to: String },
     /// Who would lose access, or data.
     Active { users: i64, open_sessions: i64, last_activity: Option<DateTime<Utc>> },
     /// A shorter `session_timeout` ends sessions that are older.
@@ -34,6 +36,7 @@ impl Effect {
         match self {
             Self::SignInAddresses { .. } => "sign_in_addresses",
             Self::Phones { .. } => "phones",
+            Self::Server { .. } => "server",
             Self::Active { .. } => "active",
             Self::SessionsEnd { .. } => "sessions_end",
             Self::NumbersReleased { .. } => "numbers_released",
@@ -57,6 +60,11 @@ impl fmt::Display for Effect {
                 f,
                 "phones that register at {from} are off until they are set up for {to}, and provisioning addresses that \
                  name {from} change"
+            ),
+            Self::Server { from, to } => write!(
+                f,
+                "phones must register with the server of {to} instead of that of {from}, which then refuses them, and web \
+                 sessions on {from} end"
             ),
             Self::Active { users, open_sessions, last_activity } => {
                 let who =
@@ -101,6 +109,7 @@ pub fn affected(desired: &Desired, recorded: &Recorded) -> (BTreeSet<TenantId>, 
         let changes = desired.tenants.get(key).is_none_or(|tenant| {
             (record.enabled && !tenant.enabled)
                 || record.domain != tenant.domain
+                || record.instance != tenant.instance
                 || is_shortened(tenant, record)
         });
         if changes {
@@ -151,6 +160,22 @@ fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
             // Those of a disabled tenant are refused already.
             if expect.enabled != Some(false) {
                 effects.push(Effect::Phones { from, to });
+            }
+        }
+        Work::Move { tenant, .. } => {
+            // One that the file disables as well is disabled first, by a step that says who is active.
+            if record.enabled && tenant.enabled {
+                effects.extend(active());
+                let (from, to) = (record.instance.to_string(), tenant.instance.to_string());
+                effects.push(Effect::Server { from, to });
+            }
+            if record.domain != tenant.domain {
+                let (from, to) = (record.domain.to_string(), tenant.domain.to_string());
+                let users = activity.map(|activity| activity.users);
+                effects.push(Effect::SignInAddresses { from: from.clone(), to: to.clone(), users });
+                if record.enabled && tenant.enabled {
+                    effects.push(Effect::Phones { from, to });
+                }
             }
         }
         Work::Disable { .. } if record.enabled => effects.extend(active()),

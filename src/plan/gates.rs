@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::former::has_no_other_place;
 use super::removal::deletion_begun;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, World, decide, identity, limits};
+use super::{Draft, World, decide, identity, limits, numbers};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
@@ -118,6 +118,7 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
         );
     }
     what_rests_on_held_steps(world, &records, draft);
+    numbers::hold_what_waits(world, draft);
     draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
@@ -260,11 +261,7 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                         to_the_minute(suspension.until),
                         suspension.reason
                     ),
-                    Some(match (&suspension.key, &suspension.instance) {
-                        (Some(key), _) => format!("tenantd resume {key}"),
-                        (None, Some(instance)) => format!("tenantd resume --instance {instance}"),
-                        (None, None) => "tenantd resume --all".to_owned(),
-                    }),
+                    Some(suspension.resume()),
                 )
             },
         );

@@ -36,6 +36,7 @@ pub use adoption::holds_own_account;
 pub use disabled_now::{NO_PHONES, disabled_now};
 pub use effects::{Effect, affected};
 pub use identity::{definition_hash, record as record_of};
+pub use numbers::wanted_by;
 pub use policy::Policy;
 pub use removal::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
 pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};

@@ -393,8 +393,8 @@ fn moving<'a>(
         .iter()
         .find(|former| former.tenant == record.id && former.instance == tenant.instance)
         .map(|former| former.domain_id);
-    if let Some(taken) =
-        taken(index, tenant, record, returns_to).or_else(|| numbers::taken(index, tenant, Some(record.id)))
+    if let Some(taken) = taken(index, tenant, record, returns_to)
+        .or_else(|| numbers::taken(world, index, tenant, Some(record.id)))
     {
         draft.held.push(hold(taken));
         return;

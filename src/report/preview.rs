@@ -75,7 +75,6 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
 
 /// What held steps mean for people: of the first few, as a thousand may be held for one reason.
 fn effects_of_held(plan: &Plan, tenants: &[&Held], paint: Paint) -> String {
-    const SHOWN: usize = 5;
     let mut text = String::new();
     let with_effects: Vec<_> = tenants
         .iter()
@@ -95,9 +94,19 @@ fn effects_of_held(plan: &Plan, tenants: &[&Held], paint: Paint) -> String {
     text
 }
 
-/// `acme on hq, globex on hq`
+/// How many of many are named.
+const SHOWN: usize = 5;
+
+/// `acme on hq, globex on hq`; of many, `200 tenants, 5 shown: acme on hq, …`.
 fn tenants_of(held: &[&Held]) -> String {
-    held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
+    let named = |held: &[&Held]| {
+        held.iter().map(|held| format!("{} on {}", held.tenant, held.instance)).collect::<Vec<_>>().join(", ")
+    };
+    // Two more are named as soon as counted.
+    if held.len() <= SHOWN + 2 {
+        return named(held);
+    }
+    format!("{}, {SHOWN} shown: {}", count(held.len(), "tenant"), named(&held[..SHOWN]))
 }
 
 fn heading(step: &Step, paint: Paint) -> String {
@@ -227,4 +236,29 @@ fn closing(plan: &Plan, paint: Paint) -> String {
     // Those of this run: where it is for some tenants, the others' instances were not asked for.
     also(plan.not_checked.len(), "instance", " not checked");
     format!("{} {}.", paint.strong(&format!("Plan {}:", plan.id)), parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::InstanceKey;
+
+    #[test]
+    fn many_tenants_that_are_held_have_a_short_heading() {
+        let held = |number: usize| Held {
+            tenant: TenantKey::parse(&format!("c{number:03}")).unwrap(),
+            instance: InstanceKey::parse("hq").unwrap(),
+            action: Action::Rename,
+            reason: "too many".into(),
+            lift: None,
+        };
+        let all: Vec<Held> = (1..=200).map(held).collect();
+        let named = |of: &[Held]| tenants_of(&of.iter().collect::<Vec<_>>());
+        assert_eq!(
+            named(&all),
+            "200 tenants, 5 shown: c001 on hq, c002 on hq, c003 on hq, c004 on hq, c005 on hq"
+        );
+        assert_eq!(named(&all[..2]), "c001 on hq, c002 on hq");
+        assert_eq!(named(&all[..7]).matches(" on hq").count(), 7);
+    }
 }

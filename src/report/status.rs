@@ -25,7 +25,7 @@ pub struct StatusJson {
     pub ignored_files: Vec<IgnoredJson>,
     /// What could be a tenant's file and is not read as one; nothing is removed meanwhile.
     pub unusual_files: Vec<UnusualJson>,
-    pub suspensions: Vec<String>,
+    pub pauses: Vec<String>,
     pub open_intents: usize,
     /// Advice on files and tenants. Each has a name where a file can accept it.
     pub warnings: Vec<WarningJson>,
@@ -167,7 +167,12 @@ fn with_desired(in_force: &str, desired: Option<&String>) -> String {
 
 /// The tenants, one line each. Numbers and the last change are for a wide screen.
 pub fn status_table(status: &StatusJson, wide: bool, time: impl Fn(&str) -> String) -> String {
-    let mut header = vec!["KEY", "NAME", "DOMAIN", "INSTANCE", "STATE", "CONDITION", "SINCE", "REASON"];
+    let mut header = vec!["KEY", "NAME", "DOMAIN", "INSTANCE", "STATE", "CONDITION"];
+    // Columns that are empty for all leave their room to the others.
+    let some_time = status.tenants.iter().any(|tenant| tenant.condition != Condition::InSync);
+    let some_reason = status.tenants.iter().any(|tenant| !tenant.reason_text.is_empty());
+    header.extend(some_time.then_some("SINCE"));
+    header.extend(some_reason.then_some("REASON"));
     if wide {
         header.extend(["LAST CHANGE", "USERS", "SESSIONS", "FILES"]);
     }
@@ -189,9 +194,9 @@ pub fn status_table(status: &StatusJson, wide: bool, time: impl Fn(&str) -> Stri
             tenant.instance.clone(),
             tenant.state.clone(),
             tenant.condition.to_string(),
-            since,
-            tenant.reason_text.clone(),
         ];
+        row.extend(some_time.then_some(since));
+        row.extend(some_reason.then(|| tenant.reason_text.clone()));
         if wide {
             let number = |of: fn(&crate::stats::StatsJson) -> i64| {
                 tenant.stats.as_ref().map_or_else(String::new, |stats| of(stats).to_string())

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Color, Style};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::chain;
 use crate::apply::{Outcome, StepResult};
@@ -109,8 +109,9 @@ pub fn table<'h>(header: impl IntoIterator<Item = &'h str>) -> Table {
 }
 
 fn table_within<'h>(width: Option<u16>, header: impl IntoIterator<Item = &'h str>) -> Table {
+    let header: Vec<&str> = header.into_iter().collect();
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.into_iter().collect::<Vec<_>>());
+    table.load_style(presets::NOTHING).set_header(header.clone());
     match width {
         // A little more than nothing is left for a column, whatever the terminal.
         Some(width) => {
@@ -121,8 +122,14 @@ fn table_within<'h>(width: Option<u16>, header: impl IntoIterator<Item = &'h str
         }
     }
     // The gap between two columns is enough.
-    for column in table.column_iter_mut() {
+    for (column, heading) in table.column_iter_mut().zip(&header) {
         column.set_padding((0, 2));
+        // A heading is broken between words and never within one.
+        let longest = heading.split(' ').map(str::len).max().unwrap_or_default();
+        if width.is_some() {
+            let least = u16::try_from(longest + 2).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+        }
     }
     table
 }

@@ -125,29 +125,59 @@ pub(super) fn newest(
     rows.into_iter().map(Row::into_entry).collect()
 }
 
-/// The newest entries of one tenant, newest first: under this key, and under every other key that the tenant which has
-/// it now had before.
+/// The newest entries of the tenant that has this key now, newest first, under whatever key it had before. Of an earlier
+/// tenant that had the key they are not, unless they are asked for. Where no tenant has it, they are those of the key.
 pub(super) fn of_tenant(
     conn: &mut AnyConnection,
     key: &TenantKey,
+    with_earlier: bool,
     most: i64,
 ) -> Result<Vec<AuditEntry>, StoreError> {
-    let id: Option<String> = tenants::table
-        .filter(tenants::key.eq(key.as_str()))
-        .select(tenants::id)
+    let Some(id) = owner(conn, key)? else { return newest(conn, Some(key), most) };
+    // What is said of a key before its tenant is made has no identity: it belongs to the tenant that was made next.
+    let last_of_others: Option<i64> = audit_log::table
+        .filter(audit_log::tenant_key.eq(key.as_str()))
+        .filter(audit_log::tenant_id.is_not_null())
+        .filter(audit_log::tenant_id.ne(&id))
+        .select(diesel::dsl::max(audit_log::id))
         .first(conn)
-        .optional()
         .map_err(StoreError::query(READ))?;
-    let Some(id) = id else { return newest(conn, Some(key), most) };
-    let is_its = audit_log::tenant_key.eq(key.as_str()).nullable().or(audit_log::tenant_id.eq(Some(id)));
+    let since = if with_earlier { 0 } else { last_of_others.unwrap_or(0) };
+    let of_the_key = audit_log::tenant_key.eq(key.as_str()).and(audit_log::id.gt(since)).nullable();
+    let of_it = audit_log::tenant_id.eq(Some(id));
     let rows: Vec<Row> = audit_log::table
         .select(Row::as_select())
-        .filter(is_its)
+        .filter(of_the_key.or(of_it))
         .order(audit_log::id.desc())
         .limit(most)
         .load(conn)
         .map_err(StoreError::query(READ))?;
     rows.into_iter().map(Row::into_entry).collect()
+}
+
+/// The identity of the tenant that has this key.
+fn owner(conn: &mut AnyConnection, key: &TenantKey) -> Result<Option<String>, StoreError> {
+    tenants::table
+        .filter(tenants::key.eq(key.as_str()))
+        .select(tenants::id)
+        .first(conn)
+        .optional()
+        .map_err(StoreError::query(READ))
+}
+
+/// The tenants that had this key before the one that has it now.
+pub(super) fn earlier(conn: &mut AnyConnection, key: &TenantKey) -> Result<Vec<TenantId>, StoreError> {
+    let Some(owner) = owner(conn, key)? else { return Ok(Vec::new()) };
+    let ids: Vec<Option<String>> = audit_log::table
+        .filter(audit_log::tenant_key.eq(key.as_str()))
+        .filter(audit_log::tenant_id.is_not_null())
+        .filter(audit_log::tenant_id.ne(owner))
+        .group_by(audit_log::tenant_id)
+        .order(diesel::dsl::max(audit_log::id).desc())
+        .select(audit_log::tenant_id)
+        .load(conn)
+        .map_err(StoreError::query(READ))?;
+    Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok()).map(TenantId).collect())
 }
 
 /// The newest entry of each tenant, by key: what was done to it or failed, not what people said about it meanwhile.

@@ -22,14 +22,22 @@ pub(super) fn put(
     value: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let failed = || StoreError::query("write a fact");
-    let row = (facts::value.eq(value), facts::updated_at.eq(now.naive_utc()));
-    let changed = diesel::update(facts::table.find(name)).set(row).execute(conn).map_err(failed())?;
-    if changed == 0 {
-        diesel::insert_into(facts::table)
-            .values((facts::name.eq(name), row.0, row.1))
-            .execute(conn)
-            .map_err(failed())?;
+    // In one statement: two commands that write the same fact at once both succeed.
+    let row = (facts::name.eq(name), facts::value.eq(value), facts::updated_at.eq(now.naive_utc()));
+    let same = (facts::value.eq(value), facts::updated_at.eq(now.naive_utc()));
+    let insert = diesel::insert_into(facts::table).values(row).on_conflict(facts::name).do_update().set(same);
+    match conn {
+        AnyConnection::Sqlite(conn) => insert.execute(conn),
+        AnyConnection::Postgres(conn) => insert.execute(conn),
     }
-    Ok(())
+    .map(drop)
+    .map_err(StoreError::query("write a fact"))
+}
+
+/// Removes it where it still has this value.
+pub(super) fn remove(conn: &mut AnyConnection, name: &str, value: &str) -> Result<(), StoreError> {
+    diesel::delete(facts::table.filter(facts::name.eq(name)).filter(facts::value.eq(value)))
+        .execute(conn)
+        .map(drop)
+        .map_err(StoreError::query("remove a fact"))
 }

@@ -117,9 +117,20 @@ impl Store<'_> {
         audit::last_of_each(self.conn)
     }
 
-    /// The newest lines about a tenant, newest first, those under its earlier keys included.
-    pub fn history(&mut self, key: &TenantKey, most: i64) -> Result<Vec<AuditEntry>, StoreError> {
-        audit::of_tenant(self.conn, key, most)
+    /// The newest lines about a tenant, newest first, those under its earlier keys included, and those of earlier
+    /// tenants that had its key where they are asked for.
+    pub fn history(
+        &mut self,
+        key: &TenantKey,
+        with_earlier: bool,
+        most: i64,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::of_tenant(self.conn, key, with_earlier, most)
+    }
+
+    /// The tenants that had this key before the one that has it now, the last one first.
+    pub fn earlier_tenants(&mut self, key: &TenantKey) -> Result<Vec<TenantId>, StoreError> {
+        audit::earlier(self.conn, key)
     }
 
     /// The newest lines of the audit log, newest first.
@@ -129,6 +140,10 @@ impl Store<'_> {
 }
 
 impl StoreWriter<'_> {
+    pub fn tenants(&mut self) -> Result<BTreeMap<TenantKey, TenantRecord>, StoreError> {
+        tenants::all(self.conn)
+    }
+
     pub fn tenant(&mut self, id: TenantId) -> Result<Option<TenantRecord>, StoreError> {
         tenants::by_id(self.conn, id)
     }
@@ -239,6 +254,11 @@ impl StoreWriter<'_> {
         facts::put(self.conn, name, value, now)
     }
 
+    /// Removes a fact where it still has this value.
+    pub fn remove_fact(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        facts::remove(self.conn, name, value)
+    }
+
     pub fn add_removal(&mut self, removal: &RemovalRecord) -> Result<(), StoreError> {
         removals::add(self.conn, removal)
     }
@@ -265,12 +285,13 @@ impl StoreWriter<'_> {
         words::use_up(self.conn, key)
     }
 
-    /// The suspensions in force.
+    /// The pauses in force.
     pub fn suspensions(&mut self, now: DateTime<Utc>) -> Result<Vec<Suspension>, StoreError> {
         words::suspensions(self.conn, now)
     }
 
-    pub fn suspend(&mut self, suspension: &Suspension) -> Result<(), StoreError> {
+    /// Records a pause; returns those of the same scope that it replaces.
+    pub fn suspend(&mut self, suspension: &Suspension) -> Result<Vec<Suspension>, StoreError> {
         words::suspend(self.conn, suspension)
     }
 

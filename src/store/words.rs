@@ -1,4 +1,4 @@
-//! What people said: approvals and suspensions.
+//! What operators decided: approvals and pauses.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
@@ -33,7 +33,7 @@ struct SuspensionRow {
 
 fn key_of(text: &str) -> Result<TenantKey, StoreError> {
     TenantKey::parse(text).map_err(|_| StoreError::Row {
-        operation: "read approvals and suspensions",
+        operation: "read approvals and pauses",
         object: text.to_owned(),
         found: text.to_owned(),
         expected: "a tenant key",
@@ -92,12 +92,12 @@ pub(super) fn use_up(conn: &mut AnyConnection, key: &TenantKey) -> Result<(), St
         .map_err(StoreError::query("use up the approval"))
 }
 
-/// Suspensions that have not run out.
+/// Pauses that have not run out.
 pub(super) fn suspensions(
     conn: &mut AnyConnection,
     now: DateTime<Utc>,
 ) -> Result<Vec<Suspension>, StoreError> {
-    let operation = "read the suspensions";
+    let operation = "read the pauses";
     let rows: Vec<SuspensionRow> = suspensions::table
         .select(SuspensionRow::as_select())
         .filter(suspensions::until.gt(now.naive_utc()))
@@ -128,7 +128,14 @@ pub(super) fn suspensions(
         .collect()
 }
 
-pub(super) fn suspend(conn: &mut AnyConnection, suspension: &Suspension) -> Result<(), StoreError> {
+/// Records a pause in place of those of the same scope, which it returns: the newest decision counts.
+pub(super) fn suspend(
+    conn: &mut AnyConnection,
+    suspension: &Suspension,
+) -> Result<Vec<Suspension>, StoreError> {
+    let mut replaced = suspensions(conn, suspension.suspended_at)?;
+    replaced.retain(|other| other.key == suspension.key && other.instance == suspension.instance);
+    resume(conn, suspension.key.as_ref(), suspension.instance.as_ref())?;
     let Suspension { id, key, instance, until, reason, suspended_by, suspended_at } = suspension;
     diesel::insert_into(suspensions::table)
         .values(SuspensionRow {
@@ -141,11 +148,11 @@ pub(super) fn suspend(conn: &mut AnyConnection, suspension: &Suspension) -> Resu
             suspended_at: suspended_at.naive_utc(),
         })
         .execute(conn)
-        .map(drop)
-        .map_err(StoreError::query("record the suspension"))
+        .map_err(StoreError::query("record the pause"))?;
+    Ok(replaced)
 }
 
-/// Ends the suspensions of exactly this scope; tells how many there were.
+/// Ends the pauses of exactly this scope; returns how many there were.
 pub(super) fn resume(
     conn: &mut AnyConnection,
     key: Option<&TenantKey>,
@@ -153,7 +160,7 @@ pub(super) fn resume(
 ) -> Result<usize, StoreError> {
     let key = key.map(TenantKey::as_str);
     let instance = instance.map(InstanceKey::as_str);
-    let failed = StoreError::query("end the suspension");
+    let failed = StoreError::query("end the pause");
     match (key, instance) {
         (Some(key), _) => {
             diesel::delete(suspensions::table.filter(suspensions::tenant_key.eq(Some(key)))).execute(conn)

@@ -43,10 +43,10 @@ at_both_sites! { async fn apply_ends_with_0_done_3_held_4_failed_and_5_stale(sit
     let before = site.mutations();
     let ran = site.run(&["apply", "--plan", &id]).await;
     ran.ended_with(5);
-    assert!(ran.stderr.contains("the world has changed, so nothing was done"), "{ran:#?}");
+    assert!(ran.stderr.contains("is out of date: files, database or PBX changed since it was made. Nothing was done."), "{ran:#?}");
     assert_eq!(site.mutations(), before);
     let ran = site.run(&["apply", "--plan", &id, "--output", "json"]).await;
-    assert!(ran.ended_with(5).json()["error"].as_str().unwrap().contains("the world has changed"));
+    assert!(ran.ended_with(5).json()["error"].as_str().unwrap().contains("is out of date"));
     assert_eq!(site.mutations(), before);
 
     let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
@@ -171,4 +171,47 @@ async fn a_mistyped_log_filter_is_a_usage_error() {
         let ran = site.run(&["validate", "--log", filter]).await;
         assert!(ran.ended_with(64).stderr.contains(filter), "{ran:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_cannot_be_read_is_one_fact_in_a_plans_document() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    std::fs::remove_dir(site.path("tenants.d")).unwrap();
+    let ran = site.run(&["plan", "--detailed-exitcode", "-o", "json"]).await;
+    let document = ran.ended_with(1).json();
+    assert_eq!(document["errors"].as_array().unwrap().len(), 1, "{document:#}");
+    assert_eq!(document["warnings"], serde_json::json!([]), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_database_needs_and_is_not_there_is_named_with_its_key() {
+    let mut site = Site::new(Backend::Sqlite).await.unwrap();
+    site.database_url = "postgres://tenantd@127.0.0.1:1/tenantd".to_owned();
+    std::fs::write(site.path("empty"), "\n").unwrap();
+    for (file, why) in [("nowhere", "it cannot be read"), ("empty", "it is empty")] {
+        site.configure(&format!("database_password: {{ file: {file} }}\n"));
+        // Secrets are no matter of `validate`.
+        site.tenant("acme");
+        site.run(&["validate"]).await.ended_with(0);
+        for command in [&["status"][..], &["plan"], &["stats"]] {
+            let ran = site.run(command).await;
+            let told = &ran.ended_with(1).stderr;
+            assert!(
+                told.contains("`database_password`: there is no secret in the file ") && told.contains(why),
+                "{told}"
+            );
+            assert!(told.contains("install -m 600 /dev/stdin"), "what to do: {told}");
+        }
+    }
+    for (file, why) in [("nowhere", "cannot be read"), ("empty", "holds no certificate")] {
+        site.configure(&format!("database_ca_file: {file}\n"));
+        let ran = site.run(&["validate"]).await;
+        let told = &ran.ended_with(1).stderr;
+        assert!(told.contains("`database_ca_file`: ") && told.contains(why), "{told}");
+    }
+    site.database_url += "?sslmode=wrong";
+    site.configure("");
+    let ran = site.run(&["validate"]).await;
+    let told = &ran.ended_with(1).stderr;
+    assert!(told.contains("sslmode") && !told.contains("sqlite:"), "{told}");
 }

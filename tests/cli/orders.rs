@@ -182,11 +182,35 @@ at_both_sites! { async fn an_approval_and_the_end_of_a_pause_take_effect_at_once
 async fn a_command_without_its_command_shows_the_help_whatever_the_environment_says() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     // The configuration is named by the environment here.
-    let ran = site.run(&[]).await;
-    assert!(ran.ended_with(64).stderr.contains("Commands:"), "{ran:#?}");
-    let ran = site.run(&["pbx"]).await;
-    assert!(ran.ended_with(64).stderr.contains("enroll"), "{ran:#?}");
-    assert!(!ran.stderr.contains("sandbox"), "the help of pbx: {ran:#?}");
+    let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    for args in [&[][..], &["-o", "json"], &["--wide"]] {
+        let ran = site.run_as_it_is(args).await;
+        assert!(ran.ended_with(64).stderr.contains("Commands:"), "{args:?}: {ran:#?}");
+        let help = site.run(&["-h"]).await;
+        assert_eq!(first_line(&ran.stderr), first_line(&help.stdout), "{args:?}");
+        assert_eq!(
+            first_line(&ran.stderr),
+            "Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its"
+        );
+    }
+    for args in [&["pbx"][..], &["pbx", "-o", "json"]] {
+        let ran = site.run(args).await;
+        assert!(ran.ended_with(64).stderr.contains("enroll"), "{ran:#?}");
+        assert!(!ran.stderr.contains("sandbox"), "the help of pbx: {ran:#?}");
+        assert_eq!(first_line(&ran.stderr), "Check and enroll the connections to PBX instances", "{args:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_usage_shows_what_is_required_and_not_what_the_environment_says() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    for args in
+        [&["pause"][..], &["approve"], &["import"], &["show"], &["pbx", "enroll"], &["plan", "--nosuch"]]
+    {
+        let ran = site.run_as_it_is(args).await;
+        assert!(ran.ended_with(64).stderr.contains("Usage: tenantd "), "{args:?}: {ran:#?}");
+        assert!(!ran.stderr.contains("--config"), "{args:?}: {ran:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,6 +220,7 @@ async fn an_option_without_a_meaning_for_the_command_is_refused() {
         &["sandbox", "-c", "tenantd.yaml", "--once"][..],
         &["--config", "tenantd.yaml", "sandbox", "--once"],
         &["sandbox", "--once", "-o", "json"],
+        &["sandbox", "--once", "-c", "tenantd.yaml"],
         &["run", "--output", "json"],
         &["man", "-o", "json"],
         &["completions", "bash", "-o", "json"],

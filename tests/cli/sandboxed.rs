@@ -118,6 +118,10 @@ async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
     until("the change", || sandbox.shown().contains("+name: \"acme Ltd & Sons\"")).await;
     let text = std::fs::read_to_string(own.path().join("acme.yaml")).unwrap();
     assert!(text.contains("name: acme Ltd\n"), "the directory itself is not touched: {text}");
+    // The sandbox can be named on the command line as well.
+    let named = format!("env -u TENANTD_CONFIG tenantd -c {} sandbox poke beta", sandbox.config().display());
+    let (done, said) = sandbox.types(&named).await;
+    assert!(done && said.contains("beta"), "{said}");
     let (done, said) = sandbox.types("tenantd sandbox poke nobody").await;
     assert!(!done && said.contains("there is no record of the tenant nobody"), "{said}");
     let ended = sandbox.end().await;

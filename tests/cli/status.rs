@@ -282,6 +282,31 @@ at_both_sites! { async fn history_tells_what_changed_and_outlives_a_rename_of_th
     assert!(line.contains(" UTC tenant.created — apply by ") && !line.contains("+00:00"), "{line}");
 } }
 
+at_both_sites! { async fn the_history_of_a_key_that_was_used_again_is_that_of_its_tenant(site) {
+    site.configure("deletion: { mode: automatic, retention_days: 30 }\n");
+    site.tenant_with("acme", "max_users: 50\n");
+    site.apply().await;
+    std::fs::rename(site.path("tenants.d/acme.yaml"), site.path("tenants.d/other.yaml")).unwrap();
+    site.apply().await;
+    // Another tenant under the key that became free.
+    site.write("acme.yaml", "name: New\ndomain: new.example.com\npbx_instance: hq\nmax_users: 7\n");
+    site.run(&["pause", "acme", "--until", "1h", "--reason", "first the contract"]).await.ended_with(0);
+    site.run(&["resume", "acme"]).await.ended_with(0);
+    site.apply().await;
+    let shown = site.run(&["show", "acme", "-o", "json"]).await.ended_with(0).json();
+    let events = |shown: &serde_json::Value| -> Vec<String> {
+        shown["history"].as_array().unwrap().iter().map(|entry| text(&entry["event"])).collect()
+    };
+    assert_eq!(events(&shown), ["tenant.created", "pause.ended", "pause.begun"], "{shown:#}");
+    let earlier = text(&shown["earlier"][0]);
+    assert_eq!(earlier, "an earlier tenant had the key acme and has the key other now: `tenantd show other`");
+    let ran = site.run(&["show", "acme"]).await.stdout;
+    assert!(ran.contains(&earlier) && !ran.contains("50"), "{ran}");
+    let ran = site.run(&["show", "acme", "--earlier"]).await.stdout;
+    assert_eq!(ran.matches("tenant.created").count(), 2, "{ran}");
+    assert_eq!(events(&site.run(&["show", "other", "-o", "json"]).await.json()), ["tenant.renamed", "tenant.created"]);
+} }
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_says_where_the_file_was_not_the_commits() {
     let site = Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
@@ -309,4 +334,23 @@ async fn history_says_where_the_file_was_not_the_commits() {
     let actor = |at: usize| text(&shown["history"][at]["actor"]);
     assert!(actor(0).ends_with(", with uncommitted changes)"), "{shown:#}");
     assert!(actor(1).contains("(commit ") && !actor(1).contains("uncommitted"), "{shown:#}");
+    let newest = async |key: &str| {
+        let shown = site.run(&["show", key, "-o", "json"]).await.ended_with(0).json();
+        text(&shown["history"][0]["actor"])
+    };
+    // The file of another tenant says nothing about this one's.
+    git(&["commit", "-q", "-a", "-m", "second"]);
+    site.tenant_with("acme", "session_timeout: 45\n");
+    git(&["commit", "-q", "-a", "-m", "third"]);
+    site.tenant("beta");
+    site.apply().await;
+    assert!(!newest("acme").await.contains("uncommitted"), "{}", newest("acme").await);
+    assert!(newest("beta").await.ends_with(", with uncommitted changes)"), "{}", newest("beta").await);
+    // git can be told to look away, and bytes cannot.
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        git(&["update-index", flag, "acme.yaml"]);
+        site.tenant_with("acme", &format!("session_timeout: {}\n", 100 + flag.len()));
+        site.apply().await;
+        assert!(newest("acme").await.ends_with(", with uncommitted changes)"), "{flag}");
+    }
 }

@@ -29,12 +29,22 @@ pub struct Seen {
 
 impl OnTerminal {
     pub fn start(site: &Site, args: &[&str], columns: u16, environment: &[(&str, &str)]) -> Self {
+        Self::of_size(site, args, (50, columns), environment)
+    }
+
+    /// On a terminal of so many rows and columns, of which both may be 0: then it does not know its size.
+    fn of_size(
+        site: &Site,
+        args: &[&str],
+        (rows, columns): (u16, u16),
+        environment: &[(&str, &str)],
+    ) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).unwrap();
         let mut command = Command::new(PROGRAM);
         site.surround(&mut command);
@@ -126,7 +136,7 @@ at_both_sites! { async fn apply_without_a_terminal_and_without_yes_is_refused_wh
     site.tenants(2);
     let ran = site.run_as_it_is(&["apply"]).await;
     ran.ended_with(64);
-    assert!(ran.stderr.contains("nobody to ask") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
+    assert!(ran.stderr.contains("No terminal to ask on, so nothing was changed (2 to create).") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
     assert!(ran.stdout.contains("2 to create"), "the plan is shown: {ran:#?}");
     let ran = site.run_as_it_is(&["apply", "-o", "json"]).await;
     assert!(ran.ended_with(64).json()["error"].as_str().unwrap().contains("--yes"), "{ran:#?}");
@@ -167,7 +177,7 @@ at_both_sites! { async fn apply_beside_a_daemon_asks_as_well(site) {
     apply.types("y\n");
     let seen = apply.end().await;
     assert_eq!(seen.code, 0, "{seen:#?}");
-    assert!(seen.text.contains("it is asked to do the pass") && seen.text.contains("1 done"), "{seen:#?}");
+    assert!(seen.text.contains("is asked to do this run") && seen.text.contains("1 done"), "{seen:#?}");
     assert_eq!(seen.text.matches("update t00 on hq — ").count(), 1, "the plan is shown once: {seen:#?}");
     assert!(site.mutations() > before);
     daemon.stop().await;
@@ -214,6 +224,18 @@ async fn tables_fit_the_terminal_and_are_neither_wrapped_nor_padded_in_a_pipe() 
             assert!(seen.text.contains("lon"), "{seen:#?}");
             let width = widest(&seen.text);
             assert!(width <= usize::from(columns), "{args:?}: {width} on {columns}:\n{}", seen.text);
+        }
+    }
+    // A terminal that does not know its size has 80 columns.
+    for size in [(0, 0), (0, 80), (50, 0)] {
+        let seen = OnTerminal::of_size(&site, &["status"], size, &[]).end().await;
+        assert!((60..=80).contains(&widest(&seen.text)), "{size:?}:\n{}", seen.text);
+    }
+    for columns in [60, 80] {
+        let seen = shown(&site, &["status"], columns, &[]).await;
+        let heading = seen.text.lines().next().unwrap_or_default();
+        for word in ["KEY", "NAME", "DOMAIN", "INSTANCE", "STATE", "CONDITION"] {
+            assert!(heading.split_whitespace().any(|found| found == word), "{word} at {columns}: {heading}");
         }
     }
     let long = shown(&site, &["status", "--wide"], 80, &[]).await;

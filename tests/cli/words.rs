@@ -178,3 +178,57 @@ at_both_sites! { async fn what_stays_paused_is_said(site) {
     assert!(!ran.ended_with(0).stdout.contains("still paused"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
+
+at_both_sites! { async fn a_newer_pause_replaces_the_older_one_of_its_scope(site) {
+    site.tenants(2);
+    site.apply().await;
+    let pause = async |until: &str| {
+        let ran = site.run(&["pause", "t00", "--until", until, "--reason", until]).await;
+        ran.ended_with(0).stdout.clone()
+    };
+    assert!(!pause("3d").await.contains("replaces"));
+    // Another scope is another pause.
+    site.run(&["pause", "t01", "--until", "5h", "--reason", "other"]).await.ended_with(0);
+    let told = pause("1h").await;
+    assert!(told.contains("this replaces the pause until ") && told.contains(": 3d\n"), "{told}");
+    let status = site.run(&["status"]).await;
+    let told = &status.ended_with(0).stdout;
+    assert!(told.contains("paused: t00, by ") && told.contains(": 1h. It stays in service."), "{told}");
+    assert!(told.contains("paused: t01, by ") && !told.contains("3d"), "{told}");
+    let ran = site.run(&["pause", "t00", "--until", "2h", "--reason", "2h", "-o", "json"]).await;
+    let replaced = ran.ended_with(0).json()["replaced"].clone();
+    assert_eq!(replaced.as_array().unwrap().len(), 1, "{replaced:#}");
+    let document = site.run(&["status", "-o", "json"]).await.json();
+    assert_eq!(document["pauses"].as_array().unwrap().len(), 2, "{document:#}");
+    for text in [told.clone(), document.to_string(), site.run(&["show", "t00"]).await.stdout] {
+        assert!(!text.contains("suspen"), "{text}");
+    }
+    // One command ends what two began.
+    site.run(&["resume", "t00"]).await.ended_with(0);
+    site.tenant_with("t00", "max_users: 3\n");
+    site.apply().await;
+    site.run(&["resume", "t01"]).await.ended_with(0);
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn a_tenant_that_a_wider_pause_covers_is_not_said_to_be_free(site) {
+    site.tenants(1);
+    site.apply().await;
+    site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);
+    site.run(&["pause", "--all", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
+    let ran = site.run(&["resume", "t00"]).await;
+    let told = &ran.ended_with(0).stdout;
+    assert!(told.contains("t00 is still paused by the pause of everything, until "), "{told}");
+    assert!(told.contains("`tenantd resume --all` ends it"), "{told}");
+    assert!(!told.contains("takes effect") && !told.contains("does it now"), "{told}");
+    let ran = site.run(&["resume", "t00"]).await;
+    assert!(ran.ended_with(1).stderr.contains("there is no pause of t00"), "{ran:#?}");
+    site.run(&["resume", "--all"]).await.ended_with(0);
+    site.run(&["pause", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
+    site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);
+    let ran = site.run(&["resume", "t00"]).await;
+    assert!(ran.ended_with(0).stdout.contains("by the pause of the instance hq"), "{ran:#?}");
+    let ran = site.run(&["resume", "--instance", "hq"]).await;
+    assert!(ran.ended_with(0).stdout.contains("it takes effect at the next run"), "{ran:#?}");
+    site.comes_to_rest().await;
+} }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::common::rig::Backend;
-use crate::site::{Daemon, Site, until};
+use crate::site::{Daemon, Site, at_both_sites, until};
+use tenantd::store::Access;
 
 fn created(site: &Site) -> usize {
     site.pbx("hq").domain_count() - 1
@@ -110,7 +111,7 @@ async fn f15_on_sqlite_one_process_writes() {
     site.tenant("t06");
     let ran = site.run(&["apply"]).await;
     assert_eq!(ran.code, 0, "{ran:#?}");
-    assert!(ran.stderr.contains("it is asked to do the pass"), "{ran:#?}");
+    assert!(ran.stderr.contains("is asked to do this run"), "{ran:#?}");
     let ran = site.run(&["apply", "--output", "json"]).await;
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(document["format_version"], 1, "the same document as without a daemon: {document:#}");
@@ -123,3 +124,65 @@ async fn f15_on_sqlite_one_process_writes() {
     }
     site.comes_to_rest().await;
 }
+
+/// Three at the same moment on an empty database. Each ends soon, and each tenant is created once.
+async fn three_commands_at_once(site: Site) {
+    let names = site.tenants(3);
+    let started = Instant::now();
+    let apply = || site.run(&["apply"]);
+    let (one, two, three) = tokio::join!(apply(), apply(), apply());
+    for ran in [one, two, three] {
+        assert_eq!(ran.code, 0, "{ran:#?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    site.has_one_domain_each("hq", &names);
+    assert_eq!(created(&site), names.len());
+    site.comes_to_rest().await;
+}
+
+at_both_sites! { async fn f15_three_that_apply_at_once_take_their_turns(site) {
+    three_commands_at_once(site).await;
+} }
+
+/// Of a request that waits in the database: a daemon that starts later answers it, if it is not taken back.
+async fn facts(site: &Site) -> Option<String> {
+    let database = site.database(Access::ReadOnly).await;
+    database.read(|store| store.fact("pass.asked")).await.unwrap()
+}
+
+at_both_sites! { async fn f15_apply_takes_over_from_a_daemon_that_dies_without_an_answer(site) {
+    site.tenants(1);
+    let daemon = site.daemon("daemon");
+    until("the daemon works", || created(&site) == 1).await;
+    site.comes_to_rest().await;
+    site.tenant("late");
+    daemon.signal("STOP");
+    let apply = site.run(&["apply"]);
+    let die = async {
+        // On PostgreSQL, a daemon that is stopped loses its lease after ten seconds anyway.
+        let until = Instant::now() + Duration::from_secs(8);
+        while facts(&site).await.is_none_or(|asked| asked.is_empty()) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        daemon.kill().await;
+    };
+    let (ran, ()) = tokio::join!(apply, die);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(ran.stderr.contains("is asked to do this run"), "{ran:#?}");
+    assert!(ran.stdout.contains("create late on hq"), "it does the run itself: {ran:#?}");
+    assert_eq!(facts(&site).await, None, "the request is withdrawn");
+    site.comes_to_rest().await;
+} }
+
+at_both_sites! { async fn f15_two_that_ask_the_daemon_at_once_both_get_an_answer(site) {
+    site.tenants(1);
+    let daemon = site.daemon("daemon");
+    until("the daemon works", || created(&site) == 1).await;
+    let apply = || site.run(&["apply"]);
+    let (one, two, three) = tokio::join!(apply(), apply(), apply());
+    for ran in [one, two, three] {
+        assert_eq!(ran.code, 0, "{ran:#?}");
+    }
+    daemon.stop().await;
+} }

@@ -265,7 +265,7 @@ impl Site {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
     }
 
-    pub async fn open_intents(&self) -> usize {
+    pub async fn database(&self, access: Access) -> Database {
         let database = match self.backend {
             Backend::Sqlite => DatabaseConfig::Sqlite { path: self.path("state/tenantd.db") },
             Backend::Postgres => DatabaseConfig::Postgres {
@@ -274,8 +274,11 @@ impl Site {
                 ca_file: None,
             },
         };
-        let options = DatabaseOptions { database, password: None, access: Access::ReadOnly };
-        let database = Database::open(options).await.unwrap();
+        Database::open(DatabaseOptions { database, password: None, access }).await.unwrap()
+    }
+
+    pub async fn open_intents(&self) -> usize {
+        let database = self.database(Access::ReadOnly).await;
         let now = chrono::Utc::now();
         database.read(move |store| store.recorded(now)).await.unwrap().open_intents.len()
     }

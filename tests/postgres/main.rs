@@ -74,6 +74,7 @@ fn main() -> ExitCode {
         pooler::what_others_left_on_a_connection_does_not_matter,
         pooler::three_that_start_at_once_migrate_one_after_the_other,
         pooler::a_stand_by_takes_over_through_the_pool,
+        pooler::three_that_apply_at_once_take_their_turns,
         pooler::a_statement_pool_is_refused_with_one_line,
         pooler::a_pool_of_one_connection_is_enough,
     ]);
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         roles::tables_in_another_schema_are_not_taken_for_none,
         roles::a_role_that_may_not_make_tables_is_told_what_is_missing,
         roles::what_the_database_cannot_prevent_is_noted_with_the_statement_that_reduces_it,
+        roles::limits_of_an_earlier_version_are_taken_from_the_database_and_an_administrators_stay,
         words::an_error_names_host_port_user_and_database_and_never_the_password,
         words::an_empty_database_is_said_to_be_one,
         words::a_lock_that_another_session_holds_is_named,

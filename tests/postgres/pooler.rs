@@ -177,6 +177,20 @@ pub async fn three_that_start_at_once_migrate_one_after_the_other() {
     site.comes_to_rest().await;
 }
 
+pub async fn three_that_apply_at_once_take_their_turns() {
+    for connections in [1, 10] {
+        let (site, _pooler, _) = site_behind("transaction", connections).await;
+        site.tenant("acme");
+        let apply = || site.run(&["apply"]);
+        let (one, two, three) = tokio::join!(apply(), apply(), apply());
+        for ran in [one, two, three] {
+            assert_eq!(ran.code, 0, "{connections}: {ran:#?}");
+        }
+        site.has_one_domain_each("hq", &["acme".to_owned()]);
+        site.comes_to_rest().await;
+    }
+}
+
 pub async fn a_stand_by_takes_over_through_the_pool() {
     let (site, _pooler, _) = site_behind("transaction", 2).await;
     let created = || site.pbx("hq").domain_count() - 1;

@@ -70,7 +70,7 @@ impl World {
             suspended_at: now,
         };
         drop(state);
-        run(&self.sim, self.calm.write(move |store| store.suspend(&suspension))).unwrap().unwrap();
+        run(&self.sim, self.calm.write(move |store| store.suspend(&suspension).map(drop))).unwrap().unwrap();
     }
 
     pub fn resume(&mut self) {

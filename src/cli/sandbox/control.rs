@@ -122,7 +122,9 @@ impl Answering {
             }
         };
         // Drift and an end of retention show at a pass, and the next could be minutes away.
-        asked::ask(&self.database, &System).await.map_err(|error| crate::report::chain(&error))?;
+        asked::ask_again(&self.database, &System, None)
+            .await
+            .map_err(|error| crate::report::chain(&error))?;
         Ok(said)
     }
 

@@ -221,13 +221,12 @@ fn problem(
                 )
             })
         });
-    let suspended = recorded.suspensions.iter().find(|suspension| suspension.covers(key, of.instance()));
-    let suspended = suspended.map(|suspension| {
-        let until = to_the_minute(suspension.until);
-        format!("paused until {until}: {}", suspension.reason)
+    let paused = recorded.suspensions.iter().find(|pause| pause.covers(key, of.instance())).map(|pause| {
+        let until = to_the_minute(pause.until);
+        format!("paused until {until}: {}", pause.reason)
     });
-    match (problem, suspended) {
-        (Some(problem), Some(suspended)) => Some(format!("{problem}; {suspended}")),
-        (problem, suspended) => problem.or(suspended),
+    match (problem, paused) {
+        (Some(problem), Some(paused)) => Some(format!("{problem}; {paused}")),
+        (problem, paused) => problem.or(paused),
     }
 }

@@ -38,8 +38,8 @@ pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> Strin
             let _ = writeln!(text, "{warning} {}: its users cannot be read whole: {problem}", instance.key);
         }
     }
-    for suspension in &status.suspensions {
-        let _ = writeln!(text, "{} {suspension}", paint.warning("paused:"));
+    for pause in &status.pauses {
+        let _ = writeln!(text, "{} {pause}", paint.warning("paused:"));
     }
     for unusual in &status.unusual_files {
         let word = paint.removed("unusual");

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::scene::Scene;
+use crate::diff::Field;
 use crate::model::{
     DomainId, DomainName, DomainState, FormerPlacement, InstanceKey, InstanceView, LoginLock, PbxDomain,
     PbxSetting, RemovalKind, RemovalRecord, SettingId, SettingName, Tenant, TenantId, TenantKey,
     TenantRecord, testing,
 };
-use crate::plan::{Plan, RecordRef, Step, Work};
+use crate::plan::{Plan, RecordRef, Step, Work, wanted_by};
 
 pub fn carry_out(scene: &mut Scene, plan: &Plan) {
     for record in
@@ -34,6 +35,7 @@ pub fn carry_out(scene: &mut Scene, plan: &Plan) {
         one(scene, step);
         nothing_is_there_twice(scene, step, before);
     }
+    exchange(scene, plan);
 }
 
 fn one(scene: &mut Scene, step: &Step) {
@@ -262,11 +264,24 @@ fn placed(record: &mut TenantRecord, tenant: &Tenant, now: DateTime<Utc>) {
 /// The SMS numbers that the file owns.
 fn numbers(scene: &mut Scene, record: &TenantRecord, tenant: &Tenant) {
     if let Some(numbers) = &tenant.sms_numbers {
+        // What another tenant has is left to it until the end of the run.
         let others = scene.recorded.sms_numbers.iter().filter(|(id, _)| **id != record.id);
-        let taken = others.flat_map(|(_, theirs)| theirs).any(|number| numbers.contains(number));
-        assert!(!taken, "a number of {} belongs to another tenant", tenant.key);
-        scene.recorded.sms_numbers.insert(record.id, numbers.clone());
+        let taken: BTreeSet<_> = others.flat_map(|(_, theirs)| theirs).cloned().collect();
+        scene.recorded.sms_numbers.insert(record.id, numbers.difference(&taken).cloned().collect());
     }
+}
+
+/// At the end of a run, numbers change hands.
+fn exchange(scene: &mut Scene, plan: &Plan) {
+    let changes = |step: &&Step| step.changes.iter().any(|change| change.field == Field::SmsNumbers);
+    for step in plan.steps.iter().filter(changes) {
+        let wanted = wanted_by(&step.work).and_then(|tenant| tenant.sms_numbers.clone()).unwrap();
+        let id = scene.recorded.tenants[&step.tenant].id;
+        scene.recorded.sms_numbers.insert(id, wanted);
+    }
+    let all: Vec<_> = scene.recorded.sms_numbers.values().flatten().collect();
+    let distinct: BTreeSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "a number belongs to two tenants: {all:?}");
 }
 
 fn define(record: &mut TenantRecord, tenant: &Tenant) {

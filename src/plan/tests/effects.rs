@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::limits::renaming;
-use super::scene::{Scene, deletable, domain, held, steps};
+use super::scene::{Scene, deletable, domain, held, instance, steps};
 use crate::config::DeletionMode;
 use crate::model::{Activity, TenantId};
 use crate::plan::{Action, Effect, Plan, affected};
@@ -75,6 +75,42 @@ fn a_disable_and_a_deletion_say_who_is_active() {
 }
 
 #[test]
+fn a_move_says_who_is_active_and_that_phones_need_another_server() {
+    let mut scene = Scene::of(["acme"]);
+    active(&mut scene, "acme", 45, &[1, 2]);
+    scene.edit("acme", |tenant| tenant.instance = instance("branch"));
+    let server = "phones must register with the server of branch instead of that of hq, which then refuses them, and web \
+                  sessions on hq end";
+    let last = crate::environment::to_the_minute(scene.now - TimeDelta::minutes(5));
+    let moved = [
+        format!("move acme: still active: 45 users, 2 open sessions, last activity {last}"),
+        format!("move acme: {server}"),
+    ];
+    let plan = scene.plan();
+    assert_eq!(said(&plan), moved);
+    let json = serde_json::to_value(plan.effects.values().flatten().last().unwrap()).unwrap();
+    assert_eq!(json, serde_json::json!({ "kind": "server", "from": "hq", "to": "branch" }));
+    // What is held says it as well.
+    scene.suspend(Some("acme"), None, 1);
+    assert_eq!(said(&scene.plan()), moved);
+    scene.recorded.suspensions.clear();
+    // With another domain, addresses change as by a rename.
+    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    let with_domain = said(&scene.plan());
+    assert_eq!(with_domain[..2], moved);
+    assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
+    assert!(with_domain[3].contains("phones that register at acme.example.com are off"));
+    // Nobody loses anything with a tenant that was disabled anyway.
+    let mut scene = Scene::of(["closed"]);
+    scene.edit("closed", |tenant| tenant.enabled = false);
+    scene.converge();
+    active(&mut scene, "closed", 3, &[]);
+    scene.edit("closed", |tenant| tenant.instance = instance("branch"));
+    assert!(steps(&scene.plan()).contains("move closed"));
+    assert_eq!(said(&scene.plan()), [""; 0]);
+}
+
+#[test]
 fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
     let mut scene = Scene::of(["acme", "globex"]);
     active(&mut scene, "acme", 5, &[31, 30, 29, 1]);
@@ -98,13 +134,14 @@ fn what_is_held_by_a_limit_shows_its_effects_too() {
 
 #[test]
 fn only_tenants_that_the_files_change_are_asked_about() {
-    let mut scene = Scene::of(["acme", "globex", "hooli", "stark", "umbrella"]);
+    let mut scene = Scene::of(["acme", "globex", "hooli", "moved", "stark", "umbrella"]);
     assert_eq!(affected(&scene.desired, &scene.recorded), ([].into(), [].into()));
     scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
     scene.edit("globex", |tenant| tenant.enabled = false);
     scene.edit("hooli", |tenant| tenant.session_timeout = 10);
     scene.remove_file("stark");
-    let ids = ["acme", "globex", "hooli", "stark"].map(|of| scene.record(of).id);
+    scene.edit("moved", |tenant| tenant.instance = instance("branch"));
+    let ids = ["acme", "globex", "hooli", "moved", "stark"].map(|of| scene.record(of).id);
     assert_eq!(affected(&scene.desired, &scene.recorded), (ids.into(), [ids[2]].into()));
     assert!(steps(&scene.plan()).contains("disable stark"));
 }

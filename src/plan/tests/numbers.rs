@@ -55,13 +55,13 @@ fn a_number_of_another_tenant_is_held_and_the_rest_goes_on() {
         "the SMS number +4930123456 still belongs to the tenant globex; it must be released there first";
     assert_eq!(why(&plan, "acme", Action::Update), reason);
     assert_eq!(why(&plan, "new", Action::Create), reason);
-    // Once the other file gives it up, one pass later it is here.
+    // Once the other file gives it up, it changes hands.
     scene.desired.tenants.remove(&key("new"));
     scene.edit("acme", |tenant| tenant.session_timeout = 60);
     scene.edit("globex", |tenant| tenant.sms_numbers = Some([].into()));
     scene.recorded.tenants.get_mut(&key("acme")).unwrap().session_timeout = 60;
-    assert_eq!(steps(&scene.pass()), "update globex");
-    assert_eq!(steps(&scene.converge()), "update acme");
+    assert_eq!(steps(&scene.converge()), "update acme, update globex");
+    assert_eq!(steps(&scene.plan()), "");
 }
 
 #[test]
@@ -76,4 +76,57 @@ fn a_change_on_the_platform_is_put_right_and_called_so() {
     assert_eq!(plan.steps[0].reason, "drift: its SMS numbers were changed on the platform");
     scene.edit("acme", |tenant| tenant.domain = domain("other.example.com"));
     assert_eq!(steps(&scene.plan()), "rename acme, update acme");
+}
+
+/// Two tenants that have a number each, and files that want the other's.
+fn swapping() -> Scene {
+    let mut scene = Scene::of(["acme", "globex"]);
+    for (of, has, wants) in [("acme", "+4930111111", "+4930222222"), ("globex", "+4930222222", "+4930111111")]
+    {
+        give(&mut scene, of, [has]);
+        scene.edit(of, |tenant| tenant.sms_numbers = Some(numbers([wants])));
+    }
+    scene
+}
+
+#[test]
+fn two_files_that_exchange_numbers_are_done_in_one_run() {
+    let mut scene = swapping();
+    let plan = scene.converge();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme, update globex", ""));
+    for (of, has) in [("acme", "+4930222222"), ("globex", "+4930111111")] {
+        let id = scene.record(of).id;
+        assert_eq!(scene.recorded.sms_numbers[&id], numbers([has]), "{of}");
+    }
+    assert_eq!(steps(&scene.plan()), "");
+}
+
+#[test]
+fn a_number_whose_owner_is_held_is_waited_for_and_the_rest_goes_on() {
+    let mut scene = swapping();
+    scene.suspend(Some("globex"), None, 1);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme, update globex"));
+    let reason = "the SMS number +4930222222 still belongs to the tenant globex, which does not release it in this run";
+    assert_eq!(why(&plan, "acme", Action::Update), reason);
+    scene.edit("acme", |tenant| tenant.session_timeout = 30);
+    let plan = scene.plan();
+    assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme, update globex"));
+    let fields: Vec<_> = plan.steps[0].changes.iter().map(|change| change.field.clone()).collect();
+    assert_eq!(fields, [Field::SessionTimeout]);
+    // A run for one of the two does nothing to the other.
+    scene.recorded.suspensions.clear();
+    scene.policy.only = [key("acme")].into();
+    assert_eq!(why(&scene.plan(), "acme", Action::Update), reason);
+    scene.policy.only.clear();
+    assert_eq!(steps(&scene.converge()), "update acme, update globex");
+    // Around three corners, one that is held holds all.
+    let mut scene = swapping();
+    scene.agree(testing::wanted("hooli"));
+    give(&mut scene, "hooli", ["+4930333333"]);
+    scene.edit("hooli", |tenant| tenant.sms_numbers = Some(numbers(["+4930222222"])));
+    scene.edit("acme", |tenant| tenant.sms_numbers = Some(numbers(["+4930333333"])));
+    assert_eq!(steps(&scene.plan()), "update acme, update globex, update hooli");
+    scene.suspend(Some("hooli"), None, 1);
+    assert_eq!((steps(&scene.plan()).as_str(), scene.plan().held.len()), ("", 3));
 }

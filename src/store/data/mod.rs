@@ -107,7 +107,33 @@ impl StoreWriter<'_> {
         wanted: &BTreeSet<SmsNumber>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        sms::put(self.conn, tenant, wanted, now)
+        sms::put(self.conn, tenant, wanted, &BTreeSet::new(), now)
+    }
+
+    /// As [`Self::put_sms_numbers`], and what is `kept` stays with the tenant until [`Self::exchange_sms_numbers`].
+    pub fn put_sms_numbers_except(
+        &mut self,
+        tenant: TenantId,
+        wanted: &BTreeSet<SmsNumber>,
+        kept: &BTreeSet<SmsNumber>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        sms::put(self.conn, tenant, wanted, kept, now)
+    }
+
+    /// Gives each of these tenants its numbers and no others: all are released first, so that they can change hands
+    /// within one transaction.
+    pub fn exchange_sms_numbers(
+        &mut self,
+        wanted: &BTreeMap<TenantId, BTreeSet<SmsNumber>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        for _ in 0..2 {
+            for (tenant, wanted) in wanted {
+                sms::put(self.conn, *tenant, wanted, &BTreeSet::new(), now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a tenant other than this one has an SMS number.

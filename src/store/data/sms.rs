@@ -56,11 +56,12 @@ pub(super) fn is_taken(conn: &mut AnyConnection, tenant: TenantId, number: &str)
 }
 
 /// Gives a tenant these numbers and no others. What it had besides is released: its row and messages stay. A number
-/// that another tenant has by now is left to it, and the next plan says so.
+/// that another tenant has by now is left to it, and the next plan says so. Those that are `kept` are not released yet.
 pub(super) fn put(
     conn: &mut AnyConnection,
     tenant: TenantId,
     wanted: &BTreeSet<SmsNumber>,
+    kept: &BTreeSet<SmsNumber>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let operation = "bring the SMS numbers of a tenant to its file";
@@ -74,7 +75,7 @@ pub(super) fn put(
     let mut has = BTreeSet::new();
     for (id, number, _) in &rows {
         let Some(number) = number else { continue };
-        if wanted.iter().any(|wanted| wanted.as_str() == number) {
+        if wanted.iter().chain(kept).any(|wanted| wanted.as_str() == number) {
             has.insert(number.as_str());
             continue;
         }
