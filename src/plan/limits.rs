@@ -106,12 +106,35 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
         _ => step.interrupts(|id| enabled.contains(&id)).map(|(id, kind)| (id, kind.as_str())),
     };
     let mut found = Vec::new();
-    found.extend(windowed("limits.removals", limits.removals, managed, &removed_lately, steps, &removed));
+    let counted = |id, _: &str| removed_lately.contains(&id);
+    found.extend(windowed(
+        "limits.removals",
+        limits.removals,
+        managed,
+        &removed_lately,
+        steps,
+        &removed,
+        &counted,
+    ));
     // A tenant without phones for a while is as good as disabled to whoever calls it.
     let interrupted =
         |kind| matches!(kind, RemovalKind::Disabled | RemovalKind::Renamed | RemovalKind::Moved);
-    let disabled_lately = in_window(&interrupted);
-    found.extend(windowed("limits.disables", limits.disables, managed, &disabled_lately, steps, &disabled));
+    let interrupted_lately = in_window(&interrupted);
+    // A rename that was allowed, or approved, allows no disable: the phones would have come back by themselves.
+    let disabled_lately = in_window(&|kind| kind == RemovalKind::Disabled);
+    let counted = |id, what: &str| {
+        let lately = if what == "disabled" { &disabled_lately } else { &interrupted_lately };
+        lately.contains(&id)
+    };
+    found.extend(windowed(
+        "limits.disables",
+        limits.disables,
+        managed,
+        &interrupted_lately,
+        steps,
+        &disabled,
+        &counted,
+    ));
     found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |step| {
         // `tenantd adopt` named its tenants one by one and asked, so it is no surprise.
         let by_command = matches!(&step.work, Work::Adopt { tenant, .. } if !tenant.adopt);
@@ -140,20 +163,21 @@ fn windowed(
     managed: usize,
     lately: &BTreeSet<TenantId>,
     steps: &[Step],
-    counted: &dyn Fn(&Step) -> Option<(TenantId, &'static str)>,
+    counts: &dyn Fn(&Step) -> Option<(TenantId, &'static str)>,
+    counted: &dyn Fn(TenantId, &str) -> bool,
 ) -> Option<Exceeded> {
-    let new = || steps.iter().filter_map(counted).filter(|(id, _)| !lately.contains(id));
+    let new = || steps.iter().filter_map(counts).filter(|(id, what)| !counted(*id, what));
     let fresh: BTreeSet<TenantId> = new().map(|(id, _)| id).collect();
     let what: BTreeSet<&str> = new().map(|(_, what)| what).collect();
     let what = either(&what.into_iter().collect::<Vec<_>>());
-    let count = lately.len() + fresh.len();
+    let count = lately.union(&fresh).count();
     let allowed = limit.of(managed);
     if fresh.is_empty() || count <= allowed {
         return None;
     }
     let held = steps
         .iter()
-        .filter(|step| counted(step).is_some_and(|(id, _)| fresh.contains(&id)))
+        .filter(|step| counts(step).is_some_and(|(id, what)| !counted(id, what)))
         .map(place)
         .collect();
     Some(Exceeded {

@@ -24,7 +24,7 @@ at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_ove
     assert!(ran.ended_with(0).stdout.contains("31 to adopt, 0 with changes on the PBX"), "{ran:#?}");
     assert_eq!(site.plan().await["held"].as_array().unwrap().len(), 31, "a preview does nothing");
     let ran = site.run(&["adopt", "--all"]).await;
-    assert!(ran.ended_with(64).stderr.contains("`--yes` agrees beforehand"), "{ran:#?}");
+    assert!(ran.ended_with(64).stderr.contains("Run it again with `--yes`"), "{ran:#?}");
     let before = site.mutations();
     let ran = site.run(&["adopt", "--all", "--yes"]).await;
     assert!(ran.ended_with(0).stdout.contains("31 adopted, 0 not"), "{ran:#?}");

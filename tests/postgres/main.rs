@@ -94,5 +94,8 @@ fn main() -> ExitCode {
         words::an_empty_database_is_said_to_be_one,
         words::a_lock_that_another_session_holds_is_named,
     ]);
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|text| text.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(threads);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -85,14 +85,31 @@ fn renames_count_for_a_day_and_each_tenant_once() {
     scene.edit("t03", |tenant| tenant.domain = domain("fourth.example.com"));
     assert_eq!(held(&scene.plan()), "rename t03");
     assert!(why(&scene.plan(), "t03", Action::Rename).starts_with("4 tenants (3 of them in the last 24 h)"));
-    // Again the same tenant, and then disabled: it was counted.
+    // Again the same tenant: it was counted. To disable it is more than what was counted, and is looked at anew.
     scene.edit("t00", |tenant| {
         tenant.domain = domain("again.example.com");
         tenant.enabled = false;
     });
-    assert_eq!(steps(&scene.plan()), "disable t00, rename t00");
+    assert_eq!(steps(&scene.plan()), "rename t00");
+    assert_eq!(held(&scene.plan()), "disable t00, rename t03");
     scene.later(TimeDelta::hours(24));
     assert_eq!(held(&scene.plan()), "");
+}
+
+#[test]
+fn an_approved_rename_is_no_approval_of_a_disable() {
+    let mut scene = renaming(9, 4);
+    let id = scene.plan().removals_id.unwrap();
+    scene.approve(&id, 1);
+    assert_eq!(scene.converge().count(Action::Rename), 4);
+    scene.later(TimeDelta::hours(2));
+    (0..4).for_each(|n| scene.edit(&format!("t{n:02}"), |tenant| tenant.enabled = false));
+    let plan = scene.plan();
+    assert_eq!(held(&plan), "disable t00, disable t01, disable t02, disable t03");
+    assert!(why(&plan, "t00", Action::Disable).starts_with("4 tenants (4 of them in the last 24 h)"));
+    // Nor is the name changed once more.
+    scene.edit("t00", |tenant| tenant.domain = domain("again.example.com"));
+    assert_eq!(steps(&scene.plan()), "rename t00");
 }
 
 #[test]
