@@ -22,6 +22,8 @@ pub enum Bug {
     AnyApproval,
     /// A disabled tenant may be deleted at once.
     NoRetention,
+    /// Web sessions that a server does not end are taken for ended.
+    SessionsEndAtOnce,
     /// A domain is deleted without a fresh look at it.
     DeleteWithoutLook,
     /// A name is taken without a fresh look at who has it.
@@ -35,7 +37,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipReadBack,
         Self::SkipIntent,
         Self::UnknownIsAbsent,
@@ -43,6 +45,7 @@ impl Bug {
         Self::NoLimitWindow,
         Self::AnyApproval,
         Self::NoRetention,
+        Self::SessionsEndAtOnce,
         Self::DeleteWithoutLook,
         Self::NameWithoutLook,
         Self::PartialIsComplete,

@@ -1,6 +1,6 @@
 //! Disabling and enabling.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::change::keep;
 use super::request::Request;
@@ -79,6 +79,7 @@ impl Run<'_> {
     /// server does not end.
     pub(super) fn confirmed_from(&self, instance: &InstanceKey) -> DateTime<Utc> {
         let goes_on = self.apply.sessions_go_on.get(instance).copied().unwrap_or_default();
+        let goes_on = if active(Bug::SessionsEndAtOnce) { TimeDelta::zero() } else { goes_on };
         self.now() + goes_on
     }
 

@@ -211,7 +211,11 @@ at_both_sites! { async fn every_command_keeps_every_secret(site) {
         watched.configure(source, |lines| lines);
         let before = accepted(&watched);
         watched.site.tenant_with("acme", &format!("max_users: {}\n", round + 5));
-        watched.site.tenant(&format!("n{round}"));
+        // Unlike the one of the round before, whose file goes: else it may be that one under another name.
+        watched.site.tenant_with(
+            &format!("n{round}"),
+            &format!("session_timeout: {}\nmax_users: {}\n", round + 10, round + 3),
+        );
         watched.run(&["plan"]).await;
         let ran = watched.run(&["apply", "-o", if round == 0 { "json" } else { "text" }]).await;
         assert_eq!(ran.code, 0, "{source}: {ran:#?}");

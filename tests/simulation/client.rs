@@ -131,7 +131,8 @@ fn server<'a>(state: &'a mut State, instance: &InstanceKey) -> Result<&'a mut Se
 #[async_trait]
 impl PbxRead for ModelClient {
     async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
-        Ok(PbxVersion::parse("5.6.4-dev"))
+        let state = self.sim.lock();
+        Ok(state.servers.get(&self.instance).and_then(|server| PbxVersion::parse(server.version)))
     }
 
     async fn domains(&self) -> Result<DomainList, PbxError> {

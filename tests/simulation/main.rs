@@ -95,7 +95,7 @@ fn share(part: u64, parts: u64) {
         return;
     }
     let from = number("TENANTD_SIM_FROM").unwrap_or(0);
-    let seeds = number("TENANTD_SIM_SEEDS").unwrap_or(2000);
+    let seeds = number("TENANTD_SIM_SEEDS").unwrap_or(600);
     let begun = std::time::Instant::now();
     let mut lived = 0;
     let survey = std::env::var_os("TENANTD_SIM_SURVEY").is_some();

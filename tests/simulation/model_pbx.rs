@@ -17,6 +17,8 @@ pub struct Server {
     pub domains: BTreeMap<DomainId, Domain>,
     /// Whether the account's group has `domain_delete`, which no group has in a stock install.
     pub may_delete: bool,
+    /// As it names itself. Up to 5.5.2 a web session that is open outlives the block.
+    pub version: &'static str,
     pub reachable: bool,
     /// A page of the list does not come: lists are incomplete.
     pub page_missing: bool,
@@ -168,6 +170,7 @@ impl Server {
         Self {
             domains: [(DomainId(own), domain)].into(),
             may_delete: true,
+            version: "5.6.4-dev",
             reachable: true,
             page_missing: false,
         }

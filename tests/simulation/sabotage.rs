@@ -10,7 +10,7 @@ use crate::live;
 use crate::template::Template;
 
 /// How many seeds may pass before a bug is found.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 600;
 
 #[test]
 fn every_bug_put_in_on_purpose_is_found() {

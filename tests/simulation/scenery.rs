@@ -11,6 +11,9 @@ use tenantd::config::{
 use crate::directory::instance;
 use crate::sim::State;
 
+/// How long a web session lasts that its server does not end.
+pub const WEB_SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
 pub fn config(state: &mut State, database: &Path) -> Config {
     let instances = ["hq", "branch"].map(|name| {
         let config = InstanceConfig {
@@ -24,7 +27,7 @@ pub fn config(state: &mut State, database: &Path) -> Config {
             max_requests_per_second: 1000,
             allow_plaintext: false,
             totp: None,
-            web_session_lifetime: std::time::Duration::from_secs(24 * 3600),
+            web_session_lifetime: WEB_SESSION_LIFETIME,
         };
         (instance(name), config)
     });
@@ -48,7 +51,7 @@ pub fn config(state: &mut State, database: &Path) -> Config {
                 DeletionMode::Approve,
                 DeletionMode::Never,
             ]),
-            retention_days: state.pick(&[1, 1, 2, 5, 30]),
+            retention_days: state.pick(&[0, 1, 1, 2, 5, 30]),
         },
         limits: Limits {
             removals: state.pick(&[limit(1, 10), limit(1, 10), limit(2, 30), limit(0, 0)]),

@@ -9,11 +9,12 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Nullable, Text};
 use tenantd::model::{
-    Completeness, Desired, DomainId, InstanceKey, PbxSetting, SettingId, SettingName, TenantKey,
+    Completeness, Desired, DomainId, InstanceKey, PbxSetting, PbxVersion, SettingId, SettingName, TenantKey,
 };
 
 use crate::model_pbx::{Domain, Mutation};
 use crate::off_limits::OffLimits;
+use crate::scenery::WEB_SESSION_LIFETIME;
 use crate::sim::State;
 
 /// What the witness knows of the pass in hand.
@@ -294,6 +295,12 @@ impl State {
         let Some(domain) = domain else { return Ok(()) };
         if !over(domain.memory.closed_seen.as_ref()) {
             return Err(format!("it was not disabled for its retention ({:?})", domain.memory.closed_seen));
+        }
+        let server = self.servers.get(instance).and_then(|server| PbxVersion::parse(server.version));
+        let outlived = !server.is_some_and(|version| version.block_ends_sessions());
+        let lifetime = TimeDelta::from_std(WEB_SESSION_LIFETIME).unwrap();
+        if outlived && domain.memory.closed_seen.is_none_or(|since| self.witness.latest - since < lifetime) {
+            return Err("web sessions that were open before its disable may not be over".into());
         }
         let since = if owner.behind {
             self.witness.left_since.get(&(instance.clone(), id))

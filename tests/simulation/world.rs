@@ -82,7 +82,8 @@ impl World {
             state.witness.retention = TimeDelta::days(i64::from(config.deletion.retention_days));
             for (key, own) in &own_domains {
                 let id = state.next_id();
-                state.servers.insert(key.clone(), Server::new(own, id));
+                let version = state.pick(&["5.4.4", "5.5.7", "5.6.4-dev"]);
+                state.servers.insert(key.clone(), Server { version, ..Server::new(own, id) });
                 for n in 0..2 {
                     let name = format!("foreign{n}.example.net");
                     person::add_foreign(&mut state, key, &name, Some(n == 0));
