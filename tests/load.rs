@@ -771,6 +771,14 @@ mod below_the_directory {
     }
 
     #[test]
+    fn a_packed_file_is_unpacked_and_not_renamed() {
+        let mut loaded = load(&[("good.yaml", &of("good")), ("acme.yaml.gz", "")]);
+        load::by_record(Path::new("tenants.d"), &mut loaded.desired, &recorded(&["acme", "good"]));
+        let mend = &loaded.desired.unusual[0].mend;
+        assert!(mend.contains("unpack it to ") && !mend.contains("`mv"), "{mend}");
+    }
+
+    #[test]
     fn hidden_names_and_folders_are_looked_at_and_stores_of_version_control_are_not() {
         for (name, is_told) in [
             ("..acme.yaml", true),

@@ -32,6 +32,9 @@ const MAGIC: [&[u8]; 7] = [
     b"-----BEGIN PGP MESSAGE",
 ];
 
+/// Why nothing is known of what is in such a file.
+pub(super) const PACKED: &str = "is packed or encrypted, and tenantd does not open it";
+
 /// What is left of what may be read.
 pub(super) struct Budget {
     bytes: usize,
@@ -71,10 +74,7 @@ pub(super) fn of_bytes(name: &str, bytes: &[u8]) -> Traces {
     if SEALED.iter().any(|ending| lower.ends_with(ending))
         || MAGIC.iter().any(|magic| bytes.starts_with(magic))
     {
-        return Traces {
-            opaque: Some("is packed or encrypted, and tenantd does not open it".to_owned()),
-            ..Traces::default()
-        };
+        return Traces { opaque: Some(PACKED.to_owned()), ..Traces::default() };
     }
     // UTF-16 of plain letters is their bytes and zeros.
     let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);

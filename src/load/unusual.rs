@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::names;
 use super::spelling::{Keys, Spelling};
+use super::traces::PACKED;
 use crate::model::{Completeness, Desired, IgnoredFile, Recorded, TenantKey, TenantRecord, UnusualFile};
 use crate::yaml::{Finding, Problem};
 
@@ -164,13 +165,17 @@ fn only(dir: &Path, entry: IgnoredFile, key: Option<TenantKey>, by_domain: bool)
             let folder = entry.file.rsplit_once('/').map_or("", |(folder, _)| folder);
             let hidden = folder.split('/').any(|part| part.starts_with('.'));
             let to = if hidden { dir.to_owned() } else { dir.join(folder) }.join(format!("{key}.yaml"));
+            let to = quote(&to.to_string_lossy());
+            let back = if entry.traces.opaque.as_deref() == Some(PACKED) {
+                format!("unpack it to {to}")
+            } else {
+                format!("`mv {} {to}`", quote(&shown))
+            };
             let how = if by_domain { "it has the domain of the tenant" } else { "it could be the file of" };
             (
                 format!("{how} {key}, and is not read: {why}"),
                 format!(
-                    "{key} is left as it is and nothing is removed; `mv {} {}`, or delete it if {key} is to be removed",
-                    quote(&shown),
-                    quote(&to.to_string_lossy())
+                    "{key} is left as it is and nothing is removed; {back}, or delete it if {key} is to be removed"
                 ),
             )
         }
