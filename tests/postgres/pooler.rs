@@ -41,7 +41,10 @@ async fn seen_through(url: &str) -> Vec<Vec<String>> {
             one.push(text(client, &format!("SHOW {setting}")).await);
         }
         one.push(text(client, "SELECT count(*) FROM pg_prepared_statements").await);
-        one.push(text(client, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await);
+        // Of this database: other tests have theirs on the same server.
+        let locks = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database \
+                     WHERE locktype = 'advisory' AND datname = current_database()";
+        one.push(text(client, locks).await);
         seen.push(one);
     }
     for client in &held {
