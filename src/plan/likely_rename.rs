@@ -16,7 +16,7 @@ use crate::model::{InstanceKey, Tenant, TenantKey, TenantRecord};
 /// For how long a created tenant may be a removed one under another name.
 const RECENT: TimeDelta = TimeDelta::hours(24);
 /// Two that were created closer together come from one run, so neither is a copy of the other.
-const ONE_RUN: TimeDelta = TimeDelta::seconds(2);
+const ONE_RUN: TimeDelta = TimeDelta::seconds(60);
 
 /// Which new keys took over which records, so that they are known to be renames.
 pub(super) type Rekeyed = BTreeMap<TenantKey, TenantKey>;
