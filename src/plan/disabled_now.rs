@@ -2,7 +2,7 @@
 //! enabling it. Whoever reads of a held step has to know.
 
 use super::types::Action;
-use super::{Draft, World};
+use super::{Draft, World, gates};
 use crate::model::{Desired, DomainState, Observed, Recorded, TenantKey};
 
 /// How the sentence ends, whatever the instance.
@@ -42,6 +42,5 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
             held.reason = format!("{}; {now}", held.reason);
         }
     }
-    // As the gates left them.
-    draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
+    gates::sort_held(draft);
 }

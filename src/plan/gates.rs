@@ -119,10 +119,15 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
     }
     what_rests_on_held_steps(world, &records, draft);
     numbers::hold_what_waits(world, draft);
-    draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
+    sort_held(draft);
     draft.held.dedup();
     draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
+}
+
+/// Those of one reason stand together.
+pub(super) fn sort_held(draft: &mut Draft) {
+    draft.held.sort_by(|a, b| (&a.reason, a.action, &a.tenant).cmp(&(&b.reason, b.action, &b.tenant)));
 }
 
 /// What would do the work of a held step, or is right only after it, is held with it.

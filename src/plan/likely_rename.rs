@@ -111,18 +111,30 @@ impl Pair<'_> {
 }
 
 fn pairs<'a>(world: World<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a>> {
-    let new = candidates(world, steps);
     let gone = gone(world, rekeyed);
-    if new.is_empty() || gone.is_empty() {
+    if gone.is_empty() {
         return Vec::new();
+    }
+    let new = candidates(world, steps);
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let mut going: BTreeMap<&InstanceKey, usize> = BTreeMap::new();
+    for old in &gone {
+        *going.entry(&old.instance).or_default() += 1;
     }
     let common = Common::of(world);
     let mut found = Vec::new();
     for old in gone.iter().copied() {
         let told = Telling::of_record(old);
+        // What comes in this run, and with it what came within the day.
+        let newer = || new.iter().filter(|one| one.tenant.instance == old.instance && one.is_newer(old));
+        let (now, lately) = (newer().filter(|one| one.created.is_none()).count(), newer().count());
         for candidate in new.iter().filter(|candidate| candidate.is_newer(old)) {
             let tenant = candidate.tenant;
-            let alone = is_alone(&gone, &new, old, candidate);
+            // Whether on their instance no other tenant goes, and no other one came.
+            let came = if candidate.created.is_some() { lately } else { now };
+            let alone = tenant.instance == old.instance && going[&old.instance] == 1 && came == 1;
             let Some((weight, why)) =
                 likeness(world, (old, &told), (tenant, &candidate.telling), &common, alone)
             else {
@@ -168,17 +180,6 @@ fn gone<'a>(world: World<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
         .filter(|record| !world.desired.tenants.contains_key(&record.key))
         .filter(|record| !world.desired.is_broken(&record.key) && !taken.contains(&record.key))
         .collect()
-}
-
-/// Whether on their instance no other tenant goes, and no other one came.
-fn is_alone(gone: &[&TenantRecord], new: &[Candidate<'_>], old: &TenantRecord, one: &Candidate<'_>) -> bool {
-    let on = |instance: &InstanceKey| *instance == old.instance;
-    let going = gone.iter().filter(|other| on(&other.instance));
-    let came = new.iter().filter(|other| {
-        let as_late = one.created.is_some() || other.created.is_none();
-        on(&other.tenant.instance) && as_late && other.is_newer(old)
-    });
-    on(&one.tenant.instance) && going.count() == 1 && came.count() == 1
 }
 
 /// A `previously:` that renames nothing in this pass, and why; a person who wrote it expects something else.

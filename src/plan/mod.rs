@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded};
+use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 
 pub use adoption::holds_own_account;
 pub use disabled_now::{NO_PHONES, disabled_now};
@@ -103,13 +103,13 @@ pub fn make(world: World<'_>) -> Plan {
         unchanged,
     } = draft;
     let only = &world.policy.only;
-    let unchanged = match only.is_empty() {
-        true => unchanged,
-        false => unchanged_of(world, &steps, &held, &waiting, &not_checked),
-    };
     changed_outside.retain(|key| only.is_empty() || only.contains(key));
     let touched: BTreeSet<_> =
         steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();
+    let unchanged = match only.is_empty() {
+        true => unchanged,
+        false => unchanged_of(world, &touched, &waiting, &not_checked),
+    };
     previews.retain(|key, _| touched.contains(key));
     Plan {
         id: identity::of_plan(&steps, &held),
@@ -138,22 +138,16 @@ pub fn make(world: World<'_>) -> Plan {
 /// Of the tenants that a run is for, those that were looked at and need nothing.
 fn unchanged_of(
     world: World<'_>,
-    steps: &[Step],
-    held: &[Held],
+    touched: &BTreeSet<&TenantKey>,
     waiting: &[Waiting],
     not_checked: &[NotChecked],
 ) -> usize {
-    let touched: BTreeSet<_> = steps
-        .iter()
-        .map(|step| &step.tenant)
-        .chain(held.iter().map(|held| &held.tenant))
-        .chain(waiting.iter().map(|waiting| &waiting.tenant))
-        .collect();
-    let is_unchanged = |key: &&crate::model::TenantKey| {
+    let waits = |key: &TenantKey| waiting.iter().any(|waiting| waiting.tenant == *key);
+    let is_unchanged = |key: &&TenantKey| {
         let record = world.recorded.tenants.get(*key);
         let is_known =
             record.is_some_and(|record| not_checked.iter().all(|one| one.instance != record.instance));
-        is_known && world.desired.tenants.contains_key(*key) && !touched.contains(key)
+        is_known && world.desired.tenants.contains_key(*key) && !touched.contains(*key) && !waits(key)
     };
     world.policy.only.iter().filter(is_unchanged).count()
 }

@@ -53,6 +53,9 @@ fn gives_up(world: World<'_>, owner: &TenantKey, number: &SmsNumber) -> bool {
 
 /// Holds what waits for a number that its owner gives up, but not in this run: its own change is held, or not asked for.
 pub(super) fn hold_what_waits(world: World<'_>, draft: &mut Draft) {
+    if !draft.steps.iter().any(changes_numbers) {
+        return;
+    }
     let owners: BTreeMap<&SmsNumber, (TenantId, &TenantKey)> = world
         .recorded
         .tenants

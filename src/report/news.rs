@@ -107,11 +107,13 @@ impl Told {
     /// What a plan shows, after what was told before it.
     pub fn after(self, plan: &Plan) -> Self {
         let now = Self::of(plan);
-        let owes_order = self.any
-            && (self.owes_order || !self.is_in_order())
-            && now.is_in_order()
-            && !plan.steps.is_empty();
+        let owes_order = self.is_in_order_again(&now) && !plan.steps.is_empty();
         Self { owes_order, ..now }
+    }
+
+    /// Whether something was out of order, and nothing is any more.
+    fn is_in_order_again(&self, now: &Self) -> bool {
+        self.any && (self.owes_order || !self.is_in_order()) && now.is_in_order()
     }
 
     /// What a plan shows.
@@ -182,10 +184,7 @@ impl Told {
                 .collect(),
             checked_again: self.not_checked.keys().filter(|old| gone(old)).cloned().collect(),
             warnings: warnings(plan).filter(|warning| !self.warnings.contains(*warning)).collect(),
-            all_in_order: self.any
-                && (self.owes_order || !self.is_in_order())
-                && now.is_in_order()
-                && plan.steps.is_empty(),
+            all_in_order: self.is_in_order_again(&now) && plan.steps.is_empty(),
             first: !self.any,
         }
     }
