@@ -126,10 +126,13 @@ pub async fn look(reader: &Reader<'_>, mut desired: Desired, policy: Policy) -> 
     Ok(Look { desired, recorded, observed, policy, now, identities })
 }
 
-/// The tenants whose files are not the commit's. It is only asked where something is done.
+/// The tenants of the plan whose files are not the commit's.
 async fn uncommitted(config: &Config, look: &Look, plan: &Plan) -> BTreeSet<TenantKey> {
+    let tenants: BTreeSet<&TenantKey> = plan.steps.iter().map(|step| &step.tenant).collect();
     match &look.desired.revision {
-        Some(revision) if !plan.steps.is_empty() => load::uncommitted(&config.tenants_dir, revision).await,
+        Some(revision) if !tenants.is_empty() => {
+            load::uncommitted(&config.tenants_dir, revision, &tenants).await
+        }
         _ => BTreeSet::new(),
     }
 }

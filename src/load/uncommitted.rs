@@ -12,13 +12,19 @@ pub fn commit_text(revision: &str) -> String {
     format!("commit {}", revision.get(..12).unwrap_or(revision))
 }
 
-/// The tenants whose own files differ from the commit, or are not in it. What the files hold is compared, not what git's
-/// index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
-pub async fn uncommitted(dir: &Path, revision: &str) -> BTreeSet<TenantKey> {
-    compare(dir, revision).await.unwrap_or_default()
+/// Those of these tenants whose own files differ from the commit, or are not in it. What the files hold is compared, not
+/// what git's index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
+pub async fn uncommitted(dir: &Path, revision: &str, of: &BTreeSet<&TenantKey>) -> BTreeSet<TenantKey> {
+    compare(dir, revision, of).await.unwrap_or_default()
 }
 
-async fn compare(dir: &Path, revision: &str) -> Result<BTreeSet<TenantKey>, String> {
+async fn compare(
+    dir: &Path,
+    revision: &str,
+    of: &BTreeSet<&TenantKey>,
+) -> Result<BTreeSet<TenantKey>, String> {
+    let key = |name: &str| TenantKey::parse(names::stem(name)).ok().filter(|key| of.contains(key));
+    let is_asked_for = |name: &str| names::judge(name).is_ok() && key(name).is_some();
     let prefix = text(git(dir, &["rev-parse", "--show-prefix"], &[]).await?);
     let tree = format!("{revision}:{}", prefix.trim_end());
     let tree = text(git(dir, &["ls-tree", "-r", "-z", "--full-tree", &tree], &[]).await?);
@@ -28,14 +34,14 @@ async fn compare(dir: &Path, revision: &str) -> Result<BTreeSet<TenantKey>, Stri
             let (about, name) = entry.split_once('\t')?;
             Some((name, about.rsplit_once(' ')?.1))
         })
-        .filter(|(name, _)| names::judge(name).is_ok())
+        .filter(|(name, _)| is_asked_for(name))
         .collect();
     let there =
         text(git(dir, &["ls-files", "-z", "--cached", "--others", "--deduplicate", "--", "."], &[]).await?);
     let names: BTreeSet<&str> = there
         .split_terminator('\0')
         .chain(committed.keys().copied())
-        .filter(|name| names::judge(name).is_ok() && !name.contains('\n') && dir.join(name).is_file())
+        .filter(|name| is_asked_for(name) && !name.contains('\n') && dir.join(name).is_file())
         .collect();
     let listed: String = names.iter().map(|name| format!("{name}\n")).collect();
     let hashes = text(git(dir, &["hash-object", "--no-filters", "--stdin-paths"], listed.as_bytes()).await?);
@@ -46,7 +52,7 @@ async fn compare(dir: &Path, revision: &str) -> Result<BTreeSet<TenantKey>, Stri
     let differs = names.iter().zip(hashes).filter(|(name, hash)| committed.get(*name) != Some(hash));
     let gone = committed.keys().filter(|name| !names.contains(*name));
     let all = differs.map(|(name, _)| *name).chain(gone.copied());
-    Ok(all.filter_map(|name| TenantKey::parse(names::stem(name)).ok()).collect())
+    Ok(all.filter_map(key).collect())
 }
 
 fn text(bytes: Vec<u8>) -> String {
