@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::context::{Failure, Result};
 use super::output::tell;
-use crate::daemon::{asked, command, process_of_daemon};
+use crate::daemon::asked;
 use crate::environment::System;
+use crate::store::holder::{command, process_of_daemon};
 use crate::store::{Database, Lease};
 
 /// Whose run it is.

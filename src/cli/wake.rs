@@ -1,9 +1,10 @@
 //! What a person decided takes effect at once where a daemon runs.
 
-use crate::daemon::{asked, command, process_of_daemon};
+use crate::daemon::asked;
 use crate::environment::System;
 use crate::report::chain;
 use crate::store::Database;
+use crate::store::holder::{command, process_of_daemon};
 
 /// Wakes a running daemon; tells which one. `None` where none runs, or it cannot be told: then the next run sees it.
 pub async fn wake(database: &Database) -> Option<String> {

@@ -26,7 +26,7 @@ use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{DaemonState, Heartbeat, InstanceKey};
 use crate::plan::Plan;
 use crate::report::{self, News, chain};
-use crate::store::{Database, Lease, StoreError};
+use crate::store::{Database, Lease, StoreError, holder};
 
 use pass::{Surroundings, Told, pass};
 use pulse::Pulse;
@@ -116,7 +116,7 @@ pub async fn run(
     })?;
     let readiness = Readiness::default();
     let interval = equipment.config.daemon.interval;
-    let pulse = Pulse::new(equipment.database.clone(), holder(), interval, environment.now());
+    let pulse = Pulse::new(equipment.database.clone(), holder::daemon(), interval, environment.now());
     info!(
         tenants_dir = %equipment.config.tenants_dir.display(),
         instances = equipment.config.instances.len(),
@@ -229,7 +229,7 @@ impl Daemon<'_> {
         self.lease = None;
         let mut told = false;
         loop {
-            match self.equipment.database.lease(&holder()).await {
+            match self.equipment.database.lease(&holder::daemon()).await {
                 Ok(Ok(lease)) => {
                     if told {
                         info!("took over the writer's lease");
@@ -420,28 +420,6 @@ fn note_configuration(beat: &mut Heartbeat, old: Option<&(DateTime<Utc>, String)
         Some((since, why)) => beat.note_old_configuration(why, *since),
         None => (beat.last_error, beat.last_error_at) = (None, None),
     }
-}
-
-/// Who holds a lease, for whoever waits for it.
-pub fn holder() -> String {
-    format!("{DAEMON}{}", this_process())
-}
-
-/// The same for a command, which answers no pass requests.
-pub fn command() -> String {
-    format!("a tenantd command on {}", this_process())
-}
-
-const DAEMON: &str = "tenantd on ";
-
-/// Which process on which machine, where a daemon holds the lease.
-pub fn process_of_daemon(holder: &str) -> Option<&str> {
-    holder.strip_prefix(DAEMON)
-}
-
-fn this_process() -> String {
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{machine}, process {}", std::process::id())
 }
 
 /// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.

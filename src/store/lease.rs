@@ -15,6 +15,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::AnyConnection;
+use super::holder::is_gone_from_here;
 use super::{StoreError, private};
 
 /// How long a lease holds without being renewed. A stand-by takes over after this and one poll.
@@ -156,16 +157,6 @@ pub(super) fn may_be_held_by(
             Ok(!rows.is_empty())
         }
     }
-}
-
-/// Whether a holder is of this machine and its process is not to be seen here.
-fn is_gone_from_here(holder: &str) -> bool {
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let pid = holder
-        .strip_prefix(&format!("tenantd on {machine}, process "))
-        .and_then(|pid| pid.parse().ok())
-        .and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 impl Held {

@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod handle;
 mod heartbeats;
+pub mod holder;
 mod instances;
 mod journal;
 mod lease;
