@@ -1,10 +1,9 @@
 //! The log tells every change of mind once, and stays in its format whatever happens.
 
-use std::os::unix::net::UnixDatagram;
-
 use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
+use crate::service::Manager;
 use crate::site::{Daemon, Site, until};
 
 /// Lets some passes go by.
@@ -157,16 +156,8 @@ async fn a_journal_line_begins_with_its_priority() {
 async fn a_reload_is_announced_and_ended_also_where_the_configuration_is_broken() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(1);
-    let ear = UnixDatagram::bind(site.path("notify")).unwrap();
-    ear.set_nonblocking(true).unwrap();
-    let mut heard: Vec<String> = Vec::new();
-    let mut listen = || {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = ear.recv(&mut buffer) {
-            heard.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
-        }
-        heard.clone()
-    };
+    let mut manager = Manager::new(&site);
+    let mut listen = || manager.lines();
     let socket = site.path("notify").display().to_string();
     let daemon = site.daemon_below("daemon", &[], &[("NOTIFY_SOCKET", socket.as_str())]);
     daemon.first_pass().await;
@@ -201,17 +192,9 @@ async fn a_reload_is_announced_and_ended_also_where_the_configuration_is_broken(
 async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(1);
-    let ear = UnixDatagram::bind(site.path("notify")).unwrap();
-    ear.set_nonblocking(true).unwrap();
-    let mut heard: Vec<String> = Vec::new();
-    let mut listen = || {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = ear.recv(&mut buffer) {
-            let lines = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            heard.extend(lines.lines().filter(|line| line.starts_with("STATUS=")).map(str::to_owned));
-        }
-        heard.clone()
-    };
+    let mut manager = Manager::new(&site);
+    let mut last_status =
+        || manager.lines().into_iter().rfind(|line| line.starts_with("STATUS=")).unwrap_or_default();
     let socket = site.path("notify").display().to_string();
     let daemon = site.daemon_below("daemon", &[], &[("NOTIFY_SOCKET", socket.as_str())]);
     daemon.first_pass().await;
@@ -224,7 +207,7 @@ async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     std::fs::write(&path, &good).unwrap();
     passes(&daemon, 2).await;
     until("the status keeps it", || {
-        let last = listen().last().cloned().unwrap_or_default();
+        let last = last_status();
         last.contains("1 tenant; last plan") && last.contains("; an old configuration is in use since ")
     })
     .await;
@@ -241,7 +224,7 @@ async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     until("it is confirmed", || count(&daemon, "the configuration was read again and is in use") == 1).await;
     passes(&daemon, 1).await;
     until("the status is as before", || {
-        let last = listen().last().cloned().unwrap_or_default();
+        let last = last_status();
         last.contains("1 tenant; last plan") && !last.contains("old configuration")
     })
     .await;

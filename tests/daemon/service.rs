@@ -7,13 +7,13 @@ use crate::common::rig::Backend;
 use crate::site::{PATIENCE, Site, until};
 
 /// A service manager's ear.
-struct Manager {
+pub struct Manager {
     socket: UnixDatagram,
     heard: Vec<(Instant, String)>,
 }
 
 impl Manager {
-    fn new(site: &Site) -> Self {
+    pub fn new(site: &Site) -> Self {
         let socket = UnixDatagram::bind(site.path("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self { socket, heard: Vec::new() }
@@ -28,6 +28,11 @@ impl Manager {
             }
         }
         &self.heard
+    }
+
+    /// The lines of it, without their times.
+    pub fn lines(&mut self) -> Vec<String> {
+        self.listen().iter().map(|(_, line)| line.clone()).collect()
     }
 
     fn has_heard(&mut self, text: &str) -> bool {
