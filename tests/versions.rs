@@ -9,8 +9,9 @@ use common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
 use tenantd::apply::StepResult;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{Credentials, PbxClient, PbxErrorKind, PbxRead as _};
-use tenantd::model::{DomainName, MaxUsers, Secret, SettingName};
+use tenantd::model::{Condition, DomainName, MaxUsers, Secret, SettingName};
 use tenantd::plan::Action;
+use tenantd::report;
 use tenantd::sandbox::standin::{NewUser, PbxProfile, StandIn, StandInOptions};
 
 /// Each of them on SQLite, and the oldest and the newest on PostgreSQL as well.
@@ -124,10 +125,24 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         }
         rig.config.deletion.retention_days = 0;
         rig.connect();
-        rig.want([tenant("acme"), tenant("globex")]);
+        rig.want([tenant("acme"), tenant("globex"), tenant("initech")]);
         rig.converge().await;
         rig.remove_file("acme");
+        rig.edit("globex", |tenant| tenant.enabled = false);
         let (plan, outcome) = rig.pass().await;
+        // At once, and not only in the next plan: in what the run did, and in the tenant's condition.
+        let did = report::outcome_text(&outcome, report::Paint(false));
+        let said = did.matches(": web sessions that were open before may go on until ").count();
+        assert_eq!(said, if outlive { 2 } else { 0 }, "{did}");
+        let known = rig.database.read(|store| store.conditions()).await.unwrap();
+        let globex = &known[&key("globex")].standing;
+        let condition = if outlive { Condition::Scheduled } else { Condition::InSync };
+        assert_eq!(globex.condition, condition, "{globex:?}");
+        assert_eq!(
+            globex.reason.as_ref().is_some_and(|text| text.contains("web sessions")),
+            outlive,
+            "{globex:?}"
+        );
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)), "{outcome:#?}");
         let warned = plan.warnings.iter().any(|text| text.contains("may go on for 3 hours"));
         assert_eq!(warned, outlive, "{:?}", plan.warnings);

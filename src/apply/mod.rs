@@ -20,7 +20,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
@@ -31,7 +31,7 @@ use crate::diff::Field;
 use crate::environment::Environment;
 use crate::fusionpbx::PbxWrite;
 use crate::model::{InstanceKey, SmsNumber, TenantKey};
-use crate::plan::{Plan, Step, Work, record_of};
+use crate::plan::{Action, Plan, Step, Work, record_of};
 use crate::store::{AuditEntry, Database};
 
 pub use bookkeeping::note_pass;
@@ -105,6 +105,12 @@ impl Apply<'_> {
         }
     }
 
+    /// Until when web sessions may go on after this step, where it disables a tenant.
+    fn sessions_until(&self, step: &Step) -> Option<DateTime<Utc>> {
+        let goes_on = self.sessions_go_on.get(&step.instance).filter(|_| step.action == Action::Disable)?;
+        Some(self.environment.now() + *goes_on)
+    }
+
     fn width(&self, instance: &InstanceKey) -> usize {
         self.parallel.get(instance).copied().unwrap_or(1).max(1)
     }
@@ -119,6 +125,7 @@ impl Apply<'_> {
                 tenant: step.tenant.clone(),
                 instance: step.instance.clone(),
                 action: step.action,
+                sessions_until: self.sessions_until(step).filter(|_| matches!(result, StepResult::Done)),
                 result,
             };
             if failed {

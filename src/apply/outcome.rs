@@ -1,3 +1,6 @@
+use chrono::{DateTime, Utc};
+
+use crate::environment::to_the_minute;
 use crate::fusionpbx::PbxError;
 use crate::model::{InstanceKey, TenantKey};
 use crate::plan::Action;
@@ -16,6 +19,16 @@ pub struct StepOutcome {
     pub instance: InstanceKey,
     pub action: Action,
     pub result: StepResult,
+    /// Until when web sessions may go on that were open before this disable, where the server does not end them.
+    pub sessions_until: Option<DateTime<Utc>>,
+}
+
+impl StepOutcome {
+    /// What a person has to know of a step that was done.
+    pub fn note(&self) -> Option<String> {
+        let until = to_the_minute(self.sessions_until?);
+        Some(format!("web sessions that were open before may go on until {until}"))
+    }
 }
 
 #[derive(Debug)]

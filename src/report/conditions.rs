@@ -9,7 +9,7 @@ use crate::model::{
     BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey,
     TenantRecord, UnusualFile,
 };
-use crate::plan::{self, Held, Plan, Policy, Waiting, Work};
+use crate::plan::{self, Action, Held, Plan, Policy, Waiting, Work};
 use crate::reconcile::Look;
 
 use super::{chain, preview};
@@ -145,6 +145,7 @@ impl<'a> Findings<'a> {
             .or_else(|| {
                 record.filter(|_| desired.is_none()).and_then(|record| self.without_file(key, record))
             })
+            .or_else(|| record.and_then(|record| self.sessions_may_go_on(record)))
             .or_else(|| {
                 let new = record.is_none() && !self.done.contains(key);
                 new.then(|| Standing::new(Condition::Pending, "it has a file and no record yet"))
@@ -165,6 +166,22 @@ impl<'a> Findings<'a> {
             },
         };
         Some(Standing::new(Condition::NotChecked, format!("{instance}: {reason}")))
+    }
+
+    /// One that was disabled in this run: the next plan says the same of it.
+    fn sessions_may_go_on(&self, record: &TenantRecord) -> Option<Standing> {
+        let until = record.disable_confirmed_at.filter(|until| !record.enabled && *until > self.look.now)?;
+        plan::sessions_go_on(&self.look.observed, &self.look.policy).contains_key(&record.instance).then(
+            || {
+                scheduled(&Waiting {
+                    tenant: record.key.clone(),
+                    instance: record.instance.clone(),
+                    action: Action::Disable,
+                    until,
+                    reason: plan::SESSIONS_MAY_GO_ON.to_owned(),
+                })
+            },
+        )
     }
 
     fn broken(&self, key: &TenantKey) -> Option<Standing> {

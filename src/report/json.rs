@@ -281,7 +281,7 @@ impl OutcomeJson {
                 .iter()
                 .map(|step| {
                     let (result, detail) = match &step.result {
-                        StepResult::Done => ("done", None),
+                        StepResult::Done => ("done", step.note()),
                         StepResult::Failed(error) => ("failed", Some(chain(error))),
                         StepResult::Skipped(why) => ("skipped", Some(why.clone())),
                     };

@@ -162,7 +162,8 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) {
         match &step.result {
             StepResult::Done => info!(
                 plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,
-                "done: {} {} on {}", step.action, step.tenant, step.instance
+                "done: {} {} on {}{}", step.action, step.tenant, step.instance,
+                step.note().map_or_else(String::new, |note| format!(": {note}"))
             ),
             StepResult::Failed(failure) => error!(
                 plan = %plan.id, tenant = %step.tenant, instance = %step.instance, action = %step.action,

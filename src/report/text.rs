@@ -58,7 +58,10 @@ pub fn outcome(outcome: &Outcome, paint: Paint) -> String {
     for step in &outcome.steps {
         let what = format!("{} {} on {}", step.action, step.tenant, step.instance);
         let _ = match &step.result {
-            StepResult::Done => writeln!(text, "{} {what}", paint.added("done")),
+            StepResult::Done => {
+                let note = step.note().map_or_else(String::new, |note| format!(": {note}"));
+                writeln!(text, "{} {what}{note}", paint.added("done"))
+            }
             StepResult::Failed(error) => {
                 writeln!(text, "{} {what}: {}", paint.removed("failed"), chain(error))
             }
