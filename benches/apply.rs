@@ -305,7 +305,7 @@ async fn idle(backend: Backend) {
         let checked = Utc::now() - TimeDelta::hours(2) + TimeDelta::seconds(n as i64);
         records.push(TenantRecord {
             domain_id: DomainId(*domain),
-            applied_hash: Some(tenantd::plan::definition_hash(&wanted)),
+            applied_definition_hash: Some(tenantd::plan::definition_hash(&wanted)),
             settings_checked_at: Some(checked),
             ..common::rows::record(&name(n))
         });

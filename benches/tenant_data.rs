@@ -12,7 +12,7 @@ mod postgres;
 
 const FILL: &str = "
 INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, domain_id,
-    provisioned, lock_left_open, created_at, updated_at)
+    provisioned, web_sign_in_left_open, created_at, updated_at)
 SELECT md5('t' || n)::uuid, 't' || n, 'Tenant ' || n, 't' || n || '.example.com', 'hq', true, 60, false, 'correct',
     md5('d' || n)::uuid, true, false, now(), now() FROM generate_series(1, 1000) n;
 INSERT INTO users (tenant_id, id, email, username, enabled, source)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::config::Tier;
-use crate::load::lint::{Lint, REMOVED_WHILE_ENABLED, USERS_NEAR_LIMIT};
+use crate::load::advice::{Lint, REMOVED_WHILE_ENABLED, USERS_NEAR_LIMIT};
 use crate::model::{Completeness, Desired, Recorded, TenantKey, TenantRecord};
 use crate::stats;
 use crate::store::data::TenantStats;
@@ -61,7 +61,7 @@ fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &Tenant
     if record.restored_at.is_some() {
         return false;
     }
-    match record.removed_at {
+    match record.file_removed_at {
         // Both are noted in one step then.
         Some(removed) => record.disabled_at.is_none_or(|disabled| disabled >= removed),
         None => {

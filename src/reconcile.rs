@@ -1,6 +1,6 @@
 //! One pass: load → observe → diff → plan → apply → report. Read this file first.
 //!
-//! [`look`] reads everything, [`Look::plan`] decides, [`act`] carries out. The first two hold nothing that could
+//! [`gather`] reads everything, [`PassInputs::plan`] decides, [`carry_out`] carries out. The first two hold nothing that could
 //! change anything. [`sync_users`] comes last: the users of tenants that are there now.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +21,10 @@ use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::load;
 use crate::model::{Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 use crate::observe::{Observer, Rotation};
-use crate::plan::{self, Action, Plan, Policy, World};
+use crate::plan::{self, Action, Inputs, Plan, Policy};
 use crate::report;
 use crate::store::{About, Database, StoreError, StoreWriter};
-use crate::sync::{self, InstanceSync, Rules, SyncNote};
+use crate::sync::{self, InstanceSync, Rules, SyncState};
 
 /// What looking needs. There is no way to write in it.
 pub struct Reader<'a> {
@@ -46,7 +46,7 @@ pub struct Writer<'a> {
 
 /// The three sides as one pass saw them.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct PassInputs {
     pub desired: Desired,
     pub recorded: Recorded,
     pub observed: Observed,
@@ -56,10 +56,10 @@ pub struct Look {
     pub identities: BTreeMap<InstanceKey, String>,
 }
 
-impl Look {
+impl PassInputs {
     /// Diff and plan: a pure function of what was seen.
     pub fn plan(&self) -> Plan {
-        plan::make(self.world())
+        plan::make(self.inputs())
     }
 
     /// Why an instance is not to be believed: it could not be seen whole, or may be another server.
@@ -67,7 +67,7 @@ impl Look {
         if let InstanceView::Unknown { reason } = self.observed.instance(instance) {
             return Some(reason.clone());
         }
-        plan::vanished(self.world()).get(instance).map(|missing| {
+        plan::vanished(self.inputs()).get(instance).map(|missing| {
             format!(
                 "{missing} recorded domains are missing on {instance} at once: it may be another server or a restored \
                  backup"
@@ -75,8 +75,8 @@ impl Look {
         })
     }
 
-    fn world(&self) -> World<'_> {
-        World {
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
             desired: &self.desired,
             recorded: &self.recorded,
             observed: &self.observed,
@@ -92,7 +92,11 @@ pub fn widths(config: &Config) -> BTreeMap<InstanceKey, usize> {
 }
 
 /// Looks at the database and at every PBX, for what the files want.
-pub async fn look(reader: &Reader<'_>, mut desired: Desired, policy: Policy) -> Result<Look, StoreError> {
+pub async fn gather(
+    reader: &Reader<'_>,
+    mut desired: Desired,
+    policy: Policy,
+) -> Result<PassInputs, StoreError> {
     let now = reader.environment.now();
     let (mut recorded, instances) =
         reader.database.read(move |store| Ok((store.recorded(now)?, store.instances()?))).await?;
@@ -123,13 +127,13 @@ pub async fn look(reader: &Reader<'_>, mut desired: Desired, policy: Policy) -> 
             InstanceView::Unknown { .. } => None,
         })
         .collect();
-    Ok(Look { desired, recorded, observed, policy, now, identities })
+    Ok(PassInputs { desired, recorded, observed, policy, now, identities })
 }
 
 /// The tenants of the plan whose files are not the commit's.
-async fn uncommitted(config: &Config, look: &Look, plan: &Plan) -> BTreeSet<TenantKey> {
+async fn uncommitted(config: &Config, inputs: &PassInputs, plan: &Plan) -> BTreeSet<TenantKey> {
     let tenants: BTreeSet<&TenantKey> = plan.steps.iter().map(|step| &step.tenant).collect();
-    match &look.desired.revision {
+    match &inputs.desired.revision {
         Some(revision) if !tenants.is_empty() => {
             load::uncommitted(&config.tenants_dir, revision, &tenants).await
         }
@@ -140,22 +144,22 @@ async fn uncommitted(config: &Config, look: &Look, plan: &Plan) -> BTreeSet<Tena
 /// Carries a plan out and notes the pass down.
 ///
 /// Nothing is sent to a PBX when the database does not take the note: what cannot be journalled is not done.
-pub async fn act(
+pub async fn carry_out(
     writer: &Writer<'_>,
     config: &Config,
-    look: &Look,
+    inputs: &PassInputs,
     plan: &Plan,
 ) -> Result<Outcome, StoreError> {
     let urls =
         config.instances.iter().map(|(key, instance)| (key.clone(), instance.url.to_string())).collect();
     apply::note_pass(
         writer.database,
-        &look.recorded,
-        &look.observed,
+        &inputs.recorded,
+        &inputs.observed,
         plan,
         &urls,
-        &look.identities,
-        look.now,
+        &inputs.identities,
+        inputs.now,
     )
     .await?;
     let apply = Apply {
@@ -164,15 +168,15 @@ pub async fn act(
         parallel: widths(config),
         environment: writer.environment,
         actor: writer.actor.clone(),
-        uncommitted: uncommitted(config, look, plan).await,
+        uncommitted: uncommitted(config, inputs, plan).await,
         retention_days: config.deletion.retention_days,
-        sessions_go_on: plan::sessions_go_on(&look.observed, &look.policy),
+        sessions_go_on: plan::sessions_go_on(&inputs.observed, &inputs.policy),
         archive_dir: config.archive_dir.clone(),
         stop: writer.stop.clone(),
     };
     let outcome = apply.carry_out(plan).await;
     // After the steps, so that tenants made in this pass share at once, and what a file no longer says is gone.
-    let (desired, allowed, now) = (look.desired.clone(), config.cross_tenant.clone(), look.now);
+    let (desired, allowed, now) = (inputs.desired.clone(), config.cross_tenant.clone(), inputs.now);
     let kept = writer.database.write(move |store| {
         store.put_shares(&desired, &allowed)?;
         advice::remember(store, &desired, now)
@@ -180,7 +184,7 @@ pub async fn act(
     if let Err(error) = kept.await {
         tracing::warn!(error = %report::chain(&error), "sharing between tenants is not up to date");
     }
-    if let Err(error) = note_conditions(writer, look, plan, &outcome).await {
+    if let Err(error) = note_conditions(writer, inputs, plan, &outcome).await {
         tracing::warn!(error = %report::chain(&error), "the tenants' conditions are not noted, so `status` is older");
     }
     Ok(outcome)
@@ -189,18 +193,18 @@ pub async fn act(
 /// Notes how each tenant stands after the run, for `status`.
 async fn note_conditions(
     writer: &Writer<'_>,
-    look: &Look,
+    inputs: &PassInputs,
     plan: &Plan,
     outcome: &Outcome,
 ) -> Result<(), StoreError> {
     let now = writer.environment.now();
     // Only a step changes what is recorded.
     let after = match outcome.steps.is_empty() {
-        true => look.recorded.clone(),
+        true => inputs.recorded.clone(),
         false => writer.database.read(move |store| store.recorded(now)).await?,
     };
-    let standings = report::conditions(look, plan, Some(outcome), &after);
-    let only = look.policy.only.clone();
+    let standings = report::conditions(inputs, plan, Some(outcome), &after);
+    let only = inputs.policy.only.clone();
     let note = move |store: &mut StoreWriter<'_>| {
         let about = if only.is_empty() { About::All } else { About::Only(&only) };
         store.put_conditions(&standings, about, now)
@@ -216,16 +220,16 @@ async fn note_conditions(
 pub async fn sync_users(
     reader: &Reader<'_>,
     writer: &Writer<'_>,
-    look: &Look,
+    inputs: &PassInputs,
     outcome: &Outcome,
     interval: Option<Duration>,
 ) -> Vec<InstanceSync> {
     let now = reader.environment.now();
     let keys: Vec<InstanceKey> = reader.pbxs.keys().cloned().collect();
-    let notes: BTreeMap<InstanceKey, SyncNote> = match reader
+    let notes: BTreeMap<InstanceKey, SyncState> = match reader
         .database
         .read(move |store| {
-            keys.into_iter().map(|key| SyncNote::of(store, &key).map(|note| (key, note))).collect()
+            keys.into_iter().map(|key| SyncState::of(store, &key).map(|note| (key, note))).collect()
         })
         .await
     {
@@ -237,11 +241,11 @@ pub async fn sync_users(
     };
     let changed = with_new_tenants(outcome);
     let due = reader.pbxs.iter().filter(|(key, _)| {
-        let has_tenants = || look.recorded.tenants.values().any(|record| record.instance == **key);
+        let has_tenants = || inputs.recorded.tenants.values().any(|record| record.instance == **key);
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
-        (changed.contains(*key) || (has_tenants() && by_time())) && look.doubts(key).is_none()
+        (changed.contains(*key) || (has_tenants() && by_time())) && inputs.doubts(key).is_none()
     });
-    let rules = Rules { made_again: made_again(look, outcome), ..Rules::of(&reader.config.tier) };
+    let rules = Rules { made_again: made_again(inputs, outcome), ..Rules::of(&reader.config.tier) };
     let synced = due.map(|(key, pbx)| sync_one(writer, &rules, key, &**pbx, now));
     join_all(synced).await.into_iter().flatten().collect()
 }
@@ -258,13 +262,13 @@ fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
 }
 
 /// The tenants whose domain was lost and is there again since this pass, without its users.
-fn made_again(look: &Look, outcome: &Outcome) -> BTreeSet<TenantKey> {
+fn made_again(inputs: &PassInputs, outcome: &Outcome) -> BTreeSet<TenantKey> {
     let done = |action, tenant: &TenantKey| {
         let is_done = |step: &StepOutcome| matches!(step.result, StepResult::Done);
         outcome.steps.iter().any(|step| is_done(step) && step.action == action && step.tenant == *tenant)
     };
     // Under a key that the same pass gave it, it is a renamed tenant.
-    let was_there = |key: &TenantKey| look.recorded.tenants.contains_key(key) || done(Action::Rename, key);
+    let was_there = |key: &TenantKey| inputs.recorded.tenants.contains_key(key) || done(Action::Rename, key);
     let made = outcome.steps.iter().map(|step| &step.tenant).filter(|key| done(Action::Create, key));
     made.filter(|key| was_there(key)).cloned().collect()
 }

@@ -31,7 +31,7 @@ pub enum Bug {
     /// A directory with a broken file counts as complete.
     PartialIsComplete,
     /// Phones are refused, and web sign-in is not.
-    NoLoginLock,
+    NoWebSignInBlock,
     /// Enabling does not switch on again what disabling switched off.
     CidrNotRestored,
 }
@@ -49,7 +49,7 @@ impl Bug {
         Self::DeleteWithoutLook,
         Self::NameWithoutLook,
         Self::PartialIsComplete,
-        Self::NoLoginLock,
+        Self::NoWebSignInBlock,
         Self::CidrNotRestored,
     ];
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
-use tenantd::fusionpbx::{Patience, PbxClient, PbxError, PbxErrorKind, PbxRead, PbxWrite};
+use tenantd::fusionpbx::{PbxClient, PbxError, PbxErrorKind, PbxRead, PbxWrite, RetryPolicy};
 use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxSetting, Secret, SettingId, SettingName};
 use tenantd::sandbox::standin::{Fault, FaultKind, Language, NewSetting, NewUser, StandIn, StandInOptions};
 use uuid::Uuid;
@@ -34,8 +34,8 @@ fn config(server: &StandIn) -> InstanceConfig {
     }
 }
 
-fn quick() -> Patience {
-    Patience { pause: Duration::from_millis(5), ..Patience::default() }
+fn quick() -> RetryPolicy {
+    RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() }
 }
 
 fn password() -> Secret {
@@ -870,7 +870,8 @@ async fn no_secret_and_no_body_is_in_an_error_a_log_or_a_debug_text() {
             server.pbx().add_setting(id, NewSetting::new("my_cat", "one", "text", VALUE));
             server.pbx().inject(Fault::new(fault.clone()).page(page));
             let config = InstanceConfig { timeout: Duration::from_millis(100), ..config(&server) };
-            let patience = Patience { pause: Duration::from_millis(1), tries: 2, ..Patience::default() };
+            let patience =
+                RetryPolicy { pause: Duration::from_millis(1), tries: 2, ..RetryPolicy::default() };
             let client = PbxClient::with_patience(&config, Secret::new(PASSWORD), patience).unwrap();
             let id = DomainId(id);
             let domain =

@@ -280,7 +280,7 @@ fn advice_is_given_with_the_name_that_accepts_it() {
 
 #[test]
 fn accepted_advice_is_silent() {
-    let names = load::lint::LINTS.map(|lint| lint.name).join(", ");
+    let names = load::advice::LINTS.map(|lint| lint.name).join(", ");
     let files = LINTED.map(|(key, name, domain, more)| {
         (format!("{key}.yaml"), tenant(name, domain, &format!("{more}accept: [{names}]\n")))
     });
@@ -825,7 +825,7 @@ mod below_the_directory {
         fs::remove_file(dir.join("..data")).unwrap();
         symlink("..2026_2", dir.join("..data")).unwrap();
         fs::remove_file(dir.join("b.yaml")).unwrap();
-        // Until its former folder is gone, the file is still there.
+        // Until its previous folder is gone, the file is still there.
         assert_eq!(unusual(&look()), ["..2026_1/b.yaml: b"]);
         fs::remove_dir_all(dir.join("..2026_1")).unwrap();
         let loaded = look();

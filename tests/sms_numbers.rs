@@ -82,7 +82,7 @@ async fn the_database_takes_one_spelling_of_a_number(postgres) {
     plain.run(&insertion("123")).await.expect_err("a number belongs to one tenant");
     // A row without a number says which it was and since when.
     let release = |what: &str| format!("UPDATE sms_numbers SET {what} WHERE number = '123'");
-    plain.run(&release("number = NULL")).await.expect_err("without a former number");
+    plain.run(&release("number = NULL")).await.expect_err("without a previous number");
     plain.run(&release("released_at = created_at")).await.expect_err("with a number");
     plain.run(&release("number = NULL, former_number = number, released_at = created_at")).await.unwrap();
     plain.run(&insertion("123")).await.unwrap();
@@ -128,7 +128,7 @@ async fn numbers_of_an_older_database_get_one_spelling_and_none_is_lost(postgres
     for one in [&acme, &globex] {
         plain.run(&format!(
             "INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, \
-             domain_id, provisioned, lock_left_open, created_at, updated_at) VALUES ('{id}', '{key}', 'x', '{key}.example', \
+             domain_id, provisioned, web_sign_in_left_open, created_at, updated_at) VALUES ('{id}', '{key}', 'x', '{key}.example', \
              'hq', true, 60, false, 'correct', '{domain}', true, false, '2026-01-01', '2026-01-01')",
             id = one.id, key = one.key, domain = one.domain_id
         )).await.unwrap();

@@ -473,11 +473,11 @@ async fn two_at_once_do_not_both_take_the_last_place() {
     one.run("BEGIN").await.unwrap();
     one.run(&user(acme.id, "anna")).await.unwrap();
     let statement = user(acme.id, "bert");
-    let waiting = tokio::spawn(async move { two.run(&statement).await });
+    let scheduled = tokio::spawn(async move { two.run(&statement).await });
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert!(!waiting.is_finished(), "the second waits for the first");
+    assert!(!scheduled.is_finished(), "the second waits for the first");
     one.run("COMMIT").await.unwrap();
-    refused(waiting.await.unwrap(), "limit of 1 users");
+    refused(scheduled.await.unwrap(), "limit of 1 users");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use common::scenario::new_user;
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
-use tenantd::model::{DomainId, MaxUsers, PbxDomain, PbxSetting, PbxUser, Suspension};
+use tenantd::model::{DomainId, MaxUsers, Pause, PbxDomain, PbxSetting, PbxUser};
 use tenantd::plan::Plan;
 use tenantd::reconcile;
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
@@ -181,16 +181,16 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
     let hq = instance("hq");
     sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
-    let suspension = Suspension {
+    let pause = Pause {
         id: rig.clock.new_id(),
         key: Some(key("acme")),
         instance: None,
         until: now + TimeDelta::hours(1),
         reason: "maintenance".into(),
-        suspended_by: "test".into(),
-        suspended_at: now,
+        paused_by: "test".into(),
+        paused_at: now,
     };
-    rig.database.write(move |store| store.suspend(&suspension).map(drop)).await.unwrap();
+    rig.database.write(move |store| store.put_pause(&pause).map(drop)).await.unwrap();
     for name in ["acme", "beta"] {
         let domain = rig.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         rig.pbx("hq").remove_domain(domain);

@@ -152,16 +152,16 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         assert_eq!(confirmed > TimeDelta::hours(2), outlive, "{confirmed}");
         let plan = rig.plan().await;
         assert_eq!(plan.count(Action::Delete), usize::from(!outlive), "{plan:#?}");
-        let waits = plan.waiting.iter().find(|waiting| waiting.action == Action::Disable);
+        let waits = plan.scheduled.iter().find(|scheduled| scheduled.action == Action::Disable);
         assert_eq!(waits.is_some(), outlive, "{plan:#?}");
-        if let Some(waiting) = waits {
-            assert_eq!(waiting.until, record.disable_confirmed_at.unwrap());
-            assert!(waiting.reason.contains("web sessions"), "{}", waiting.reason);
+        if let Some(scheduled) = waits {
+            assert_eq!(scheduled.until, record.disable_confirmed_at.unwrap());
+            assert!(scheduled.reason.contains("web sessions"), "{}", scheduled.reason);
         }
         rig.live_through(TimeDelta::hours(4)).await;
         let plan = rig.plan().await;
         assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
-        assert!(plan.waiting.iter().all(|waiting| waiting.action != Action::Disable), "{plan:#?}");
+        assert!(plan.scheduled.iter().all(|scheduled| scheduled.action != Action::Disable), "{plan:#?}");
     }
 }
 

@@ -72,8 +72,8 @@ pub async fn note_pass(
             }
             for (id, fields) in lasting {
                 if let Some(mut record) = store.tenant(id)? {
-                    record.reapplied.retain(|field, _| !fields.contains(field));
-                    store.settle_fights(&record)?;
+                    record.corrections.retain(|field, _| !fields.contains(field));
+                    store.remove_lasting_corrections(&record)?;
                 }
             }
             store.forget_closed_intents(now - KEEP_CLOSED_INTENTS)
@@ -88,11 +88,11 @@ fn half_deleted(recorded: &Recorded, observed: &Observed, intent: &OpenIntent) -
     let placed = recorded.tenants.values().any(|record| {
         record.id == intent.tenant
             && record.instance == intent.instance
-            && record.removed_at.is_some()
+            && record.file_removed_at.is_some()
             && there(record.domain_id)
     });
-    let left_behind = recorded.former.iter().any(|former| {
-        former.tenant == intent.tenant && former.instance == intent.instance && there(former.domain_id)
+    let left_behind = recorded.previous_placements.iter().any(|previous| {
+        previous.tenant == intent.tenant && previous.instance == intent.instance && there(previous.domain_id)
     });
     intent.action == Action::Delete.as_str() && (placed || left_behind)
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::request::Request;
 use super::run::Run;
 use super::{StepError, settings};
-use crate::diff::{lock_is_in_force, wanted_settings};
+use crate::diff::{wanted_settings, web_sign_in_is_blocked};
 use crate::model::{
-    AdoptHow, DomainId, InstanceKey, LoginLock, NewDomain, PbxDomain, RemovalKind, RemovalRecord,
-    SettingName, Tenant, TenantId, TenantRecord,
+    AdoptHow, DomainId, InstanceKey, NewDomain, PbxDomain, RemovalKind, RemovalRecord, SettingName, Tenant,
+    TenantId, TenantRecord, WebSignInBlock,
 };
 use crate::plan::{Action, RecordRef, definition_hash};
 
@@ -16,7 +16,7 @@ impl Run<'_> {
     /// A tenant's record before anything was done on the PBX.
     fn new_record(&self, tenant: &Tenant, domain_id: DomainId) -> TenantRecord {
         TenantRecord {
-            login_lock: (!tenant.enabled).then(|| new_lock(domain_id)),
+            web_sign_in_block: (!tenant.enabled).then(|| new_lock(domain_id)),
             ..TenantRecord::new(TenantId(self.apply.environment.new_id()), tenant, domain_id, self.now())
         }
     }
@@ -45,10 +45,10 @@ impl Run<'_> {
         record.disabled_at = (!tenant.enabled).then(|| record.disabled_at.unwrap_or(now));
         record.disable_confirmed_at = None;
         record.deletable_from = None;
-        record.removed_at = None;
-        record.lock_left_open = false;
-        if !tenant.enabled && record.login_lock.is_none() {
-            record.login_lock = Some(new_lock(record.domain_id));
+        record.file_removed_at = None;
+        record.web_sign_in_left_open = false;
+        if !tenant.enabled && record.web_sign_in_block.is_none() {
+            record.web_sign_in_block = Some(new_lock(record.domain_id));
         }
         let removal = counts.then(|| RemovalRecord {
             tenant: record.id,
@@ -91,7 +91,7 @@ impl Run<'_> {
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
         requests.extend(settings::converge(record.domain_id, &[], &wanted));
         if !tenant.enabled {
-            requests.extend(settings::lock(record.domain_id, &[], record.login_lock.as_ref()).1);
+            requests.extend(settings::lock(record.domain_id, &[], record.web_sign_in_block.as_ref()).1);
         }
         if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
             return Err(self.made_otherwise(record, error).await);
@@ -117,11 +117,11 @@ impl Run<'_> {
         record.restored_at = None;
         if tenant.enabled {
             // Of a domain that was made anew nothing is locked, whatever was remembered of the old one.
-            record.login_lock = None;
+            record.web_sign_in_block = None;
         }
         record.settings_checked_at = Some(now);
         record.disable_confirmed_at = (!tenant.enabled).then_some(now);
-        record.applied_hash = Some(definition_hash(tenant));
+        record.applied_definition_hash = Some(definition_hash(tenant));
         let entry = self.audit(event, record.id);
         let numbers = tenant.sms_numbers.clone();
         self.update_record(&record, move |store, record| {
@@ -158,9 +158,10 @@ impl Run<'_> {
         if !tenant.enabled {
             let (lock, locking) = settings::lock(found.id, &rows, None);
             // It was disabled by somebody else, who may have left the web sign-in open on purpose.
-            record.lock_left_open = how == AdoptHow::AsItIs && !lock_is_in_force(&rows, lock.entry);
-            record.login_lock = (!record.lock_left_open).then_some(lock);
-            if !record.lock_left_open {
+            record.web_sign_in_left_open =
+                how == AdoptHow::AsItIs && !web_sign_in_is_blocked(&rows, lock.entry);
+            record.web_sign_in_block = (!record.web_sign_in_left_open).then_some(lock);
+            if !record.web_sign_in_left_open {
                 requests.extend(locking);
             }
         }
@@ -197,8 +198,12 @@ impl Run<'_> {
             _ => false,
         };
         if there {
-            let made =
-                TenantRecord { provisioned: true, applied_hash: None, restored_at: None, ..record.clone() };
+            let made = TenantRecord {
+                provisioned: true,
+                applied_definition_hash: None,
+                restored_at: None,
+                ..record.clone()
+            };
             if let Err(failed) = self.update_record(&made, |_, _| Ok(())).await {
                 return failed;
             }
@@ -224,10 +229,10 @@ impl Run<'_> {
         requests.extend(settings::converge(record.domain_id, &rows, &wanted_settings(tenant)));
         let mut record = record.clone();
         if tenant.enabled {
-            requests.extend(settings::unlock(record.domain_id, &rows, record.login_lock.as_ref()));
+            requests.extend(settings::unlock(record.domain_id, &rows, record.web_sign_in_block.as_ref()));
         } else {
-            let (lock, locking) = settings::lock(record.domain_id, &rows, record.login_lock.as_ref());
-            record.login_lock = Some(lock);
+            let (lock, locking) = settings::lock(record.domain_id, &rows, record.web_sign_in_block.as_ref());
+            record.web_sign_in_block = Some(lock);
             record = self.update_record(&record, |_, _| Ok(())).await?;
             requests.extend(locking);
         }
@@ -235,14 +240,14 @@ impl Run<'_> {
             return Err(self.made_otherwise(&record, error).await);
         }
         if tenant.enabled {
-            record.login_lock = None;
+            record.web_sign_in_block = None;
         }
         Ok(record)
     }
 }
 
-fn new_lock(domain: DomainId) -> LoginLock {
-    LoginLock { entry: crate::model::SettingId::for_login_lock(domain), switched_off: [].into() }
+fn new_lock(domain: DomainId) -> WebSignInBlock {
+    WebSignInBlock { entry: crate::model::SettingId::for_web_sign_in_block(domain), switched_off: [].into() }
 }
 
 /// Writes what the file says into a record, but for what other steps own: whether it is enabled, and its placement.

@@ -6,9 +6,9 @@ use super::request::Request;
 use super::run::Run;
 use super::{Apply, StepError};
 use crate::archive::{self, ArchiveFile};
-use crate::diff::lock_is_in_force;
+use crate::diff::web_sign_in_is_blocked;
 use crate::model::{
-    DomainId, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, RemovalRecord, SettingId, TenantId,
+    DomainId, InstanceKey, PbxDomain, PreviousPlacement, RemovalKind, RemovalRecord, SettingId, TenantId,
     TenantRecord, Tombstone,
 };
 use crate::plan::{Action, RecordRef, record_retention_end, retention_end};
@@ -32,9 +32,9 @@ impl Run<'_> {
             must_be_closed(found)?;
             self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
             // Of a deletion that was begun the lock may have gone with the first tables.
-            if !record.lock_left_open && intents.is_empty() {
+            if !record.web_sign_in_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
-                if !lock_is_in_force(&rows, SettingId::for_login_lock(record.domain_id)) {
+                if !web_sign_in_is_blocked(&rows, SettingId::for_web_sign_in_block(record.domain_id)) {
                     return Err(StepError::Stale(format!("the web sign-in of {} was opened", self.key())));
                 }
             }
@@ -46,7 +46,7 @@ impl Run<'_> {
                 self.delete_domain(&instance, record.id, record.domain_id, what, intents.is_empty()).await;
             intents.push(sent?);
         } else {
-            intents.push(self.intend(&instance, record.id, "forget the tenant: its record").await?);
+            intents.push(self.intend(&instance, record.id, "delete the tenant's record").await?);
         }
         let now = self.now();
         let tombstone = Tombstone {
@@ -165,10 +165,10 @@ impl Run<'_> {
         self.update_record(&record, |_, _| Ok(())).await
     }
 
-    pub(super) async fn delete_former(
+    pub(super) async fn delete_previous(
         &mut self,
         reference: RecordRef,
-        placement: &FormerPlacement,
+        placement: &PreviousPlacement,
         expect: Option<&PbxDomain>,
     ) -> Result<(), StepError> {
         let record = self.record(reference).await?;
@@ -204,7 +204,7 @@ impl Run<'_> {
         self.apply
             .database
             .write(move |store| {
-                store.remove_former_placement(&instance, id)?;
+                store.remove_previous_placement(&instance, id)?;
                 store.use_up_approval(&key)?;
                 store.append_audit(&entry)?;
                 intents.iter().try_for_each(|id| store.close_intent(*id, "done", now))

@@ -4,16 +4,16 @@
 //! failed step stops the later steps of its tenant and nothing else.
 
 mod bookkeeping;
-mod change;
 mod create;
 mod delete;
-mod moving;
-mod numbers;
+mod enable_disable;
+mod move_tenant;
 mod outcome;
+mod rename_update;
 mod request;
 mod run;
 mod settings;
-mod switch;
+mod sms_numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -76,7 +76,7 @@ impl Apply<'_> {
         let slots: BTreeMap<&InstanceKey, Semaphore> =
             self.pbxs.keys().map(|key| (key, Semaphore::new(self.width(key)))).collect();
         let tenants: Vec<&[Step]> = plan.steps.chunk_by(|a, b| a.tenant == b.tenant).collect();
-        let claimed = numbers::claimed(plan);
+        let claimed = sms_numbers::claimed(plan);
         let width: usize = self.pbxs.keys().map(|key| self.width(key)).sum();
         let done: Vec<Vec<StepOutcome>> = stream::iter(tenants)
             .map(|steps| async {
@@ -93,7 +93,7 @@ impl Apply<'_> {
             .collect()
             .await;
         let mut outcome = Outcome { steps: done.into_iter().flatten().collect() };
-        numbers::exchange(self, plan, &claimed, &mut outcome).await;
+        sms_numbers::exchange(self, plan, &claimed, &mut outcome).await;
         outcome
     }
 
@@ -162,7 +162,7 @@ impl Apply<'_> {
 
     /// The audit log also tells what failed. That it cannot be written is not a second failure of the step.
     async fn note_failure(&self, plan: &Plan, step: &Step, error: &StepError) {
-        let event = format!("tenant.{}", step.action);
+        let event = format!("tenant.{}", step.action.as_str());
         let entry = AuditEntry {
             tenant: record_of(&step.work).map(|record| record.id),
             instance: Some(step.instance.clone()),
@@ -192,13 +192,13 @@ async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
         Work::Disable { record, expect, removed, counts } => {
             run.disable(*record, expect.as_ref(), *removed, *counts).await
         }
-        Work::DisableFormer { record, placement, expect } => {
-            run.disable_former(*record, placement, expect).await
+        Work::DisablePrevious { record, placement, expect } => {
+            run.disable_previous(*record, placement, expect).await
         }
         Work::Delete { record, expect } => run.delete(*record, Some(expect)).await,
-        Work::DeleteFormer { record, placement, expect } => {
-            run.delete_former(*record, placement, expect.as_ref()).await
+        Work::DeletePrevious { record, placement, expect } => {
+            run.delete_previous(*record, placement, expect.as_ref()).await
         }
-        Work::Forget { record } => run.delete(*record, None).await,
+        Work::DeleteRecord { record } => run.delete(*record, None).await,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::request::Request;
 use crate::diff::same_value;
-use crate::model::{DomainId, LoginLock, PbxSetting, SettingId, SettingName};
+use crate::model::{DomainId, PbxSetting, SettingId, SettingName, WebSignInBlock};
 use crate::sabotage::{Bug, active};
 
 /// Order of the rows that tenantd adds; FusionPBX refuses 0.
@@ -74,9 +74,9 @@ fn switch(domain: DomainId, row: &PbxSetting, enabled: bool) -> Request {
 pub(super) fn lock(
     domain: DomainId,
     rows: &[PbxSetting],
-    recorded: Option<&LoginLock>,
-) -> (LoginLock, Vec<Request>) {
-    let entry = SettingId::for_login_lock(domain);
+    recorded: Option<&WebSignInBlock>,
+) -> (WebSignInBlock, Vec<Request>) {
+    let entry = SettingId::for_web_sign_in_block(domain);
     let cidr = SettingName::cidr();
     let mut switched_off: BTreeSet<SettingId> =
         recorded.map(|lock| lock.switched_off.clone()).unwrap_or_default();
@@ -98,12 +98,16 @@ pub(super) fn lock(
         switched_off.insert(row.id);
         requests.push(switch(domain, row, false));
     }
-    (LoginLock { entry, switched_off }, requests)
+    (WebSignInBlock { entry, switched_off }, requests)
 }
 
 /// The requests that take the lock away and give back what it switched off, exactly as it was.
-pub(super) fn unlock(domain: DomainId, rows: &[PbxSetting], recorded: Option<&LoginLock>) -> Vec<Request> {
-    let entry = SettingId::for_login_lock(domain);
+pub(super) fn unlock(
+    domain: DomainId,
+    rows: &[PbxSetting],
+    recorded: Option<&WebSignInBlock>,
+) -> Vec<Request> {
+    let entry = SettingId::for_web_sign_in_block(domain);
     let mut requests: Vec<Request> = recorded
         .into_iter()
         .filter(|_| !active(Bug::CidrNotRestored))
@@ -162,7 +166,7 @@ mod tests {
         ];
         let (recorded, requests) = lock(DOMAIN, &before, None);
         let locked = after(&before, &requests);
-        assert!(crate::diff::lock_is_in_force(&locked, recorded.entry));
+        assert!(crate::diff::web_sign_in_is_blocked(&locked, recorded.entry));
         // Interrupted and begun again: what was switched off the first time is still known.
         let (again, requests) = lock(DOMAIN, &locked, Some(&recorded));
         assert_eq!(again, recorded);
@@ -264,16 +268,16 @@ mod tests {
     #[test]
     fn a_lock_that_somebody_widened_or_switched_off_is_put_right() {
         let cidr = SettingName::cidr();
-        let entry = SettingId::for_login_lock(DOMAIN);
-        let lock_row = |value: &str, enabled| PbxSetting { id: entry, ..row(0, &cidr, value, enabled) };
-        for meddled in [lock_row("0.0.0.0/0", true), lock_row(NOBODY, false)] {
+        let entry = SettingId::for_web_sign_in_block(DOMAIN);
+        let block_row = |value: &str, enabled| PbxSetting { id: entry, ..row(0, &cidr, value, enabled) };
+        for meddled in [block_row("0.0.0.0/0", true), block_row(NOBODY, false)] {
             let rows = [meddled];
-            assert!(!crate::diff::lock_is_in_force(&rows, entry));
+            assert!(!crate::diff::web_sign_in_is_blocked(&rows, entry));
             let (recorded, requests) = lock(DOMAIN, &rows, None);
             assert_eq!(recorded.entry, entry);
             assert!(recorded.switched_off.is_empty(), "our own entry is not to come back");
             let locked = after(&rows, &requests);
-            assert!(crate::diff::lock_is_in_force(&locked, entry));
+            assert!(crate::diff::web_sign_in_is_blocked(&locked, entry));
             assert!(lock(DOMAIN, &locked, Some(&recorded)).1.is_empty());
         }
     }
@@ -288,7 +292,7 @@ mod tests {
         let (recorded, requests) = lock(DOMAIN, &locked, Some(&recorded));
         assert_eq!(recorded.switched_off.len(), 2);
         let locked = after(&locked, &requests);
-        assert!(crate::diff::lock_is_in_force(&locked, recorded.entry));
+        assert!(crate::diff::web_sign_in_is_blocked(&locked, recorded.entry));
         let open = after(&locked, &unlock(DOMAIN, &locked, Some(&recorded)));
         assert_eq!(open, [before[0].clone(), row(2, &cidr, "192.0.2.0/24", true)]);
     }

@@ -22,7 +22,7 @@ pub const FORMAT: u32 = 1;
 
 /// The tables of tenantd's own record that go along, with the column that names the tenant.
 const RECORD_TABLES: [(&str, &str); 3] =
-    [("tenants", "id"), ("former_placements", "tenant_id"), ("audit_log", "tenant_id")];
+    [("tenants", "id"), ("previous_placements", "tenant_id"), ("audit_log", "tenant_id")];
 
 /// What an archive holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

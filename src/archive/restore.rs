@@ -188,7 +188,7 @@ impl Loading<'_, '_> {
     }
 
     /// In the one spelling of the database, as older archives have others. A number that another tenant has by now, or
-    /// that is none, is kept as a former one.
+    /// that is none, is kept as a previous one.
     fn number(&mut self, row: &mut Row) -> Result<(), ArchiveError> {
         for column in ["former_number", "released_at", "release_reason"] {
             row.entry(column.to_owned()).or_insert(Value::Null);
@@ -261,7 +261,7 @@ impl Loading<'_, '_> {
         row.insert("enabled".to_owned(), Value::Bool(false));
         // Its domain may be gone or changed since: whoever brings it in line repairs no drift.
         row.insert("provisioned".to_owned(), Value::Bool(false));
-        row.insert("removed_at".to_owned(), now.clone());
+        row.insert("file_removed_at".to_owned(), now.clone());
         row.insert("restored_at".to_owned(), now);
         for column in ["disable_confirmed_at", "deletable_from"] {
             row.insert(column.to_owned(), Value::Null);

@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 use super::{ArchiveError, ArchiveFile, FORMAT, Manifest, RECORD_TABLES, check, file_name, io, sha256_of};
 use crate::model::TenantRecord;
 use crate::store::data::{TableDigest, TableInfo, TenantScope};
-use crate::store::{StoreError, migration_names, private};
+use crate::store::{StoreError, file_permissions, migration_names};
 
 /// Rows of each table, in files without a name.
 pub(super) struct Spooled(Vec<(TableDigest, File)>);
 
 /// Writes all rows of a tenant to files, and nothing else: the transaction that this is done in is over soon.
 pub(super) fn spool_all(scope: &mut TenantScope<'_>, dir: &Path) -> Result<Spooled, ArchiveError> {
-    private::make_dir(dir).map_err(io("make the directory", dir))?;
+    file_permissions::make_dir(dir).map_err(io("make the directory", dir))?;
     let catalog = scope.catalog()?;
     let mut tables = Vec::new();
     let record_tables =

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _};
 
+use super::actor::{actor, user};
+use super::apply::stop_on_signal;
 use super::args::AdoptArgs;
 use super::confirm::agreed;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::known::known;
-use super::plan::{actor, look, stop_on_signal, user};
-use super::turn::{Turn, turn};
+use super::gather::look;
+use super::lookup::known;
+use super::writer::{Runner, runner};
 use crate::config::Config;
 use crate::diff::Field;
 use crate::environment::{Environment as _, System};
@@ -22,7 +24,7 @@ use crate::model::{
 };
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy, Step, holds_own_account};
-use crate::reconcile::{self, Look, Reader, Writer};
+use crate::reconcile::{self, PassInputs, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, AuditEntry, Database};
 use crate::sync;
@@ -132,7 +134,7 @@ struct Selected {
     skipped: BTreeMap<TenantKey, String>,
 }
 
-fn select(look: &Look, args: &AdoptArgs) -> Selected {
+fn select(look: &PassInputs, args: &AdoptArgs) -> Selected {
     let mut selected = Selected { found: BTreeMap::new(), skipped: BTreeMap::new() };
     for key in args.keys.iter().filter(|key| !look.desired.tenants.contains_key(key)) {
         let why = if look.desired.is_broken(key) { "its file is broken" } else { "it has no file" };
@@ -167,7 +169,7 @@ struct NoCandidate {
 
 type ByName<'a> = BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>;
 
-fn by_name(look: &Look) -> ByName<'_> {
+fn by_name(look: &PassInputs) -> ByName<'_> {
     let mut found: ByName<'_> = BTreeMap::new();
     for (key, view) in &look.observed.instances {
         if let InstanceView::Seen { domains, .. } = view {
@@ -181,7 +183,7 @@ fn by_name(look: &Look) -> ByName<'_> {
 
 /// The one domain that a tenant could take over.
 fn candidate<'a>(
-    look: &'a Look,
+    look: &'a PassInputs,
     by_name: &ByName<'a>,
     tenant: &'a Tenant,
 ) -> std::result::Result<&'a PbxDomain, NoCandidate> {
@@ -214,7 +216,7 @@ fn candidate<'a>(
 }
 
 /// The settings of the domains to take over, so that the preview shows what changes and nothing else.
-async fn read_settings(config: &Config, clients: &Clients, look: &mut Look) -> Result<()> {
+async fn read_settings(config: &Config, clients: &Clients, look: &mut PassInputs) -> Result<()> {
     let width = reconcile::widths(config);
     for (instance, pbx) in &clients.readers {
         let of_it = look.recorded.adoptions.values().filter(|adoption| adoption.instance == *instance);
@@ -236,12 +238,10 @@ async fn read_settings(config: &Config, clients: &Clients, look: &mut Look) -> R
 
 /// An approval names removals of the plan that everybody makes, where these are not in.
 fn without_approval(mut plan: Plan) -> Plan {
-    for held in plan
-        .held
-        .iter_mut()
-        .filter(|held| held.lift.as_ref().is_some_and(|lift| lift.starts_with("tenantd approve ")))
-    {
-        held.lift = None;
+    for held in plan.held.iter_mut().filter(|held| {
+        held.lifted_by.as_ref().is_some_and(|lifted_by| lifted_by.starts_with("tenantd approve "))
+    }) {
+        held.lifted_by = None;
         held.reason.push_str("; adopt fewer of them at once, or with `enabled: true` in their files");
     }
     plan
@@ -288,7 +288,7 @@ pub async fn carry_out(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &Look,
+    look: &PassInputs,
     plan: &Plan,
     how: &str,
 ) -> Result<Carried> {
@@ -306,9 +306,9 @@ pub async fn carry_out(
         entries.iter().try_for_each(|entry| store.append_audit(entry))
     };
     database.write(allow).await.map_err(|error| Failure::of(&error))?;
-    let (mut text, document) = match turn(database).await? {
-        Turn::Daemon(answer) => (answer.text, answer.document),
-        Turn::Own(lease) => {
+    let (mut text, document) = match runner(database).await? {
+        Runner::Daemon(answer) => (answer.text, answer.document),
+        Runner::Own(lease) => {
             let done = own_pass(config, &lease.database(), clients, look, plan, actor).await;
             lease.release().await;
             done?
@@ -327,7 +327,7 @@ async fn own_pass(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &Look,
+    look: &PassInputs,
     plan: &Plan,
     actor: String,
 ) -> Result<(String, serde_json::Value)> {
@@ -335,7 +335,8 @@ async fn own_pass(
         Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: Rotation::None };
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
-    let outcome = reconcile::act(&writer, config, look, plan).await.map_err(|error| Failure::of(&error))?;
+    let outcome =
+        reconcile::carry_out(&writer, config, look, plan).await.map_err(|error| Failure::of(&error))?;
     let users = reconcile::sync_users(&reader, &writer, look, &outcome, None).await;
     let mut text = report::outcome_text(&outcome, report::Paint(false));
     if !text.ends_with('\n') {

@@ -1,10 +1,12 @@
 //! `tenantd block`: closes the web sign-in of tenants that were disabled, and left open, before they were imported.
 
+use super::actor::{actor, by_hand};
+use super::apply::stop_on_signal;
 use super::args::BlockArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::{actor, by_hand, look, stop_on_signal};
-use super::turn::{Turn, turn};
+use super::gather::look;
+use super::writer::{Runner, runner};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
 use crate::model::{TenantKey, TenantRecord};
@@ -28,7 +30,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
                 "{key} is enabled, so its users may sign in. To disable it, write `enabled: false` in its file"
             )));
         }
-        if record.lock_left_open {
+        if record.web_sign_in_left_open {
             open.push(record.clone());
         } else {
             context.say(&format!("{key}: its web sign-in is blocked already\n"));
@@ -41,7 +43,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
     let keys: Vec<TenantKey> = open.iter().map(|record| record.key.clone()).collect();
     let ordered = move |store: &mut crate::store::StoreWriter<'_>| {
         for mut record in open {
-            record.lock_left_open = false;
+            record.web_sign_in_left_open = false;
             // So that the next pass looks at it, and blocks.
             record.disable_confirmed_at = None;
             record.deletable_from = None;
@@ -56,7 +58,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
         Ok(())
     };
     database.write(ordered).await.map_err(|error| Failure::of(&error))?;
-    if let Turn::Own(lease) = turn(&database).await? {
+    if let Runner::Own(lease) = runner(&database).await? {
         let passed = own_pass(context, &config, &lease.database(), &keys).await;
         lease.release().await;
         passed?;
@@ -84,6 +86,6 @@ async fn own_pass(context: &Context, config: &Config, database: &Database, keys:
     let plan = look.plan();
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
-    reconcile::act(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    reconcile::carry_out(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
     Ok(())
 }

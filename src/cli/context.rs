@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::args::{Global, Output};
 use super::exit::Exit;
@@ -216,7 +215,7 @@ impl Context {
 
     /// The tenants directory, read until two readings agree.
     pub async fn load(&self, config: &Config) -> Loaded {
-        read_directory(config).await
+        load::read(config).await
     }
 
     pub async fn database(&self, config: &Config, access: Access) -> Result<Database> {
@@ -272,28 +271,4 @@ fn clients(config: &Config) -> Result<BTreeMap<InstanceKey, PbxClient>> {
             Ok((key.clone(), client))
         })
         .collect()
-}
-
-/// How far apart two readings of the directory are that must agree.
-const SETTLE: Duration = Duration::from_millis(100);
-
-/// Reads the tenants directory on a blocking thread until two readings agree, and parses it there.
-pub async fn read_directory(config: &Config) -> Loaded {
-    let read = async {
-        let dir = config.tenants_dir.clone();
-        let read = move || load::stable_snapshot(&dir, SETTLE, &mut |time| std::thread::sleep(time));
-        let mut snapshot = tokio::task::spawn_blocking(read).await?;
-        if let Some(rules) = &config.git {
-            snapshot = load::as_committed(snapshot, rules).await;
-        }
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || load::parse(&snapshot, &config)).await
-    };
-    read.await.unwrap_or_else(|error| Loaded {
-        desired: crate::model::Desired::unreadable(format!(
-            "{} could not be read: reading it panicked ({error})",
-            config.tenants_dir.display()
-        )),
-        problems: Vec::new(),
-    })
 }

@@ -8,8 +8,8 @@ use super::adopt::{adoption, carry_out};
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::known::known_instance;
-use super::plan::look;
+use super::gather::look;
+use super::lookup::known_instance;
 use crate::config::Config;
 use crate::diff::enabled_values;
 use crate::model::{
@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::reconcile::Look;
+use crate::reconcile::PassInputs;
 use crate::store::{Access, Database};
 use crate::yaml::to_yaml;
 
@@ -109,7 +109,7 @@ async fn unmanaged(
     args: &ImportArgs,
     config: &Config,
     clients: &Clients,
-    look: &Look,
+    look: &PassInputs,
 ) -> Result<Found> {
     let domains = match look.observed.instance(&args.instance) {
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
@@ -123,7 +123,9 @@ async fn unmanaged(
         .tenants
         .values()
         .map(|record| (&record.instance, record.domain_id))
-        .chain(look.recorded.former.iter().map(|former| (&former.instance, former.domain_id)))
+        .chain(
+            look.recorded.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id)),
+        )
         .collect();
     let mut taken: BTreeSet<String> =
         look.desired.tenants.keys().chain(look.recorded.tenants.keys()).map(TenantKey::to_string).collect();
@@ -182,7 +184,7 @@ async fn take_over(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &mut Look,
+    look: &mut PassInputs,
     tenants: &[(Tenant, PbxDomain)],
 ) -> Result<usize> {
     look.policy.only = tenants.iter().map(|(tenant, _)| tenant.key.clone()).collect();
@@ -246,7 +248,7 @@ fn file_text(tenant: &Tenant, config: &Config) -> String {
 
 /// As the planner counts, which would hold new tenants beyond it.
 fn within_the_tier(allowed: Option<u32>, recorded: &Recorded, new: usize) -> Result<()> {
-    let managed = recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    let managed = recorded.tenants.values().filter(|record| record.file_removed_at.is_none()).count();
     match allowed {
         Some(allowed) if new > 0 && managed + new > usize::try_from(allowed).unwrap_or(usize::MAX) => {
             Err(Failure::new(format!(

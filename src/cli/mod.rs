@@ -1,29 +1,36 @@
 //! The commands.
 
+mod actor;
 mod adopt;
+mod apply;
+mod approve;
+mod archive;
 mod args;
 mod block;
 mod confirm;
 mod context;
 mod examples;
 mod exit;
+mod gather;
 mod import;
 mod init;
-mod known;
+mod isolation;
 mod log;
+mod lookup;
 mod man;
 mod output;
+mod pause;
 mod pbx;
 mod plan;
 mod run;
 mod sandbox;
 mod show;
+mod stats;
 mod status;
-mod turn;
+mod sync;
 mod validate;
 mod wake;
-mod words;
-mod world;
+mod writer;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -35,7 +42,6 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches as _};
 
 pub use args::Cli;
-pub use context::read_directory;
 pub use exit::Exit;
 
 use args::{Command, Output};
@@ -182,8 +188,8 @@ fn show_usage(error: &clap::Error) -> Exit {
 async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit> {
     match command {
         Command::Validate => validate::run(context),
-        Command::Plan(args) => plan::plan(context, args).await,
-        Command::Apply(args) => plan::apply(context, args).await,
+        Command::Plan(args) => plan::run(context, args).await,
+        Command::Apply(args) => apply::run(context, args).await,
         Command::Run => run::run(context).await,
         Command::Status(args) => status::run(context, args).await,
         Command::Show { key, earlier } => show::run(context, key, *earlier).await,
@@ -192,14 +198,14 @@ async fn dispatch(context: &Context, command: &Command) -> context::Result<Exit>
         Command::Block(args) => block::run(context, args).await,
         Command::Init(args) => init::run(context, args),
         Command::Pbx(command) => pbx::run(context, command).await,
-        Command::Approve(args) => words::approve(context, args).await,
-        Command::Pause(args) => words::pause(context, args).await,
-        Command::Resume(args) => words::resume(context, args).await,
-        Command::Isolation(command) => world::isolation(context, command).await,
-        Command::Stats { key } => world::stats(context, key.as_ref()).await,
-        Command::Archive(args) => world::archive(context, args).await,
-        Command::Restore { file } => world::restore(context, file).await,
-        Command::Sync(args) => world::sync(context, args).await,
+        Command::Approve(args) => approve::run(context, args).await,
+        Command::Pause(args) => pause::pause(context, args).await,
+        Command::Resume(args) => pause::resume(context, args).await,
+        Command::Isolation(command) => isolation::run(context, command).await,
+        Command::Stats { key } => stats::run(context, key.as_ref()).await,
+        Command::Archive(args) => archive::archive(context, args).await,
+        Command::Restore { file } => archive::restore(context, file).await,
+        Command::Sync(args) => sync::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions { shell } => {
             // Into memory first: the generator panics where it cannot write.

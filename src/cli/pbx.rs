@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::PbxCommand;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::known::known_instance;
+use super::lookup::known_instance;
 use super::output::patiently;
 use crate::config::process_environment;
 use crate::environment::{Environment as _, System};

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
+use super::apply::stop_on_signal;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::stop_on_signal;
 use crate::config::Config;
-use crate::daemon::{self, Equip, Equipment, NotEquipped};
+use crate::daemon::{self, Resources, SetUp, SetUpError};
 use crate::environment::System;
 use crate::store::{Access, Database};
 
@@ -14,14 +14,14 @@ use crate::store::{Access, Database};
 struct FromFile<'a>(&'a Context);
 
 #[async_trait]
-impl Equip for FromFile<'_> {
-    async fn equip(&self) -> std::result::Result<Equipment, NotEquipped> {
+impl SetUp for FromFile<'_> {
+    async fn set_up(&self) -> std::result::Result<Resources, SetUpError> {
         let made = async {
             self.0.forget_problems();
             let config = self.0.config_with_secrets()?;
             let database = self.0.database(&config, Access::ReadWrite).await?;
             let clients = self.0.clients(&config)?;
-            Ok::<_, Failure>(Equipment {
+            Ok::<_, Failure>(Resources {
                 config,
                 database,
                 readers: clients.readers,
@@ -29,12 +29,12 @@ impl Equip for FromFile<'_> {
             })
         };
         match made.await {
-            Ok(equipment) => {
+            Ok(resources) => {
                 // It serves from now on: what is found when the configuration is read again is a record of the log.
                 self.0.only_log();
-                Ok(equipment)
+                Ok(resources)
             }
-            Err(failure) => Err(NotEquipped { message: failure.message, problems: self.0.problems() }),
+            Err(failure) => Err(SetUpError { message: failure.message, problems: self.0.problems() }),
         }
     }
 
@@ -45,7 +45,7 @@ impl Equip for FromFile<'_> {
 
 pub async fn run(context: &Context) -> Result<Exit> {
     let stop = stop_on_signal();
-    daemon::run(&FromFile(context), &System, &daemon::Log, stop)
+    daemon::run(&FromFile(context), &System, &daemon::LogListener, stop)
         .await
         .map_err(|error| Failure::new(error.message))?;
     Ok(Exit::Done)

@@ -11,21 +11,22 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::actor::actor;
+use super::apply::stop_on_signal;
 use super::args::{SandboxAction, SandboxArgs, Selection};
 use super::context::{Context, Failure, Result};
 use super::exit::{Exit, Verdict, is_held};
-use super::plan::{actor, stop_on_signal};
 use super::{output, status};
 use crate::apply::Outcome;
 use crate::config::Config;
-use crate::daemon::{self, Equip, Equipment, NotEquipped, Witness};
+use crate::daemon::{self, PassListener, Resources, SetUp, SetUpError};
 use crate::environment::System;
 use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
 use crate::model::{Completeness, InstanceKey, Secret};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
-use crate::report::{self, News};
+use crate::report::{self, PlanChanges};
 use crate::sandbox::standin::{PbxProfile, StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
 
@@ -203,7 +204,7 @@ impl Sandbox {
             environment: &System,
             rotation: Rotation::All,
         };
-        let look = reconcile::look(&reader, loaded.desired.clone(), Policy::new(&self.config))
+        let look = reconcile::gather(&reader, loaded.desired.clone(), Policy::new(&self.config))
             .await
             .map_err(failed)?;
         let plan = look.plan();
@@ -219,7 +220,7 @@ impl Sandbox {
             actor: actor("sandbox", loaded.desired.revision.as_deref()),
             stop: stop_on_signal(),
         };
-        let outcome = reconcile::act(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        let outcome = reconcile::carry_out(&writer, &self.config, &look, &plan).await.map_err(failed)?;
         let records = self.database.read(|store| store.tenants()).await.map_err(failed)?;
         let records: Vec<_> = records.into_values().collect();
         seed::users(&self.servers, &records);
@@ -248,9 +249,9 @@ impl Sandbox {
 }
 
 #[async_trait]
-impl Equip for Sandbox {
-    async fn equip(&self) -> std::result::Result<Equipment, NotEquipped> {
-        Ok(Equipment {
+impl SetUp for Sandbox {
+    async fn set_up(&self) -> std::result::Result<Resources, SetUpError> {
+        Ok(Resources {
             config: self.config.clone(),
             database: self.database.clone(),
             readers: self.readers(),
@@ -279,10 +280,10 @@ impl Terminal<'_> {
     }
 }
 
-impl Witness for Terminal<'_> {
-    fn planned(&self, plan: &Plan, news: &News<'_>) {
+impl PassListener for Terminal<'_> {
+    fn planned(&self, plan: &Plan, changes: &PlanChanges<'_>) {
         let shows = !plan.is_empty() || !plan.warnings.is_empty() || !plan.drifted.is_empty();
-        if shows || news.has_ended() {
+        if shows || changes.has_ended() {
             self.show(&format!("\n{}\n", report::preview(plan, self.context.paint())));
         }
     }

@@ -8,19 +8,19 @@ use serde::Serialize;
 
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::plan::look;
+use super::gather::look;
 use super::status::{self, Subject, minute};
 use crate::config::DeletionMode;
 use crate::diff::Field;
 use crate::environment::{Environment as _, System, to_the_minute};
 use crate::load;
 use crate::model::{
-    Completeness, Condition, DomainState, InstanceKey, InstanceView, KnownStanding, TenantDocument, TenantId,
-    TenantKey, Tombstone,
+    Completeness, Condition, ConditionSince, DomainState, InstanceKey, InstanceView, TenantDocument,
+    TenantId, TenantKey, Tombstone,
 };
 use crate::observe::Rotation;
 use crate::plan::{Policy, Work};
-use crate::reconcile::Look;
+use crate::reconcile::PassInputs;
 use crate::report::{self, FORMAT_VERSION, PlanJson};
 use crate::store::{Access, AuditEntry};
 use crate::yaml::to_yaml;
@@ -50,7 +50,7 @@ struct ShowJson {
 struct ConditionJson {
     condition: Condition,
     reason: Option<String>,
-    lift: Option<String>,
+    lifted_by: Option<String>,
     until: Option<String>,
     since: Option<String>,
     #[serde(skip)]
@@ -67,8 +67,8 @@ struct RecordedJson {
     updated_at: String,
     disabled_at: Option<String>,
     disable_confirmed_at: Option<String>,
-    removed_at: Option<String>,
-    former_placements: Vec<String>,
+    file_removed_at: Option<String>,
+    previous_placements: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,7 +170,7 @@ async fn collect(context: &Context, key: &TenantKey, with_earlier: bool) -> Resu
 }
 
 /// What became of an earlier tenant that had the key, and how to see its history.
-fn earlier_tenant(look: &Look, key: &TenantKey, tombstones: &[Tombstone], id: TenantId) -> String {
+fn earlier_tenant(look: &PassInputs, key: &TenantKey, tombstones: &[Tombstone], id: TenantId) -> String {
     if let Some(record) = look.recorded.tenants.values().find(|record| record.id == id) {
         let now = &record.key;
         return format!(
@@ -185,7 +185,7 @@ fn earlier_tenant(look: &Look, key: &TenantKey, tombstones: &[Tombstone], id: Te
 }
 
 /// How it stands, as `status` has it. What was deleted stands no more.
-fn condition(look: &Look, key: &TenantKey, known: Option<&KnownStanding>) -> Option<ConditionJson> {
+fn condition(look: &PassInputs, key: &TenantKey, known: Option<&ConditionSince>) -> Option<ConditionJson> {
     let of = Subject::new(key, &look.desired, &look.recorded, None);
     if of.desired.is_none() && of.record.is_none() && !look.desired.is_broken(key) {
         return None;
@@ -195,13 +195,13 @@ fn condition(look: &Look, key: &TenantKey, known: Option<&KnownStanding>) -> Opt
         text: report::reason_text(&standing),
         condition: standing.condition,
         reason: standing.reason,
-        lift: standing.lift,
+        lifted_by: standing.lifted_by,
         until: standing.until.map(|at| at.to_rfc3339()),
         since: since.map(|at| at.to_rfc3339()),
     })
 }
 
-fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> ShowJson {
+fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> ShowJson {
     let file = look.desired.tenants.get(key);
     let record = look.recorded.tenants.get(key);
     let mut one = look.clone();
@@ -244,9 +244,9 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             if record.instance != *instance
                 && look
                     .recorded
-                    .former
+                    .previous_placements
                     .iter()
-                    .any(|former| former.tenant == record.id && former.instance == *instance) =>
+                    .any(|previous| previous.tenant == record.id && previous.instance == *instance) =>
         {
             format!(" of what it left behind on {instance}")
         }
@@ -265,18 +265,21 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
         why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
     for held in &plan.held {
-        let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
+        let lifted_by = held
+            .lifted_by
+            .as_ref()
+            .map_or_else(String::new, |lifted_by| format!("; to go ahead: {lifted_by}"));
         let of = left_behind(&held.instance);
-        why.push(format!("{}{of} is held: {}{lift}", held.action, held.reason));
+        why.push(format!("{}{of} is held: {}{lifted_by}", held.action, held.reason));
         let effects = plan.effects_of(&held.tenant, &held.instance, held.action);
         why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }
-    for waiting in &plan.waiting {
+    for scheduled in &plan.scheduled {
         why.push(format!(
             "{} {}: {}",
-            waiting.what(&left_behind(&waiting.instance)),
-            to_the_minute(waiting.until),
-            waiting.reason
+            scheduled.what(&left_behind(&scheduled.instance)),
+            to_the_minute(scheduled.until),
+            scheduled.reason
         ));
     }
     for drifted in &plan.drifted {
@@ -334,14 +337,19 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
             updated_at: record.updated_at.to_rfc3339(),
             disabled_at: record.disabled_at.map(|at| at.to_rfc3339()),
             disable_confirmed_at: record.disable_confirmed_at.map(|at| at.to_rfc3339()),
-            removed_at: record.removed_at.map(|at| at.to_rfc3339()),
-            former_placements: look
+            file_removed_at: record.file_removed_at.map(|at| at.to_rfc3339()),
+            previous_placements: look
                 .recorded
-                .former
+                .previous_placements
                 .iter()
-                .filter(|former| former.tenant == record.id)
-                .map(|former| {
-                    format!("{} on {} since {}", former.domain, former.instance, former.left_at.to_rfc3339())
+                .filter(|previous| previous.tenant == record.id)
+                .map(|previous| {
+                    format!(
+                        "{} on {} since {}",
+                        previous.domain,
+                        previous.instance,
+                        previous.left_at.to_rfc3339()
+                    )
                 })
                 .collect(),
         }),
@@ -365,7 +373,12 @@ fn build(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tom
 }
 
 /// Why there is nothing to do, where all that matters was seen.
-fn nothing_to_do(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstones: &[Tombstone]) -> String {
+fn nothing_to_do(
+    look: &PassInputs,
+    key: &TenantKey,
+    history: &[AuditEntry],
+    tombstones: &[Tombstone],
+) -> String {
     if let Some(record) = look.recorded.tenants.get(key) {
         if look.desired.tenants.contains_key(key) {
             return "nothing to do: file, record and PBX agree".to_owned();
@@ -373,7 +386,7 @@ fn nothing_to_do(look: &Look, key: &TenantKey, history: &[AuditEntry], tombstone
         let is_its = |work: &Work| matches!(work, Work::Rekey { record: of, .. } if of.id == record.id);
         return match look.plan().steps.iter().find(|step| is_its(&step.work)) {
             Some(step) => format!("its file was renamed: the next pass makes it the tenant {}", step.tenant),
-            None if record.removed_at.is_some() && look.policy.deletion.mode == DeletionMode::Never => {
+            None if record.file_removed_at.is_some() && look.policy.deletion.mode == DeletionMode::Never => {
                 "its file is gone and it is disabled; deletion.mode is `never`, so it is kept".to_owned()
             }
             None => "it has no file, and nothing is to be done about it in this pass".to_owned(),
@@ -461,7 +474,7 @@ fn text(context: &Context, shown: &ShowJson) -> String {
             for (what, at) in [
                 ("disabled", &recorded.disabled_at),
                 ("confirmed disabled on the PBX", &recorded.disable_confirmed_at),
-                ("its file has been gone", &recorded.removed_at),
+                ("its file has been gone", &recorded.file_removed_at),
             ] {
                 let is_to_come =
                     |at: &String| DateTime::parse_from_rfc3339(at).is_ok_and(|at| at > System.now());
@@ -471,8 +484,8 @@ fn text(context: &Context, shown: &ShowJson) -> String {
                     None => Ok(()),
                 };
             }
-            for former in &recorded.former_placements {
-                let _ = writeln!(text, "  # left behind: {former}");
+            for previous in &recorded.previous_placements {
+                let _ = writeln!(text, "  # left behind: {previous}");
             }
         }
     }

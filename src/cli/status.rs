@@ -12,19 +12,19 @@ use chrono::{DateTime, Utc};
 use super::args::StatusArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::known::{known, known_instance};
+use super::lookup::{known, known_instance};
 use crate::advice::{self, Accepted, Advice};
 use crate::config::Config;
 use crate::environment::to_the_minute;
 use crate::load::{self, Loaded};
-use crate::model::{Completeness, DaemonState, Heartbeat, InstanceKey, KnownStanding, Recorded, TenantKey};
+use crate::model::{Completeness, ConditionSince, DaemonState, Heartbeat, InstanceKey, Recorded, TenantKey};
 use crate::report::{
     self, DaemonJson, FORMAT_VERSION, HoldJson, InstanceStatusJson, PassJson, StatusJson, WarningJson,
 };
 use crate::stats::{self, StatsJson};
 use crate::store::data::TenantStats;
 use crate::store::{Access, AuditEntry, Database, InstanceRecord, Store, StoreError};
-use crate::sync::SyncNote;
+use crate::sync::SyncState;
 
 pub use tenants::{Subject, standing};
 pub use text::{minute, text};
@@ -114,12 +114,12 @@ fn is_wanted(tenant: &report::TenantStatusJson, args: &StatusArgs) -> bool {
 #[derive(Default)]
 pub struct Noted {
     recorded: Recorded,
-    conditions: BTreeMap<TenantKey, KnownStanding>,
+    conditions: BTreeMap<TenantKey, ConditionSince>,
     heartbeats: Vec<Heartbeat>,
     instances: Vec<InstanceRecord>,
     last_events: Vec<AuditEntry>,
     stats: Vec<TenantStats>,
-    users: BTreeMap<InstanceKey, SyncNote>,
+    users: BTreeMap<InstanceKey, SyncState>,
     accepted: Accepted,
     /// The daemon that says that it serves, and does not have the writer's lease any more.
     gone: Option<String>,
@@ -148,7 +148,7 @@ impl Noted {
             stats: store.stats(now)?,
             users: instances
                 .into_iter()
-                .map(|key| SyncNote::of(store, &key).map(|note| (key, note)))
+                .map(|key| SyncState::of(store, &key).map(|note| (key, note)))
                 .collect::<std::result::Result<_, _>>()?,
             accepted: advice::accepted(store)?,
             gone: None,
@@ -172,7 +172,7 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
                 tenant: tenant.key.clone(),
                 condition: tenant.condition,
                 reason: tenant.reason.clone(),
-                lift: tenant.lift.clone(),
+                lifted_by: tenant.lifted_by.clone(),
             })
             .collect(),
         tenants,
@@ -204,13 +204,13 @@ pub fn build(config: &Config, loaded: &Loaded, noted: &Noted, now: DateTime<Utc>
             .collect(),
         pauses: noted
             .recorded
-            .suspensions
+            .pauses
             .iter()
             .map(|pause| {
                 let (stays, until) =
                     (if pause.key.is_some() { "It stays" } else { "They stay" }, to_the_minute(pause.until));
                 let (scope, by, reason) =
-                    (pause.paused(), &pause.suspended_by, pause.reason.trim_end_matches('.'));
+                    (pause.paused(), &pause.paused_by, pause.reason.trim_end_matches('.'));
                 format!("{scope}, by {by}, until {until}: {reason}. {stays} in service.")
             })
             .collect(),
@@ -271,7 +271,7 @@ fn daemon(noted: &Noted, now: DateTime<Utc>) -> DaemonJson {
         return DaemonJson::default();
     };
     let old_configuration = beat.old_configuration();
-    let last_error = beat.last_error.clone().filter(|_| old_configuration.is_none());
+    let last_error = beat.last_error.clone();
     DaemonJson {
         running: beat.state != DaemonState::Stopped && !beat.is_silent(now) && !is_gone(beat),
         ended_abruptly: is_gone(beat),

@@ -1,10 +1,10 @@
 //! What a person decided takes effect at once where a daemon runs.
 
-use crate::daemon::asked;
+use crate::daemon::pass_requests;
 use crate::environment::System;
 use crate::report::chain;
 use crate::store::Database;
-use crate::store::holder::{command, process_of_daemon};
+use crate::store::lease_holder::{command, process_of_daemon};
 
 /// Wakes a running daemon; tells which one. `None` where none runs, or it cannot be told: then the next run sees it.
 pub async fn wake(database: &Database) -> Option<String> {
@@ -15,7 +15,7 @@ pub async fn wake(database: &Database) -> Option<String> {
         }
         // A command is done soon, and would not see it.
         Ok(Err(by)) if process_of_daemon(&by).is_none() => return None,
-        Ok(Err(by)) => asked::wake(database, &System).await.map(|()| by),
+        Ok(Err(by)) => pass_requests::wake(database, &System).await.map(|()| by),
         Err(error) => Err(error),
     };
     woken.inspect_err(|error| tracing::warn!(error = %chain(error), "a running daemon is not woken")).ok()

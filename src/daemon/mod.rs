@@ -2,10 +2,10 @@
 //!
 //! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
 
-pub mod asked;
+mod heartbeat;
 mod pass;
-mod pulse;
-mod restart;
+pub mod pass_requests;
+mod restart_delay;
 mod service;
 mod watch;
 
@@ -25,30 +25,30 @@ use crate::environment::{Environment, to_the_minute};
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{DaemonState, Heartbeat, InstanceKey};
 use crate::plan::Plan;
-use crate::report::{self, News, chain};
-use crate::store::{Database, Lease, StoreError, holder};
+use crate::report::{self, PlanChanges, chain};
+use crate::store::{Database, Lease, StoreError, lease_holder};
 
-use pass::{Surroundings, Told, pass};
-use pulse::Pulse;
+use heartbeat::HeartbeatWriter;
+use pass::{PassContext, Reported, pass};
 use service::Readiness;
 
 /// What the daemon works with; made anew when the configuration is read anew.
-pub struct Equipment {
+pub struct Resources {
     pub config: Config,
     pub database: Database,
     pub readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
     pub writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
 }
 
-/// Why there is no equipment: the configuration, a credential, or the database.
+/// Why the daemon cannot be set up: the configuration, a credential, or the database.
 #[derive(Clone, Debug)]
-pub struct NotEquipped {
+pub struct SetUpError {
     pub message: String,
     /// What is wrong in the configuration, a line each.
     pub problems: Vec<String>,
 }
 
-impl NotEquipped {
+impl SetUpError {
     /// The first problem says more than how many there are.
     fn in_a_line(&self) -> String {
         match self.problems.as_slice() {
@@ -59,10 +59,10 @@ impl NotEquipped {
     }
 }
 
-/// Makes the equipment: at start and on SIGHUP.
+/// Makes the resources: at start and on SIGHUP.
 #[async_trait::async_trait]
-pub trait Equip: Send + Sync {
-    async fn equip(&self) -> Result<Equipment, NotEquipped>;
+pub trait SetUp: Send + Sync {
+    async fn set_up(&self) -> Result<Resources, SetUpError>;
 
     /// Opens the database again, after it failed. The PBX clients stay: their sessions, and what they learned of a
     /// server that is in trouble or rejects our password, have nothing to do with it.
@@ -72,21 +72,21 @@ pub trait Equip: Send + Sync {
 /// After a pass that failed as a whole, the next comes after a tenth of the interval at most.
 const RETRY: Duration = Duration::from_secs(15);
 
-/// Told of each pass, for a program that shows them otherwise than in the log.
-pub trait Witness: Send + Sync {
-    /// There is something to do, or `news`: what was not told yet, or is over.
-    fn planned(&self, plan: &Plan, news: &News<'_>);
-    /// There is nothing to do, and all that is held was told already.
+/// Is called with each pass, for a program that shows them otherwise than in the log.
+pub trait PassListener: Send + Sync {
+    /// There is something to do, or `changes` since the plan before.
+    fn planned(&self, plan: &Plan, changes: &PlanChanges<'_>);
+    /// There is nothing to do, and all that is held was reported already.
     fn unchanged(&self, plan: &Plan);
     fn applied(&self, plan: &Plan, outcome: &Outcome);
 }
 
-/// The journal is the daemon's witness.
-pub struct Log;
+/// The journal listens to the daemon's passes.
+pub struct LogListener;
 
-impl Witness for Log {
-    fn planned(&self, plan: &Plan, news: &News<'_>) {
-        report::log_plan(plan, news);
+impl PassListener for LogListener {
+    fn planned(&self, plan: &Plan, changes: &PlanChanges<'_>) {
+        report::log_plan(plan, changes);
     }
 
     fn unchanged(&self, plan: &Plan) {
@@ -103,52 +103,53 @@ const STAND_BY: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop. The step in hand is finished then.
 pub async fn run(
-    equip: &dyn Equip,
+    set_up: &dyn SetUp,
     environment: &dyn Environment,
-    witness: &dyn Witness,
+    listener: &dyn PassListener,
     stop: CancellationToken,
-) -> Result<(), NotEquipped> {
+) -> Result<(), SetUpError> {
     service::status("reading the configuration and opening the database");
-    let equipment = equip.equip().await?;
-    let hangup = signal(SignalKind::hangup()).map_err(|error| NotEquipped {
+    let resources = set_up.set_up().await?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| SetUpError {
         message: format!("cannot wait for SIGHUP: {error}"),
         problems: Vec::new(),
     })?;
     let readiness = Readiness::default();
-    let interval = equipment.config.daemon.interval;
-    let pulse = Pulse::new(equipment.database.clone(), holder::daemon(), interval, environment.now());
+    let interval = resources.config.daemon.interval;
+    let heartbeat =
+        HeartbeatWriter::new(resources.database.clone(), lease_holder::daemon(), interval, environment.now());
     info!(
-        tenants_dir = %equipment.config.tenants_dir.display(),
-        instances = equipment.config.instances.len(),
-        database = %equipment.config.database,
+        tenants_dir = %resources.config.tenants_dir.display(),
+        instances = resources.config.instances.len(),
+        database = %resources.config.database,
         "tenantd {} runs", env!("CARGO_PKG_VERSION")
     );
-    let watch = watch::Watch::new(&equipment.config.tenants_dir);
+    let watch = watch::Watch::new(&resources.config.tenants_dir);
     let mut daemon = Daemon {
-        equip,
+        set_up,
         environment,
-        witness,
+        listener,
         stop,
-        equipment,
+        resources,
         hangup,
         watch,
         lease: None,
-        requests: asked::Requests::default(),
-        told: Told::default(),
+        requests: pass_requests::PassRequests::default(),
+        reported: Reported::default(),
         readiness: &readiness,
-        pulse: &pulse,
-        trouble: None,
+        heartbeat: &heartbeat,
+        last_failure: None,
         old_configuration: None,
     };
     tokio::select! {
         // Fed as long as the runtime turns; it never ends by itself.
         () = service::feed_watchdog() => {}
         () = readiness.ask_for_time() => {}
-        () = pulse.go_on(environment) => {}
-        () = daemon.turn() => {}
+        () = heartbeat.go_on(environment) => {}
+        () = daemon.serve() => {}
     }
     service::stopping();
-    pulse.beat(environment, |beat| (beat.state, beat.next_pass_at) = (DaemonState::Stopped, None)).await;
+    heartbeat.beat(environment, |beat| (beat.state, beat.next_pass_at) = (DaemonState::Stopped, None)).await;
     if let Some(lease) = daemon.lease.take() {
         lease.release().await;
     }
@@ -157,27 +158,27 @@ pub async fn run(
 }
 
 struct Daemon<'a> {
-    equip: &'a dyn Equip,
+    set_up: &'a dyn SetUp,
     environment: &'a dyn Environment,
-    witness: &'a dyn Witness,
+    listener: &'a dyn PassListener,
     stop: CancellationToken,
-    equipment: Equipment,
+    resources: Resources,
     hangup: tokio::signal::unix::Signal,
     watch: watch::Watch,
     lease: Option<Lease>,
-    requests: asked::Requests,
-    told: Told,
+    requests: pass_requests::PassRequests,
+    reported: Reported,
     readiness: &'a Readiness,
-    pulse: &'a Pulse,
+    heartbeat: &'a HeartbeatWriter,
     /// Why the last run came to nothing, where it did.
-    trouble: Option<String>,
+    last_failure: Option<String>,
     /// Since when, and why, an older configuration than the file's is in use.
     old_configuration: Option<(DateTime<Utc>, String)>,
 }
 
 impl Daemon<'_> {
-    async fn turn(&mut self) {
-        if !self.take_lease().await || !self.rest_after_restart().await {
+    async fn serve(&mut self) {
+        if !self.take_lease().await || !self.wait_after_restart().await {
             return;
         }
         while !self.stop.is_cancelled() {
@@ -185,26 +186,26 @@ impl Daemon<'_> {
                 return;
             }
             self.watch.renew();
-            let asked = self.requests.waiting(&self.equipment.database).await;
-            let passed = self.pass_with_life_signs().await;
-            if let Some(asked) = asked {
+            let request = self.requests.waiting(&self.resources.database).await;
+            let passed = self.pass_with_heartbeats().await;
+            if let Some(request) = request {
                 let answer = match &passed {
                     Ok((plan, outcome)) => Ok((plan, outcome)),
                     Err(error) => Err(chain(error)),
                 };
-                let database = self.equipment.database.clone();
-                self.requests.answer(&database, self.environment, asked, answer).await;
+                let database = self.resources.database.clone();
+                self.requests.answer(&database, self.environment, request, answer).await;
             }
-            let mut wait = next_wait(self.equipment.config.daemon.interval);
+            let mut wait = next_wait(self.resources.config.daemon.interval);
             match passed {
-                Ok(_) => self.in_order_again(),
+                Ok(_) => self.report_recovery(),
                 Err(StoreError::LeaseLost) => {
                     self.lease = None;
                     continue;
                 }
                 Err(error) => {
                     wait = wait.min(RETRY);
-                    self.tell_trouble(&error, wait);
+                    self.report_failure(&error, wait);
                     // A connection that broke is not mended by using it again.
                     self.reconnect().await;
                 }
@@ -214,7 +215,7 @@ impl Daemon<'_> {
                 return;
             }
             let next = self.environment.now() + TimeDelta::from_std(wait).unwrap_or_default();
-            self.pulse.beat(self.environment, |beat| beat.next_pass_at = Some(next)).await;
+            self.heartbeat.beat(self.environment, |beat| beat.next_pass_at = Some(next)).await;
             if !self.wait(wait).await {
                 return;
             }
@@ -227,29 +228,29 @@ impl Daemon<'_> {
             return true;
         }
         self.lease = None;
-        let mut told = false;
+        let mut reported = false;
         loop {
-            match self.equipment.database.lease(&holder::daemon()).await {
+            match self.resources.database.lease(&lease_holder::daemon()).await {
                 Ok(Ok(lease)) => {
-                    if told {
+                    if reported {
                         info!("took over the writer's lease");
                     }
                     self.lease = Some(lease);
                     return true;
                 }
-                Ok(Err(by)) if !told => {
+                Ok(Err(by)) if !reported => {
                     info!(holder = %by, "standing by: {by} holds the writer's lease");
                     service::status(&format!("standing by for {by}"));
                     self.readiness.ready();
                     let stands_by = |beat: &mut Heartbeat| {
                         (beat.state, beat.next_pass_at) = (DaemonState::StandingBy, None);
                     };
-                    self.pulse.beat(self.environment, stands_by).await;
-                    told = true;
+                    self.heartbeat.beat(self.environment, stands_by).await;
+                    reported = true;
                 }
                 Ok(Err(_)) => {}
                 Err(error) => {
-                    self.tell_trouble(&error, STAND_BY);
+                    self.report_failure(&error, STAND_BY);
                     self.readiness.ready();
                     self.reconnect().await;
                 }
@@ -263,8 +264,8 @@ impl Daemon<'_> {
     }
 
     /// A start soon after another waits before its first request. False when asked to stop meanwhile.
-    async fn rest_after_restart(&self) -> bool {
-        let rest = match restart::rest(&self.equipment.database, self.environment).await {
+    async fn wait_after_restart(&self) -> bool {
+        let rest = match restart_delay::rest(&self.resources.database, self.environment).await {
             Ok(rest) => rest,
             Err(error) => {
                 warn!(error = %chain(&error), "when tenantd started last is not known");
@@ -283,11 +284,11 @@ impl Daemon<'_> {
 
     /// Opens the database again. Where it cannot be had, the old one stays in use.
     async fn reconnect(&mut self) {
-        match self.equip.reconnect(&self.equipment.config).await {
+        match self.set_up.reconnect(&self.resources.config).await {
             Ok(database) => {
-                self.give_the_lease_back().await;
-                self.pulse.moved(database.clone(), self.equipment.config.daemon.interval);
-                self.equipment.database = database;
+                self.release_lease().await;
+                self.heartbeat.moved(database.clone(), self.resources.config.daemon.interval);
+                self.resources.database = database;
             }
             Err(error) => debug!(error, "cannot open the database again"),
         }
@@ -297,19 +298,19 @@ impl Daemon<'_> {
     async fn reload(&mut self) {
         info!("SIGHUP: reading the configuration again");
         self.readiness.reloading();
-        match self.equip.equip().await {
+        match self.set_up.set_up().await {
             Ok(fresh) => {
-                self.give_the_lease_back().await;
-                if fresh.config.tenants_dir != self.equipment.config.tenants_dir {
+                self.release_lease().await;
+                if fresh.config.tenants_dir != self.resources.config.tenants_dir {
                     self.watch = watch::Watch::new(&fresh.config.tenants_dir);
                 }
-                self.pulse.moved(fresh.database.clone(), fresh.config.daemon.interval);
-                self.equipment = fresh;
+                self.heartbeat.moved(fresh.database.clone(), fresh.config.daemon.interval);
+                self.resources = fresh;
                 self.old_configuration = None;
                 service::old_configuration(None);
                 info!("the configuration was read again and is in use");
                 self.readiness.reloaded("the configuration was read again");
-                self.pulse.beat(self.environment, |beat| note_configuration(beat, None)).await;
+                self.heartbeat.beat(self.environment, |beat| note_configuration(beat, None)).await;
             }
             Err(error) => {
                 let text = format!("Configuration not reloaded: {}", error.in_a_line());
@@ -325,13 +326,13 @@ impl Daemon<'_> {
                     to_the_minute(since),
                     old.1
                 )));
-                self.pulse.beat(self.environment, |beat| note_configuration(beat, Some(&old))).await;
+                self.heartbeat.beat(self.environment, |beat| note_configuration(beat, Some(&old))).await;
                 self.old_configuration = Some(old);
             }
         }
     }
 
-    async fn give_the_lease_back(&mut self) {
+    async fn release_lease(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.release().await;
         }
@@ -339,13 +340,13 @@ impl Daemon<'_> {
 
     /// Waits for whatever brings the next pass. False when asked to stop.
     async fn wait(&mut self, interval: Duration) -> bool {
-        let config = self.equipment.config.daemon.clone();
-        let database = self.equipment.database.clone();
+        let config = self.resources.config.daemon.clone();
+        let database = self.resources.database.clone();
         tokio::select! {
             () = self.stop.cancelled() => return false,
             () = tokio::time::sleep(interval) => {}
             () = self.watch.changed(config.quiet, config.quiet_max) => info!("the tenants directory changed"),
-            () = self.requests.asked(&database) => info!("a pass was asked for"),
+            () = self.requests.requested(&database) => info!("a run was requested"),
             _ = self.hangup.recv() => self.reload().await,
         }
         true
@@ -354,33 +355,31 @@ impl Daemon<'_> {
     async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
         let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
         let database = lease.database();
-        let around = Surroundings {
+        let context = PassContext {
             database: &database,
             environment: self.environment,
-            witness: self.witness,
+            listener: self.listener,
             stop: &self.stop,
             readiness: self.readiness,
         };
-        pass(&self.equipment, &around, &mut self.told).await
+        pass(&self.resources, &context, &mut self.reported).await
     }
 
-    async fn pass_with_life_signs(&mut self) -> Result<(Plan, Outcome), StoreError> {
+    async fn pass_with_heartbeats(&mut self) -> Result<(Plan, Outcome), StoreError> {
         let started = self.environment.now();
         let begins = |beat: &mut Heartbeat| {
             (beat.state, beat.pass_started_at, beat.next_pass_at) =
                 (DaemonState::Serving, Some(started), None);
         };
-        self.pulse.beat(self.environment, begins).await;
+        self.heartbeat.beat(self.environment, begins).await;
         let passed = self.pass().await;
         let ended = self.environment.now();
-        let old_configuration = self.old_configuration.clone();
         let ends = |beat: &mut Heartbeat| {
             beat.pass_ended_at = Some(ended);
             match &passed {
                 Ok((plan, outcome)) => {
                     beat.pass_result = Some(report::in_a_word(plan, outcome));
                     (beat.last_error, beat.last_error_at) = (None, None);
-                    note_configuration(beat, old_configuration.as_ref());
                 }
                 Err(error) => {
                     beat.pass_result = Some("failed".to_owned());
@@ -388,38 +387,32 @@ impl Daemon<'_> {
                 }
             }
         };
-        self.pulse.beat(self.environment, ends).await;
+        self.heartbeat.beat(self.environment, ends).await;
         passed
     }
 
     /// Tells why a run came to nothing, once for each reason.
-    fn tell_trouble(&mut self, error: &StoreError, wait: Duration) {
+    fn report_failure(&mut self, error: &StoreError, wait: Duration) {
         let error = chain(error);
-        if self.trouble.as_ref() == Some(&error) {
+        if self.last_failure.as_ref() == Some(&error) {
             return debug!(error, "the run failed again");
         }
         let seconds = wait.as_secs_f64().ceil();
         error!(error, "run failed: {error}. Nothing more was changed; trying again in {seconds} s.");
         service::status(&format!("run failed: {error}"));
-        self.trouble = Some(error);
+        self.last_failure = Some(error);
     }
 
-    fn in_order_again(&mut self) {
-        if let Some(before) = self.trouble.take() {
+    fn report_recovery(&mut self) {
+        if let Some(before) = self.last_failure.take() {
             info!(before, "the database is back: runs are carried out again");
         }
     }
 }
 
-/// Where a run failed since, that is what the life sign says: the greater trouble.
 fn note_configuration(beat: &mut Heartbeat, old: Option<&(DateTime<Utc>, String)>) {
-    if beat.last_error.is_some() && beat.old_configuration().is_none() {
-        return;
-    }
-    match old {
-        Some((since, why)) => beat.note_old_configuration(why, *since),
-        None => (beat.last_error, beat.last_error_at) = (None, None),
-    }
+    beat.configuration_error = old.map(|(_, why)| why.clone());
+    beat.configuration_error_at = old.map(|(since, _)| *since);
 }
 
 /// The interval, a tenth more or less, so that many daemons do not ask their PBXs in step.

@@ -1,4 +1,4 @@
-//! One pass of the daemon, and what of it is news.
+//! One pass of the daemon, and what of it is new.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::service::{self, Readiness};
-use super::{Equipment, Witness, next_wait};
+use super::{PassListener, Resources, next_wait};
 use crate::apply::Outcome;
 use crate::environment::Environment;
 use crate::load::{self, Loaded};
@@ -17,17 +17,17 @@ use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, count};
 use crate::store::{Database, StoreError};
 
-/// What was told already, so that a pass that finds nothing new does not tell it again.
+/// What was reported already, so that a pass that finds nothing new does not report it again.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    files: report::ToldFiles,
-    plan: report::Told,
-    /// The unusual and the ignored files that were told.
+pub(super) struct Reported {
+    files: report::ReportedFiles,
+    plan: report::Reported,
+    /// The unusual and the ignored files that were reported.
     strange: BTreeSet<String>,
 }
 
-impl Told {
-    /// What could be a tenant's file, and what is none, each told once while it is there.
+impl Reported {
+    /// What could be a tenant's file, and what is none, each reported once while it is there.
     fn strange_files(&mut self, desired: &Desired) {
         let mut seen = BTreeSet::new();
         for problem in load::unusual_problems(&desired.unusual) {
@@ -50,26 +50,26 @@ impl Told {
     }
 }
 
-/// What a pass needs besides its equipment.
-pub(super) struct Surroundings<'a> {
+/// What a pass needs besides its resources.
+pub(super) struct PassContext<'a> {
     pub database: &'a Database,
     pub environment: &'a dyn Environment,
-    pub witness: &'a dyn Witness,
+    pub listener: &'a dyn PassListener,
     pub stop: &'a CancellationToken,
     pub readiness: &'a Readiness,
 }
 
 pub(super) async fn pass(
-    equipment: &Equipment,
-    around: &Surroundings<'_>,
-    told: &mut Told,
+    resources: &Resources,
+    context: &PassContext<'_>,
+    reported: &mut Reported,
 ) -> Result<(Plan, Outcome), StoreError> {
-    let Equipment { config, database: _, readers, writers } = equipment;
-    let Surroundings { database, environment, witness, stop, readiness } = *around;
+    let Resources { config, database: _, readers, writers } = resources;
+    let PassContext { database, environment, listener, stop, readiness } = *context;
     let instances = count(config.instances.len(), "instance");
     service::status(&format!("looking at the tenant files and at {instances}"));
-    let loaded = crate::cli::read_directory(config).await;
-    tell_files(&loaded, told);
+    let loaded = load::read(config).await;
+    report_files(&loaded, reported);
     let reader = Reader {
         config,
         database,
@@ -78,19 +78,19 @@ pub(super) async fn pass(
         rotation: Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle },
     };
     let revision = loaded.desired.revision.clone();
-    let look = reconcile::look(&reader, loaded.desired, Policy::new(config)).await?;
+    let inputs = reconcile::gather(&reader, loaded.desired, Policy::new(config)).await?;
     readiness.ready();
-    if !matches!(look.desired.completeness, Completeness::Unreadable { .. }) {
-        told.strange_files(&look.desired);
+    if !matches!(inputs.desired.completeness, Completeness::Unreadable { .. }) {
+        reported.strange_files(&inputs.desired);
     }
-    let plan = look.plan();
-    let news = told.plan.news(&plan);
-    if plan.steps.is_empty() && news.is_empty() {
-        witness.unchanged(&plan);
+    let plan = inputs.plan();
+    let changes = reported.plan.changes(&plan);
+    if plan.steps.is_empty() && changes.is_empty() {
+        listener.unchanged(&plan);
     } else {
-        witness.planned(&plan, &news);
+        listener.planned(&plan, &changes);
     }
-    told.plan = std::mem::take(&mut told.plan).after(&plan);
+    reported.plan = std::mem::take(&mut reported.plan).after(&plan);
     if !plan.steps.is_empty() {
         service::status(&format!(
             "carrying out the plan {} with {}",
@@ -100,18 +100,18 @@ pub(super) async fn pass(
     }
     let actor = actor(revision.as_deref(), &plan);
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
-    let outcome = reconcile::act(&writer, config, &look, &plan).await?;
+    let outcome = reconcile::carry_out(&writer, config, &inputs, &plan).await?;
     if !plan.steps.is_empty() {
-        witness.applied(&plan, &outcome);
+        listener.applied(&plan, &outcome);
     }
     // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
     let interval = config.daemon.user_sync.map(next_wait);
-    reconcile::sync_users(&reader, &writer, &look, &outcome, interval).await;
-    match &look.desired.completeness {
+    reconcile::sync_users(&reader, &writer, &inputs, &outcome, interval).await;
+    match &inputs.desired.completeness {
         Completeness::Unreadable { reason } => service::status(&format!("the tenants directory {reason}")),
         Completeness::Complete | Completeness::Partial { .. } => service::status(&format!(
             "{}; last plan {}: {} done, {} failed, {} held",
-            count(look.desired.tenants.len(), "tenant"),
+            count(inputs.desired.tenants.len(), "tenant"),
             plan.id,
             outcome.done(),
             outcome.failed(),
@@ -121,16 +121,16 @@ pub(super) async fn pass(
     Ok((plan, outcome))
 }
 
-/// Tells the problems of files that were not told yet, and which of them are over.
-fn tell_files(loaded: &Loaded, told: &mut Told) {
-    // That nothing could be read is told by the plan, and unusual files by themselves.
+/// Reports the problems of files that were not reported yet, and which of them are over.
+fn report_files(loaded: &Loaded, reported: &mut Reported) {
+    // That nothing could be read is reported by the plan, and unusual files by themselves.
     let is_readable = !matches!(loaded.desired.completeness, Completeness::Unreadable { .. });
     let unusual = load::unusual_problems(&loaded.desired.unusual);
     let problems: Vec<_> =
         loaded.problems.iter().filter(|problem| is_readable && !unusual.contains(problem)).collect();
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    let news = told.files.news(&loaded.desired, &texts);
-    for at in &news.problems {
+    let changes = reported.files.changes(&loaded.desired, &texts);
+    for at in &changes.problems {
         let (problem, file) = (problems[*at], problems[*at].file.as_str());
         if problem.is_error() {
             error!(file, "{problem}");
@@ -138,7 +138,7 @@ fn tell_files(loaded: &Loaded, told: &mut Told) {
             warn!(file, "{problem}");
         }
     }
-    report::log_files(&news);
+    report::log_files(&changes);
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
         service::status(&format!("the tenants directory {reason}"));
     }

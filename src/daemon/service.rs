@@ -20,7 +20,7 @@ const MORE_TIME: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_secs(15);
 
 impl Readiness {
-    /// It is up: it has looked at everything once, or stands by, or knows why it cannot. Told once.
+    /// It is up: it has looked at everything once, or stands by, or knows why it cannot. Reported once.
     pub fn ready(&self) {
         if !self.0.swap(true, Ordering::Relaxed) {
             tell(&[NotifyState::Ready]);

@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// Watches anew if the directory is another one than before, or none was watched. Called before the directory is
-    /// read, so that what changes after the reading is told.
+    /// read, so that what changes after the reading is reported.
     pub fn renew(&mut self) {
         let found = Directory::at(&self.dir);
         if self.watcher.is_some() && found == self.watched {

@@ -11,7 +11,9 @@ use crate::model::{
     MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, SmsNumber, Tenant, TenantRecord,
 };
 
-pub use settings::{NOBODY, enabled_values, is_seen_unlocked, lock_is_in_force, same_value, setting_differs};
+pub use settings::{
+    NOBODY, enabled_values, same_value, setting_differs, web_sign_in_is_blocked, web_sign_in_is_open,
+};
 
 /// A field of a tenant that tenantd manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,7 +145,7 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
         }
     };
     let file = |gone: bool| Some(if gone { "gone" } else { "present" }.to_owned());
-    compare(Field::File, file(record.removed_at.is_some()), file(false));
+    compare(Field::File, file(record.file_removed_at.is_some()), file(false));
     compare(Field::Key, Some(record.key.to_string()), Some(key.to_string()));
     compare(Field::Name, Some(record.name.clone()), Some(name.clone()));
     compare(Field::Domain, Some(record.domain.to_string()), Some(domain.to_string()));
@@ -217,7 +219,7 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
         // Cut short before its end was recorded: whether everything is closed has to be looked at again.
         drift(found, Field::Enabled, None, Some(wanted.enabled.to_string()));
     }
-    if wanted.enabled && record.enabled && record.login_lock.is_some() {
+    if wanted.enabled && record.enabled && record.web_sign_in_block.is_some() {
         // What the lock switched off is still to be given back.
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
     }
@@ -237,11 +239,11 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
             drift(found, field.clone(), before, shown(value));
         }
     }
-    let lock = SettingId::for_login_lock(domain.id);
-    let locked = lock_is_in_force(rows, lock);
+    let lock = SettingId::for_web_sign_in_block(domain.id);
+    let locked = web_sign_in_is_blocked(rows, lock);
     if wanted.enabled && rows.iter().any(|row| row.id == lock && row.enabled) {
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
-    } else if !wanted.enabled && !record.enabled && !locked && !record.lock_left_open {
+    } else if !wanted.enabled && !record.enabled && !locked && !record.web_sign_in_left_open {
         drift(found, Field::WebSignIn, Some("open".into()), Some("locked".into()));
     }
 }

@@ -40,13 +40,14 @@ pub const NOBODY: &str = "255.255.255.255/32";
 /// enabled.
 ///
 /// Any one matching row lets a client in, so every other one has to be off.
-pub fn lock_is_in_force(rows: &[PbxSetting], lock: SettingId) -> bool {
+pub fn web_sign_in_is_blocked(rows: &[PbxSetting], lock: SettingId) -> bool {
     let cidr = SettingName::cidr();
     rows.iter().any(|row| row.id == lock && row.enabled && row.value == NOBODY)
         && !rows.iter().any(|row| row.name == cidr && row.enabled && row.id != lock)
 }
 
 /// Whether a domain is seen without a lock in force; never where its settings were not read.
-pub fn is_seen_unlocked(view: &InstanceView, domain: DomainId) -> bool {
-    view.settings(domain).is_some_and(|rows| !lock_is_in_force(rows, SettingId::for_login_lock(domain)))
+pub fn web_sign_in_is_open(view: &InstanceView, domain: DomainId) -> bool {
+    view.settings(domain)
+        .is_some_and(|rows| !web_sign_in_is_blocked(rows, SettingId::for_web_sign_in_block(domain)))
 }

@@ -4,7 +4,7 @@ use crate::model::{TenantKey, testing};
 /// The login lock of a domain, in force.
 fn lock_of(domain: &PbxDomain) -> PbxSetting {
     PbxSetting {
-        id: SettingId::for_login_lock(domain.id),
+        id: SettingId::for_web_sign_in_block(domain.id),
         name: SettingName::cidr(),
         value: NOBODY.into(),
         order: Some(10),
@@ -64,7 +64,7 @@ fn a_second_enabled_row_differs_unless_it_is_an_array() {
 #[test]
 fn one_open_cidr_entry_breaks_the_lock() {
     let (_, _, domain) = testing::in_agreement("acme");
-    let lock = SettingId::for_login_lock(domain.id);
+    let lock = SettingId::for_web_sign_in_block(domain.id);
     let row = |id, enabled| PbxSetting {
         id,
         name: SettingName::cidr(),
@@ -74,12 +74,12 @@ fn one_open_cidr_entry_breaks_the_lock() {
         description: String::new(),
     };
     let other = SettingId(uuid::Uuid::from_u128(7));
-    assert!(lock_is_in_force(&[row(lock, true), row(other, false)], lock));
-    assert!(!lock_is_in_force(&[row(lock, true), row(other, true)], lock));
-    assert!(!lock_is_in_force(&[row(lock, false)], lock));
-    assert!(!lock_is_in_force(&[row(other, true)], lock));
+    assert!(web_sign_in_is_blocked(&[row(lock, true), row(other, false)], lock));
+    assert!(!web_sign_in_is_blocked(&[row(lock, true), row(other, true)], lock));
+    assert!(!web_sign_in_is_blocked(&[row(lock, false)], lock));
+    assert!(!web_sign_in_is_blocked(&[row(other, true)], lock));
     let widened = PbxSetting { value: "0.0.0.0/0".into(), ..row(lock, true) };
-    assert!(!lock_is_in_force(&[widened], lock), "somebody let everybody in through our own entry");
+    assert!(!web_sign_in_is_blocked(&[widened], lock), "somebody let everybody in through our own entry");
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
     assert!(differs(&wanted, &record, None));
     let lock = [lock_of(&domain)];
     assert!(differs(&wanted, &record, Some(&lock)), "also when its settings look right");
-    record.lock_left_open = true;
+    record.web_sign_in_left_open = true;
     assert!(differs(&wanted, &record, None), "also when the lock is left open: its end is to be recorded");
 }
 
 #[test]
 fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
     let (wanted, mut record, domain) = testing::in_agreement("acme");
-    record.login_lock = Some(crate::model::LoginLock {
-        entry: SettingId::for_login_lock(domain.id),
+    record.web_sign_in_block = Some(crate::model::WebSignInBlock {
+        entry: SettingId::for_web_sign_in_block(domain.id),
         switched_off: [SettingId(uuid::Uuid::from_u128(7))].into(),
     });
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
@@ -141,7 +141,7 @@ fn a_disable_without_its_end_recorded_is_looked_at_again() {
     let (mut wanted, _, _) = testing::in_agreement("acme");
     wanted.enabled = false;
     let mut record = testing::record_of(&wanted);
-    record.lock_left_open = true;
+    record.web_sign_in_left_open = true;
     let domain = testing::domain_of(&record);
     let seen = Seen { domain: &domain, settings: Some(&[]) };
     assert_eq!(tenant(&wanted, &record, Some(seen)), []);
@@ -207,6 +207,6 @@ fn an_open_web_sign_in_is_drift_of_who_is_disabled_and_of_nobody_else() {
     assert_eq!(fields(&disabled, &record, &[]), [(Field::WebSignIn, Origin::Drift)]);
     assert_eq!(fields(&disabled, &record, &[lock]), []);
     assert_eq!(fields(&enabled, &record, &[]), [(Field::Enabled, Origin::File)]);
-    record.lock_left_open = true;
+    record.web_sign_in_left_open = true;
     assert_eq!(fields(&disabled, &record, &[]), []);
 }

@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::anonymise::Anonymiser;
 use super::connection::{Connection, Query};
-use super::disguise::Disguise;
+use super::page_spec::{
+    DIALPLANS, DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, EXTENSIONS, GATEWAYS, PageSpec, SETTING_EDIT, SETTINGS,
+    SYSTEM, USER_JSON, USERS,
+};
 use super::pages::{
     self, DomainForm, DomainPage, RoutePage, SettingForm, SettingList, UserPage, enabled_domains, json_users,
 };
 use super::routes::LISTS;
-use super::spec::{
-    DIALPLANS, DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, EXTENSIONS, GATEWAYS, PageSpec, SETTING_EDIT, SETTINGS,
-    SYSTEM, USER_JSON, USERS,
-};
 use super::transport::{FORM_BYTES, Request};
 use super::{PbxError, PbxErrorKind};
 
@@ -118,7 +118,7 @@ impl CapturedPage {
 /// Gets one page of each kind. Only GETs, besides the sign-in.
 pub(super) async fn capture(connection: &Connection) -> Result<Capture, PbxError> {
     let mut capture = Capture { format_version: 1, version: None, stopped: None, pages: Vec::new() };
-    let mut disguise = Disguise::new();
+    let mut disguise = Anonymiser::new();
     let mut held = connection.pool.take().await;
     let operation = "capture the pages";
     let session = &mut held.session;
@@ -152,7 +152,7 @@ pub(super) async fn capture(connection: &Connection) -> Result<Capture, PbxError
 
 struct Taker<'a> {
     connection: &'a Connection,
-    disguise: &'a mut Disguise,
+    disguise: &'a mut Anonymiser,
     pages: &'a mut Vec<CapturedPage>,
 }
 

@@ -1,8 +1,8 @@
 use uuid::Uuid;
 
 use super::connection::{Connection, Query};
+use super::page_spec::{DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, SETTING_EDIT};
 use super::pages::{DomainForm, DomainPage, SettingForm, enabled_domains};
-use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, SETTING_EDIT};
 use super::{MissingPermission, PbxCheck, PbxError, PbxErrorKind, reader, users};
 
 /// Domains whose settings are looked at to see what the account may do with settings; the page shows it only where

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::connection::Connection;
-use super::patience::Patience;
+use super::retry::RetryPolicy;
 use super::{
     Capture, Credentials, DomainList, PbxCheck, PbxError, PbxRead, PbxRouting, PbxWrite, capture, check,
     reader, routes, users, writer,
@@ -36,14 +36,14 @@ impl PbxClient {
     /// *Errors*: [`super::PbxErrorKind::Setup`] where the CA file cannot be read, or the address is plain `http://` to
     /// another machine and `allow_plaintext` is not set.
     pub fn new(config: &InstanceConfig, credentials: impl Into<Credentials>) -> Result<Self, PbxError> {
-        Self::with_patience(config, credentials, Patience::default())
+        Self::with_patience(config, credentials, RetryPolicy::default())
     }
 
     /// As [`Self::new`], with other retries of reads.
     pub fn with_patience(
         config: &InstanceConfig,
         credentials: impl Into<Credentials>,
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> Result<Self, PbxError> {
         Ok(Self { connection: Arc::new(Connection::new(config, credentials.into(), patience)?) })
     }

@@ -1,19 +1,19 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::patience::Patience;
-use super::spec::PageSpec;
+use super::page_spec::PageSpec;
+use super::retry::RetryPolicy;
 use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::breaker::Breaker;
-use super::budget::Budget;
 use super::error::NotUnderstood;
 use super::pages::{self, Instead, Parsed};
+use super::rate_limit::Budget;
 use super::session::{Pool, Session};
 use super::sign_in::Refusal;
 use super::transport::{Answer, Lost, Request, Transport};
-use super::{Credentials, PbxError, PbxErrorKind, permit};
+use super::{Credentials, PbxError, PbxErrorKind, write_fence};
 use crate::config::InstanceConfig;
 use crate::model::{InstanceKey, PbxVersion};
 
@@ -38,7 +38,7 @@ pub(super) struct Connection {
     pub(super) transport: Transport,
     pub(super) username: String,
     pub(super) credentials: Credentials,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     pub pool: Pool,
     breaker: Breaker,
     budget: Budget,
@@ -56,7 +56,7 @@ impl Connection {
     pub fn new(
         config: &InstanceConfig,
         credentials: Credentials,
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> Result<Self, PbxError> {
         let transport = Transport::new(config)
             .map_err(|kind| PbxError::new(format!("set up the connection to `{}`", config.key), kind))?;
@@ -234,7 +234,7 @@ impl Connection {
         // What is not sent uses up no budget, and what waited for it asks again.
         self.breaker.check().map_err(closed)?;
         self.budget.take().await;
-        if request.form.is_some() && !permit::is_permitted() {
+        if request.form.is_some() && !write_fence::is_permitted() {
             return Err(Lost { kind: PbxErrorKind::Superseded, perhaps_sent: false, timed_out: false });
         }
         self.breaker.admit().map_err(closed)?;

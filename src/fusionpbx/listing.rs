@@ -15,8 +15,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use tracing::debug;
 
 use super::connection::{Connection, Query};
+use super::page_spec::{DOMAIN_JSON, DOMAINS};
 use super::pages::{DomainPage, DomainRow, enabled_domains};
-use super::spec::{DOMAIN_JSON, DOMAINS};
 use super::{PbxError, PbxErrorKind, paging, reader};
 use crate::model::{DomainId, PbxDomain};
 

@@ -3,39 +3,39 @@
 //! [`PbxRead`] and [`PbxWrite`] are the port that the rest of tenantd sees. What can only read holds a
 //! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
 
+mod anonymise;
 mod breaker;
-mod budget;
 mod capture;
 mod check;
 mod client;
 mod connection;
 mod cookies;
-mod disguise;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listing;
+mod page_spec;
 mod pages;
 mod paging;
-mod patience;
-mod permit;
+mod rate_limit;
 mod reader;
+mod retry;
 mod routes;
 mod session;
 mod sign_in;
-mod spec;
 mod submit;
 mod tls;
 mod totp;
 mod transport;
 mod users;
+mod write_fence;
 mod writer;
 
 pub use capture::{Capture, CapturedPage};
 pub use client::{PbxClient, PbxReader};
 pub use error::{PbxError, PbxErrorKind};
-pub use patience::Patience;
-pub use permit::{is_permitted, permitted_while};
+pub use retry::RetryPolicy;
+pub use write_fence::{is_permitted, permitted_while};
 
 use std::collections::BTreeSet;
 

@@ -7,8 +7,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 use super::connection::{Connection, Query};
+use super::page_spec::PageSpec;
 use super::pages::Parsed;
-use super::spec::PageSpec;
 use super::{PbxError, PbxErrorKind};
 
 /// Readings of a list before it is given up; a row made or deleted meanwhile costs one.

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::connection::{Connection, Query};
+use super::page_spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS, SYSTEM};
 use super::pages::{self, DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
-use super::spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS, SYSTEM};
 use super::{DomainList, PbxError, PbxErrorKind, listing};
 use crate::model::{DomainId, PbxDomain, PbxSetting, PbxVersion, SettingName};
 

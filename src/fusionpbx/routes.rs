@@ -8,9 +8,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::PbxError;
 use super::connection::{Connection, Query};
+use super::page_spec::{DIALPLANS, EXTENSIONS, GATEWAY_EDIT, GATEWAYS, PageSpec};
 use super::pages::{RouteList, RoutePage, RouteRow, gateway_targets};
 use super::paging::{self, Page, PagedList};
-use super::spec::{DIALPLANS, EXTENSIONS, GATEWAY_EDIT, GATEWAYS, PageSpec};
 use crate::model::{PbxRoute, RouteKind};
 
 const OPERATION: &str = "read where calls go";

@@ -1,7 +1,7 @@
 use super::connection::{Connection, Form, Query, Redirect, cause, error, failure};
+use super::page_spec::PageSpec;
 use super::pages::{self, Instead, Parsed};
 use super::session::Held;
-use super::spec::PageSpec;
 use super::transport::{Lost, Request};
 use super::{PbxError, PbxErrorKind};
 

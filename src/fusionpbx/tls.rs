@@ -135,7 +135,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             "its extended key usage does not allow it for servers. Give the server another one".to_owned()
         }
         E::BadSignature => {
-            "its signature does not fit its issuer. Look whether `ca_file` is the issuer's present certificate"
+            "its signature does not fit its issuer. Check whether `ca_file` is the issuer's present certificate"
                 .to_owned()
         }
         E::BadEncoding => "it cannot be read. Give the server a new one".to_owned(),

@@ -11,8 +11,8 @@ use reqwest::{Body, Client, Method, Response, StatusCode};
 use url::{Host, Url, form_urlencoded};
 
 use super::PbxErrorKind;
-use super::permit::{Fenced, Superseded};
 use super::tls;
+use super::write_fence::{Fenced, Superseded};
 use crate::config::InstanceConfig;
 
 /// FusionPBX ends a session whose User-Agent changes, so there is one, always the same.

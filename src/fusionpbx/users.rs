@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::connection::{Connection, Query};
+use super::page_spec::{USER_JSON, USERS};
 use super::pages::{Parsed, UserPage, UserRow, json_users};
 use super::paging::{self, Page, PagedList};
-use super::spec::{USER_JSON, USERS};
 use super::{PbxError, PbxErrorKind, listing};
 use crate::model::{DomainId, PbxUser};
 

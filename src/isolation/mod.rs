@@ -1,11 +1,11 @@
 //! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying; and whether
 //! anything on the PBXs reaches from one domain into the domain of a tenant.
 
-mod beyond;
 mod expected;
+mod limitations;
 mod probe;
 mod routes;
-mod sweep;
+mod schema_check;
 
 use serde::Serialize;
 
@@ -131,14 +131,14 @@ fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Trie
     let mut report = IsolationReport {
         tables: catalog.data_tables().iter().map(|table| table.name.clone()).collect(),
         attempts: tried.attempts,
-        findings: sweep::catalog(catalog),
+        findings: schema_check::catalog(catalog),
         notes: Vec::new(),
         pbxs: Vec::new(),
     };
     match protection {
         Some(protection) => {
-            report.findings.extend(sweep::protection(catalog, protection));
-            report.notes.extend(beyond::notes(protection));
+            report.findings.extend(schema_check::protection(catalog, protection));
+            report.notes.extend(limitations::notes(protection));
         }
         None => report.notes.extend(
             [

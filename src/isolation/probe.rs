@@ -97,7 +97,7 @@ impl Probe<'_, '_> {
         let (yes, no) = (self.boolean(true), self.boolean(false));
         let tenant = format!(
             "INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, \
-             domain_id, provisioned, lock_left_open, created_at, updated_at) VALUES ('{id}', 'isolation-probe-{id}', \
+             domain_id, provisioned, web_sign_in_left_open, created_at, updated_at) VALUES ('{id}', 'isolation-probe-{id}', \
              'Isolation probe {letter}', '{id}.invalid', 'isolation-probe', {yes}, 60, {no}, 'report', '{id}', {yes}, \
              {no}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
         );

@@ -5,20 +5,21 @@
 //! are tenant files, whatever they turn out to be. All others are ignored and listed with the reason, unless they could
 //! be a tenant's file under another spelling: then that tenant is unknown (`unusual`).
 
-mod across;
+pub mod advice;
 mod commit;
+mod cross_checks;
+mod directory;
 mod git;
 mod links;
-pub mod lint;
 mod mask;
+mod mentions;
 mod names;
 mod scan;
 mod schema;
 mod settings;
-mod settle;
 mod snapshot;
 mod spelling;
-mod traces;
+mod stable;
 mod uncommitted;
 mod unusual;
 
@@ -26,9 +27,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use commit::as_committed;
+pub use directory::read;
 pub use schema::KEYS;
-pub use settle::stable_snapshot;
 pub use snapshot::{Content, File, Snapshot};
+pub use stable::stable_snapshot;
 pub use uncommitted::{commit_text, uncommitted};
 pub use unusual::{by_record, problems as unusual_problems};
 
@@ -92,7 +94,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         return Loaded { desired, problems };
     }
     let mut drafts = read_all(dir, files, config);
-    across::check(&mut drafts);
+    cross_checks::check(&mut drafts);
 
     let mut problems = Vec::new();
     let mut tenants = BTreeMap::new();

@@ -12,11 +12,11 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat,
 use rustix::io::Errno;
 
 use super::links::{Target, failure, from_root, not_regular, open, open_beneath};
+use super::mentions::{self, Budget};
 use super::names::judge;
 use super::snapshot::{Content, File};
-use super::traces::{self, Budget};
 use super::unusual::{DANGLING, NOT_FOLLOWED};
-use crate::model::{IgnoredFile, Traces};
+use crate::model::{IgnoredFile, Mentions};
 use crate::yaml::Limits;
 
 /// What all files of a directory may have together: 10,000 tenants of 25 KiB each.
@@ -190,7 +190,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn ignore(&mut self, file: String, reason: &'static str, traces: Traces) {
+    fn ignore(&mut self, file: String, reason: &'static str, traces: Mentions) {
         self.ignored.push(IgnoredFile { file, reason, traces });
     }
 
@@ -225,7 +225,7 @@ impl Scanner<'_> {
                 }
                 let reason = judge(&path).err().unwrap_or_default();
                 let file = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW).ok().map(StdFile::from);
-                let mut traces = traces::of_file(&name, file, &mut self.budget);
+                let mut traces = mentions::of_file(&name, file, &mut self.budget);
                 // What tools keep for themselves is not opened for everybody's sake.
                 if path.split('/').any(|part| part.starts_with('.')) {
                     traces.opaque = None;
@@ -234,7 +234,7 @@ impl Scanner<'_> {
                 Ok(())
             }
             _ => {
-                self.ignore(path, "not a regular file", Traces::default());
+                self.ignore(path, "not a regular file", Mentions::default());
                 Ok(())
             }
         }
@@ -268,26 +268,26 @@ impl Scanner<'_> {
     fn ignored_link(&mut self, folder: &Folder, at: &Path, name: String, path: String) {
         let hidden = path.split('/').any(|part| part.starts_with('.'));
         match statat(&folder.fd, at, AtFlags::empty()) {
-            _ if hidden => self.ignore(path, "a dot file", Traces::default()),
+            _ if hidden => self.ignore(path, "a dot file", Mentions::default()),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 match folder.fd.try_clone() {
                     Ok(fd) => {
                         let from = Folder { fd, path: folder.path.clone(), ..*folder };
                         self.links.push(Link { from, name });
                     }
-                    Err(_) => self.ignore(path, NOT_FOLLOWED, Traces::default()),
+                    Err(_) => self.ignore(path, NOT_FOLLOWED, Mentions::default()),
                 }
             }
             Ok(_) => {
                 let reason = judge(&path).err().unwrap_or_default();
                 let file = self.follow(folder, &name).ok().map(StdFile::from);
                 // One that leads outside is no file of this directory.
-                let traces = file.map_or_else(Traces::default, |file| {
-                    traces::of_file(&name, Some(file), &mut self.budget)
+                let traces = file.map_or_else(Mentions::default, |file| {
+                    mentions::of_file(&name, Some(file), &mut self.budget)
                 });
                 self.ignore(path, reason, traces);
             }
-            Err(_) => self.ignore(path, DANGLING, Traces::default()),
+            Err(_) => self.ignore(path, DANGLING, Mentions::default()),
         }
     }
 
@@ -306,11 +306,11 @@ impl Scanner<'_> {
                 self.folder(&Folder { fd, path, linked: true, depth: from.depth + 1 })
             }
             Ok(_) => {
-                self.ignore(path, "a link to a folder that is read anyway", Traces::default());
+                self.ignore(path, "a link to a folder that is read anyway", Mentions::default());
                 Ok(())
             }
             Err(_) => {
-                self.ignore(path, NOT_FOLLOWED, Traces::default());
+                self.ignore(path, NOT_FOLLOWED, Mentions::default());
                 Ok(())
             }
         }
@@ -408,6 +408,6 @@ impl Scanner<'_> {
     }
 }
 
-fn opaque(why: &str) -> Traces {
-    Traces { opaque: Some(why.to_owned()), ..Traces::default() }
+fn opaque(why: &str) -> Mentions {
+    Mentions { opaque: Some(why.to_owned()), ..Mentions::default() }
 }

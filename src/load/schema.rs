@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::snapshot::Content;
-use super::{lint, settings};
+use super::{advice, settings};
 use crate::config::Config;
 use crate::model::{
     CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
@@ -150,7 +150,7 @@ impl Draft {
             Some(field) => {
                 let minutes = reader.number(&field, SESSION_TIMEOUT_MINUTES, "minutes");
                 if let Some(finding) =
-                    minutes.and_then(|minutes| lint::session_timeout(minutes, field.node.span))
+                    minutes.and_then(|minutes| advice::session_timeout(minutes, field.node.span))
                 {
                     reader.report(finding);
                 }
@@ -191,7 +191,7 @@ impl Draft {
         let sms_numbers = fields.get("sms_numbers").map(|field| self.sms_numbers(reader, &field));
         if let (Some((text, span)), Some(key)) = (&name, &self.key) {
             let domain = domain.as_ref().map(|(domain, _)| domain.as_str());
-            reader.findings.extend(lint::name(text, key, domain, *span));
+            reader.findings.extend(advice::name(text, key, domain, *span));
         }
         self.name = name.clone();
         self.domain = domain.clone();
@@ -248,7 +248,7 @@ impl Draft {
             let Some(field) = fields.get(kind) else { continue };
             if !allowed {
                 reader.report(
-                    lint::SHARING_NOT_ALLOWED
+                    advice::SHARING_NOT_ALLOWED
                         .warn(field.key_span, format!("this deployment does not allow sharing of {kind}"))
                         .expected(format!("`cross_tenant: {{allow: [{kind}]}}` in tenantd.yaml"))
                         .help("until it is allowed there, nothing is shared"),
@@ -303,7 +303,7 @@ fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> 
     let text = reader.text(field, "a host name")?;
     match DomainName::parse(text.text) {
         Ok(domain) => {
-            reader.findings.extend(lint::domain(&domain, text.span));
+            reader.findings.extend(advice::domain(&domain, text.span));
             Some((domain, text.span))
         }
         Err(error) => {
@@ -391,7 +391,7 @@ fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKe
 }
 
 fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
-    let names = || lint::LINTS.iter().map(|lint| lint.name);
+    let names = || advice::LINTS.iter().map(|lint| lint.name);
     let expected = format!("a list of lint names ({})", names().collect::<Vec<_>>().join(", "));
     let mut accepted = BTreeSet::new();
     for text in reader.texts(field, &expected, "a lint's name") {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{git, names, scan, traces};
+use super::{git, mentions, names, scan};
 use crate::model::IgnoredFile;
 
 /// Everything in a tenants directory at one moment, read once. Two equal snapshots are the same directory.
@@ -72,7 +72,7 @@ impl Snapshot {
                     files.insert(name, File { inode: 0, content });
                 }
                 Err(reason) => {
-                    let traces = traces::of_bytes(&name, &content.into());
+                    let traces = mentions::of_bytes(&name, &content.into());
                     ignored.push(IgnoredFile { file: name, reason, traces });
                 }
             }

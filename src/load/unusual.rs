@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::mentions::PACKED;
 use super::names;
 use super::spelling::{Keys, Spelling};
-use super::traces::PACKED;
 use crate::model::{Completeness, Desired, IgnoredFile, Recorded, TenantKey, TenantRecord, UnusualFile};
 use crate::yaml::{Finding, Problem};
 

@@ -76,22 +76,22 @@ impl fmt::Display for Condition {
 
 /// A condition with its reason, as a run concluded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct TenantCondition {
     pub condition: Condition,
     pub reason: Option<String>,
     /// The command that lifts a hold.
-    pub lift: Option<String>,
+    pub lifted_by: Option<String>,
     /// When the time has come that it waits for.
     pub until: Option<DateTime<Utc>>,
 }
 
-impl Standing {
+impl TenantCondition {
     pub fn new(condition: Condition, reason: impl Into<String>) -> Self {
-        Self { condition, reason: Some(reason.into()), lift: None, until: None }
+        Self { condition, reason: Some(reason.into()), lifted_by: None, until: None }
     }
 
     pub fn in_sync() -> Self {
-        Self { condition: Condition::InSync, reason: None, lift: None, until: None }
+        Self { condition: Condition::InSync, reason: None, lifted_by: None, until: None }
     }
 
     /// Whether `since` goes on: what was so before is so still.
@@ -102,8 +102,8 @@ impl Standing {
 
 /// A standing, and since when it has been so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownStanding {
-    pub standing: Standing,
+pub struct ConditionSince {
+    pub standing: TenantCondition,
     pub since: DateTime<Utc>,
 }
 
@@ -136,7 +136,7 @@ impl DaemonState {
     }
 }
 
-/// The life signs of one tenantd.
+/// The heartbeat of one tenantd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Program, machine and process.
@@ -152,21 +152,16 @@ pub struct Heartbeat {
     /// Why the last run that failed as a whole did.
     pub last_error: Option<String>,
     pub last_error_at: Option<DateTime<Utc>>,
+    /// Why a changed configuration could not be read again; the daemon runs with the one before.
+    pub configuration_error: Option<String>,
+    /// Since when.
+    pub configuration_error_at: Option<DateTime<Utc>>,
 }
 
-/// How `last_error` begins where it is no run that failed, but the reading of a changed configuration.
-const NOT_RELOADED: &str = "Configuration not reloaded: ";
-
 impl Heartbeat {
-    /// Notes since when, and why, an older configuration than the file's is in use.
-    pub fn note_old_configuration(&mut self, why: &str, since: DateTime<Utc>) {
-        (self.last_error, self.last_error_at) = (Some(format!("{NOT_RELOADED}{why}")), Some(since));
-    }
-
-    /// Since when, and why, an older configuration than the file's is in use.
+    /// Since when, and why, the daemon runs with an older configuration than the file's.
     pub fn old_configuration(&self) -> Option<(DateTime<Utc>, &str)> {
-        let why = self.last_error.as_deref()?.strip_prefix(NOT_RELOADED)?;
-        Some((self.last_error_at?, why))
+        Some((self.configuration_error_at?, self.configuration_error.as_deref()?))
     }
 
     pub fn new(
@@ -186,6 +181,8 @@ impl Heartbeat {
             next_pass_at: None,
             last_error: None,
             last_error_at: None,
+            configuration_error: None,
+            configuration_error_at: None,
         }
     }
 
@@ -236,12 +233,12 @@ mod tests {
 
     #[test]
     fn since_goes_on_while_condition_and_reason_stay_and_the_command_changes() {
-        let before = Standing {
-            lift: Some("tenantd approve r-1".into()),
-            ..Standing::new(Condition::Held, "a limit")
+        let before = TenantCondition {
+            lifted_by: Some("tenantd approve r-1".into()),
+            ..TenantCondition::new(Condition::Held, "a limit")
         };
-        assert!(Standing::new(Condition::Held, "a limit").goes_on(&before));
-        assert!(!Standing::new(Condition::Held, "another").goes_on(&before));
-        assert!(!Standing::new(Condition::Pending, "a limit").goes_on(&before));
+        assert!(TenantCondition::new(Condition::Held, "a limit").goes_on(&before));
+        assert!(!TenantCondition::new(Condition::Held, "another").goes_on(&before));
+        assert!(!TenantCondition::new(Condition::Pending, "a limit").goes_on(&before));
     }
 }

@@ -33,12 +33,12 @@ pub struct IgnoredFile {
     /// The path within the tenants directory.
     pub file: String,
     pub reason: &'static str,
-    pub traces: Traces,
+    pub traces: Mentions,
 }
 
 /// What an entry that is no tenant file could have to do with tenants. It matters where a tenant's own file is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Traces {
+pub struct Mentions {
     /// The domains that its text names.
     pub domains: BTreeSet<String>,
     /// Its text has the keys of a tenant file.
@@ -65,7 +65,7 @@ pub struct UnusualFile {
     pub mend: String,
     /// It matters only because a recorded tenant has no file: it was found by comparing with the record.
     pub by_record: bool,
-    pub traces: Traces,
+    pub traces: Mentions,
 }
 
 /// What the files want.

@@ -17,16 +17,17 @@ mod tenant;
 pub mod testing;
 mod version;
 
-pub use condition::{Condition, DaemonState, Heartbeat, KnownStanding, Standing};
-pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Traces, UnusualFile};
+pub use condition::{Condition, ConditionSince, DaemonState, Heartbeat, TenantCondition};
+pub use desired::{BrokenFile, Completeness, Desired, IgnoredFile, Mentions, UnusualFile};
 pub use document::{DocumentMaxUsers, TenantDocument};
 pub use domain::{DomainError, DomainName, Unresolvable};
 pub use instance::{InstanceKey, InstanceKeyError};
 pub use observed::{DomainState, InstanceView, Observed};
 pub use pbx::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, SettingId};
 pub use recorded::{
-    Activity, AdoptHow, Adoption, Approval, FormerPlacement, LoginLock, OpenIntent, Recorded, RemovalKind,
-    RemovalRecord, Reopened, Suspension, TenantId, TenantRecord, Tombstone, paused_text, scope_text,
+    Activity, AdoptHow, Adoption, Approval, OpenIntent, Pause, PreviousPlacement, Recorded, RemovalKind,
+    RemovalRecord, RetentionResets, TenantId, TenantRecord, Tombstone, WebSignInBlock, paused_text,
+    scope_text,
 };
 pub use route::{PbxRoute, RouteKind};
 pub use secret::Secret;

@@ -26,7 +26,7 @@ impl SettingId {
     }
 
     /// The id of the login lock of a domain: a `domain.cidr.array` row that matches nobody.
-    pub fn for_login_lock(domain: DomainId) -> Self {
+    pub fn for_web_sign_in_block(domain: DomainId) -> Self {
         Self(Uuid::new_v5(&domain.0, b"tenantd:login-lock"))
     }
 }

@@ -21,7 +21,7 @@ impl fmt::Display for TenantId {
 
 /// What keeps a disabled tenant's web users out, and what must come back when it is enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginLock {
+pub struct WebSignInBlock {
     /// The `domain.cidr.array` entry that matches nobody.
     pub entry: SettingId,
     /// Entries that were switched off, to be switched on again exactly as they were.
@@ -54,18 +54,18 @@ pub struct TenantRecord {
     /// Retention ends here; the database refuses an earlier deletion.
     pub deletable_from: Option<DateTime<Utc>>,
     /// When its file was first seen to be gone; retention does not start earlier.
-    pub removed_at: Option<DateTime<Utc>>,
-    pub login_lock: Option<LoginLock>,
+    pub file_removed_at: Option<DateTime<Utc>>,
+    pub web_sign_in_block: Option<WebSignInBlock>,
     /// Disabled by somebody else before it was imported: web sign-in was left as it was found.
-    pub lock_left_open: bool,
+    pub web_sign_in_left_open: bool,
     /// When its settings on the PBX were last compared, row by row.
     pub settings_checked_at: Option<DateTime<Utc>>,
     /// Hash of the last definition that was applied whole.
-    pub applied_hash: Option<String>,
+    pub applied_definition_hash: Option<String>,
     /// When it was brought back from an archive; `None` once its domain is again as its file says.
     pub restored_at: Option<DateTime<Utc>>,
     /// How often a field was put right in a row without lasting, by field name.
-    pub reapplied: BTreeMap<String, u32>,
+    pub corrections: BTreeMap<String, u32>,
     /// Counts every change of the row; a plan made from an older one is stale.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -93,13 +93,13 @@ impl TenantRecord {
             disabled_at: (!tenant.enabled).then_some(now),
             disable_confirmed_at: None,
             deletable_from: None,
-            removed_at: None,
-            login_lock: None,
-            lock_left_open: false,
+            file_removed_at: None,
+            web_sign_in_block: None,
+            web_sign_in_left_open: false,
             settings_checked_at: None,
-            applied_hash: None,
+            applied_definition_hash: None,
             restored_at: None,
-            reapplied: BTreeMap::new(),
+            corrections: BTreeMap::new(),
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -109,13 +109,13 @@ impl TenantRecord {
 
 /// A domain that a tenant had on an instance before it moved away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormerPlacement {
+pub struct PreviousPlacement {
     pub tenant: TenantId,
     pub key: TenantKey,
     pub instance: InstanceKey,
     pub domain_id: DomainId,
     pub domain: DomainName,
-    pub login_lock: Option<LoginLock>,
+    pub web_sign_in_block: Option<WebSignInBlock>,
     pub left_at: DateTime<Utc>,
     /// When the old PBX was first seen to refuse it, without a break since.
     pub disable_confirmed_at: Option<DateTime<Utc>>,
@@ -125,13 +125,13 @@ pub struct FormerPlacement {
 
 /// Whose retention begins anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reopened {
+pub struct RetentionResets {
     /// Removed tenants that have a file again.
     pub returned: BTreeSet<TenantId>,
     /// Removed tenants that were confirmed closed and are seen open.
     pub tenants: BTreeSet<TenantId>,
     /// The same of domains that were left behind.
-    pub former: BTreeSet<(InstanceKey, DomainId)>,
+    pub previous: BTreeSet<(InstanceKey, DomainId)>,
 }
 
 /// What remains of a deleted tenant.
@@ -233,17 +233,17 @@ pub enum AdoptHow {
 
 /// Work that a person has paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspension {
+pub struct Pause {
     pub id: Uuid,
     pub key: Option<TenantKey>,
     pub instance: Option<InstanceKey>,
     pub until: DateTime<Utc>,
     pub reason: String,
-    pub suspended_by: String,
-    pub suspended_at: DateTime<Utc>,
+    pub paused_by: String,
+    pub paused_at: DateTime<Utc>,
 }
 
-impl Suspension {
+impl Pause {
     pub fn covers(&self, key: &TenantKey, instance: Option<&InstanceKey>) -> bool {
         self.key.as_ref().is_none_or(|of| of == key)
             && self.instance.as_ref().is_none_or(|of| Some(of) == instance)
@@ -304,12 +304,12 @@ pub struct Activity {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     pub tenants: BTreeMap<TenantKey, TenantRecord>,
-    pub former: Vec<FormerPlacement>,
+    pub previous_placements: Vec<PreviousPlacement>,
     pub open_intents: Vec<OpenIntent>,
     /// Removals within the window of the limits.
     pub removals: Vec<RemovalRecord>,
     pub approvals: Vec<Approval>,
-    pub suspensions: Vec<Suspension>,
+    pub pauses: Vec<Pause>,
     /// Domains that a person said are to be taken over, by the key of the file that names them.
     pub adoptions: BTreeMap<TenantKey, Adoption>,
     /// Since when passes have come without a gap that a clock's jump could hide in; `None` where that is not judged.

@@ -40,7 +40,7 @@ pub fn record_of(wanted: &Tenant) -> TenantRecord {
         disable_confirmed_at: (!wanted.enabled).then_some(at),
         settings_checked_at: Some(at),
         restored_at: None,
-        applied_hash: Some(crate::plan::definition_hash(wanted)),
+        applied_definition_hash: Some(crate::plan::definition_hash(wanted)),
         ..TenantRecord::new(id, wanted, domain_id, at)
     }
 }

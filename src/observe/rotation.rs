@@ -71,11 +71,13 @@ impl Rotation {
         // What was left behind on this instance must stay closed; there are few of them.
         due.extend(
             recorded
-                .former
+                .previous_placements
                 .iter()
-                .filter(|former| former.instance == *instance && domains.contains_key(&former.domain_id))
+                .filter(|previous| {
+                    previous.instance == *instance && domains.contains_key(&previous.domain_id)
+                })
                 .take(20)
-                .map(|former| former.domain_id),
+                .map(|previous| previous.domain_id),
         );
         if self == Self::None { Vec::new() } else { due }
     }

@@ -1,28 +1,30 @@
 //! Taking over a domain that exists on the PBX and is not managed.
 
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, World};
-use crate::diff::{Field, enabled_values, lock_is_in_force, number_list, setting_differs, wanted_settings};
+use super::{Draft, Inputs};
+use crate::diff::{
+    Field, enabled_values, number_list, setting_differs, wanted_settings, web_sign_in_is_blocked,
+};
 use crate::model::{
     AdoptHow, Adoption, InstanceKey, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant,
     TenantDocument, TenantKey,
 };
 
 /// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
-pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
-    let hold = |reason: String, lift: Option<String>| Held {
+pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
+    let hold = |reason: String, lifted_by: Option<String>| Held {
         tenant: tenant.key.clone(),
         instance: tenant.instance.clone(),
         action: Action::Adopt,
         reason,
-        lift,
+        lifted_by,
     };
-    if world.policy.is_own_domain(&tenant.instance, &found.name) {
+    if inputs.policy.is_own_domain(&tenant.instance, &found.name) {
         draft.held.push(hold(holds_own_account(&found.name, &tenant.instance), None));
         return;
     }
-    let said = world.recorded.adoptions.get(&tenant.key).filter(|said| {
-        said.instance == tenant.instance && said.domain_id == found.id && said.until > world.now
+    let said = inputs.recorded.adoptions.get(&tenant.key).filter(|said| {
+        said.instance == tenant.instance && said.domain_id == found.id && said.until > inputs.now
     });
     let (how, reason) = match said {
         _ if tenant.adopt => {
@@ -43,7 +45,7 @@ pub(super) fn unmanaged(world: World<'_>, tenant: &Tenant, found: &PbxDomain, dr
             return;
         }
     };
-    let rows = world.observed.instance(&tenant.instance).settings(found.id);
+    let rows = inputs.observed.instance(&tenant.instance).settings(found.id);
     let after = TenantDocument::from(tenant);
     let before = found_as_document(tenant, found, rows, after.clone());
     // What changes on the PBX must not drown in what is only recorded. Where its settings were read, that is all.
@@ -72,12 +74,12 @@ pub fn holds_own_account(domain: &str, instance: &InstanceKey) -> String {
 const FEW: usize = 3;
 
 /// After a lost database it is everybody: one line then, and one command.
-pub(super) fn one_command_for_many(world: World<'_>, draft: &mut Draft) {
+pub(super) fn one_command_for_many(inputs: Inputs<'_>, draft: &mut Draft) {
     // A run that is narrowed to some tenants does not advise to take over the others.
-    let only = &world.policy.only;
+    let only = &inputs.policy.only;
     let is_one = |held: &&mut Held| {
         held.action == Action::Adopt
-            && held.lift.is_some()
+            && held.lifted_by.is_some()
             && (only.is_empty() || only.contains(&held.tenant))
     };
     if draft.held.iter_mut().filter(is_one).count() <= FEW {
@@ -87,7 +89,7 @@ pub(super) fn one_command_for_many(world: World<'_>, draft: &mut Draft) {
         held.reason =
             format!("its domain already exists on {} and tenantd does not manage it", held.instance);
         if only.is_empty() {
-            held.lift = Some("tenantd adopt --all".to_owned());
+            held.lifted_by = Some("tenantd adopt --all".to_owned());
         }
     }
 }
@@ -167,10 +169,10 @@ fn changes(
     if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
         change(Field::SmsNumbers, None, Some(numbers));
     }
-    let block = SettingId::for_login_lock(found.id);
+    let block = SettingId::for_web_sign_in_block(found.id);
     if how == AdoptHow::AsItsFileSays
         && !tenant.enabled
-        && rows.is_some_and(|rows| !lock_is_in_force(rows, block))
+        && rows.is_some_and(|rows| !web_sign_in_is_blocked(rows, block))
     {
         change(Field::WebSignIn, Some("open".to_owned()), Some("locked".to_owned()));
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::World;
+use super::Inputs;
 use super::types::{Action, Place, Step, Work};
 use crate::diff::Field;
 use crate::environment::to_the_minute;
@@ -127,14 +127,14 @@ fn is_shortened(tenant: &Tenant, record: &TenantRecord) -> bool {
 }
 
 /// The effects of every step that has any.
-pub(super) fn all(world: World<'_>, steps: &[Step]) -> BTreeMap<Place, Vec<Effect>> {
+pub(super) fn all(inputs: Inputs<'_>, steps: &[Step]) -> BTreeMap<Place, Vec<Effect>> {
     let records: BTreeMap<TenantId, &TenantRecord> =
-        world.recorded.tenants.values().map(|record| (record.id, record)).collect();
+        inputs.recorded.tenants.values().map(|record| (record.id, record)).collect();
     let mut found: BTreeMap<Place, Vec<Effect>> = BTreeMap::new();
     for step in steps {
         let record = super::identity::record(&step.work).and_then(|of| records.get(&of.id).copied());
         let Some(record) = record else { continue };
-        let effects = of(world, step, record);
+        let effects = of(inputs, step, record);
         if !effects.is_empty() {
             found.entry(step.place()).or_default().extend(effects);
         }
@@ -142,8 +142,8 @@ pub(super) fn all(world: World<'_>, steps: &[Step]) -> BTreeMap<Place, Vec<Effec
     found
 }
 
-fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
-    let activity = world.recorded.activity.get(&record.id);
+fn of(inputs: Inputs<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
+    let activity = inputs.recorded.activity.get(&record.id);
     let active = || {
         activity.map(|Activity { users, open_sessions, last_activity, .. }| Effect::Active {
             users: *users,
@@ -180,7 +180,7 @@ fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
         }
         Work::Disable { .. } if record.enabled => effects.extend(active()),
         Work::Recreate { counts: true, .. } => effects.extend(active()),
-        Work::Delete { .. } | Work::Forget { .. } => effects.extend(active()),
+        Work::Delete { .. } | Work::DeleteRecord { .. } => effects.extend(active()),
         _ => {}
     }
     if let Work::Update { tenant, .. } | Work::Move { tenant, .. } | Work::Recreate { tenant, .. } =
@@ -189,9 +189,9 @@ fn of(world: World<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
         if let Some(activity) =
             activity.filter(|activity| activity.open_sessions > 0 && is_shortened(tenant, record))
         {
-            effects.push(sessions_end(activity, tenant.session_timeout, world.now));
+            effects.push(sessions_end(activity, tenant.session_timeout, inputs.now));
         }
-        let released = released(world, tenant, record, step);
+        let released = released(inputs, tenant, record, step);
         if !released.is_empty() {
             effects.push(Effect::NumbersReleased { numbers: released });
         }
@@ -209,10 +209,10 @@ fn sessions_end(activity: &Activity, minutes: u32, now: DateTime<Utc>) -> Effect
     }
 }
 
-fn released(world: World<'_>, tenant: &Tenant, record: &TenantRecord, step: &Step) -> Vec<String> {
+fn released(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, step: &Step) -> Vec<String> {
     let changes = step.action != Action::Update || step.changes.iter().any(|c| c.field == Field::SmsNumbers);
     let Some(wanted) = tenant.sms_numbers.as_ref().filter(|_| changes) else { return Vec::new() };
-    let assigned = world.recorded.sms_numbers.get(&record.id);
+    let assigned = inputs.recorded.sms_numbers.get(&record.id);
     assigned
         .into_iter()
         .flatten()

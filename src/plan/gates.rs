@@ -1,11 +1,11 @@
-//! What is not done although it could be: suspensions, the brake, approvals and limits.
+//! What is not done although it could be: pauses, the brake, approvals and limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::former::has_no_other_place;
-use super::removal::deletion_begun;
+use super::file_removed::deletion_begun;
+use super::previous_placements::has_no_other_place;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, World, decide, identity, limits, numbers};
+use super::{Draft, Inputs, decision_table, identity, limits, sms_numbers};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
@@ -15,8 +15,8 @@ use crate::sabotage::{Bug, active};
 pub(super) fn is_removal(step: &Step) -> bool {
     match &step.work {
         Work::Disable { counts, .. } | Work::Recreate { counts, .. } => *counts,
-        Work::Delete { .. } | Work::Forget { .. } => true,
-        Work::DeleteFormer { expect, .. } => expect.is_some(),
+        Work::Delete { .. } | Work::DeleteRecord { .. } => true,
+        Work::DeletePrevious { expect, .. } => expect.is_some(),
         Work::Create { .. }
         | Work::Adopt { .. }
         | Work::Rekey { .. }
@@ -24,15 +24,15 @@ pub(super) fn is_removal(step: &Step) -> bool {
         | Work::Move { .. }
         | Work::Update { .. }
         | Work::Enable { .. }
-        | Work::DisableFormer { .. } => false,
+        | Work::DisablePrevious { .. } => false,
     }
 }
 
 /// Whether the step finishes a deletion that was begun: it was approved and counted then.
-fn resumes(world: World<'_>, step: &Step) -> bool {
+fn resumes(inputs: Inputs<'_>, step: &Step) -> bool {
     match &step.work {
-        Work::Delete { record, .. } | Work::DeleteFormer { record, .. } | Work::Forget { record } => {
-            deletion_begun(world, record.id, &step.instance)
+        Work::Delete { record, .. } | Work::DeletePrevious { record, .. } | Work::DeleteRecord { record } => {
+            deletion_begun(inputs, record.id, &step.instance)
         }
         _ => false,
     }
@@ -42,8 +42,8 @@ fn resumes(world: World<'_>, step: &Step) -> bool {
 struct Records<'a>(BTreeMap<TenantId, &'a TenantRecord>);
 
 impl<'a> Records<'a> {
-    fn of(world: World<'a>) -> Self {
-        Self(world.recorded.tenants.values().map(|record| (record.id, record)).collect())
+    fn of(inputs: Inputs<'a>) -> Self {
+        Self(inputs.recorded.tenants.values().map(|record| (record.id, record)).collect())
     }
 
     fn of_step(&self, step: &Step) -> Option<&'a TenantRecord> {
@@ -62,50 +62,56 @@ pub(super) fn closes_by_making(step: &Step) -> bool {
 
 /// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
 fn takes_away(step: &Step) -> bool {
-    matches!(step.action, Action::Disable | Action::Delete | Action::Forget) || closes_by_making(step)
+    matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord) || closes_by_making(step)
 }
 
-fn hold_step(step: &Step, reason: String, lift: Option<String>) -> Held {
-    Held { tenant: step.tenant.clone(), instance: step.instance.clone(), action: step.action, reason, lift }
+fn hold_step(step: &Step, reason: String, lifted_by: Option<String>) -> Held {
+    Held {
+        tenant: step.tenant.clone(),
+        instance: step.instance.clone(),
+        action: step.action,
+        reason,
+        lifted_by,
+    }
 }
 
 /// Moves the steps that may not be done to the held ones. Returns the id of the plan's removals.
-pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
-    if !world.policy.only.is_empty() {
-        let only = &world.policy.only;
+pub(super) fn hold(inputs: Inputs<'_>, draft: &mut Draft) -> Option<String> {
+    if !inputs.policy.only.is_empty() {
+        let only = &inputs.policy.only;
         draft.steps.retain(|step| only.contains(&step.tenant));
         draft.held.retain(|held| only.contains(&held.tenant));
-        draft.waiting.retain(|waiting| only.contains(&waiting.tenant));
+        draft.scheduled.retain(|scheduled| only.contains(&scheduled.tenant));
         draft.drifted.retain(|drifted| only.contains(&drifted.tenant));
     }
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-    let records = Records::of(world);
-    another_server(world, &records, draft);
-    suspended(world, &records, draft);
-    beyond_the_tier(world, draft);
-    if world.policy.no_removals {
+    let records = Records::of(inputs);
+    another_server(inputs, &records, draft);
+    paused(inputs, &records, draft);
+    beyond_the_tier(inputs, draft);
+    if inputs.policy.no_removals {
         move_steps(draft, takes_away, |step| {
             hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
         });
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
     let removals: Vec<Step> =
-        draft.steps.iter().filter(|step| is_removal(step) && !resumes(world, step)).cloned().collect();
-    let would_exceed = limits::exceeded(world, &draft.steps);
+        draft.steps.iter().filter(|step| is_removal(step) && !resumes(inputs, step)).cloned().collect();
+    let would_exceed = limits::exceeded(inputs, &draft.steps);
     let removals_id = identity_of_gated(&removals, &would_exceed, &draft.steps);
     let approved = removals_id.as_ref().is_some_and(|id| {
-        world.recorded.approvals.iter().any(|approval| {
+        inputs.recorded.approvals.iter().any(|approval| {
             let of_this = approval.removals_id.as_ref() == Some(id) || active(Bug::AnyApproval);
-            of_this && approval.expires_at > world.now
+            of_this && approval.expires_at > inputs.now
         })
     });
     if !approved {
-        unapproved_deletions(world, removals_id.as_deref(), draft);
-        let over = limits::exceeded(world, &draft.steps);
-        let lift = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
+        unapproved_deletions(inputs, removals_id.as_deref(), draft);
+        let over = limits::exceeded(inputs, &draft.steps);
+        let lifted_by = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
-            draft.warnings.push(over.message(lift.as_deref()));
+            draft.warnings.push(over.message(lifted_by.as_deref()));
         }
         move_steps(
             draft,
@@ -113,15 +119,15 @@ pub(super) fn hold(world: World<'_>, draft: &mut Draft) -> Option<String> {
             |step| {
                 let reason =
                     over.iter().find(|over| over.holds(step)).map_or_else(String::new, |over| over.reason());
-                hold_step(step, reason, lift.clone())
+                hold_step(step, reason, lifted_by.clone())
             },
         );
     }
-    what_rests_on_held_steps(world, &records, draft);
-    numbers::hold_what_waits(world, draft);
+    what_rests_on_held_steps(inputs, &records, draft);
+    sms_numbers::hold_what_waits(inputs, draft);
     sort_held(draft);
     draft.held.dedup();
-    draft.waiting.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    draft.scheduled.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     removals_id
 }
 
@@ -131,11 +137,11 @@ pub(super) fn sort_held(draft: &mut Draft) {
 }
 
 /// What would do the work of a held step, or is right only after it, is held with it.
-fn what_rests_on_held_steps(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
+fn what_rests_on_held_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     let held: BTreeMap<(TenantKey, InstanceKey, Action), Option<String>> = draft
         .held
         .iter()
-        .map(|held| ((held.tenant.clone(), held.instance.clone(), held.action), held.lift.clone()))
+        .map(|held| ((held.tenant.clone(), held.instance.clone(), held.action), held.lifted_by.clone()))
         .collect();
     let rests_on = |step: &Step| {
         let record = records.of_step(step)?;
@@ -144,13 +150,13 @@ fn what_rests_on_held_steps(world: World<'_>, records: &Records<'_>, draft: &mut
             Work::Move { tenant, .. } if !tenant.enabled => {
                 (Action::Disable, "it waits for its disabling, which is held")
             }
-            Work::DisableFormer { .. } if has_no_other_place(world, &step.tenant, record) => {
+            Work::DisablePrevious { .. } if has_no_other_place(inputs, &step.tenant, record) => {
                 (Action::Create, "it stays open until the tenant is made elsewhere, which is held")
             }
             _ => return None,
         };
-        let lift = held.get(&(step.tenant.clone(), record.instance.clone(), action))?;
-        Some(hold_step(step, reason.to_owned(), lift.clone()))
+        let lifted_by = held.get(&(step.tenant.clone(), record.instance.clone(), action))?;
+        Some(hold_step(step, reason.to_owned(), lifted_by.clone()))
     };
     let steps = std::mem::take(&mut draft.steps);
     for step in steps {
@@ -180,9 +186,9 @@ fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&S
 }
 
 /// New tenants beyond what the tier allows are held; those that are there stay.
-fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
-    let Some(allowed) = world.policy.max_tenants else { return };
-    let managed = world.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+fn beyond_the_tier(inputs: Inputs<'_>, draft: &mut Draft) {
+    let Some(allowed) = inputs.policy.max_tenants else { return };
+    let managed = inputs.recorded.tenants.values().filter(|record| record.file_removed_at.is_none()).count();
     let is_new = |step: &Step| matches!(step.work, Work::Create { .. } | Work::Adopt { .. });
     let new = draft.steps.iter().filter(|step| is_new(step)).count();
     if new == 0 || managed + new <= usize::try_from(allowed).unwrap_or(usize::MAX) {
@@ -201,8 +207,8 @@ fn beyond_the_tier(world: World<'_>, draft: &mut Draft) {
 
 /// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
 /// to it, lest a restored backup be given a day's changes one by one.
-fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
-    let vanished = decide::vanished(world);
+fn another_server(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
+    let vanished = decision_table::vanished(inputs);
     if vanished.is_empty() {
         return;
     }
@@ -210,9 +216,9 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
         let recorded = records.of_step(step).map(|record| &record.instance);
         let touched = match &step.work {
             Work::Rekey { .. }
-            | Work::Forget { .. }
+            | Work::DeleteRecord { .. }
             | Work::Disable { expect: None, .. }
-            | Work::DeleteFormer { expect: None, .. } => vec![],
+            | Work::DeletePrevious { expect: None, .. } => vec![],
             Work::Move { .. } => vec![Some(&step.instance), recorded],
             _ => vec![Some(&step.instance)],
         };
@@ -234,24 +240,24 @@ fn another_server(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 }
 
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
-fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
-    for suspension in world.recorded.suspensions.iter().filter(|suspension| suspension.until > world.now) {
+fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
+    for pause in inputs.recorded.pauses.iter().filter(|pause| pause.until > inputs.now) {
         draft.warnings.push(format!(
             "{} is paused until {} by {}: {}",
-            suspension.scope(),
-            to_the_minute(suspension.until),
-            suspension.suspended_by,
-            suspension.reason
+            pause.scope(),
+            to_the_minute(pause.until),
+            pause.paused_by,
+            pause.reason
         ));
         move_steps(
             draft,
             |step| {
                 let record = records.of_step(step);
-                suspension
+                pause
                     .key
                     .as_ref()
                     .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key))
-                    && suspension.instance.as_ref().is_none_or(|instance| {
+                    && pause.instance.as_ref().is_none_or(|instance| {
                         let leaves = matches!(step.work, Work::Move { .. })
                             && record.is_some_and(|record| *instance == record.instance);
                         *instance == step.instance || leaves
@@ -262,11 +268,11 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
                     step,
                     format!(
                         "paused by {} until {}: {}",
-                        suspension.suspended_by,
-                        to_the_minute(suspension.until),
-                        suspension.reason
+                        pause.paused_by,
+                        to_the_minute(pause.until),
+                        pause.reason
                     ),
-                    Some(suspension.resume()),
+                    Some(pause.resume()),
                 )
             },
         );
@@ -274,34 +280,35 @@ fn suspended(world: World<'_>, records: &Records<'_>, draft: &mut Draft) {
 }
 
 /// Under `mode: approve` a deletion waits for a person's word on just this tenant.
-fn unapproved_deletions(world: World<'_>, removals_id: Option<&str>, draft: &mut Draft) {
-    if world.policy.deletion.mode == DeletionMode::Automatic {
+fn unapproved_deletions(inputs: Inputs<'_>, removals_id: Option<&str>, draft: &mut Draft) {
+    if inputs.policy.deletion.mode == DeletionMode::Automatic {
         return;
     }
-    let approved: BTreeSet<_> = world
+    let approved: BTreeSet<_> = inputs
         .recorded
         .approvals
         .iter()
-        .filter(|approval| approval.expires_at > world.now)
+        .filter(|approval| approval.expires_at > inputs.now)
         .filter_map(|approval| approval.deletion_of.as_ref())
-        .chain(&world.policy.allow_delete)
+        .chain(&inputs.policy.allow_delete)
         .cloned()
         .collect();
     move_steps(
         draft,
         |step| {
-            let deletes = matches!(step.work, Work::Delete { .. } | Work::Forget { .. })
-                || matches!(&step.work, Work::DeleteFormer { expect: Some(_), .. });
-            deletes && !approved.contains(&step.tenant) && !resumes(world, step)
+            let deletes = matches!(step.work, Work::Delete { .. } | Work::DeleteRecord { .. })
+                || matches!(&step.work, Work::DeletePrevious { expect: Some(_), .. });
+            deletes && !approved.contains(&step.tenant) && !resumes(inputs, step)
         },
         |step| {
-            let what = if step.action == Action::Forget { "forgetting it" } else { "deleting it" };
+            let what =
+                if step.action == Action::DeleteRecord { "deleting its record" } else { "deleting it" };
             hold_step(
                 step,
                 format!("{what} needs approval (deletion.mode is `approve`); {}", step.reason),
                 match (&step.work, removals_id) {
                     // The tenant itself is there, so its deletion is nothing to approve.
-                    (Work::DeleteFormer { .. }, Some(id)) => Some(format!("tenantd approve {id}")),
+                    (Work::DeletePrevious { .. }, Some(id)) => Some(format!("tenantd approve {id}")),
                     _ => Some(format!("tenantd approve --tenant {}", step.tenant)),
                 },
             )

@@ -20,10 +20,10 @@ pub fn record(work: &Work) -> Option<RecordRef> {
         | Work::Update { record, .. }
         | Work::Enable { record, .. }
         | Work::Disable { record, .. }
-        | Work::DisableFormer { record, .. }
+        | Work::DisablePrevious { record, .. }
         | Work::Delete { record, .. }
-        | Work::DeleteFormer { record, .. }
-        | Work::Forget { record, .. } => Some(*record),
+        | Work::DeletePrevious { record, .. }
+        | Work::DeleteRecord { record, .. } => Some(*record),
     }
 }
 
@@ -40,11 +40,13 @@ fn contents(work: &Work) -> Value {
             json!([definition_hash(tenant), returns_to.map(|id| id.to_string())])
         }
         Work::Disable { removed, .. } => json!([removed]),
-        Work::DisableFormer { placement, .. } | Work::DeleteFormer { placement, .. } => {
+        Work::DisablePrevious { placement, .. } | Work::DeletePrevious { placement, .. } => {
             json!([placement.domain_id.to_string()])
         }
         Work::Rename { to, .. } => json!([to.as_str()]),
-        Work::Rekey { .. } | Work::Enable { .. } | Work::Delete { .. } | Work::Forget { .. } => Value::Null,
+        Work::Rekey { .. } | Work::Enable { .. } | Work::Delete { .. } | Work::DeleteRecord { .. } => {
+            Value::Null
+        }
     }
 }
 
@@ -73,7 +75,7 @@ pub(super) fn of_plan(steps: &[Step], held: &[Held]) -> String {
     }
     let mut held: Vec<&Held> = held.iter().collect();
     held.sort_by_key(|held| (&held.tenant, &held.instance, held.action));
-    for Held { tenant, instance, action, reason: _, lift: _ } in held {
+    for Held { tenant, instance, action, reason: _, lifted_by: _ } in held {
         feed(&mut hasher, &json!(["held", tenant.as_str(), instance.as_str(), action.as_str()]));
     }
     short("p", hasher)

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::likeness::{Common, Telling, likeness};
+use super::likeness::{Common, Features, likeness};
 use super::types::{Held, Step, Work};
-use super::{Draft, World, identity};
+use super::{Draft, Inputs, identity};
 use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, Tenant, TenantKey, TenantRecord};
 
@@ -38,7 +38,7 @@ struct Pair<'a> {
 /// A tenant that could be a removed one under another name.
 struct Candidate<'a> {
     tenant: &'a Tenant,
-    telling: Telling,
+    telling: Features,
     /// `None` where this run creates it.
     created: Option<DateTime<Utc>>,
 }
@@ -51,8 +51,8 @@ impl Candidate<'_> {
 }
 
 /// Holds the steps of likely renames. A pair that a person called two tenants goes on to the other gates.
-pub(super) fn hold(world: World<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
-    let pairs = pairs(world, rekeyed, &draft.steps);
+pub(super) fn hold(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
+    let pairs = pairs(inputs, rekeyed, &draft.steps);
     if pairs.is_empty() {
         return;
     }
@@ -105,17 +105,17 @@ impl Pair<'_> {
                     self.why
                 ),
             },
-            lift: Some(format!("tenantd approve {}", self.id)),
+            lifted_by: Some(format!("tenantd approve {}", self.id)),
         }
     }
 }
 
-fn pairs<'a>(world: World<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a>> {
-    let gone = gone(world, rekeyed);
+fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a>> {
+    let gone = gone(inputs, rekeyed);
     if gone.is_empty() {
         return Vec::new();
     }
-    let new = candidates(world, steps);
+    let new = candidates(inputs, steps);
     if new.is_empty() {
         return Vec::new();
     }
@@ -123,10 +123,10 @@ fn pairs<'a>(world: World<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a
     for old in &gone {
         *going.entry(&old.instance).or_default() += 1;
     }
-    let common = Common::of(world);
+    let common = Common::of(inputs);
     let mut found = Vec::new();
     for old in gone.iter().copied() {
-        let told = Telling::of_record(old);
+        let told = Features::of_record(old);
         // What comes in this run, and with it what came within the day.
         let newer = || new.iter().filter(|one| one.tenant.instance == old.instance && one.is_newer(old));
         let (now, lately) = (newer().filter(|one| one.created.is_none()).count(), newer().count());
@@ -136,13 +136,13 @@ fn pairs<'a>(world: World<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a
             let came = if candidate.created.is_some() { lately } else { now };
             let alone = tenant.instance == old.instance && going[&old.instance] == 1 && came == 1;
             let Some((weight, why)) =
-                likeness(world, (old, &told), (tenant, &candidate.telling), &common, alone)
+                likeness(inputs, (old, &told), (tenant, &candidate.telling), &common, alone)
             else {
                 continue;
             };
             let id = identity::of_two(old.id, tenant);
-            let is_two = world.recorded.approvals.iter().any(|approval| {
-                approval.removals_id.as_ref() == Some(&id) && approval.expires_at > world.now
+            let is_two = inputs.recorded.approvals.iter().any(|approval| {
+                approval.removals_id.as_ref() == Some(&id) && approval.expires_at > inputs.now
             });
             if !is_two {
                 let created = candidate.created;
@@ -154,43 +154,43 @@ fn pairs<'a>(world: World<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<'a
 }
 
 /// What this run creates, and what was created within the last day.
-fn candidates<'a>(world: World<'a>, steps: &'a [Step]) -> Vec<Candidate<'a>> {
-    let candidate = |tenant, created| Candidate { tenant, telling: Telling::of(tenant), created };
+fn candidates<'a>(inputs: Inputs<'a>, steps: &'a [Step]) -> Vec<Candidate<'a>> {
+    let candidate = |tenant, created| Candidate { tenant, telling: Features::of(tenant), created };
     let now = steps.iter().filter_map(|step| match &step.work {
         Work::Create { tenant } => Some(candidate(tenant, None)),
         _ => None,
     });
-    let lately = world.recorded.tenants.values().filter_map(|record| {
-        let is_recent = record.created_at > world.now - RECENT && record.restored_at.is_none();
-        let tenant = world.desired.tenants.get(&record.key)?;
+    let lately = inputs.recorded.tenants.values().filter_map(|record| {
+        let is_recent = record.created_at > inputs.now - RECENT && record.restored_at.is_none();
+        let tenant = inputs.desired.tenants.get(&record.key)?;
         is_recent.then(|| candidate(tenant, Some(record.created_at)))
     });
     now.chain(lately).collect()
 }
 
 /// The recorded tenants whose file is gone.
-fn gone<'a>(world: World<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
+fn gone<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
     let taken: BTreeSet<&TenantKey> = rekeyed.values().collect();
     // One that was disabled for good is not about to be; its removal was looked at in its own pass.
-    world
+    inputs
         .recorded
         .tenants
         .values()
-        .filter(|record| record.enabled || record.removed_at.is_none())
-        .filter(|record| !world.desired.tenants.contains_key(&record.key))
-        .filter(|record| !world.desired.is_broken(&record.key) && !taken.contains(&record.key))
+        .filter(|record| record.enabled || record.file_removed_at.is_none())
+        .filter(|record| !inputs.desired.tenants.contains_key(&record.key))
+        .filter(|record| !inputs.desired.is_broken(&record.key) && !taken.contains(&record.key))
         .collect()
 }
 
 /// A `previously:` that renames nothing in this pass, and why; a person who wrote it expects something else.
-pub(super) fn without_effect(world: World<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
-    for (key, tenant) in &world.desired.tenants {
+pub(super) fn without_effect(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
+    for (key, tenant) in &inputs.desired.tenants {
         let Some(old) = &tenant.previously else { continue };
         if rekeyed.get(key) == Some(old) || *old == *key {
             continue;
         }
-        let own = world.recorded.tenants.get(key);
-        let record = world.recorded.tenants.get(old);
+        let own = inputs.recorded.tenants.get(key);
+        let record = inputs.recorded.tenants.get(old);
         if own.is_some() && record.is_none() {
             draft
                 .warnings
@@ -203,7 +203,7 @@ pub(super) fn without_effect(world: World<'_>, rekeyed: &Rekeyed, draft: &mut Dr
                  {old}.yaml back as it was and remove {key}.yaml in the same commit"
             ),
             (_, None) => format!("there is no record of {old}; correct the key, or delete the line"),
-            (None, Some(_)) if world.desired.is_broken(old) => {
+            (None, Some(_)) if inputs.desired.is_broken(old) => {
                 format!("the file of {old} is still there, and is broken; delete it in the same commit")
             }
             (None, Some(_)) => match rekeyed.iter().find(|(_, of)| *of == old) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use similar::TextDiff;
 
-use super::World;
+use super::Inputs;
 use crate::model::{CrossTenant, InstanceKey, SettingName, SmsNumber, Tenant, TenantDocument, TenantRecord};
 
 /// From which share of equal lines on two documents are one document renamed; git's own measure.
@@ -15,9 +15,9 @@ const ALIKE_KEYS: f32 = 0.8;
 /// In what the two are alike, and how much that says. `alone`: no other tenant comes or goes on their instance, so that
 /// even lines that many tenants have tell something.
 pub(super) fn likeness(
-    world: World<'_>,
-    (old, old_telling): (&TenantRecord, &Telling),
-    (new, new_telling): (&Tenant, &Telling),
+    inputs: Inputs<'_>,
+    (old, old_telling): (&TenantRecord, &Features),
+    (new, new_telling): (&Tenant, &Features),
     common: &Common,
     alone: bool,
 ) -> Option<(u8, &'static str)> {
@@ -32,7 +32,7 @@ pub(super) fn likeness(
     if common.share(old_telling, new_telling) >= ALIKE {
         return Some((2, "most lines of their files are the same"));
     }
-    if alone && same_lines(world, old, new) >= ALIKE {
+    if alone && same_lines(inputs, old, new) >= ALIKE {
         return Some((2, "most lines of their files are the same, and no other tenant comes or goes there"));
     }
     (same_instance && keys_are_alike(old.key.as_str(), new.key.as_str()))
@@ -52,10 +52,10 @@ fn contains(long: &str, short: &str) -> bool {
 }
 
 /// The share of equal lines of the two whole files, defaults written out.
-fn same_lines(world: World<'_>, old: &TenantRecord, new: &Tenant) -> f32 {
+fn same_lines(inputs: Inputs<'_>, old: &TenantRecord, new: &Tenant) -> f32 {
     let after = TenantDocument::from(new);
     let recorded = || -> Vec<String> {
-        let numbers = world.recorded.sms_numbers.get(&old.id);
+        let numbers = inputs.recorded.sms_numbers.get(&old.id);
         numbers.into_iter().flatten().map(SmsNumber::to_string).collect()
     };
     let before = TenantDocument { sms_numbers: after.sms_numbers.as_ref().map(|_| recorded()), ..old.into() };
@@ -83,9 +83,9 @@ fn keys_are_alike(a: &str, b: &str) -> bool {
 
 /// The lines of a definition that tell one tenant from another. Timeouts and limits are left out: most have the
 /// defaults.
-pub(super) struct Telling(BTreeSet<String>);
+pub(super) struct Features(BTreeSet<String>);
 
-impl Telling {
+impl Features {
     pub(super) fn of(tenant: &Tenant) -> Self {
         Self::lines(
             &tenant.name,
@@ -131,18 +131,18 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn of(world: World<'_>) -> Self {
+    pub(super) fn of(inputs: Inputs<'_>) -> Self {
         let mut counts = BTreeMap::new();
-        for record in world.recorded.tenants.values() {
-            for line in Telling::of_record(record).0 {
+        for record in inputs.recorded.tenants.values() {
+            for line in Features::of_record(record).0 {
                 *counts.entry(line).or_default() += 1;
             }
         }
-        Self { counts, tenants: world.recorded.tenants.len() }
+        Self { counts, tenants: inputs.recorded.tenants.len() }
     }
 
     /// The share of the telling lines that two documents have in common. The first is a recorded one.
-    fn share(&self, old: &Telling, new: &Telling) -> f32 {
+    fn share(&self, old: &Features, new: &Features) -> f32 {
         let others = self.tenants.saturating_sub(1);
         let tells = |line: &&String| {
             let have = self.counts.get(*line).copied().unwrap_or(0) - usize::from(old.0.contains(*line));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::World;
+use super::Inputs;
 use super::gates::closes_by_making;
 use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
@@ -51,18 +51,18 @@ impl Exceeded {
         format!("{count} tenants{window} would be {what}; the limit is {allowed}{rule}")
     }
 
-    pub(super) fn message(&self, lift: Option<&str>) -> String {
-        let lift = lift.map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
-        format!("held: {}{lift}", self.reason())
+    pub(super) fn message(&self, lifted_by: Option<&str>) -> String {
+        let lifted_by = lifted_by.map_or_else(String::new, |lifted_by| format!("; to go ahead: {lifted_by}"));
+        format!("held: {}{lifted_by}", self.reason())
     }
 }
 
 /// The limits that these steps would exceed.
-pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
-    let limits = &world.policy.limits;
+pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
+    let limits = &inputs.policy.limits;
     let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
     let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
-        world
+        inputs
             .recorded
             .removals
             .iter()
@@ -71,31 +71,31 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
             .collect()
     };
     // A deletion that was begun and not finished yet is one of the window's.
-    let begun = world
+    let begun = inputs
         .recorded
         .tenants
         .values()
-        .filter(|record| super::removal::deletion_begun(world, record.id, &record.instance));
+        .filter(|record| super::file_removed::deletion_begun(inputs, record.id, &record.instance));
     let removed_lately: BTreeSet<TenantId> =
         in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
     // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
     // removed long before and is none of them.
-    let managed: BTreeSet<TenantId> = world
+    let managed: BTreeSet<TenantId> = inputs
         .recorded
         .tenants
         .values()
-        .filter(|record| record.removed_at.is_none())
+        .filter(|record| record.file_removed_at.is_none())
         .map(|record| record.id)
         .chain(in_window(&|kind| kind == RemovalKind::FileGone))
         .collect();
     let managed = managed.len();
 
     let enabled: BTreeSet<TenantId> =
-        world.recorded.tenants.values().filter(|record| record.enabled).map(|record| record.id).collect();
+        inputs.recorded.tenants.values().filter(|record| record.enabled).map(|record| record.id).collect();
     let removed = |step: &Step| match &step.work {
         Work::Disable { record, removed: true, counts: true, .. }
         | Work::Delete { record, .. }
-        | Work::Forget { record } => Some((record.id, "removed")),
+        | Work::DeleteRecord { record } => Some((record.id, "removed")),
         _ => None,
     };
     let disabled = |step: &Step| match &step.work {
@@ -143,7 +143,7 @@ pub(super) fn exceeded(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found.extend(surge("limits.updates", "changed", limits.updates, managed, steps, |step| {
         matches!(step.action, Action::Update | Action::Rename | Action::Move)
     }));
-    found.extend(emptied_instances(world, steps));
+    found.extend(emptied_instances(inputs, steps));
     found
 }
 
@@ -224,9 +224,9 @@ fn surge(
 }
 
 /// An instance that had several enabled tenants and would have none after this plan.
-fn emptied_instances(world: World<'_>, steps: &[Step]) -> Vec<Exceeded> {
+fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
-    for record in world.recorded.tenants.values().filter(|record| record.enabled) {
+    for record in inputs.recorded.tenants.values().filter(|record| record.enabled) {
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {

@@ -1,26 +1,26 @@
 //! Stage 4: from differences to steps, and to what is held with its reason.
 //!
-//! `decide` applies the decision table tenant by tenant; `gates` then holds what suspensions, deletion rules and
+//! `decide` applies the decision table tenant by tenant; `gates` then holds what pauses, deletion rules and
 //! limits do not allow. Pure functions of values: no I/O, no clock, no log.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod adoption;
-mod decide;
-mod disabled_now;
+mod decision_table;
 mod effects;
-mod former;
+mod file_removed;
 mod gates;
 mod identity;
 mod likely_rename;
 mod likeness;
 mod limits;
-mod numbers;
+mod not_checked;
+mod out_of_service;
 mod policy;
-mod removal;
-mod reopened;
+mod previous_placements;
+mod retention_resets;
 mod sessions;
+mod sms_numbers;
 mod types;
-mod unchecked;
 mod update;
 
 #[cfg(test)]
@@ -33,22 +33,23 @@ use chrono::{DateTime, Utc};
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 
 pub use adoption::holds_own_account;
-pub use disabled_now::{NO_PHONES, disabled_now};
 pub use effects::{Effect, affected};
+pub use file_removed::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
 pub use identity::{definition_hash, record as record_of};
-pub use numbers::wanted_by;
+pub use out_of_service::{NO_PHONES, out_of_service};
 pub use policy::Policy;
-pub use removal::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
 pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};
+pub use sms_numbers::wanted_by;
 pub use types::{
-    Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, Step, Waiting, Work,
+    Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, ScheduledStep, Step,
+    Work,
 };
-pub use update::FIGHTING_AFTER;
-pub(crate) use update::fight_key;
+pub use update::CONTESTED_AFTER;
+pub(crate) use update::correction_key;
 
 /// Everything that a plan is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
+pub struct Inputs<'a> {
     pub desired: &'a Desired,
     pub recorded: &'a Recorded,
     pub observed: &'a Observed,
@@ -61,7 +62,7 @@ pub struct World<'a> {
 struct Draft {
     steps: Vec<Step>,
     held: Vec<Held>,
-    waiting: Vec<Waiting>,
+    scheduled: Vec<ScheduledStep>,
     drifted: Vec<Drifted>,
     warnings: Vec<String>,
     previews: BTreeMap<crate::model::TenantKey, Preview>,
@@ -73,28 +74,31 @@ struct Draft {
 
 /// Instances that lost more recorded domains at once than the removal limit allows, with how many: perhaps another
 /// server, or a restored backup. What it shows of anything else is not to be believed either.
-pub fn vanished(world: World<'_>) -> BTreeMap<InstanceKey, usize> {
-    decide::vanished(world).into_iter().map(|(instance, missing)| (instance.clone(), missing)).collect()
+pub fn vanished(inputs: Inputs<'_>) -> BTreeMap<InstanceKey, usize> {
+    decision_table::vanished(inputs)
+        .into_iter()
+        .map(|(instance, missing)| (instance.clone(), missing))
+        .collect()
 }
 
 /// Makes the plan of one pass.
-pub fn make(world: World<'_>) -> Plan {
+pub fn make(inputs: Inputs<'_>) -> Plan {
     let mut draft = Draft::default();
-    let not_checked = unchecked::not_checked(world);
-    warn_about_the_unknown(world, &not_checked, &mut draft);
-    let rekeyed = decide::all_tenants(world, &mut draft);
+    let not_checked = not_checked::not_checked(inputs);
+    warn_about_the_unknown(inputs, &not_checked, &mut draft);
+    let rekeyed = decision_table::all_tenants(inputs, &mut draft);
     // Before anything is held, so that what is held shows its effects as well.
-    let effects = effects::all(world, &draft.steps);
-    likely_rename::without_effect(world, &rekeyed, &mut draft);
+    let effects = effects::all(inputs, &draft.steps);
+    likely_rename::without_effect(inputs, &rekeyed, &mut draft);
     // Before a run is narrowed to single tenants: the other half of a rename is not one of them.
-    likely_rename::hold(world, &rekeyed, &mut draft);
-    let removals_id = gates::hold(world, &mut draft);
-    sessions::tell(world, &mut draft);
-    disabled_now::tell(world, &mut draft);
+    likely_rename::hold(inputs, &rekeyed, &mut draft);
+    let removals_id = gates::hold(inputs, &mut draft);
+    sessions::tell(inputs, &mut draft);
+    out_of_service::tell(inputs, &mut draft);
     let Draft {
         steps,
         held,
-        waiting,
+        scheduled,
         drifted,
         warnings,
         mut previews,
@@ -102,13 +106,13 @@ pub fn make(world: World<'_>) -> Plan {
         mut changed_outside,
         unchanged,
     } = draft;
-    let only = &world.policy.only;
+    let only = &inputs.policy.only;
     changed_outside.retain(|key| only.is_empty() || only.contains(key));
     let touched: BTreeSet<_> =
         steps.iter().map(|step| &step.tenant).chain(held.iter().map(|held| &held.tenant)).collect();
     let unchanged = match only.is_empty() {
         true => unchanged,
-        false => unchanged_of(world, &touched, &waiting, &not_checked),
+        false => unchanged_of(inputs, &touched, &scheduled, &not_checked),
     };
     previews.retain(|key, _| touched.contains(key));
     Plan {
@@ -118,42 +122,42 @@ pub fn make(world: World<'_>) -> Plan {
             unchanged,
             not_checked: not_checked.iter().map(|one| one.tenants).sum(),
             drift: changed_outside.len(),
-            foreign_domains: foreign_domains(world),
-            broken_files: world.desired.broken.len(),
-            unknown_instances: unknown_instances(world.observed),
+            foreign_domains: foreign_domains(inputs),
+            broken_files: inputs.desired.broken.len(),
+            unknown_instances: unknown_instances(inputs.observed),
         },
         steps,
         held,
-        waiting,
+        scheduled,
         drifted,
         not_checked,
         warnings,
         previews,
         effects,
         settled,
-        reopened: reopened::reopened(world),
+        reopened: retention_resets::reopened(inputs),
     }
 }
 
 /// Of the tenants that a run is for, those that were looked at and need nothing.
 fn unchanged_of(
-    world: World<'_>,
+    inputs: Inputs<'_>,
     touched: &BTreeSet<&TenantKey>,
-    waiting: &[Waiting],
+    scheduled: &[ScheduledStep],
     not_checked: &[NotChecked],
 ) -> usize {
-    let waits = |key: &TenantKey| waiting.iter().any(|waiting| waiting.tenant == *key);
+    let waits = |key: &TenantKey| scheduled.iter().any(|scheduled| scheduled.tenant == *key);
     let is_unchanged = |key: &&TenantKey| {
-        let record = world.recorded.tenants.get(*key);
+        let record = inputs.recorded.tenants.get(*key);
         let is_known =
             record.is_some_and(|record| not_checked.iter().all(|one| one.instance != record.instance));
-        is_known && world.desired.tenants.contains_key(*key) && !touched.contains(*key) && !waits(key)
+        is_known && inputs.desired.tenants.contains_key(*key) && !touched.contains(*key) && !waits(key)
     };
-    world.policy.only.iter().filter(is_unchanged).count()
+    inputs.policy.only.iter().filter(is_unchanged).count()
 }
 
-fn warn_about_the_unknown(world: World<'_>, not_checked: &[NotChecked], draft: &mut Draft) {
-    match &world.desired.completeness {
+fn warn_about_the_unknown(inputs: Inputs<'_>, not_checked: &[NotChecked], draft: &mut Draft) {
+    match &inputs.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { reason } => {
             draft.warnings.push(format!("{reason}: nothing is removed until every file can be read"));
@@ -177,15 +181,21 @@ fn unknown_instances(observed: &Observed) -> usize {
 }
 
 /// Domains that nobody recorded as ours. They are counted and never touched.
-fn foreign_domains(world: World<'_>) -> usize {
-    let ours: BTreeSet<_> = world
+fn foreign_domains(inputs: Inputs<'_>) -> usize {
+    let ours: BTreeSet<_> = inputs
         .recorded
         .tenants
         .values()
         .map(|record| (&record.instance, record.domain_id))
-        .chain(world.recorded.former.iter().map(|former| (&former.instance, former.domain_id)))
+        .chain(
+            inputs
+                .recorded
+                .previous_placements
+                .iter()
+                .map(|previous| (&previous.instance, previous.domain_id)),
+        )
         .collect();
-    world
+    inputs
         .observed
         .instances
         .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Action, Draft, Waiting, World};
+use super::{Action, Draft, Inputs, ScheduledStep};
 use crate::model::{InstanceKey, Observed};
 use crate::plan::Policy;
 
@@ -21,8 +21,8 @@ pub fn sessions_go_on(observed: &Observed, policy: &Policy) -> BTreeMap<Instance
 }
 
 /// Says of every disable in the plan how long sessions may go on, and of every disabled tenant when that ends.
-pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
-    let go_on = sessions_go_on(world.observed, world.policy);
+pub(super) fn tell(inputs: Inputs<'_>, draft: &mut Draft) {
+    let go_on = sessions_go_on(inputs.observed, inputs.policy);
     let mut tenants: BTreeMap<&InstanceKey, usize> = BTreeMap::new();
     for step in draft.steps.iter().filter(|step| step.action == Action::Disable) {
         if go_on.contains_key(&step.instance) {
@@ -32,7 +32,7 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
     let warnings: Vec<String> = tenants
         .into_iter()
         .map(|(instance, count)| {
-            let version = world.observed.versions.get(instance).and_then(Option::as_ref);
+            let version = inputs.observed.versions.get(instance).and_then(Option::as_ref);
             let server = version.map_or_else(
                 || format!("{instance} does not show its version, so its FusionPBX"),
                 |version| format!("FusionPBX {version} on {instance}"),
@@ -47,8 +47,8 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
         .collect();
     draft.warnings.extend(warnings);
     // A clock that was set back, or a server that was upgraded, leaves times that are no such end.
-    let waiting = still_open(world).filter(|(_, instance, _)| go_on.contains_key(instance)).map(
-        |(tenant, instance, until)| Waiting {
+    let scheduled = still_open(inputs).filter(|(_, instance, _)| go_on.contains_key(instance)).map(
+        |(tenant, instance, until)| ScheduledStep {
             tenant: tenant.clone(),
             instance: instance.clone(),
             action: Action::Disable,
@@ -56,8 +56,8 @@ pub(super) fn tell(world: World<'_>, draft: &mut Draft) {
             reason: SESSIONS_MAY_GO_ON.to_owned(),
         },
     );
-    let waiting: Vec<_> = waiting.collect();
-    draft.waiting.extend(waiting);
+    let scheduled: Vec<_> = scheduled.collect();
+    draft.scheduled.extend(scheduled);
 }
 
 /// A time as people say it: `24 hours`.
@@ -74,19 +74,19 @@ pub const SESSIONS_MAY_GO_ON: &str = "disabled; web sessions that were open befo
 
 /// Disabled tenants, and domains that a tenant left, whose web sessions may not be over.
 fn still_open(
-    world: World<'_>,
+    inputs: Inputs<'_>,
 ) -> impl Iterator<Item = (&crate::model::TenantKey, &InstanceKey, DateTime<Utc>)> {
-    let named = |id| world.recorded.tenants.values().find(move |record| record.id == id);
-    let placed = world
+    let named = |id| inputs.recorded.tenants.values().find(move |record| record.id == id);
+    let placed = inputs
         .recorded
         .tenants
         .values()
         .filter(|record| !record.enabled)
         .filter_map(|record| Some((&record.key, &record.instance, record.disable_confirmed_at?)));
-    let left = world.recorded.former.iter().filter_map(move |former| {
-        Some((&named(former.tenant)?.key, &former.instance, former.disable_confirmed_at?))
+    let left = inputs.recorded.previous_placements.iter().filter_map(move |previous| {
+        Some((&named(previous.tenant)?.key, &previous.instance, previous.disable_confirmed_at?))
     });
-    placed.chain(left).filter(move |(.., until)| *until > world.now)
+    placed.chain(left).filter(move |(.., until)| *until > inputs.now)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::effects::Effect;
 use crate::diff::{Difference, Field};
 use crate::model::{
-    AdoptHow, DomainId, DomainName, FormerPlacement, InstanceKey, PbxDomain, RemovalKind, Reopened,
+    AdoptHow, DomainId, DomainName, InstanceKey, PbxDomain, PreviousPlacement, RemovalKind, RetentionResets,
     SettingName, Tenant, TenantDocument, TenantId, TenantKey,
 };
 
@@ -28,7 +28,7 @@ pub enum Action {
     /// From the PBX, then from the database; a tombstone remains.
     Delete,
     /// From the database alone, because the PBX no longer has it.
-    Forget,
+    DeleteRecord,
 }
 
 impl Action {
@@ -41,9 +41,10 @@ impl Action {
         Self::Enable,
         Self::Disable,
         Self::Delete,
-        Self::Forget,
+        Self::DeleteRecord,
     ];
 
+    /// As programs read it; `Display` is for people.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -54,14 +55,17 @@ impl Action {
             Self::Enable => "enable",
             Self::Disable => "disable",
             Self::Delete => "delete",
-            Self::Forget => "forget",
+            Self::DeleteRecord => "delete_record",
         }
     }
 }
 
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        match self {
+            Self::DeleteRecord => f.pad("delete record"),
+            action => f.pad(action.as_str()),
+        }
     }
 }
 
@@ -143,22 +147,22 @@ pub enum Work {
         counts: bool,
     },
     /// Keep a domain closed that a tenant left behind on another instance.
-    DisableFormer {
+    DisablePrevious {
         record: RecordRef,
-        placement: FormerPlacement,
+        placement: PreviousPlacement,
         expect: PbxDomain,
     },
     Delete {
         record: RecordRef,
         expect: PbxDomain,
     },
-    DeleteFormer {
+    DeletePrevious {
         record: RecordRef,
-        placement: FormerPlacement,
+        placement: PreviousPlacement,
         /// `None` where the instance no longer has it: only the record of it goes.
         expect: Option<PbxDomain>,
     },
-    Forget {
+    DeleteRecord {
         record: RecordRef,
     },
 }
@@ -207,7 +211,7 @@ pub struct Held {
     pub action: Action,
     pub reason: String,
     /// The command that lifts the hold, where a command does.
-    pub lift: Option<String>,
+    pub lifted_by: Option<String>,
 }
 
 /// How the reason of a contested field begins.
@@ -222,7 +226,7 @@ impl Held {
 
 /// Something that will become possible when time has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct ScheduledStep {
     pub tenant: TenantKey,
     pub instance: InstanceKey,
     pub action: Action,
@@ -230,7 +234,7 @@ pub struct Waiting {
     pub reason: String,
 }
 
-impl Waiting {
+impl ScheduledStep {
     /// What waits, up to the time: `delete not before`. `of` stands behind the action.
     pub fn what(&self, of: &str) -> String {
         match self.action {
@@ -269,14 +273,14 @@ pub struct Preview {
 /// What one pass will do and what it will not. It never changes once made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Hash of the contents; the same world gives the same id.
+    /// Hash of the contents; the same inputs gives the same id.
     pub id: String,
     /// Hash of the removals alone, held or not; an approval names it.
     pub removals_id: Option<String>,
     /// In the order in which a tenant's steps are carried out; tenants by key.
     pub steps: Vec<Step>,
     pub held: Vec<Held>,
-    pub waiting: Vec<Waiting>,
+    pub scheduled: Vec<ScheduledStep>,
     pub drifted: Vec<Drifted>,
     /// What the plan says nothing about, however empty it is.
     pub not_checked: Vec<NotChecked>,
@@ -289,7 +293,7 @@ pub struct Plan {
     /// Fields that stayed as they were put, so that their count of corrections starts anew.
     pub settled: BTreeMap<TenantKey, BTreeSet<String>>,
     /// What was confirmed closed and is seen open, so that its retention begins anew.
-    pub reopened: Reopened,
+    pub reopened: RetentionResets,
 }
 
 /// Tenants that a plan does not touch, for the closing line.

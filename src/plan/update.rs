@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::adoption::becomes_managed;
-use super::decide::{Index, name_is_shared, reference, seen};
-use super::removal::deletion_begun;
+use super::decision_table::{Index, name_is_shared, reference, seen};
+use super::file_removed::deletion_begun;
 use super::types::{Action, CONTESTED, Drifted, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, World, definition_hash, numbers};
+use super::{Draft, Inputs, definition_hash, sms_numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
 use crate::environment::to_the_minute;
 use crate::model::{
@@ -17,15 +17,15 @@ use crate::model::{
 };
 
 /// A field that came back changed this often in a row is left alone.
-pub const FIGHTING_AFTER: u32 = 3;
+pub const CONTESTED_AFTER: u32 = 3;
 
 /// Under which name a correction of a field is counted: another wanted value starts anew.
-pub(crate) fn fight_key(field: &Field, wanted: Option<&str>) -> String {
+pub(crate) fn correction_key(field: &Field, wanted: Option<&str>) -> String {
     format!("{field}={}", wanted.unwrap_or(""))
 }
 
 pub(super) fn tenant<'a>(
-    world: World<'a>,
+    inputs: Inputs<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
@@ -36,34 +36,34 @@ pub(super) fn tenant<'a>(
         Preview {
             before: Some(TenantDocument {
                 // Where the file does not own them, they do not change.
-                sms_numbers: tenant.sms_numbers.as_ref().and_then(|_| numbers::shown(world, record.id)),
+                sms_numbers: tenant.sms_numbers.as_ref().and_then(|_| sms_numbers::shown(inputs, record.id)),
                 ..TenantDocument::from(record)
             }),
             after: Some(TenantDocument::from(tenant)),
         },
     );
     if tenant.instance != record.instance {
-        return moving(world, index, tenant, record, draft);
+        return moving(inputs, index, tenant, record, draft);
     }
-    match seen(world.observed, record) {
-        DomainState::Unknown => unknown(world, tenant, record, draft),
+    match seen(inputs.observed, record) {
+        DomainState::Unknown => unknown(inputs, tenant, record, draft),
         DomainState::Absent => absent(index, tenant, record, draft),
         DomainState::Present(domain) if !record.provisioned => {
-            unfinished_creation(world, index, tenant, record, domain, draft);
+            unfinished_creation(inputs, index, tenant, record, domain, draft);
         }
         DomainState::Present(domain) => {
-            let settings = world.observed.instance(&record.instance).settings(record.domain_id);
+            let settings = inputs.observed.instance(&record.instance).settings(record.domain_id);
             let seen = Seen { domain, settings };
             let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
             let mut differences = without_reported(tenant, record, seen, differences, draft);
-            differences.extend(numbers::difference(world, index, tenant, record, draft));
+            differences.extend(sms_numbers::difference(inputs, index, tenant, record, draft));
             show_what_was_seen(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
                 return;
             }
-            steps(world, index, tenant, record, domain, &differences, draft);
+            steps(inputs, index, tenant, record, domain, &differences, draft);
         }
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn tenant<'a>(
 fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read: bool, draft: &mut Draft) {
     let still: BTreeSet<String> = differences
         .iter()
-        .map(|difference| fight_key(&difference.field, difference.after.as_deref()))
+        .map(|difference| correction_key(&difference.field, difference.after.as_deref()))
         .collect();
     let looked_at = |key: &str| {
         settings_read
@@ -81,7 +81,7 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
                 || key.starts_with("web_sign_in="))
     };
     let settled: BTreeSet<String> =
-        record.reapplied.keys().filter(|key| looked_at(key) && !still.contains(*key)).cloned().collect();
+        record.corrections.keys().filter(|key| looked_at(key) && !still.contains(*key)).cloned().collect();
     if !settled.is_empty() {
         draft.settled.insert(record.key.clone(), settled);
     }
@@ -127,9 +127,9 @@ fn without_reported(
             draft.changed_outside.insert(tenant.key.clone());
         }
         let fought = record
-            .reapplied
-            .get(&fight_key(&difference.field, difference.after.as_deref()))
-            .is_some_and(|times| *times >= FIGHTING_AFTER && is_on_the_pbx(&difference.field));
+            .corrections
+            .get(&correction_key(&difference.field, difference.after.as_deref()))
+            .is_some_and(|times| *times >= CONTESTED_AFTER && is_on_the_pbx(&difference.field));
         // What the PBX shows as wanted is fought over no more: only the record has to follow.
         let is_setting = !matches!(difference.field, Field::Name | Field::Domain | Field::Enabled);
         let won = (!is_setting || seen.settings.is_some()) && !otherwise.contains(&difference.field);
@@ -145,11 +145,11 @@ fn without_reported(
                 instance: record.instance.clone(),
                 action: Action::Update,
                 reason: format!(
-                    "{CONTESTED}`{}` was set {FIGHTING_AFTER} times and came back changed each time; somebody or \
+                    "{CONTESTED}`{}` was set {CONTESTED_AFTER} times and came back changed each time; somebody or \
                      something else sets it",
                     difference.field
                 ),
-                lift: None,
+                lifted_by: None,
             });
         } else {
             kept.push(difference);
@@ -181,17 +181,17 @@ fn is_on_the_pbx(field: &Field) -> bool {
 /// Whether the difference is work of ours that was cut short, and not a foreign change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
-        Field::Enabled | Field::WebSignIn if record.enabled => record.login_lock.is_some(),
+        Field::Enabled | Field::WebSignIn if record.enabled => record.web_sign_in_block.is_some(),
         Field::Enabled | Field::WebSignIn => record.disable_confirmed_at.is_none(),
-        _ => !record.provisioned || record.applied_hash.is_none(),
+        _ => !record.provisioned || record.applied_definition_hash.is_none(),
     }
 }
 
 /// The instance could not be read: only what the file changed can be told, and it is held.
-fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
-    let InstanceView::Unknown { reason } = world.observed.instance(&record.instance) else { return };
+fn unknown(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
+    let InstanceView::Unknown { reason } = inputs.observed.instance(&record.instance) else { return };
     let mut differences = diff::tenant(tenant, record, None);
-    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
+    differences.extend(diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id)));
     // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
     if differences.is_empty() {
         return;
@@ -206,7 +206,7 @@ fn unknown(world: World<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut
             fields.join(", "),
             record.instance
         ),
-        lift: None,
+        lifted_by: None,
     });
 }
 
@@ -217,7 +217,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         instance: record.instance.clone(),
         action: Action::Create,
         reason,
-        lift: None,
+        lifted_by: None,
     };
     if let Some(taken) = taken(index, tenant, record, None) {
         draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.instance)));
@@ -284,7 +284,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
 
 /// Recorded and there, but perhaps only half as its file says: brought to that.
 fn unfinished_creation<'a>(
-    world: World<'a>,
+    inputs: Inputs<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
@@ -293,10 +293,10 @@ fn unfinished_creation<'a>(
 ) {
     let renamed = domain.name != tenant.domain.as_str() || record.domain != tenant.domain;
     let refused = if renamed {
-        may_rename(world, index, tenant, record).err()
+        may_rename(inputs, index, tenant, record).err()
     } else {
         // Somebody may have made another one of this name since ours was looked for.
-        locks_us_out(world, record)
+        locks_tenantd_out(inputs, record)
             .filter(|_| !tenant.enabled)
             .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
     };
@@ -306,11 +306,11 @@ fn unfinished_creation<'a>(
             instance: record.instance.clone(),
             action: Action::Create,
             reason,
-            lift: None,
+            lifted_by: None,
         }),
         None => draft.steps.push(match record.restored_at {
             None => recreation(tenant, record, UNFINISHED.to_owned()),
-            Some(at) => still_there(world, tenant, record, domain, at),
+            Some(at) => still_there(inputs, tenant, record, domain, at),
         }),
     }
 }
@@ -323,13 +323,13 @@ fn restored(at: DateTime<Utc>) -> String {
 
 /// A record that came back from its archive, and its domain, which was there all the time.
 fn still_there(
-    world: World<'_>,
+    inputs: Inputs<'_>,
     tenant: &Tenant,
     record: &TenantRecord,
     domain: &PbxDomain,
     at: DateTime<Utc>,
 ) -> Step {
-    let settings = world.observed.instance(&record.instance).settings(record.domain_id);
+    let settings = inputs.observed.instance(&record.instance).settings(record.domain_id);
     let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
     let mut changes: Vec<FieldChange> = differences.iter().map(FieldChange::from).collect();
     if changes.is_empty() {
@@ -364,7 +364,7 @@ fn recreation(tenant: &Tenant, record: &TenantRecord, reason: String) -> Step {
 
 /// Another instance: made there, disabled here.
 fn moving<'a>(
-    world: World<'a>,
+    inputs: Inputs<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
@@ -375,32 +375,32 @@ fn moving<'a>(
         instance: tenant.instance.clone(),
         action: Action::Move,
         reason,
-        lift: None,
+        lifted_by: None,
     };
     for instance in [&tenant.instance, &record.instance] {
-        if let InstanceView::Unknown { reason } = world.observed.instance(instance) {
+        if let InstanceView::Unknown { reason } = inputs.observed.instance(instance) {
             draft.held.push(hold(format!("the instance {instance} is unknown: {reason}")));
             return;
         }
     }
-    if let Some(reason) = locks_us_out(world, record) {
+    if let Some(reason) = locks_tenantd_out(inputs, record) {
         draft.held.push(hold(reason));
         return;
     }
-    let returns_to = world
+    let returns_to = inputs
         .recorded
-        .former
+        .previous_placements
         .iter()
-        .find(|former| former.tenant == record.id && former.instance == tenant.instance)
-        .map(|former| former.domain_id);
+        .find(|previous| previous.tenant == record.id && previous.instance == tenant.instance)
+        .map(|previous| previous.domain_id);
     if let Some(taken) = taken(index, tenant, record, returns_to)
-        .or_else(|| numbers::taken(world, index, tenant, Some(record.id)))
+        .or_else(|| sms_numbers::taken(inputs, index, tenant, Some(record.id)))
     {
         draft.held.push(hold(taken));
         return;
     }
     let mut differences = diff::tenant(tenant, record, None);
-    differences.extend(diff::sms_numbers(tenant, world.recorded.sms_numbers.get(&record.id)));
+    differences.extend(diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id)));
     draft.warnings.push(format!(
         "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
          afterwards",
@@ -420,7 +420,7 @@ fn moving<'a>(
             changes: switched.into_iter().map(FieldChange::from).collect(),
             work: Work::Disable {
                 record: reference(record),
-                expect: match seen(world.observed, record) {
+                expect: match seen(inputs.observed, record) {
                     DomainState::Present(domain) => Some(domain.clone()),
                     DomainState::Absent | DomainState::Unknown => None,
                 },
@@ -442,21 +442,21 @@ fn moving<'a>(
 /// Closing or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
 ///
 /// The name that the PBX shows is the one to sign in with, so it counts like the recorded one.
-pub(super) fn locks_us_out(world: World<'_>, record: &TenantRecord) -> Option<String> {
-    let shown = match seen(world.observed, record) {
+pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Option<String> {
+    let shown = match seen(inputs.observed, record) {
         DomainState::Present(domain) => Some(domain.name.as_str()),
         DomainState::Absent | DomainState::Unknown => None,
     };
     [Some(record.domain.as_str()), shown]
         .into_iter()
         .flatten()
-        .find_map(|name| our_own_account(world, &record.instance, name))
+        .find_map(|name| our_own_account(inputs, &record.instance, name))
 }
 
 /// Why nothing is closed or renamed that has this name on this instance.
-pub(super) fn our_own_account(world: World<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
-    let own = world.policy.own_domains.get(instance)?;
-    world.policy.is_own_domain(instance, name).then(|| {
+pub(super) fn our_own_account(inputs: Inputs<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
+    let own = inputs.policy.own_domains.get(instance)?;
+    inputs.policy.is_own_domain(instance, name).then(|| {
         format!(
             "{own} is the domain of tenantd's own account on {instance}: closing or renaming it would lock tenantd \
              out; give the account a domain of its own"
@@ -481,7 +481,7 @@ fn rekey_first(tenant: &Tenant, record: &TenantRecord, differences: &[Difference
 }
 
 fn steps<'a>(
-    world: World<'a>,
+    inputs: Inputs<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
@@ -489,7 +489,7 @@ fn steps<'a>(
     differences: &[Difference],
     draft: &mut Draft,
 ) {
-    if deletion_begun(world, record.id, &record.instance) {
+    if deletion_begun(inputs, record.id, &record.instance) {
         draft.warnings.push(format!(
             "deleting {} on {} was begun before its file came back: its dialplans, extensions and users may be gone, so \
              look at it there",
@@ -498,20 +498,20 @@ fn steps<'a>(
     }
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
-        if record.removed_at.is_some() && differences.iter().any(|d| d.origin == Origin::File) {
+        if record.file_removed_at.is_some() && differences.iter().any(|d| d.origin == Origin::File) {
             "its file is back".to_owned()
         } else if differences.iter().any(|difference| unfinished(record, difference)) {
             // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
             let not_begun = !tenant.enabled
                 && !record.enabled
-                && record.login_lock.is_none()
+                && record.web_sign_in_block.is_none()
                 && record.settings_checked_at.is_none();
             if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
                 .to_owned()
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
             "drift: somebody changed it on the PBX".to_owned()
         } else if differences.iter().all(|difference| difference.field == Field::SmsNumbers)
-            && record.applied_hash.as_ref() == Some(&definition_hash(tenant))
+            && record.applied_definition_hash.as_ref() == Some(&definition_hash(tenant))
         {
             "drift: its SMS numbers were changed on the platform".to_owned()
         } else {
@@ -546,13 +546,13 @@ fn steps<'a>(
                 changes(&switched),
                 Work::Enable { record: reference(record), expect: domain.clone() },
             ));
-        } else if let Some(reason) = locks_us_out(world, record) {
+        } else if let Some(reason) = locks_tenantd_out(inputs, record) {
             draft.held.push(Held {
                 tenant: tenant.key.clone(),
                 instance: record.instance.clone(),
                 action: Action::Disable,
                 reason,
-                lift: None,
+                lifted_by: None,
             });
         } else {
             draft.steps.push(step(
@@ -575,7 +575,7 @@ fn steps<'a>(
 
     let renamed = of(&|field| *field == Field::Domain);
     if !renamed.is_empty() {
-        match may_rename(world, index, tenant, record) {
+        match may_rename(inputs, index, tenant, record) {
             Ok(()) => draft.steps.push(step(
                 Action::Rename,
                 reason(&renamed),
@@ -587,7 +587,7 @@ fn steps<'a>(
                 instance: record.instance.clone(),
                 action: Action::Rename,
                 reason,
-                lift: None,
+                lifted_by: None,
             }),
         }
     }
@@ -632,18 +632,18 @@ fn is_switched(field: &Field) -> bool {
 }
 
 fn may_rename<'a>(
-    world: World<'a>,
+    inputs: Inputs<'a>,
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
 ) -> Result<(), String> {
-    let shared = || match seen(world.observed, record) {
+    let shared = || match seen(inputs.observed, record) {
         DomainState::Present(domain) if domain.name != tenant.domain.as_str() => {
-            name_is_shared(world.observed, &record.instance, domain)
+            name_is_shared(inputs.observed, &record.instance, domain)
         }
         _ => None,
     };
-    match locks_us_out(world, record)
+    match locks_tenantd_out(inputs, record)
         .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
         .or_else(shared)
     {

@@ -6,25 +6,25 @@ use crate::apply::{Outcome, StepResult};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{
-    BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, Standing, TenantKey,
+    BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, TenantCondition, TenantKey,
     TenantRecord, UnusualFile,
 };
-use crate::plan::{self, Action, Held, Plan, Policy, Waiting, Work};
-use crate::reconcile::Look;
+use crate::plan::{self, Action, Held, Plan, Policy, ScheduledStep, Work};
+use crate::reconcile::PassInputs;
 
 use super::{chain, preview};
 
 /// How every tenant stands after a run. `after` is what is recorded now; without an `outcome`, nothing was done yet.
 pub fn conditions(
-    look: &Look,
+    inputs: &PassInputs,
     plan: &Plan,
     outcome: Option<&Outcome>,
     after: &Recorded,
-) -> BTreeMap<TenantKey, Standing> {
-    let only = &look.policy.only;
-    let mut keys: BTreeSet<&TenantKey> = look.desired.tenants.keys().chain(after.tenants.keys()).collect();
-    keys.extend(look.desired.broken.iter().filter_map(|file| file.key.as_ref()));
-    let findings = Findings::of(look, plan, outcome, after);
+) -> BTreeMap<TenantKey, TenantCondition> {
+    let only = &inputs.policy.only;
+    let mut keys: BTreeSet<&TenantKey> = inputs.desired.tenants.keys().chain(after.tenants.keys()).collect();
+    keys.extend(inputs.desired.broken.iter().filter_map(|file| file.key.as_ref()));
+    let findings = Findings::of(inputs, plan, outcome, after);
     keys.into_iter()
         .filter(|key| only.is_empty() || only.contains(*key))
         .map(|key| (key.clone(), findings.with_what_is_disabled(key)))
@@ -33,23 +33,23 @@ pub fn conditions(
 
 /// The findings of a run by tenant.
 struct Findings<'a> {
-    look: &'a Look,
+    inputs: &'a PassInputs,
     plan: &'a Plan,
     after: &'a Recorded,
-    failed: BTreeMap<&'a TenantKey, Standing>,
+    failed: BTreeMap<&'a TenantKey, TenantCondition>,
     held: BTreeMap<&'a TenantKey, &'a Held>,
     contested: BTreeMap<&'a TenantKey, &'a Held>,
     drifted: BTreeMap<&'a TenantKey, Vec<String>>,
-    pending: BTreeMap<&'a TenantKey, Standing>,
-    waiting: BTreeMap<&'a TenantKey, &'a Waiting>,
+    pending: BTreeMap<&'a TenantKey, TenantCondition>,
+    scheduled: BTreeMap<&'a TenantKey, &'a ScheduledStep>,
     not_checked: BTreeMap<&'a InstanceKey, &'a str>,
     done: BTreeSet<&'a TenantKey>,
 }
 
 impl<'a> Findings<'a> {
-    fn of(look: &'a Look, plan: &'a Plan, outcome: Option<&'a Outcome>, after: &'a Recorded) -> Self {
+    fn of(inputs: &'a PassInputs, plan: &'a Plan, outcome: Option<&'a Outcome>, after: &'a Recorded) -> Self {
         let mut found = Self {
-            look,
+            inputs,
             plan,
             after,
             failed: BTreeMap::new(),
@@ -57,7 +57,7 @@ impl<'a> Findings<'a> {
             contested: BTreeMap::new(),
             drifted: BTreeMap::new(),
             pending: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            scheduled: BTreeMap::new(),
             not_checked: BTreeMap::new(),
             done: BTreeSet::new(),
         };
@@ -65,7 +65,7 @@ impl<'a> Findings<'a> {
             let of_its_kind = if held.is_contested() { &mut found.contested } else { &mut found.held };
             // One that a command lifts says what to do.
             let said = of_its_kind.entry(&held.tenant).or_insert(held);
-            if said.lift.is_none() && held.lift.is_some() {
+            if said.lifted_by.is_none() && held.lifted_by.is_some() {
                 *said = held;
             }
         }
@@ -73,10 +73,10 @@ impl<'a> Findings<'a> {
             let texts = found.drifted.entry(&drifted.tenant).or_default();
             texts.push(preview::change_text(&drifted.change));
         }
-        for waiting in &plan.waiting {
-            let first = found.waiting.entry(&waiting.tenant).or_insert(waiting);
-            if waiting.until < first.until {
-                *first = waiting;
+        for scheduled in &plan.scheduled {
+            let first = found.scheduled.entry(&scheduled.tenant).or_insert(scheduled);
+            if scheduled.until < first.until {
+                *first = scheduled;
             }
         }
         for one in &plan.not_checked {
@@ -90,7 +90,7 @@ impl<'a> Findings<'a> {
         let Some(outcome) = outcome else {
             for step in &self.plan.steps {
                 let text = format!("{} on {}: {}", step.action, step.instance, step.reason);
-                self.pending.entry(&step.tenant).or_insert(Standing::new(Condition::Pending, text));
+                self.pending.entry(&step.tenant).or_insert(TenantCondition::new(Condition::Pending, text));
             }
             return;
         };
@@ -101,79 +101,88 @@ impl<'a> Findings<'a> {
                 }
                 StepResult::Failed(error) => {
                     let text = format!("{} on {} failed: {}", step.action, step.instance, chain(error));
-                    self.failed.entry(&step.tenant).or_insert(Standing::new(Condition::Failed, text));
+                    self.failed.entry(&step.tenant).or_insert(TenantCondition::new(Condition::Failed, text));
                 }
                 StepResult::Skipped(why) => {
                     let text = format!("{} on {} was skipped: {why}", step.action, step.instance);
-                    self.pending.entry(&step.tenant).or_insert(Standing::new(Condition::Pending, text));
+                    self.pending
+                        .entry(&step.tenant)
+                        .or_insert(TenantCondition::new(Condition::Pending, text));
                 }
             }
         }
     }
 
     /// The standing, and that its phones are refused where they should not be.
-    fn with_what_is_disabled(&self, key: &TenantKey) -> Standing {
+    fn with_what_is_disabled(&self, key: &TenantKey) -> TenantCondition {
         let standing = self.standing(key);
         let said = standing.reason.as_ref().is_some_and(|reason| reason.contains(plan::NO_PHONES));
-        let now = plan::disabled_now(&self.look.desired, &self.look.recorded, &self.look.observed, key);
+        let now =
+            plan::out_of_service(&self.inputs.desired, &self.inputs.recorded, &self.inputs.observed, key);
         match now.filter(|_| !said && !self.done.contains(key) && standing.condition != Condition::InSync) {
             None => standing,
             Some(now) => {
                 let reason =
                     standing.reason.as_ref().map_or_else(|| now.clone(), |reason| format!("{reason}; {now}"));
-                Standing { reason: Some(reason), ..standing }
+                TenantCondition { reason: Some(reason), ..standing }
             }
         }
     }
 
-    fn standing(&self, key: &TenantKey) -> Standing {
+    fn standing(&self, key: &TenantKey) -> TenantCondition {
         let record = self.after.tenants.get(key);
-        let desired = self.look.desired.tenants.get(key);
+        let desired = self.inputs.desired.tenants.get(key);
         let instance = record.map(|record| &record.instance).or(desired.map(|tenant| &tenant.instance));
         paused(self.after, key, instance)
             .or_else(|| self.failed.get(key).cloned())
             .or_else(|| self.not_looked_at(instance))
             .or_else(|| self.contested.get(key).map(|held| of_held(held, Condition::Contested)))
             .or_else(|| self.broken(key))
-            .or_else(|| self.look.desired.unusual_file_of(key).map(unusual_file))
+            .or_else(|| self.inputs.desired.unusual_file_of(key).map(unusual_file))
             .or_else(|| self.held.get(key).map(|held| of_held(held, Condition::Held)))
             .or_else(|| {
-                self.drifted.get(key).map(|fields| Standing::new(Condition::Drifted, fields.join("; ")))
+                self.drifted
+                    .get(key)
+                    .map(|fields| TenantCondition::new(Condition::Drifted, fields.join("; ")))
             })
             .or_else(|| self.pending.get(key).cloned())
-            .or_else(|| self.waiting.get(key).map(|waiting| scheduled(waiting)))
+            .or_else(|| self.scheduled.get(key).map(|scheduled| scheduled_condition(scheduled)))
             .or_else(|| {
                 record.filter(|_| desired.is_none()).and_then(|record| self.without_file(key, record))
             })
             .or_else(|| record.and_then(|record| self.sessions_may_go_on(record)))
             .or_else(|| {
                 let new = record.is_none() && !self.done.contains(key);
-                new.then(|| Standing::new(Condition::Pending, "it has a file and no record yet"))
+                new.then(|| TenantCondition::new(Condition::Pending, "it has a file and no record yet"))
             })
-            .unwrap_or_else(Standing::in_sync)
+            .unwrap_or_else(TenantCondition::in_sync)
     }
 
-    fn not_looked_at(&self, instance: Option<&InstanceKey>) -> Option<Standing> {
-        if let Completeness::Unreadable { reason } = &self.look.desired.completeness {
-            return Some(Standing::new(Condition::NotChecked, format!("the tenants directory {reason}")));
+    fn not_looked_at(&self, instance: Option<&InstanceKey>) -> Option<TenantCondition> {
+        if let Completeness::Unreadable { reason } = &self.inputs.desired.completeness {
+            return Some(TenantCondition::new(
+                Condition::NotChecked,
+                format!("the tenants directory {reason}"),
+            ));
         }
         let instance = instance?;
         let reason = match self.not_checked.get(instance) {
             Some(reason) => *reason,
-            None => match self.look.observed.instance(instance) {
+            None => match self.inputs.observed.instance(instance) {
                 InstanceView::Unknown { reason } => reason.as_str(),
                 InstanceView::Seen { .. } => return None,
             },
         };
-        Some(Standing::new(Condition::NotChecked, format!("{instance}: {reason}")))
+        Some(TenantCondition::new(Condition::NotChecked, format!("{instance}: {reason}")))
     }
 
     /// One that was disabled in this run: the next plan says the same of it.
-    fn sessions_may_go_on(&self, record: &TenantRecord) -> Option<Standing> {
-        let until = record.disable_confirmed_at.filter(|until| !record.enabled && *until > self.look.now)?;
-        plan::sessions_go_on(&self.look.observed, &self.look.policy).contains_key(&record.instance).then(
+    fn sessions_may_go_on(&self, record: &TenantRecord) -> Option<TenantCondition> {
+        let until =
+            record.disable_confirmed_at.filter(|until| !record.enabled && *until > self.inputs.now)?;
+        plan::sessions_go_on(&self.inputs.observed, &self.inputs.policy).contains_key(&record.instance).then(
             || {
-                scheduled(&Waiting {
+                scheduled_condition(&ScheduledStep {
                     tenant: record.key.clone(),
                     instance: record.instance.clone(),
                     action: Action::Disable,
@@ -184,32 +193,32 @@ impl<'a> Findings<'a> {
         )
     }
 
-    fn broken(&self, key: &TenantKey) -> Option<Standing> {
-        let file = self.look.desired.broken.iter().find(|file| file.key.as_ref() == Some(key))?;
+    fn broken(&self, key: &TenantKey) -> Option<TenantCondition> {
+        let file = self.inputs.desired.broken.iter().find(|file| file.key.as_ref() == Some(key))?;
         Some(broken_file(file))
     }
 
     /// A record whose tenant has no file, and that nothing was planned for.
-    fn without_file(&self, key: &TenantKey, record: &TenantRecord) -> Option<Standing> {
+    fn without_file(&self, key: &TenantKey, record: &TenantRecord) -> Option<TenantCondition> {
         let renamed = self.plan.steps.iter().find(
             |step| matches!(step.work, Work::Rekey { record: of, .. } if of.id == record.id && step.tenant != *key),
         );
         if let Some(step) = renamed {
             let text = format!("its file was renamed: it becomes the tenant {}", step.tenant);
-            return Some(Standing::new(Condition::Pending, text));
+            return Some(TenantCondition::new(Condition::Pending, text));
         }
-        Some(removed(record, &self.look.policy).unwrap_or_else(|| {
-            Standing::new(Condition::Held, "its file is gone, and nothing is removed in this run")
+        Some(removed(record, &self.inputs.policy).unwrap_or_else(|| {
+            TenantCondition::new(Condition::Held, "its file is gone, and nothing is removed in this run")
         }))
     }
 }
 
 /// How a tenant stands whose file is gone and that was disabled because of it.
-fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
-    record.removed_at.filter(|_| !record.enabled)?;
+fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
+    record.file_removed_at.filter(|_| !record.enabled)?;
     if policy.deletion.mode == DeletionMode::Never {
         let text = "its file is gone and it is disabled; `deletion.mode` is `never`, so it is kept";
-        return Some(Standing::new(Condition::InSync, text));
+        return Some(TenantCondition::new(Condition::InSync, text));
     }
     let days = policy.deletion.retention_days;
     let protected = if record.protected { plan::KEPT_THEN_TOO } else { "" };
@@ -217,8 +226,10 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
     let text =
         format!("delete on {}: {}{protected}", record.instance, plan::kept_for(days, plan::SINCE_DISABLED));
     Some(match plan::record_retention_end(record, days) {
-        Some(until) => Standing { until: Some(until), ..Standing::new(Condition::Scheduled, text) },
-        None => Standing::new(
+        Some(until) => {
+            TenantCondition { until: Some(until), ..TenantCondition::new(Condition::Scheduled, text) }
+        }
+        None => TenantCondition::new(
             Condition::Pending,
             "its file is gone; the PBX did not confirm yet that it is disabled",
         ),
@@ -226,32 +237,36 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<Standing> {
 }
 
 /// How the tenant of a broken file stands.
-pub fn broken_file(file: &BrokenFile) -> Standing {
+pub fn broken_file(file: &BrokenFile) -> TenantCondition {
     let why = file.problems.first().cloned().unwrap_or_else(|| format!("{} cannot be used", file.file));
-    Standing::new(Condition::Held, format!("its file is broken: {why}"))
+    TenantCondition::new(Condition::Held, format!("its file is broken: {why}"))
 }
 
 /// How the tenant stands whose file is there under another spelling.
-pub fn unusual_file(file: &UnusualFile) -> Standing {
+pub fn unusual_file(file: &UnusualFile) -> TenantCondition {
     let text = format!("its file may be {}: {}; {}", file.shown, file.what, file.mend);
-    Standing::new(Condition::Held, text)
+    TenantCondition::new(Condition::Held, text)
 }
 
 /// A pause that is in force for a tenant.
-pub fn paused(recorded: &Recorded, key: &TenantKey, instance: Option<&InstanceKey>) -> Option<Standing> {
-    let pause = recorded.suspensions.iter().find(|pause| pause.covers(key, instance))?;
-    let text = format!("paused by {}: {}", pause.suspended_by, pause.reason);
-    Some(Standing { until: Some(pause.until), ..Standing::new(Condition::Paused, text) })
+pub fn paused(
+    recorded: &Recorded,
+    key: &TenantKey,
+    instance: Option<&InstanceKey>,
+) -> Option<TenantCondition> {
+    let pause = recorded.pauses.iter().find(|pause| pause.covers(key, instance))?;
+    let text = format!("paused by {}: {}", pause.paused_by, pause.reason);
+    Some(TenantCondition { until: Some(pause.until), ..TenantCondition::new(Condition::Paused, text) })
 }
 
-fn of_held(held: &Held, condition: Condition) -> Standing {
+fn of_held(held: &Held, condition: Condition) -> TenantCondition {
     let text = format!("{} on {}: {}", held.action, held.instance, held.reason);
-    Standing { lift: held.lift.clone(), ..Standing::new(condition, text) }
+    TenantCondition { lifted_by: held.lifted_by.clone(), ..TenantCondition::new(condition, text) }
 }
 
-fn scheduled(waiting: &Waiting) -> Standing {
-    let text = format!("{} on {}: {}", waiting.action, waiting.instance, waiting.reason);
-    Standing { until: Some(waiting.until), ..Standing::new(Condition::Scheduled, text) }
+fn scheduled_condition(scheduled: &ScheduledStep) -> TenantCondition {
+    let text = format!("{} on {}: {}", scheduled.action, scheduled.instance, scheduled.reason);
+    TenantCondition { until: Some(scheduled.until), ..TenantCondition::new(Condition::Scheduled, text) }
 }
 
 /// What a run came to: `2 done, 1 held`.
@@ -273,14 +288,14 @@ pub fn in_a_word(plan: &Plan, outcome: &Outcome) -> String {
 }
 
 /// A standing's reason for people, with what it waits for and what lifts it.
-pub fn reason_text(standing: &Standing) -> String {
+pub fn reason_text(standing: &TenantCondition) -> String {
     let mut text = standing.reason.clone().unwrap_or_default();
     if let Some(until) = standing.until {
         let word = if standing.condition == Condition::Scheduled { "not before" } else { "until" };
         text.push_str(&format!(" ({word} {})", to_the_minute(until)));
     }
-    if let Some(lift) = &standing.lift {
-        text.push_str(&format!("; to go ahead: {lift}"));
+    if let Some(lifted_by) = &standing.lifted_by {
+        text.push_str(&format!("; to go ahead: {lifted_by}"));
     }
     text
 }

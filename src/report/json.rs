@@ -16,11 +16,11 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct PlanJson {
     pub format_version: u32,
     pub plan_id: Option<String>,
-    /// What `tenantd approve` takes to lift the holds on this plan's removals.
+    /// What `tenantd approve` takes to lifted_by the holds on this plan's removals.
     pub removals_id: Option<String>,
     pub steps: Vec<StepJson>,
     pub held: Vec<HeldJson>,
-    pub waiting: Vec<WaitingJson>,
+    pub scheduled: Vec<ScheduledJson>,
     pub drifted: Vec<DriftedJson>,
     pub warnings: Vec<String>,
     /// What could not be looked at: an instance, or the tenants directory.
@@ -67,12 +67,12 @@ pub struct HeldJson {
     pub action: Action,
     pub reason: String,
     /// The command that lifts the hold, where one does.
-    pub lift: Option<String>,
+    pub lifted_by: Option<String>,
     pub effects: Vec<EffectJson>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct WaitingJson {
+pub struct ScheduledJson {
     pub tenant: String,
     pub instance: String,
     pub action: Action,
@@ -109,7 +109,7 @@ impl ErrorJson {
 pub struct SummaryJson {
     pub steps: usize,
     pub held: usize,
-    pub waiting: usize,
+    pub scheduled: usize,
     pub create: usize,
     pub adopt: usize,
     pub rename: usize,
@@ -119,7 +119,7 @@ pub struct SummaryJson {
     pub enable: usize,
     pub disable: usize,
     pub delete: usize,
-    pub forget: usize,
+    pub delete_record: usize,
     #[serde(flatten)]
     pub counts: Counts,
 }
@@ -139,7 +139,7 @@ impl From<&Plan> for PlanJson {
             removals_id,
             steps,
             held,
-            waiting,
+            scheduled,
             drifted,
             not_checked,
             warnings,
@@ -177,18 +177,18 @@ impl From<&Plan> for PlanJson {
                     instance: held.instance.to_string(),
                     action: held.action,
                     reason: held.reason.clone(),
-                    lift: held.lift.clone(),
+                    lifted_by: held.lifted_by.clone(),
                     effects: effects(plan.effects_of(&held.tenant, &held.instance, held.action)),
                 })
                 .collect(),
-            waiting: waiting
+            scheduled: scheduled
                 .iter()
-                .map(|waiting| WaitingJson {
-                    tenant: waiting.tenant.to_string(),
-                    instance: waiting.instance.to_string(),
-                    action: waiting.action,
-                    until: waiting.until.to_rfc3339(),
-                    reason: waiting.reason.clone(),
+                .map(|scheduled| ScheduledJson {
+                    tenant: scheduled.tenant.to_string(),
+                    instance: scheduled.instance.to_string(),
+                    action: scheduled.action,
+                    until: scheduled.until.to_rfc3339(),
+                    reason: scheduled.reason.clone(),
                 })
                 .collect(),
             drifted: drifted
@@ -212,7 +212,7 @@ impl From<&Plan> for PlanJson {
             summary: SummaryJson {
                 steps: steps.len(),
                 held: held.len(),
-                waiting: waiting.len(),
+                scheduled: scheduled.len(),
                 create: plan.count(Action::Create),
                 adopt: plan.count(Action::Adopt),
                 rename: plan.count(Action::Rename),
@@ -221,7 +221,7 @@ impl From<&Plan> for PlanJson {
                 enable: plan.count(Action::Enable),
                 disable: plan.count(Action::Disable),
                 delete: plan.count(Action::Delete),
-                forget: plan.count(Action::Forget),
+                delete_record: plan.count(Action::DeleteRecord),
                 counts: *counts,
             },
             error: None,
@@ -238,7 +238,7 @@ impl PlanJson {
             removals_id: None,
             steps: Vec::new(),
             held: Vec::new(),
-            waiting: Vec::new(),
+            scheduled: Vec::new(),
             drifted: Vec::new(),
             warnings: Vec::new(),
             errors: vec![ErrorJson::of_the_run(&error)],

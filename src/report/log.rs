@@ -1,33 +1,33 @@
-//! The plan and its outcome in the log: one record for each step, a sentence and fields. What was told is not told again.
+//! The plan and its outcome in the log: one record for each step, a sentence and fields. What was reported is not reported again.
 
 use tracing::{debug, error, info, warn};
 
-use super::news::{FileNews, News};
+use super::changes::{FileChanges, PlanChanges};
 use super::text::count;
 use super::{chain, preview};
 use crate::apply::{Outcome, StepResult};
 use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, TenantKey};
 use crate::plan::{Action, Plan, Step, Work};
-use crate::sync::{InstanceSync, SyncNote};
+use crate::sync::{InstanceSync, SyncState};
 
 /// Logs what a plan will do, before anything of it is done, and what changed of all that it will not do.
-pub fn plan(plan: &Plan, news: &News<'_>) {
+pub fn plan(plan: &Plan, changes: &PlanChanges<'_>) {
     plan.steps.iter().for_each(|step| planned(plan, step));
-    begun(plan, news);
-    ended(news);
+    begun(plan, changes);
+    ended(changes);
     info!(
         plan = %plan.id,
         steps = plan.steps.len(),
         held = plan.held.len(),
-        waiting = plan.waiting.len(),
+        scheduled = plan.scheduled.len(),
         unchanged = plan.counts.unchanged,
         foreign_domains = plan.counts.foreign_domains,
         "plan {}: {}, {} held, {} scheduled, {} unchanged",
         plan.id,
         count(plan.steps.len(), "step"),
         plan.held.len(),
-        plan.waiting.len(),
+        plan.scheduled.len(),
         count(plan.counts.unchanged, "tenant")
     );
 }
@@ -52,17 +52,20 @@ fn planned(plan: &Plan, step: &Step) {
     }
 }
 
-fn begun(plan: &Plan, news: &News<'_>) {
-    for held in &news.held {
-        let lift = held.lift.as_ref().map_or_else(String::new, |lift| format!("; to go ahead: {lift}"));
+fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
+    for held in &changes.held {
+        let lifted_by = held
+            .lifted_by
+            .as_ref()
+            .map_or_else(String::new, |lifted_by| format!("; to go ahead: {lifted_by}"));
         warn!(
             plan = %plan.id,
             tenant = %held.tenant,
             instance = %held.instance,
             action = %held.action,
             reason = %held.reason,
-            lift = held.lift.as_deref(),
-            "held: {} {} on {}: {}{lift}",
+            lifted_by = held.lifted_by.as_deref(),
+            "held: {} {} on {}: {}{lifted_by}",
             held.action,
             held.tenant,
             held.instance,
@@ -70,7 +73,7 @@ fn begun(plan: &Plan, news: &News<'_>) {
         );
         effects(plan, &held.tenant, &held.instance, held.action);
     }
-    for drifted in &news.drifted {
+    for drifted in &changes.drifted {
         warn!(
             tenant = %drifted.tenant,
             instance = %drifted.instance,
@@ -81,22 +84,22 @@ fn begun(plan: &Plan, news: &News<'_>) {
             preview::change_text(&drifted.change)
         );
     }
-    for waiting in &news.waiting {
+    for scheduled in &changes.scheduled {
         info!(
-            tenant = %waiting.tenant,
-            instance = %waiting.instance,
-            action = %waiting.action,
-            until = %waiting.until.to_rfc3339(),
-            reason = %waiting.reason,
+            tenant = %scheduled.tenant,
+            instance = %scheduled.instance,
+            action = %scheduled.action,
+            until = %scheduled.until.to_rfc3339(),
+            reason = %scheduled.reason,
             "scheduled: {} {} on {} not before {}: {}",
-            waiting.action,
-            waiting.tenant,
-            waiting.instance,
-            to_the_minute(waiting.until),
-            waiting.reason
+            scheduled.action,
+            scheduled.tenant,
+            scheduled.instance,
+            to_the_minute(scheduled.until),
+            scheduled.reason
         );
     }
-    for one in &news.not_checked {
+    for one in &changes.not_checked {
         warn!(
             instance = %one.instance,
             reason = %one.reason,
@@ -106,35 +109,35 @@ fn begun(plan: &Plan, news: &News<'_>) {
             one.reason
         );
     }
-    for warning in &news.warnings {
+    for warning in &changes.warnings {
         warn!(plan = %plan.id, "{warning}");
     }
 }
 
-fn ended(news: &News<'_>) {
-    for instance in &news.checked_again {
+fn ended(changes: &PlanChanges<'_>) {
+    for instance in &changes.checked_again {
         info!(%instance, "{instance} is checked again");
     }
-    for (tenant, instance, action) in &news.released {
+    for (tenant, instance, action) in &changes.released {
         info!(%tenant, %instance, %action, "no longer held: {action} {tenant} on {instance}");
     }
-    for (tenant, instance, field) in &news.settled {
+    for (tenant, instance, field) in &changes.settled {
         info!(%tenant, %instance, field, "no longer drifted: {tenant} on {instance}: {field}");
     }
-    if news.all_in_order {
+    if changes.all_in_order {
         info!("everything is in order again: nothing is held or drifted, and every instance is checked");
     }
 }
 
 /// Logs what became of broken files.
-pub fn files(news: &FileNews) {
-    if news.readable_again {
+pub fn files(changes: &FileChanges) {
+    if changes.readable_again {
         info!("the tenants directory can be read again");
     }
-    for (file, key) in &news.repaired {
+    for (file, key) in &changes.repaired {
         info!(tenant = key.as_ref().map(tracing::field::display), "{file} is in order again");
     }
-    for (file, key) in &news.gone {
+    for (file, key) in &changes.gone {
         info!(
             tenant = key.as_ref().map(tracing::field::display),
             "{file}, which was broken, is there no more"
@@ -190,12 +193,12 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) {
     );
 }
 
-/// Logs what became of an instance's users. What was told before, as `before` has it, is not told again.
-pub fn users(report: &InstanceSync, before: &SyncNote) {
+/// Logs what became of an instance's users. What was reported before, as `before` has it, is not reported again.
+pub fn users(report: &InstanceSync, before: &SyncState) {
     let InstanceSync { instance, tenants, left_alone: _, unknown } = report;
-    let news = before.is_news(report);
+    let changes = before.is_news(report);
     match unknown {
-        Some(reason) if news => warn!(
+        Some(reason) if changes => warn!(
             instance,
             reason,
             "the users of {instance} are not known for certain, so none of its users is changed: {reason}"
@@ -218,7 +221,7 @@ pub fn users(report: &InstanceSync, before: &SyncNote) {
             );
         }
         let (over_limit, refused) = (tenant.over_limit.len(), tenant.refused.len());
-        if news && tenant.kept_out() > 0 {
+        if changes && tenant.kept_out() > 0 {
             warn!(
                 tenant = tenant.tenant,
                 instance,

@@ -2,18 +2,18 @@
 //!
 //! Work makes values; only this stage turns them into text or JSON.
 
+mod changes;
 mod conditions;
 mod json;
 mod log;
-mod news;
 mod preview;
 mod status;
 mod text;
 
+pub use changes::{FileChanges, PlanChanges, Reported, ReportedFiles};
 pub use conditions::{broken_file, conditions, in_a_word, paused, reason_text, unusual_file};
 pub use json::{ErrorJson, FORMAT_VERSION, OutcomeJson, PlanJson, ProblemsJson};
 pub use log::{files as log_files, outcome as log_outcome, plan as log_plan, users as log_users};
-pub use news::{FileNews, News, Told, ToldFiles};
 pub use preview::{plan as preview, summary, tenant_diff};
 pub use status::{
     ChangeNoteJson, CheckJson, DaemonJson, HoldJson, IgnoredJson, InstanceStatusJson, PassJson, StatusJson,

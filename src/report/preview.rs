@@ -30,17 +30,17 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     // Many tenants that are held for one reason are one line.
     let mut held: BTreeMap<(Action, &str, Option<&str>), Vec<&Held>> = BTreeMap::new();
     for one in &plan.held {
-        held.entry((one.action, &one.reason, one.lift.as_deref())).or_default().push(one);
+        held.entry((one.action, &one.reason, one.lifted_by.as_deref())).or_default().push(one);
     }
-    for ((action, reason, lift), tenants) in held {
+    for ((action, reason, lifted_by), tenants) in held {
         let _ = writeln!(
             text,
             "{} {action} {} — {reason}",
             paint.warning("held"),
             paint.strong(&tenants_of(&tenants))
         );
-        if let Some(lift) = lift {
-            let _ = writeln!(text, "     to go ahead: {}", paint.strong(lift));
+        if let Some(lifted_by) = lifted_by {
+            let _ = writeln!(text, "     to go ahead: {}", paint.strong(lifted_by));
         }
         text.push_str(&effects_of_held(plan, &tenants, paint));
     }
@@ -54,16 +54,16 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
             change_text(&drifted.change)
         );
     }
-    for waiting in &plan.waiting {
+    for scheduled in &plan.scheduled {
         let _ = writeln!(
             text,
             "{} {} on {}: {} {} — {}",
             paint.dim("scheduled"),
-            waiting.tenant,
-            waiting.instance,
-            waiting.what(""),
-            to_the_minute(waiting.until),
-            waiting.reason
+            scheduled.tenant,
+            scheduled.instance,
+            scheduled.what(""),
+            to_the_minute(scheduled.until),
+            scheduled.reason
         );
     }
     for warning in plan.warnings.iter().filter(|warning| !warning.starts_with("held: ")) {
@@ -213,7 +213,7 @@ pub fn summary(plan: &Plan) -> String {
 
 /// `Plan p-…: 1 to create, 2 to update; 1 held; 12 unchanged; 3 domains not managed.`
 fn closing(plan: &Plan, paint: Paint) -> String {
-    // Where nobody could look, "nothing to do" would be a guess.
+    // Where nobody could inputs, "nothing to do" would be a guess.
     let nothing_seen = plan.steps.is_empty() && !plan.not_checked.is_empty();
     let mut parts = vec![if nothing_seen { "nothing can be done".to_owned() } else { summary(plan) }];
     let mut also = |number: usize, what: &str| {
@@ -223,7 +223,7 @@ fn closing(plan: &Plan, paint: Paint) -> String {
     };
     also(plan.held.len(), "held");
     also(plan.drifted.len(), "drifted");
-    also(plan.waiting.len(), "scheduled");
+    also(plan.scheduled.len(), "scheduled");
     also(plan.counts.unchanged, "unchanged");
     let mut also = |number: usize, noun: &str, more: &str| {
         if number > 0 {
@@ -250,7 +250,7 @@ mod tests {
             instance: InstanceKey::parse("hq").unwrap(),
             action: Action::Rename,
             reason: "too many".into(),
-            lift: None,
+            lifted_by: None,
         };
         let all: Vec<Held> = (1..=200).map(held).collect();
         let named = |of: &[Held]| tenants_of(&of.iter().collect::<Vec<_>>());

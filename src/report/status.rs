@@ -54,7 +54,7 @@ pub struct TenantStatusJson {
     pub condition: Condition,
     pub reason: Option<String>,
     /// The command that lifts a hold.
-    pub lift: Option<String>,
+    pub lifted_by: Option<String>,
     /// When the time has come that it waits for.
     pub until: Option<String>,
     /// Since when condition and reason have been so.
@@ -82,7 +82,7 @@ pub struct HoldJson {
     pub tenant: String,
     pub condition: Condition,
     pub reason: Option<String>,
-    pub lift: Option<String>,
+    pub lifted_by: Option<String>,
 }
 
 /// The life signs of the daemon that serves, or that served last.

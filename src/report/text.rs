@@ -45,9 +45,9 @@ impl Paint {
 
     pub fn action(self, action: Action) -> String {
         match action {
-            Action::Create | Action::Adopt | Action::Enable => self.added(action.as_str()),
-            Action::Update | Action::Rename | Action::Move => self.warning(action.as_str()),
-            Action::Disable | Action::Delete | Action::Forget => self.removed(action.as_str()),
+            Action::Create | Action::Adopt | Action::Enable => self.added(&action.to_string()),
+            Action::Update | Action::Rename | Action::Move => self.warning(&action.to_string()),
+            Action::Disable | Action::Delete | Action::DeleteRecord => self.removed(&action.to_string()),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{CrossTenant, LoginLock, SettingId, SettingName, TenantKey};
+use super::StoreError;
+use crate::model::{CrossTenant, SettingId, SettingName, TenantKey, WebSignInBlock};
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     // A map with text keys always has a JSON form.
@@ -27,14 +28,14 @@ struct LockJson {
     switched_off: BTreeSet<Uuid>,
 }
 
-pub(super) fn lock_to_json(lock: &LoginLock) -> String {
-    let LoginLock { entry, switched_off } = lock;
+pub(super) fn block_to_json(lock: &WebSignInBlock) -> String {
+    let WebSignInBlock { entry, switched_off } = lock;
     to_json(&LockJson { entry: entry.0, switched_off: switched_off.iter().map(|id| id.0).collect() })
 }
 
-pub(super) fn lock_from_json(json: &str) -> Option<LoginLock> {
+pub(super) fn block_from_json(json: &str) -> Option<WebSignInBlock> {
     let LockJson { entry, switched_off } = serde_json::from_str(json).ok()?;
-    Some(LoginLock {
+    Some(WebSignInBlock {
         entry: SettingId(entry),
         switched_off: switched_off.into_iter().map(SettingId).collect(),
     })
@@ -65,4 +66,14 @@ pub(super) fn sharing_from_json(json: &str) -> Option<CrossTenant> {
         }
     }
     Some(cross)
+}
+
+/// A tenant's key as a row holds it.
+pub(super) fn key_of(operation: &'static str, text: &str) -> Result<TenantKey, StoreError> {
+    TenantKey::parse(text).map_err(|_| StoreError::Row {
+        operation,
+        object: text.to_owned(),
+        found: text.to_owned(),
+        expected: "a tenant key",
+    })
 }

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use super::StoreError;
 use super::connection::AnyConnection;
 use super::schema::tenant_conditions;
-use crate::model::{Condition, KnownStanding, Standing, TenantKey};
+use crate::model::{Condition, ConditionSince, TenantCondition, TenantKey};
 
 /// Which tenants a run looked at.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +32,14 @@ struct Row {
     tenant_key: String,
     condition: String,
     reason: Option<String>,
-    lift: Option<String>,
+    lifted_by: Option<String>,
     until: Option<NaiveDateTime>,
     since: NaiveDateTime,
 }
 
 const READ: &str = "read the tenants' conditions";
 
-pub(super) fn all(conn: &mut AnyConnection) -> Result<BTreeMap<TenantKey, KnownStanding>, StoreError> {
+pub(super) fn all(conn: &mut AnyConnection) -> Result<BTreeMap<TenantKey, ConditionSince>, StoreError> {
     let rows: Vec<Row> = tenant_conditions::table
         .select(Row::as_select())
         .order(tenant_conditions::tenant_key)
@@ -49,20 +49,20 @@ pub(super) fn all(conn: &mut AnyConnection) -> Result<BTreeMap<TenantKey, KnownS
 }
 
 impl Row {
-    fn new(key: &TenantKey, standing: &Standing, since: DateTime<Utc>) -> Self {
-        let Standing { condition, reason, lift, until } = standing;
+    fn new(key: &TenantKey, standing: &TenantCondition, since: DateTime<Utc>) -> Self {
+        let TenantCondition { condition, reason, lifted_by, until } = standing;
         Self {
             tenant_key: key.to_string(),
             condition: condition.as_str().to_owned(),
             reason: reason.clone(),
-            lift: lift.clone(),
+            lifted_by: lifted_by.clone(),
             until: until.map(|at| at.naive_utc()),
             since: since.naive_utc(),
         }
     }
 
-    fn into_known(self) -> Result<(TenantKey, KnownStanding), StoreError> {
-        let Self { tenant_key, condition, reason, lift, until, since } = self;
+    fn into_known(self) -> Result<(TenantKey, ConditionSince), StoreError> {
+        let Self { tenant_key, condition, reason, lifted_by, until, since } = self;
         let bad = |found: &str, expected| StoreError::Row {
             operation: READ,
             object: "tenant_conditions".to_owned(),
@@ -71,14 +71,14 @@ impl Row {
         };
         let key = TenantKey::parse(&tenant_key).map_err(|_| bad(&tenant_key, "a tenant key"))?;
         let condition = Condition::parse(&condition).ok_or_else(|| bad(&condition, "a condition"))?;
-        let standing = Standing { condition, reason, lift, until: until.map(|at| at.and_utc()) };
-        Ok((key, KnownStanding { standing, since: since.and_utc() }))
+        let standing = TenantCondition { condition, reason, lifted_by, until: until.map(|at| at.and_utc()) };
+        Ok((key, ConditionSince { standing, since: since.and_utc() }))
     }
 }
 
 pub(super) fn put(
     conn: &mut AnyConnection,
-    standings: &BTreeMap<TenantKey, Standing>,
+    standings: &BTreeMap<TenantKey, TenantCondition>,
     about: About<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {

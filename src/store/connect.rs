@@ -11,8 +11,8 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connection::{Access, Boxed};
+use super::protocol::{Named, Wire};
 use super::tls;
-use super::wire::{Named, Wire};
 use crate::config::{Host, PostgresUrl, Server, TlsMode};
 use crate::model::Secret;
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::connect::{self, Place};
 use super::postgres::PgConnection;
-use super::{StoreError, private};
+use super::{StoreError, file_permissions};
 use crate::config::DatabaseConfig;
 use crate::model::Secret;
 
@@ -62,12 +62,12 @@ fn open_sqlite(path: &Path, access: Access) -> Result<SqliteConnection, Boxed> {
         && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
         && !parent.exists()
     {
-        private::make_dir(parent)?;
+        file_permissions::make_dir(parent)?;
     }
     if access == Access::ReadWrite {
         // SQLite would make it as the umask says.
-        private::open(path)?;
-        private::warn_if_open_to_others(path);
+        file_permissions::open(path)?;
+        file_permissions::warn_if_open_to_others(path);
     }
     let name = path.to_str().ok_or("its path is not UTF-8")?;
     let mut conn = SqliteConnection::establish(name)?;

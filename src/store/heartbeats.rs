@@ -1,4 +1,4 @@
-//! The life signs of daemons, and the last run from the command line.
+//! Heartbeats: one row for each daemon, and one for the last run from the command line.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::prelude::*;
@@ -8,7 +8,7 @@ use super::connection::AnyConnection;
 use super::schema::heartbeats;
 use crate::model::{DaemonState, Heartbeat};
 
-/// What is known of a daemon that went without a word is kept this long.
+/// How long the heartbeat of a daemon that ended unexpectedly is kept.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -24,9 +24,11 @@ struct Row {
     next_pass_at: Option<NaiveDateTime>,
     last_error: Option<String>,
     last_error_at: Option<NaiveDateTime>,
+    configuration_error: Option<String>,
+    configuration_error_at: Option<NaiveDateTime>,
 }
 
-const READ: &str = "read the life signs of tenantd";
+const READ: &str = "read the heartbeats";
 
 pub(super) fn all(conn: &mut AnyConnection) -> Result<Vec<Heartbeat>, StoreError> {
     let rows: Vec<Row> = heartbeats::table
@@ -57,6 +59,8 @@ impl Row {
             next_pass_at: utc(self.next_pass_at),
             last_error: self.last_error,
             last_error_at: utc(self.last_error_at),
+            configuration_error: self.configuration_error,
+            configuration_error_at: utc(self.configuration_error_at),
         })
     }
 }
@@ -74,6 +78,8 @@ impl From<&Heartbeat> for Row {
             next_pass_at,
             last_error,
             last_error_at,
+            configuration_error,
+            configuration_error_at,
         } = heartbeat;
         Self {
             holder: holder.clone(),
@@ -86,13 +92,15 @@ impl From<&Heartbeat> for Row {
             next_pass_at: next_pass_at.map(|at| at.naive_utc()),
             last_error: last_error.clone(),
             last_error_at: last_error_at.map(|at| at.naive_utc()),
+            configuration_error: configuration_error.clone(),
+            configuration_error_at: configuration_error_at.map(|at| at.naive_utc()),
         }
     }
 }
 
-/// Writes a life sign. There is one that serves: what another one wrote before it is over.
+/// Writes a heartbeat. There is one that serves: what another one wrote before it is over.
 pub(super) fn put(conn: &mut AnyConnection, heartbeat: &Heartbeat) -> Result<(), StoreError> {
-    let failed = || StoreError::query("write a life sign of tenantd");
+    let failed = || StoreError::query("write the heartbeat");
     let mine = heartbeats::table.find(&heartbeat.holder);
     let changed = diesel::update(mine).set(Row::from(heartbeat)).execute(conn).map_err(failed())?;
     if changed == 0 {

@@ -123,5 +123,5 @@ pub(super) fn forget_identity(
         .set(pbx_instances::identity.eq(None::<String>))
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("forget who the PBX instance was"))
+        .map_err(StoreError::query("clear the identity of the PBX instance"))
 }

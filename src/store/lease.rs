@@ -15,8 +15,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::AnyConnection;
-use super::holder::is_gone_from_here;
-use super::{StoreError, private};
+use super::lease_holder::is_gone_from_here;
+use super::{StoreError, file_permissions};
 
 /// How long a lease holds without being renewed. A stand-by takes over after this and one poll.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -109,7 +109,7 @@ fn ask_sqlite(database: &Path, holder: &str) -> Result<Asked, StoreError> {
         place: format!("lock {}", path.display()),
         source: error.into(),
     };
-    let mut file = private::open(&path).map_err(failed)?;
+    let mut file = file_permissions::open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0)

@@ -192,7 +192,7 @@ fn migrate_postgres(conn: &mut AnyConnection) -> Result<(), StoreError> {
 fn lock(database: &std::path::Path) -> Result<std::fs::File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".migration");
-    let locked = super::private::open(std::path::Path::new(&path));
+    let locked = super::file_permissions::open(std::path::Path::new(&path));
     locked.and_then(|file| file.lock().map(|()| file)).map_err(|source| StoreError::Open {
         place: format!("lock {}", path.display()),
         source: source.into(),

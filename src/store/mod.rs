@@ -4,7 +4,7 @@
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
 mod adoptions;
-mod aging;
+mod approvals;
 mod audit;
 mod clock;
 mod codec;
@@ -14,23 +14,24 @@ mod connection;
 pub mod data;
 mod error;
 mod facts;
+pub(crate) mod file_permissions;
 mod handle;
 mod heartbeats;
-pub mod holder;
 mod instances;
 mod journal;
 mod lease;
+pub mod lease_holder;
 mod migrate;
-mod placements;
+mod pauses;
 mod postgres;
-pub(crate) mod private;
+mod previous_placements;
+mod protocol;
 mod removals;
 mod schema;
 mod tenants;
+mod time_shift;
 mod tls;
 mod tombstones;
-mod wire;
-mod words;
 
 pub use audit::AuditEntry;
 pub use conditions::About;
@@ -47,8 +48,9 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::model::{
-    Adoption, Approval, DomainId, FormerPlacement, Heartbeat, InstanceKey, KnownStanding, OpenIntent,
-    Recorded, RemovalRecord, Reopened, Standing, Suspension, TenantId, TenantKey, TenantRecord, Tombstone,
+    Adoption, Approval, ConditionSince, DomainId, Heartbeat, InstanceKey, OpenIntent, Pause,
+    PreviousPlacement, Recorded, RemovalRecord, RetentionResets, TenantCondition, TenantId, TenantKey,
+    TenantRecord, Tombstone,
 };
 use connection::AnyConnection;
 
@@ -70,11 +72,11 @@ impl Store<'_> {
     pub fn recorded(&mut self, now: DateTime<Utc>) -> Result<Recorded, StoreError> {
         let tenants = tenants::all(self.conn)?;
         Ok(Recorded {
-            former: placements::all(self.conn)?,
+            previous_placements: previous_placements::all(self.conn)?,
             open_intents: journal::open_intents(self.conn)?,
             removals: removals::since(self.conn, now - REMOVAL_WINDOW)?,
-            approvals: words::approvals(self.conn, now)?,
-            suspensions: words::suspensions(self.conn, now)?,
+            approvals: approvals::current(self.conn, now)?,
+            pauses: pauses::current(self.conn, now)?,
             adoptions: adoptions::all(self.conn, now)?,
             clock_steady_since: Some(clock::steady_since(self.conn, now)?),
             open_sessions: data::open_sessions(self.conn, now)?,
@@ -99,7 +101,7 @@ impl Store<'_> {
     }
 
     /// How each tenant stands, as the last run that looked at it concluded.
-    pub fn conditions(&mut self) -> Result<BTreeMap<TenantKey, KnownStanding>, StoreError> {
+    pub fn conditions(&mut self) -> Result<BTreeMap<TenantKey, ConditionSince>, StoreError> {
         conditions::all(self.conn)
     }
 
@@ -173,33 +175,35 @@ impl StoreWriter<'_> {
     }
 
     /// Stores the counts of corrections alone. Not a change of the tenant: the revision stays.
-    pub fn settle_fights(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
-        tenants::settle_fights(self.conn, record)
+    pub fn remove_lasting_corrections(&mut self, record: &TenantRecord) -> Result<(), StoreError> {
+        tenants::remove_lasting_corrections(self.conn, record)
     }
 
     /// Notes what was seen open that was confirmed closed. Not a change by us: the revision stays.
-    pub fn note_reopened(&mut self, reopened: &Reopened) -> Result<(), StoreError> {
-        let Reopened { returned, tenants, former } = reopened;
+    pub fn note_reopened(&mut self, reopened: &RetentionResets) -> Result<(), StoreError> {
+        let RetentionResets { returned, tenants, previous } = reopened;
         tenants::not_removed(self.conn, returned)?;
         tenants::not_closed(self.conn, tenants)?;
-        former.iter().try_for_each(|(instance, domain)| placements::not_closed(self.conn, instance, *domain))
+        previous
+            .iter()
+            .try_for_each(|(instance, domain)| previous_placements::not_closed(self.conn, instance, *domain))
     }
 
     /// The domains that tenants left behind.
-    pub fn former_placements(&mut self) -> Result<Vec<FormerPlacement>, StoreError> {
-        placements::all(self.conn)
+    pub fn previous_placements(&mut self) -> Result<Vec<PreviousPlacement>, StoreError> {
+        previous_placements::all(self.conn)
     }
 
-    pub fn put_former_placement(&mut self, placement: &FormerPlacement) -> Result<(), StoreError> {
-        placements::put(self.conn, placement)
+    pub fn put_previous_placement(&mut self, placement: &PreviousPlacement) -> Result<(), StoreError> {
+        previous_placements::put(self.conn, placement)
     }
 
-    pub fn remove_former_placement(
+    pub fn remove_previous_placement(
         &mut self,
         instance: &InstanceKey,
         domain: DomainId,
     ) -> Result<(), StoreError> {
-        placements::remove(self.conn, instance, domain)
+        previous_placements::remove(self.conn, instance, domain)
     }
 
     pub fn add_tombstone(&mut self, tombstone: &Tombstone) -> Result<(), StoreError> {
@@ -240,7 +244,7 @@ impl StoreWriter<'_> {
     /// tenant any more.
     pub fn put_conditions(
         &mut self,
-        standings: &BTreeMap<TenantKey, Standing>,
+        standings: &BTreeMap<TenantKey, TenantCondition>,
         about: conditions::About<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
@@ -265,7 +269,7 @@ impl StoreWriter<'_> {
     }
 
     pub fn approve(&mut self, approval: &Approval) -> Result<(), StoreError> {
-        words::approve(self.conn, approval)
+        approvals::approve(self.conn, approval)
     }
 
     /// Lets the next pass take these domains over.
@@ -279,21 +283,21 @@ impl StoreWriter<'_> {
 
     /// Lets what was recorded lie further back, for the sandbox.
     pub fn age(&mut self, by: TimeDelta) -> Result<(), StoreError> {
-        aging::age(self.conn, by)
+        time_shift::age(self.conn, by)
     }
 
     pub fn use_up_approval(&mut self, key: &TenantKey) -> Result<(), StoreError> {
-        words::use_up(self.conn, key)
+        approvals::use_up(self.conn, key)
     }
 
     /// The pauses in force.
-    pub fn suspensions(&mut self, now: DateTime<Utc>) -> Result<Vec<Suspension>, StoreError> {
-        words::suspensions(self.conn, now)
+    pub fn pauses(&mut self, now: DateTime<Utc>) -> Result<Vec<Pause>, StoreError> {
+        pauses::current(self.conn, now)
     }
 
     /// Records a pause; returns those of the same scope that it replaces.
-    pub fn suspend(&mut self, suspension: &Suspension) -> Result<Vec<Suspension>, StoreError> {
-        words::suspend(self.conn, suspension)
+    pub fn put_pause(&mut self, pause: &Pause) -> Result<Vec<Pause>, StoreError> {
+        pauses::put(self.conn, pause)
     }
 
     pub fn resume(
@@ -301,7 +305,7 @@ impl StoreWriter<'_> {
         key: Option<&TenantKey>,
         instance: Option<&InstanceKey>,
     ) -> Result<usize, StoreError> {
-        words::resume(self.conn, key, instance)
+        pauses::resume(self.conn, key, instance)
     }
 
     /// Forgets who an instance proved to be; the next pass that sees it whole records it anew.

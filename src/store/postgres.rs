@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::connect::PATIENCE;
 use super::connection::Access;
-use super::wire::{PgRow, Wire};
+use super::protocol::{PgRow, Wire};
 
 /// What every transaction begins with, after `BEGIN`.
 ///

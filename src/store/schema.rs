@@ -22,12 +22,12 @@ diesel::table! {
         disabled_at -> Nullable<Timestamp>,
         disable_confirmed_at -> Nullable<Timestamp>,
         deletable_from -> Nullable<Timestamp>,
-        removed_at -> Nullable<Timestamp>,
-        login_lock_json -> Nullable<Text>,
-        lock_left_open -> Bool,
+        file_removed_at -> Nullable<Timestamp>,
+        web_sign_in_block_json -> Nullable<Text>,
+        web_sign_in_left_open -> Bool,
         settings_checked_at -> Nullable<Timestamp>,
-        applied_hash -> Nullable<Text>,
-        reapplied_json -> Text,
+        applied_definition_hash -> Nullable<Text>,
+        corrections_json -> Text,
         revision -> BigInt,
         created_at -> Timestamp,
         updated_at -> Timestamp,
@@ -49,12 +49,12 @@ diesel::table! {
 }
 
 diesel::table! {
-    former_placements (instance, domain_id) {
+    previous_placements (instance, domain_id) {
         tenant_id -> Text,
         instance -> Text,
         domain_id -> Text,
         domain -> Text,
-        login_lock_json -> Nullable<Text>,
+        web_sign_in_block_json -> Nullable<Text>,
         left_at -> Timestamp,
         disable_confirmed_at -> Nullable<Timestamp>,
         deletable_from -> Nullable<Timestamp>,
@@ -130,14 +130,14 @@ diesel::table! {
 }
 
 diesel::table! {
-    suspensions (id) {
+    pauses (id) {
         id -> Text,
         tenant_key -> Nullable<Text>,
         instance -> Nullable<Text>,
         until -> Timestamp,
         reason -> Text,
-        suspended_by -> Text,
-        suspended_at -> Timestamp,
+        paused_by -> Text,
+        paused_at -> Timestamp,
     }
 }
 
@@ -163,7 +163,7 @@ diesel::table! {
         tenant_key -> Text,
         condition -> Text,
         reason -> Nullable<Text>,
-        lift -> Nullable<Text>,
+        lifted_by -> Nullable<Text>,
         until -> Nullable<Timestamp>,
         since -> Timestamp,
     }
@@ -181,7 +181,9 @@ diesel::table! {
         next_pass_at -> Nullable<Timestamp>,
         last_error -> Nullable<Text>,
         last_error_at -> Nullable<Timestamp>,
+        configuration_error -> Nullable<Text>,
+        configuration_error_at -> Nullable<Timestamp>,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(tenants, former_placements, tombstones);
+diesel::allow_tables_to_appear_in_same_query!(tenants, previous_placements, tombstones);

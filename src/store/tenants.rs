@@ -32,12 +32,12 @@ struct TenantRow {
     disabled_at: Option<NaiveDateTime>,
     disable_confirmed_at: Option<NaiveDateTime>,
     deletable_from: Option<NaiveDateTime>,
-    removed_at: Option<NaiveDateTime>,
-    login_lock_json: Option<String>,
-    lock_left_open: bool,
+    file_removed_at: Option<NaiveDateTime>,
+    web_sign_in_block_json: Option<String>,
+    web_sign_in_left_open: bool,
     settings_checked_at: Option<NaiveDateTime>,
-    applied_hash: Option<String>,
-    reapplied_json: String,
+    applied_definition_hash: Option<String>,
+    corrections_json: String,
     revision: i64,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
@@ -66,12 +66,12 @@ impl TenantRow {
             disabled_at,
             disable_confirmed_at,
             deletable_from,
-            removed_at,
-            login_lock,
-            lock_left_open,
+            file_removed_at,
+            web_sign_in_block,
+            web_sign_in_left_open,
             settings_checked_at,
-            applied_hash,
-            reapplied,
+            applied_definition_hash,
+            corrections,
             revision,
             created_at,
             updated_at,
@@ -98,12 +98,12 @@ impl TenantRow {
             disabled_at: disabled_at.map(|at| at.naive_utc()),
             disable_confirmed_at: disable_confirmed_at.map(|at| at.naive_utc()),
             deletable_from: deletable_from.map(|at| at.naive_utc()),
-            removed_at: removed_at.map(|at| at.naive_utc()),
-            login_lock_json: login_lock.as_ref().map(codec::lock_to_json),
-            lock_left_open: *lock_left_open,
+            file_removed_at: file_removed_at.map(|at| at.naive_utc()),
+            web_sign_in_block_json: web_sign_in_block.as_ref().map(codec::block_to_json),
+            web_sign_in_left_open: *web_sign_in_left_open,
             settings_checked_at: settings_checked_at.map(|at| at.naive_utc()),
-            applied_hash: applied_hash.clone(),
-            reapplied_json: codec::to_json(reapplied),
+            applied_definition_hash: applied_definition_hash.clone(),
+            corrections_json: codec::to_json(corrections),
             revision: *revision,
             created_at: created_at.naive_utc(),
             updated_at: updated_at.naive_utc(),
@@ -150,16 +150,16 @@ impl TenantRow {
             disabled_at: self.disabled_at.map(|at| at.and_utc()),
             disable_confirmed_at: self.disable_confirmed_at.map(|at| at.and_utc()),
             deletable_from: self.deletable_from.map(|at| at.and_utc()),
-            removed_at: self.removed_at.map(|at| at.and_utc()),
-            login_lock: match &self.login_lock_json {
-                Some(json) => Some(codec::lock_from_json(json).ok_or_else(|| bad(json, "a login lock"))?),
+            file_removed_at: self.file_removed_at.map(|at| at.and_utc()),
+            web_sign_in_block: match &self.web_sign_in_block_json {
+                Some(json) => Some(codec::block_from_json(json).ok_or_else(|| bad(json, "a login lock"))?),
                 None => None,
             },
-            lock_left_open: self.lock_left_open,
+            web_sign_in_left_open: self.web_sign_in_left_open,
             settings_checked_at: self.settings_checked_at.map(|at| at.and_utc()),
-            applied_hash: self.applied_hash,
-            reapplied: serde_json::from_str(&self.reapplied_json)
-                .map_err(|_| bad(&self.reapplied_json, "a map of counts"))?,
+            applied_definition_hash: self.applied_definition_hash,
+            corrections: serde_json::from_str(&self.corrections_json)
+                .map_err(|_| bad(&self.corrections_json, "a map of counts"))?,
             revision: self.revision,
             created_at: self.created_at.and_utc(),
             updated_at: self.updated_at.and_utc(),
@@ -244,7 +244,7 @@ pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) ->
     for some in chunks(ids) {
         diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set((
-                tenants::removed_at.eq(None::<NaiveDateTime>),
+                tenants::file_removed_at.eq(None::<NaiveDateTime>),
                 tenants::deletable_from.eq(None::<NaiveDateTime>),
             ))
             .execute(conn)
@@ -273,9 +273,12 @@ fn chunks(ids: &BTreeSet<TenantId>) -> Vec<Vec<String>> {
     ids.chunks(500).map(<[String]>::to_vec).collect()
 }
 
-pub(super) fn settle_fights(conn: &mut AnyConnection, record: &TenantRecord) -> Result<(), StoreError> {
+pub(super) fn remove_lasting_corrections(
+    conn: &mut AnyConnection,
+    record: &TenantRecord,
+) -> Result<(), StoreError> {
     diesel::update(tenants::table.find(record.id.to_string()))
-        .set(tenants::reapplied_json.eq(codec::to_json(&record.reapplied)))
+        .set(tenants::corrections_json.eq(codec::to_json(&record.corrections)))
         .execute(conn)
         .map(drop)
         .map_err(StoreError::query("note which corrections lasted"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{SyncNote, There, synced_users};
+use super::{SyncState, There, synced_users};
 use crate::config::Limit;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
 use crate::store::{StoreError, StoreWriter};
@@ -20,12 +20,12 @@ pub(super) fn too_many(
     instance: &InstanceKey,
     there: &There,
     tenants: &BTreeMap<TenantKey, TenantRecord>,
-    note: &SyncNote,
+    note: &SyncState,
 ) -> Result<Option<String>, StoreError> {
     let came: BTreeMap<TenantId, DateTime<Utc>> =
-        store.former_placements()?.into_iter().fold(BTreeMap::new(), |mut came, former| {
-            let last = came.entry(former.tenant).or_insert(former.left_at);
-            *last = former.left_at.max(*last);
+        store.previous_placements()?.into_iter().fold(BTreeMap::new(), |mut came, previous| {
+            let last = came.entry(previous.tenant).or_insert(previous.left_at);
+            *last = previous.left_at.max(*last);
             came
         });
     let (mut all, mut missing) = (0, 0);

@@ -1,7 +1,7 @@
 //! The users of a tenant as its PBX has them: added, changed, disabled; never deleted, and manual ones untouched.
 
 mod missing;
-mod note;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::stats::user_limit;
 use crate::store::data::{TenantScope, UserRow, UserSource};
 use crate::store::{Database, StoreError, StoreWriter};
 
-pub use note::{SyncNote, note};
+pub use state::{SyncState, note};
 
 /// What a synchronisation did to one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -120,7 +120,7 @@ pub async fn sync_instance(
     let (instance, rules) = (instance.clone(), rules.clone());
     database
         .write(move |store| {
-            let note = SyncNote::in_writer(store, &instance)?;
+            let note = SyncState::in_writer(store, &instance)?;
             if note.is_newer_than(now, now + started.elapsed()) {
                 let reason = "another process read them meanwhile, and later: this reading is an old one";
                 return Ok(InstanceSync::unknown(&instance, reason.to_owned()));
@@ -161,19 +161,19 @@ fn apply(
     instance: &InstanceKey,
     there: &There,
     rules: &Rules,
-    note: &SyncNote,
+    note: &SyncState,
     now: DateTime<Utc>,
     report: &mut InstanceSync,
 ) -> Result<(), StoreError> {
     let Rules { only, tier, made_again, accept_missing } = rules;
-    let suspensions = store.suspensions(now)?;
+    let pauses = store.pauses(now)?;
     let mut tenants = store.all_tenants()?;
     // A domain that is not made yet has no users, which says nothing.
     tenants.retain(|_, record| record.instance == *instance && record.provisioned);
     tenants.retain(|key, record| {
-        let suspension = suspensions.iter().find(|suspension| suspension.covers(key, Some(&record.instance)));
-        let reason = if let Some(suspension) = suspension {
-            format!("it is paused: {}", suspension.reason)
+        let pause = pauses.iter().find(|pause| pause.covers(key, Some(&record.instance)));
+        let reason = if let Some(pause) = pause {
+            format!("it is paused: {}", pause.reason)
         } else if !there.domains.contains(&record.domain_id) {
             format!("its domain is not on {instance}")
         } else if made_again.contains(key) {

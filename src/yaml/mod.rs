@@ -7,8 +7,8 @@
 //! What YAML allows and a sysadmin does not expect is refused: anchors, aliases, merge keys, tags, directives,
 //! several documents, and plain words that another YAML reader would take for something else (`no`, `0123`, `12:30`).
 
+mod did_you_mean;
 mod explain;
-mod nearest;
 mod node;
 mod problem;
 mod reader;
@@ -19,7 +19,7 @@ mod values;
 mod visible;
 mod write;
 
-pub use nearest::nearest;
+pub use did_you_mean::nearest;
 pub use node::{Entry, Node, Span, Style, Value};
 pub use problem::{Finding, Position, Problem, Severity};
 pub use reader::{Field, Fields, Reader, Text};

@@ -19,7 +19,7 @@ at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_ove
 
     let plan = site.plan().await;
     assert_eq!(plan["held"].as_array().unwrap().len(), 31);
-    assert_eq!(plan["held"][0]["lift"], "tenantd adopt --all", "what the plan advises is what is typed below");
+    assert_eq!(plan["held"][0]["lifted_by"], "tenantd adopt --all", "what the plan advises is what is typed below");
     let ran = site.run(&["adopt", "--all", "--dry-run"]).await;
     assert!(ran.ended_with(0).stdout.contains("31 to adopt, 0 with changes on the PBX"), "{ran:#?}");
     assert_eq!(site.plan().await["held"].as_array().unwrap().len(), 31, "a preview does nothing");
@@ -49,7 +49,7 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
     let digests = pbx.digests();
 
     let plan = site.plan().await;
-    assert_eq!(plan["held"][0]["lift"], "tenantd adopt acme");
+    assert_eq!(plan["held"][0]["lifted_by"], "tenantd adopt acme");
     let ran = site.run(&["adopt", "acme", "--dry-run"]).await;
     for line in ["-name: Somebody", "+name: acme Ltd", "-max_users: 3", "+max_users: 9", "America/Chicago", "Europe/Berlin"] {
         assert!(ran.ended_with(0).stdout.contains(line), "{line}: {ran:#?}");
@@ -144,7 +144,7 @@ at_both_sites! { async fn the_domain_of_tenantds_own_account_is_never_adopted(si
         site.write("own.yaml", text);
         let plan = site.plan().await;
         assert_eq!(actions(&plan, "held"), ["adopt own"]);
-        assert_eq!(plan["held"][0]["lift"], serde_json::Value::Null, "nothing advises it");
+        assert_eq!(plan["held"][0]["lifted_by"], serde_json::Value::Null, "nothing advises it");
         let expected = format!("{own} holds tenantd's own account on hq, so it cannot become a tenant");
         assert!(plan["held"][0]["reason"].as_str().unwrap().starts_with(&expected), "{plan:#?}");
         let ran = site.run(&["apply", "--yes"]).await;

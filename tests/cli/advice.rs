@@ -21,21 +21,22 @@ impl Site {
         self.finish(command).await
     }
 
-    /// The one command that would lift what is held, by its words up to the first argument.
-    async fn lift(&self, kinds: &mut BTreeSet<String>) -> String {
+    /// The one command that would lifted_by what is held, by its words up to the first argument.
+    async fn lifted_by(&self, kinds: &mut BTreeSet<String>) -> String {
         let plan = self.plan().await;
         let lifts: BTreeSet<&str> =
-            plan["held"].as_array().unwrap().iter().filter_map(|held| held["lift"].as_str()).collect();
+            plan["held"].as_array().unwrap().iter().filter_map(|held| held["lifted_by"].as_str()).collect();
         assert_eq!(lifts.len(), 1, "{plan:#}");
-        let lift = lifts.into_iter().next().unwrap().to_owned();
+        let lifted_by = lifts.into_iter().next().unwrap().to_owned();
         kinds.insert(
-            lift.split(' ')
+            lifted_by
+                .split(' ')
                 .map(|word| if word.starts_with("r-") { "r-…" } else { word })
                 .take(3)
                 .collect::<Vec<_>>()
                 .join(" "),
         );
-        lift
+        lifted_by
     }
 
     async fn holds_nothing(&self, after: &str) {
@@ -57,35 +58,35 @@ at_both_sites! { async fn each_command_that_a_held_step_names_lifts_it_as_it_sta
         let args = [&["suspend"], scope, &["--until", "1h", "--reason", "a move of racks"]].concat();
         site.run(&args).await.ended_with(0);
         site.tenant_with("acme", &format!("session_timeout: {}\n", 30 + scope.len()));
-        let lift = site.lift(&mut kinds).await;
-        site.types(&lift).await.ended_with(0);
-        site.holds_nothing(&lift).await;
+        let lifted_by = site.lifted_by(&mut kinds).await;
+        site.types(&lifted_by).await.ended_with(0);
+        site.holds_nothing(&lifted_by).await;
         site.apply().await;
     }
 
     // One may go without a word; with two, all of it waits for one.
     site.remove("acme.yaml");
     site.remove("beta.yaml");
-    let lift = site.lift(&mut kinds).await;
-    site.types(&lift).await.ended_with(0);
-    site.holds_nothing(&lift).await;
+    let lifted_by = site.lifted_by(&mut kinds).await;
+    site.types(&lifted_by).await.ended_with(0);
+    site.holds_nothing(&lifted_by).await;
     site.apply().await;
 
     // Deleted only after a word on each, and not both on one day.
     site.tenant("beta");
     site.run(&["apply", "--yes"]).await;
-    let lift = site.lift(&mut kinds).await;
-    assert_eq!(lift, "tenantd approve --tenant acme");
+    let lifted_by = site.lifted_by(&mut kinds).await;
+    assert_eq!(lifted_by, "tenantd approve --tenant acme");
     site.configure(&format!("{deletion}limits: {{ removals: {{ count: 9, percent: 10 }} }}\n"));
-    site.types(&lift).await.ended_with(0);
+    site.types(&lifted_by).await.ended_with(0);
     site.apply().await;
     assert!(site.pbx("hq").domains_named("acme.example.com").is_empty());
 
     site.pbx("hq").add_domain("found.example.com", Some(true), Some("found Ltd"));
     site.tenant("found");
-    let lift = site.lift(&mut kinds).await;
-    site.types(&format!("{lift} --yes")).await.ended_with(0);
-    site.holds_nothing(&lift).await;
+    let lifted_by = site.lifted_by(&mut kinds).await;
+    site.types(&format!("{lifted_by} --yes")).await.ended_with(0);
+    site.holds_nothing(&lifted_by).await;
     site.comes_to_rest().await;
 
     let known = [

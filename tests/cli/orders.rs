@@ -51,7 +51,7 @@ async fn nothing_without_a_scope_means_everything() {
     assert!(ran.stdout.contains("everything is paused until"), "{ran:#?}");
     site.tenant_with("t00", "max_users: 3\n");
     let held = site.plan().await["held"][0].clone();
-    assert_eq!(held["lift"], "tenantd resume --all", "{held:#}");
+    assert_eq!(held["lifted_by"], "tenantd resume --all", "{held:#}");
     site.run(&["resume", "--all"]).await.ended_with(0);
     site.apply().await;
     // The help does not show the old name, which still works.

@@ -111,7 +111,7 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     is_true(&site.apply().await.stdout);
     assert_eq!(site.mutations(), before);
     let plan = site.plan().await;
-    assert_eq!((actions(&plan, "steps"), plan["waiting"].as_array().unwrap().len()), (vec![], 1), "{plan:#}");
+    assert_eq!((actions(&plan, "steps"), plan["scheduled"].as_array().unwrap().len()), (vec![], 1), "{plan:#}");
     is_true(&site.run(&["show", "acme"]).await.stdout);
 
     // With its file the domain is made again.

@@ -74,7 +74,7 @@ at_both_sites! { async fn status_tells_how_each_tenant_stands_and_since_when(sit
     let expected: BTreeMap<String, String> =
         expected.into_iter().map(|(key, condition)| (key.to_owned(), condition.to_owned())).collect();
     assert_eq!(conditions(&status), expected, "{status:#}");
-    assert!(text(&of(&status, "kept")["lift"]).starts_with("tenantd approve r-"), "{status:#}");
+    assert!(text(&of(&status, "kept")["lifted_by"]).starts_with("tenantd approve r-"), "{status:#}");
     assert!(text(&of(&status, "gone")["until"]).contains('T'), "{status:#}");
     assert!(text(&of(&status, "shown")["reason"]).contains("by hand → shown Ltd"), "{status:#}");
     assert!(text(&of(&status, "quiet")["reason"]).contains("a migration"), "{status:#}");
@@ -94,7 +94,7 @@ at_both_sites! { async fn status_tells_how_each_tenant_stands_and_since_when(sit
         assert_eq!(of(&again, key)["since"], of(&status, key)["since"], "{key}");
         assert!(of(&again, key)["since"].is_string(), "{key}");
         let shown = site.run(&["show", key, "-o", "json"]).await.ended_with(0).json();
-        for field in ["condition", "reason", "lift", "until", "since"] {
+        for field in ["condition", "reason", "lifted_by", "until", "since"] {
             assert_eq!(shown["condition"][field], of(&again, key)[field], "{key}: {field}");
         }
     }

@@ -46,7 +46,7 @@ at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
     let ran = site.run(&["apply", "-o", "json"]).await;
     let held = ran.ended_with(3).json();
     let removals = held["removals_id"].as_str().unwrap().to_owned();
-    assert_eq!(held["held"][0]["lift"], format!("tenantd approve {removals}"));
+    assert_eq!(held["held"][0]["lifted_by"], format!("tenantd approve {removals}"));
     for _ in 0..2 {
         let ran = site.run(&["approve", &removals]).await;
         assert!(ran.ended_with(0).stdout.contains("disable t00, disable t01"), "{ran:#?}");
@@ -75,7 +75,7 @@ at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
     assert_eq!(crate::actions(&applied, "steps"), ["update t01"]);
     let held = &applied["held"][0];
     assert!(held["reason"].as_str().unwrap().contains("a migration"), "{held:#}");
-    assert_eq!(held["lift"], "tenantd resume t00");
+    assert_eq!(held["lifted_by"], "tenantd resume t00");
     assert!(site.run(&["status"]).await.stdout.contains("a migration"));
     site.run(&["resume", "t00"]).await.ended_with(0);
     site.apply().await;

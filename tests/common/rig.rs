@@ -20,7 +20,7 @@ use tenantd::model::{
 };
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
-use tenantd::reconcile::{self, Look, Reader, Writer};
+use tenantd::reconcile::{self, PassInputs, Reader, Writer};
 use tenantd::sandbox::standin::{Handle, PbxProfile, StandIn, StandInOptions};
 use tenantd::store::{Access, Database, DatabaseOptions};
 
@@ -283,8 +283,8 @@ impl Rig {
         }
     }
 
-    pub async fn look(&self) -> Look {
-        reconcile::look(&self.reader(), self.desired.clone(), self.policy()).await.unwrap()
+    pub async fn look(&self) -> PassInputs {
+        reconcile::gather(&self.reader(), self.desired.clone(), self.policy()).await.unwrap()
     }
 
     /// Lets time go by while passes come and find nothing, so that the clock is seen to run evenly.
@@ -333,8 +333,8 @@ impl Rig {
     }
 
     /// Carries out a plan that was made from this look, or from an earlier one.
-    pub async fn carry_out(&self, look: &Look, plan: &Plan) -> Outcome {
-        reconcile::act(&self.writer(), &self.config, look, plan).await.unwrap()
+    pub async fn carry_out(&self, look: &PassInputs, plan: &Plan) -> Outcome {
+        reconcile::carry_out(&self.writer(), &self.config, look, plan).await.unwrap()
     }
 
     /// A pass that must do everything it planned, after which nothing is left to do.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::config::DatabaseConfig;
-use tenantd::fusionpbx::{Patience, PbxClient};
+use tenantd::fusionpbx::{PbxClient, RetryPolicy};
 use tenantd::model::{InstanceKey, TenantRecord};
 use tenantd::plan::Plan;
 use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
@@ -99,7 +99,7 @@ impl Rig {
 
     /// New clients that wait for an answer only so long, and retry soon.
     pub fn connect_hurried(&mut self, timeout: Duration) {
-        let patience = Patience { pause: Duration::from_millis(5), ..Patience::default() };
+        let patience = RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() };
         for (key, config) in &self.config.instances {
             let config = tenantd::config::InstanceConfig { timeout, ..config.clone() };
             let client = PbxClient::with_patience(&config, self.passwords[key].clone(), patience).unwrap();

@@ -70,7 +70,7 @@ on_both_databases! { async fn f02_a_broken_file_is_never_a_removal(mut rig) {
         look.desired = loaded.desired;
         let plan = look.plan();
         for step in &plan.steps {
-            let closes = matches!(step.action, Action::Disable | Action::Delete | Action::Forget);
+            let closes = matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord);
             assert!(!closes || (!is_broken && step.tenant.as_str() == "other"), "{what}: {step:#?}");
         }
     };

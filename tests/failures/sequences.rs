@@ -382,7 +382,7 @@ async fn a_tenant_whose_file_is_anywhere_below_the_directory_is_never_disabled()
     let seed = number("TENANTD_TEST_SEED", 1);
     let mut left: Vec<(u64, usize)> =
         (0..count).step_by(PER_SITE).map(|at| (seed + at as u64, PER_SITE.min(count - at))).collect();
-    // Most of the time is spent waiting, so several places at once.
+    // Most of the time is spent scheduled, so several places at once.
     let mut running = tokio::task::JoinSet::new();
     while !left.is_empty() || !running.is_empty() {
         while running.len() < 4

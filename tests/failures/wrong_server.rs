@@ -119,7 +119,7 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
     let pbx = rig.pbx("hq").clone();
     let act = async |stop: CancellationToken| {
         let writer = Writer { stop, ..rig.writer() };
-        reconcile::act(&writer, &rig.config, &look, &plan).await.unwrap()
+        reconcile::carry_out(&writer, &rig.config, &look, &plan).await.unwrap()
     };
     // It fails while a thousand tenants are under way; they are not a thousand requests.
     pbx.clear_journal();

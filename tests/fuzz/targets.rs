@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tenantd::config::Config;
-use tenantd::daemon::asked::Answer;
+use tenantd::daemon::pass_requests::PassAnswer;
 use tenantd::fusionpbx::fuzzing::PAGES;
 use tenantd::load::{self, Snapshot};
 use tenantd::model::{DomainName, InstanceKey, SettingName, TenantKey};
@@ -137,9 +137,9 @@ pub fn plan_words(input: &[u8]) -> Result<(), String> {
                 format!("the setting {name}")
             })?;
         }
-        if let Ok(answer) = serde_json::from_str::<Answer>(line) {
+        if let Ok(answer) = serde_json::from_str::<PassAnswer>(line) {
             let again = serde_json::to_string(&answer).map_err(|error| error.to_string())?;
-            rule(serde_json::from_str::<Answer>(&again).is_ok(), || format!("the answer {again}"))?;
+            rule(serde_json::from_str::<PassAnswer>(&again).is_ok(), || format!("the answer {again}"))?;
         }
     }
     Ok(())

@@ -71,8 +71,8 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
 
     // What tenantd says from then on.
     let plan = live.plan().await;
-    let waits = plan.waiting.iter().filter(|waiting| waiting.reason == SESSIONS_MAY_GO_ON).count();
-    assert_eq!(waits, usize::from(!ends), "{:?}", plan.waiting);
+    let waits = plan.scheduled.iter().filter(|scheduled| scheduled.reason == SESSIONS_MAY_GO_ON).count();
+    assert_eq!(waits, usize::from(!ends), "{:?}", plan.scheduled);
     let confirmed = live.rig.record("acme").await.disable_confirmed_at.unwrap();
     let lifetime = TimeDelta::hours(24);
     assert_eq!(confirmed >= before + lifetime, !ends, "{confirmed}");
@@ -93,8 +93,8 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     live.rig.live_through(lifetime + TimeDelta::hours(1)).await;
     let plan = live.plan().await;
     assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
-    let at_rest = |reason: &str| plan.waiting.iter().all(|waiting| waiting.reason != reason);
-    assert!(at_rest(SESSIONS_MAY_GO_ON), "{:?}", plan.waiting);
+    let at_rest = |reason: &str| plan.scheduled.iter().all(|scheduled| scheduled.reason != reason);
+    assert!(at_rest(SESSIONS_MAY_GO_ON), "{:?}", plan.scheduled);
     if live.may_delete {
         live.converge().await;
         assert!(live.person("hq").named(&live.name("acme")).await.is_empty());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tenantd::environment::Environment as _;
-use tenantd::model::{DomainId, LoginLock, SettingId, Tenant, TenantId, TenantRecord};
+use tenantd::model::{DomainId, SettingId, Tenant, TenantId, TenantRecord, WebSignInBlock};
 use tenantd::observe::Rotation;
 use tenantd::sandbox::standin::NewSetting;
 use uuid::Uuid;
@@ -28,11 +28,13 @@ fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
     TenantRecord {
         provisioned: true,
         disable_confirmed_at: (!tenant.enabled).then_some(at),
-        login_lock: (!tenant.enabled)
-            .then(|| LoginLock { entry: SettingId::for_login_lock(domain_id), switched_off: [].into() }),
+        web_sign_in_block: (!tenant.enabled).then(|| WebSignInBlock {
+            entry: SettingId::for_web_sign_in_block(domain_id),
+            switched_off: [].into(),
+        }),
         settings_checked_at: Some(at),
         restored_at: None,
-        applied_hash: Some(tenantd::plan::definition_hash(tenant)),
+        applied_definition_hash: Some(tenantd::plan::definition_hash(tenant)),
         ..TenantRecord::new(TenantId(Uuid::now_v7()), tenant, domain_id, at)
     }
 }
@@ -47,7 +49,7 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
         wanted.enabled = n >= disabled;
         let domain = pbx.add_domain(wanted.domain.as_str(), Some(wanted.enabled), Some(&wanted.name));
         let record = record(&wanted, domain, at);
-        if let Some(lock) = &record.login_lock {
+        if let Some(lock) = &record.web_sign_in_block {
             let entry = NewSetting::new("domain", "cidr", "array", "255.255.255.255/32");
             pbx.put_setting(domain, lock.entry.0, entry);
         }

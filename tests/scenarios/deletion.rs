@@ -140,7 +140,7 @@ on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_delet
     assert_eq!(steps(&plan), ["disable acme"]);
     let plan = rig.plan().await;
     assert_eq!(plan.count(Action::Delete), 0, "its retention starts anew");
-    assert_eq!(plan.waiting.len(), 1);
+    assert_eq!(plan.scheduled.len(), 1);
     rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     // Between the plan and the deletion somebody enables it: the page is looked at once more, right before.
     let look = rig.look().await;

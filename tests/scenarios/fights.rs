@@ -1,7 +1,7 @@
 //! A server that does not keep what it is given: three writes, then the field is left alone and a person is told.
 
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName};
-use tenantd::plan::FIGHTING_AFTER;
+use tenantd::plan::CONTESTED_AFTER;
 use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::common::rig::{Rig, tenant};
@@ -44,7 +44,7 @@ on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_
     rig.converge().await;
     rig.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
     rig.edit("acme", |t| t.name = "ACME Corp".into());
-    assert!(fought(&mut rig, "name").await <= FIGHTING_AFTER as usize);
+    assert!(fought(&mut rig, "name").await <= CONTESTED_AFTER as usize);
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("acme corp"));
 
     peace(&mut rig).await;
@@ -68,7 +68,7 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
     acme.drift = DriftPolicy::Report;
     rig.desired.tenants.insert(acme.key.clone(), acme);
     let writes = fought(&mut rig, "name").await;
-    assert!(writes <= 2 + FIGHTING_AFTER as usize, "{writes}");
+    assert!(writes <= 2 + CONTESTED_AFTER as usize, "{writes}");
     let domain = rig.only("hq", "acme.example.com");
     assert_eq!(domain.enabled, Some(true));
     assert_eq!(rig.pbx("hq").settings(domain.uuid).len(), 1, "the rest of it is as its file says");
@@ -91,28 +91,28 @@ on_both_databases! { async fn a_field_that_comes_back_to_what_it_was_is_written_
     let reverts = |field, page: &str| Fault::new(FaultKind::RevertField(field)).page(page.to_owned()).method("POST");
     rig.pbx("hq").inject(reverts("domain_description", "domain_edit.php"));
     rig.edit("acme", |t| t.name = "Another".into());
-    assert!(fought(&mut rig, "name").await <= FIGHTING_AFTER as usize);
+    assert!(fought(&mut rig, "name").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
     rig.edit("acme", |t| t.name = "acme Ltd".into());
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
     rig.edit("acme", |t| t.max_users = MaxUsers::Limited(4));
-    assert!(fought(&mut rig, "max_users").await <= FIGHTING_AFTER as usize);
+    assert!(fought(&mut rig, "max_users").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
     rig.edit("acme", |t| t.max_users = MaxUsers::Limited(3));
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
     rig.edit("acme", |t| t.pbx_settings.insert(zone.clone(), "Europe/Paris".into()).map_or((), drop));
-    assert!(fought(&mut rig, "pbx_settings.domain.time_zone.name").await <= FIGHTING_AFTER as usize);
+    assert!(fought(&mut rig, "pbx_settings.domain.time_zone.name").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
     rig.edit("acme", |t| t.pbx_settings.insert(zone.clone(), "Europe/Berlin".into()).map_or((), drop));
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_name", "domain_edit.php"));
     rig.edit("acme", |t| t.domain = tenantd::model::DomainName::parse("acme.example.org").unwrap());
-    assert!(fought(&mut rig, "domain").await <= FIGHTING_AFTER as usize);
+    assert!(fought(&mut rig, "domain").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
     rig.edit("acme", |t| t.domain = tenantd::model::DomainName::parse("acme.example.com").unwrap());
     rig.settle(2).await;
@@ -129,7 +129,7 @@ on_both_databases! { async fn a_person_who_changes_a_field_back_each_time_wins_a
         rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("mine".into()));
         rig.pass().await;
     }
-    assert_eq!(rig.mutations() - before, FIGHTING_AFTER as usize);
+    assert_eq!(rig.mutations() - before, CONTESTED_AFTER as usize);
     assert!(held_because(&rig.plan().await, "acme").starts_with("contested field: `name`"));
     // The person gives in.
     rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("acme Ltd".into()));

@@ -1,7 +1,7 @@
 //! What happens to a world between two passes: people, machines and the clock.
 
 use chrono::TimeDelta;
-use tenantd::model::{Approval, InstanceKey, Suspension, TenantKey};
+use tenantd::model::{Approval, InstanceKey, Pause, TenantKey};
 use tenantd::plan::Plan;
 
 use crate::directory::instance;
@@ -16,21 +16,28 @@ impl World {
     pub fn approve(&mut self, plan: &Plan) {
         let now = self.sim.lock().now;
         let lifts = |with: &str| {
-            plan.held.iter().any(|held| held.lift.as_deref().is_some_and(|lift| lift.starts_with(with)))
+            plan.held
+                .iter()
+                .any(|held| held.lifted_by.as_deref().is_some_and(|lifted_by| lifted_by.starts_with(with)))
         };
         let mut words: Vec<(Option<String>, Option<TenantKey>)> = Vec::new();
         if lifts("tenantd approve r-") {
             words.push((plan.removals_id.clone(), None));
         }
         for held in &plan.held {
-            if held.lift.as_deref().is_some_and(|lift| lift.starts_with("tenantd approve --tenant")) {
+            if held
+                .lifted_by
+                .as_deref()
+                .is_some_and(|lifted_by| lifted_by.starts_with("tenantd approve --tenant"))
+            {
                 words.push((None, Some(held.tenant.clone())));
             }
         }
         // That the two of a likely rename are two tenants; both halves name the same id.
         for held in &plan.held {
-            let lift = held.lift.as_deref().and_then(|lift| lift.strip_prefix("tenantd approve "));
-            let two = lift.filter(|id| id.starts_with("t-")).map(|id| (Some(id.to_owned()), None));
+            let lifted_by =
+                held.lifted_by.as_deref().and_then(|lifted_by| lifted_by.strip_prefix("tenantd approve "));
+            let two = lifted_by.filter(|id| id.starts_with("t-")).map(|id| (Some(id.to_owned()), None));
             if let Some(two) = two.filter(|two| !words.contains(two)) {
                 words.push(two);
             }
@@ -53,24 +60,24 @@ impl World {
         }
     }
 
-    pub fn suspend(&mut self) {
+    pub fn put_pause(&mut self) {
         let mut state = self.sim.lock();
         let now = state.now;
         let key = state.chance(0.5).then(|| TenantKey::parse("t1").unwrap());
         let instance = state.chance(0.5).then(|| instance("hq"));
         state.tell(|| format!("a person suspends {key:?} {instance:?}"));
         let hours = state.pick(&[1, 30]);
-        let suspension = Suspension {
+        let pause = Pause {
             id: state.next_id(),
             key,
             instance,
             until: now + TimeDelta::hours(hours),
             reason: "maintenance".into(),
-            suspended_by: "a person".into(),
-            suspended_at: now,
+            paused_by: "a person".into(),
+            paused_at: now,
         };
         drop(state);
-        run(&self.sim, self.calm.write(move |store| store.suspend(&suspension).map(drop))).unwrap().unwrap();
+        run(&self.sim, self.calm.write(move |store| store.put_pause(&pause).map(drop))).unwrap().unwrap();
     }
 
     pub fn resume(&mut self) {
@@ -125,7 +132,7 @@ impl World {
                 person::meddle(&mut state);
             }
             3 => self.swap_server(),
-            4 => self.suspend(),
+            4 => self.put_pause(),
             5..=6 => self.resume(),
             13 => self.restart("other"),
             7..=8 => {

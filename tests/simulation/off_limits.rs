@@ -48,18 +48,17 @@ impl OffLimits {
             if is_only_reported(desired, record) {
                 limits.close(record, Why::always("what differs is only to be reported"));
             }
-            for suspension in recorded.suspensions.iter().filter(|suspension| suspension.until > now) {
-                let of_instance = suspension.instance.as_ref().is_none_or(|key| *key == record.instance);
-                let of_tenant =
-                    suspension.key.as_ref().is_none_or(|key| heirs.iter().all(|heir| heir == key));
+            for pause in recorded.pauses.iter().filter(|pause| pause.until > now) {
+                let of_instance = pause.instance.as_ref().is_none_or(|key| *key == record.instance);
+                let of_tenant = pause.key.as_ref().is_none_or(|key| heirs.iter().all(|heir| heir == key));
                 if of_instance && of_tenant {
-                    limits.close(record, Why { what: "it is suspended", until: suspension.until });
+                    limits.close(record, Why { what: "it is suspended", until: pause.until });
                 }
             }
         }
-        for suspension in recorded.suspensions.iter().filter(|suspension| suspension.until > now) {
-            let until = suspension.until;
-            match (&suspension.key, &suspension.instance) {
+        for pause in recorded.pauses.iter().filter(|pause| pause.until > now) {
+            let until = pause.until;
+            match (&pause.key, &pause.instance) {
                 (None, None) => limits.everything.push(Why { what: "everything is suspended", until }),
                 (None, Some(instance)) => {
                     let why = Why { what: "the instance is suspended", until };
@@ -90,12 +89,12 @@ impl OffLimits {
 fn is_only_reported(desired: &Desired, record: &TenantRecord) -> bool {
     desired.tenants.get(&record.key).is_some_and(|tenant| {
         tenant.drift == DriftPolicy::Report
-            && record.applied_hash.as_ref() == Some(&definition_hash(tenant))
+            && record.applied_definition_hash.as_ref() == Some(&definition_hash(tenant))
             && tenant.domain == record.domain
             && tenant.instance == record.instance
             && tenant.enabled == record.enabled
             && record.provisioned
-            && record.removed_at.is_none()
+            && record.file_removed_at.is_none()
             && (record.enabled || record.disable_confirmed_at.is_some())
     })
 }

@@ -5,7 +5,7 @@ use tenantd::config::DeletionMode;
 use tenantd::model::{
     DriftPolicy, MaxUsers, PbxSetting, Recorded, SettingName, Tenant, TenantKey, TenantRecord,
 };
-use tenantd::plan::{FIGHTING_AFTER, Held, Plan};
+use tenantd::plan::{CONTESTED_AFTER, Held, Plan};
 
 use crate::model_pbx::Domain;
 use crate::person;
@@ -22,7 +22,7 @@ impl World {
         self.settle("right after the faults");
         for _ in 0..ENOUGH {
             let Some(plan) = self.preview() else { break };
-            let until = plan.waiting.iter().map(|waiting| waiting.until).max();
+            let until = plan.scheduled.iter().map(|scheduled| scheduled.until).max();
             // What waited may have stopped to since the last pass.
             let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
             if until.is_none() && rests {
@@ -49,7 +49,7 @@ impl World {
             let Some(plan) = pass.plans.into_iter().next() else { continue };
             // What has stopped waiting while the pass ran is in the next plan.
             let now = self.sim.lock().now;
-            let still = plan.waiting.iter().all(|waiting| waiting.until > now);
+            let still = plan.scheduled.iter().all(|scheduled| scheduled.until > now);
             let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
             if rests && still {
                 return self.agree(when, &plan);
@@ -66,7 +66,7 @@ impl World {
     /// Whether a hold is one that only a person can end, and its ground is really there.
     fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
         // A person takes the domain over, or not; whether there is one is looked at below.
-        if held.lift.as_ref().is_some_and(|lift| !lift.starts_with("tenantd adopt ")) {
+        if held.lifted_by.as_ref().is_some_and(|lifted_by| !lifted_by.starts_with("tenantd adopt ")) {
             return false;
         }
         if held.reason.contains("stays open until the tenant is made elsewhere") {
@@ -99,13 +99,14 @@ impl World {
                         .tenants
                         .values()
                         .any(|other| other.domain == wanted.domain && other.key != held.tenant)
-                        || recorded.former.iter().any(|other| other.domain == wanted.domain)
+                        || recorded.previous_placements.iter().any(|other| other.domain == wanted.domain)
                 });
         }
         if reason.contains("somebody renamed its domain") {
             return record.is_some_and(|record| {
-                let ours = recorded.former.iter().filter(|former| former.tenant == record.id);
-                ours.map(|former| (&former.instance, former.domain_id, &former.domain))
+                let ours =
+                    recorded.previous_placements.iter().filter(|previous| previous.tenant == record.id);
+                ours.map(|previous| (&previous.instance, previous.domain_id, &previous.domain))
                     .chain([(&record.instance, record.domain_id, &record.domain)])
                     .any(|(on, id, name)| {
                         state.servers[on].domains.get(&id).is_some_and(|domain| domain.name != name.as_str())
@@ -120,19 +121,20 @@ impl World {
         }
         if reason.contains("protected") {
             // A lost domain that is not to be made again leaves its record under the key that it had.
-            let left = recorded.former.iter().filter(|former| former.instance == held.instance);
-            let left = left.filter_map(|former| recorded.tenants.get(&former.key));
+            let left =
+                recorded.previous_placements.iter().filter(|previous| previous.instance == held.instance);
+            let left = left.filter_map(|previous| recorded.tenants.get(&previous.key));
             return record.into_iter().chain(left).any(|record| record.protected);
         }
         if reason.contains("contested field") {
             return record
-                .is_some_and(|record| record.reapplied.values().any(|times| *times >= FIGHTING_AFTER));
+                .is_some_and(|record| record.corrections.values().any(|times| *times >= CONTESTED_AFTER));
         }
         if reason.contains("are missing on") {
             return true;
         }
-        if reason.contains("former domain") {
-            return plan.waiting.iter().any(|waiting| waiting.tenant == held.tenant)
+        if reason.contains("previous domain") {
+            return plan.scheduled.iter().any(|scheduled| scheduled.tenant == held.tenant)
                 || plan.held.iter().any(|other| other != held && other.tenant == held.tenant);
         }
         false
@@ -208,7 +210,7 @@ impl World {
             && record.cross_tenant == *cross_tenant
             && record.drift == *drift
             && record.provisioned
-            && record.removed_at.is_none()
+            && record.file_removed_at.is_none()
             && record.disable_confirmed_at.is_some() != *enabled;
         if !recorded_so {
             return Some(format!("recorded otherwise: {record:?}"));

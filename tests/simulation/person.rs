@@ -90,7 +90,7 @@ fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static s
     }
     let Some(domain) = domains.get_mut(&id) else { return "nothing" };
     domain.memory.tamper();
-    let lock = SettingId::for_login_lock(id);
+    let lock = SettingId::for_web_sign_in_block(id);
     match kind {
         0..=2 => {
             domain.enabled = Some(domain.enabled != Some(true));

@@ -10,7 +10,7 @@ use tenantd::fusionpbx::{PbxRead, PbxWrite};
 use tenantd::model::{Desired, InstanceKey};
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
-use tenantd::reconcile::{self, Look, Reader, Writer};
+use tenantd::reconcile::{self, PassInputs, Reader, Writer};
 use tenantd::store::{Access, Database, DatabaseOptions, StoreError, Weather};
 
 use crate::client::ModelClient;
@@ -62,7 +62,7 @@ impl Process {
         state.tell(|| format!("the process {} has the lease", self.name));
     }
 
-    pub async fn look(&self, task: Task) -> Result<(Look, Plan), StoreError> {
+    pub async fn look(&self, task: Task) -> Result<(PassInputs, Plan), StoreError> {
         let reader = Reader {
             config: &self.config,
             database: &self.database,
@@ -70,12 +70,12 @@ impl Process {
             environment: &*self.sim,
             rotation: task.rotation,
         };
-        let look = reconcile::look(&reader, task.desired, task.policy).await?;
+        let look = reconcile::gather(&reader, task.desired, task.policy).await?;
         let plan = look.plan();
         Ok((look, plan))
     }
 
-    pub async fn act(&self, look: &Look, plan: &Plan) -> Result<Outcome, StoreError> {
+    pub async fn act(&self, look: &PassInputs, plan: &Plan) -> Result<Outcome, StoreError> {
         {
             // Who lost the lease begins nothing.
             let mut state = self.sim.lock();
@@ -90,7 +90,7 @@ impl Process {
             actor: self.name.clone(),
             stop: Default::default(),
         };
-        reconcile::act(&writer, &self.config, look, plan).await
+        reconcile::carry_out(&writer, &self.config, look, plan).await
     }
 
     /// Looks and acts; the plan is put down in `planned` before the first change.

@@ -129,8 +129,12 @@ impl History {
     }
 
     fn remember(&mut self, state: &mut State, desired: &Desired, pass: &Pass, clean: bool) {
-        let left: BTreeSet<(InstanceKey, DomainId)> =
-            pass.after.former.iter().map(|former| (former.instance.clone(), former.domain_id)).collect();
+        let left: BTreeSet<(InstanceKey, DomainId)> = pass
+            .after
+            .previous_placements
+            .iter()
+            .map(|previous| (previous.instance.clone(), previous.domain_id))
+            .collect();
         state.witness.left_since.retain(|key, _| left.contains(key));
         for key in left {
             let since = state.witness.left_since.entry(key).or_insert(self.earliest);
@@ -197,7 +201,8 @@ impl History {
             let new = after.get(id);
             let file = has_file(desired, &pass.before, old);
             let closed = old.enabled && new.is_some_and(|new| !new.enabled);
-            let marked = old.removed_at.is_none() && new.is_some_and(|new| new.removed_at.is_some());
+            let marked =
+                old.file_removed_at.is_none() && new.is_some_and(|new| new.file_removed_at.is_some());
             if new.is_none() || marked || (closed && !file) {
                 fresh.push((*id, true));
             } else if closed {
@@ -206,7 +211,7 @@ impl History {
         }
         let managed: BTreeSet<TenantId> = before
             .values()
-            .filter(|record| record.removed_at.is_none())
+            .filter(|record| record.file_removed_at.is_none())
             .map(|record| record.id)
             .chain(gone_lately.iter().copied())
             .collect();
@@ -278,7 +283,7 @@ impl History {
             let Some(new) = after.get(&old.id) else {
                 return Err(format!("{} was deleted while the directory was not read whole", old.key));
             };
-            if old.removed_at.is_none() && new.removed_at.is_some() {
+            if old.file_removed_at.is_none() && new.file_removed_at.is_some() {
                 return Err(format!("{} was removed while the directory was not read whole", old.key));
             }
             if old.enabled && !new.enabled && !has_file(desired, &pass.before, old) {
@@ -314,7 +319,7 @@ impl History {
             if !by_mode {
                 return Err(format!("{} was deleted, and the mode is {:?}", old.key, config.deletion.mode));
             }
-            if old.enabled || old.protected || old.removed_at.is_none() {
+            if old.enabled || old.protected || old.file_removed_at.is_none() {
                 return Err(format!("{} was deleted from one pass to the next", old.key));
             }
         }
@@ -400,8 +405,8 @@ fn emptied(
 fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     for record in after.tenants.values() {
         let mut on: BTreeMap<&InstanceKey, usize> = [(&record.instance, 1)].into();
-        for former in after.former.iter().filter(|former| former.tenant == record.id) {
-            *on.entry(&former.instance).or_default() += 1;
+        for previous in after.previous_placements.iter().filter(|previous| previous.tenant == record.id) {
+            *on.entry(&previous.instance).or_default() += 1;
         }
         if let Some((instance, _)) = on.into_iter().find(|(_, count)| *count > 1) {
             return Err(format!("{} has two domains on {instance}", record.key));
@@ -411,7 +416,7 @@ fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
         .tenants
         .values()
         .map(|record| (&record.instance, record.domain_id))
-        .chain(after.former.iter().map(|former| (&former.instance, former.domain_id)))
+        .chain(after.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id)))
         .collect();
     for (key, server) in &state.servers {
         for (id, domain) in
@@ -430,14 +435,16 @@ fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
     let tenants = after
         .tenants
         .values()
-        .filter(|record| !record.enabled && record.disable_confirmed_at.is_some() && !record.lock_left_open)
+        .filter(|record| {
+            !record.enabled && record.disable_confirmed_at.is_some() && !record.web_sign_in_left_open
+        })
         .map(|record| (&record.key, &record.instance, record.domain_id));
-    let former = after
-        .former
+    let previous = after
+        .previous_placements
         .iter()
-        .filter(|former| former.disable_confirmed_at.is_some())
-        .map(|former| (&former.key, &former.instance, former.domain_id));
-    for (key, instance, id) in tenants.chain(former) {
+        .filter(|previous| previous.disable_confirmed_at.is_some())
+        .map(|previous| (&previous.key, &previous.instance, previous.domain_id));
+    for (key, instance, id) in tenants.chain(previous) {
         let Some(domain) = state.servers.get(instance).and_then(|server| server.domains.get(&id)) else {
             continue;
         };

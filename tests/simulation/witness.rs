@@ -143,7 +143,7 @@ impl Witness {
         diesel::sql_query(
             "SELECT id, key, enabled, protected, 0 AS behind FROM tenants WHERE instance = ?1 AND domain_id = ?2 \
              UNION ALL \
-             SELECT t.id, t.key, t.enabled, t.protected, 1 AS behind FROM former_placements f \
+             SELECT t.id, t.key, t.enabled, t.protected, 1 AS behind FROM previous_placements f \
              JOIN tenants t ON t.id = f.tenant_id WHERE f.instance = ?1 AND f.domain_id = ?2",
         )
         .bind::<Text, _>(instance.as_str())
@@ -335,7 +335,7 @@ fn opens(mutation: &Mutation, domain: Option<&Domain>) -> bool {
 }
 
 fn lock(mutation: &Mutation) -> SettingId {
-    SettingId::for_login_lock(mutation.domain())
+    SettingId::for_web_sign_in_block(mutation.domain())
 }
 
 /// A person's row that the file does not own is switched, and never changed.

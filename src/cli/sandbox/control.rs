@@ -1,6 +1,6 @@
 //! `tenantd sandbox poke` and `fast-forward`: what other people do on the PBX, and time, in a sandbox that runs.
 //!
-//! The stand-ins live in the sandbox's process, so it is asked over a socket beside its configuration.
+//! The stand-ins live in the sandbox's process, so they are controlled over a socket beside its configuration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::cli::args::Change;
 use crate::cli::context::{Context, Failure, Result};
 use crate::cli::exit::Exit;
-use crate::daemon::asked;
+use crate::daemon::pass_requests;
 use crate::environment::System;
 use crate::model::TenantKey;
 use crate::sandbox::standin::Handle;
@@ -122,7 +122,7 @@ impl Answering {
             }
         };
         // Drift and an end of retention show at a pass, and the next could be minutes away.
-        asked::ask_again(&self.database, &System, None)
+        pass_requests::request_pass(&self.database, &System, None)
             .await
             .map_err(|error| crate::report::chain(&error))?;
         Ok(said)

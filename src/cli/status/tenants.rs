@@ -9,8 +9,8 @@ use crate::diff;
 use crate::environment::to_the_minute;
 use crate::load::Loaded;
 use crate::model::{
-    Completeness, Condition, Desired, DomainName, InstanceKey, KnownStanding, Recorded, Standing, Tenant,
-    TenantKey, TenantRecord,
+    Completeness, Condition, ConditionSince, Desired, DomainName, InstanceKey, Recorded, Tenant,
+    TenantCondition, TenantKey, TenantRecord,
 };
 use crate::report::{self, ChangeNoteJson, TenantStatusJson};
 use crate::stats::StatsJson;
@@ -45,7 +45,7 @@ impl<'a> Subject<'a> {
             None if self.desired.is_some() => "new",
             None => "broken file",
             Some(record) if record.restored_at.is_some() => "restored",
-            Some(record) if record.removed_at.is_some() => "removed",
+            Some(record) if record.file_removed_at.is_some() => "removed",
             Some(record) if !record.enabled && record.disable_confirmed_at.is_none() => "disabling",
             Some(record) if !record.enabled => "disabled",
             Some(record) if !record.provisioned => "unfinished",
@@ -59,15 +59,15 @@ pub fn standing(
     of: Subject<'_>,
     desired: &Desired,
     recorded: &Recorded,
-    known: Option<&KnownStanding>,
-) -> (Standing, Option<DateTime<Utc>>) {
-    let since = |standing: Standing| {
+    known: Option<&ConditionSince>,
+) -> (TenantCondition, Option<DateTime<Utc>>) {
+    let since = |standing: TenantCondition| {
         let since = known.filter(|known| standing.goes_on(&known.standing)).map(|known| known.since);
         (standing, since)
     };
     if let Some(paused) = report::paused(recorded, of.key, of.instance()) {
         // The last run may have seen more of it: that its phones are refused.
-        let same = |known: &&KnownStanding| {
+        let same = |known: &&ConditionSince| {
             known.standing.condition == Condition::Paused
                 && known.standing.reason.as_ref().zip(paused.reason.as_ref()).is_some_and(
                     |(known, paused)| {
@@ -76,12 +76,12 @@ pub fn standing(
                 )
         };
         let reason = known.filter(same).and_then(|known| known.standing.reason.clone());
-        let paused = Standing { reason: reason.or(paused.reason), ..paused };
-        let pause = recorded.suspensions.iter().find(|pause| pause.covers(of.key, of.instance()));
-        return (paused, pause.map(|pause| pause.suspended_at));
+        let paused = TenantCondition { reason: reason.or(paused.reason), ..paused };
+        let pause = recorded.pauses.iter().find(|pause| pause.covers(of.key, of.instance()));
+        return (paused, pause.map(|pause| pause.paused_at));
     }
     if let Completeness::Unreadable { reason } = &desired.completeness {
-        return since(Standing::new(Condition::NotChecked, format!("the tenants directory {reason}")));
+        return since(TenantCondition::new(Condition::NotChecked, format!("the tenants directory {reason}")));
     }
     if let Some(file) = desired.broken.iter().find(|file| file.key.as_ref() == Some(of.key)) {
         return since(report::broken_file(file));
@@ -94,13 +94,13 @@ pub fn standing(
     }
     match known {
         Some(known) => (known.standing.clone(), Some(known.since)),
-        None => (Standing::new(Condition::NotChecked, "no run has looked at it yet"), None),
+        None => (TenantCondition::new(Condition::NotChecked, "no run has looked at it yet"), None),
     }
 }
 
 /// What was done to the file since the last run, where that run left nothing to tell.
-fn changed_since(of: Subject<'_>, known: Option<&KnownStanding>) -> Option<Standing> {
-    let pending = |text: String| Some(Standing::new(Condition::Pending, text));
+fn changed_since(of: Subject<'_>, known: Option<&ConditionSince>) -> Option<TenantCondition> {
+    let pending = |text: String| Some(TenantCondition::new(Condition::Pending, text));
     let before = known.map(|known| known.standing.condition);
     match (of.desired, of.record) {
         (desired, Some(record)) if known.is_none() && record.restored_at.is_some() => {
@@ -131,7 +131,7 @@ fn changed_since(of: Subject<'_>, known: Option<&KnownStanding>) -> Option<Stand
                 false => pending(format!("{} changed since the last run", fields.join(", "))),
             }
         }
-        (None, Some(record)) if before == Some(Condition::InSync) && record.removed_at.is_none() => {
+        (None, Some(record)) if before == Some(Condition::InSync) && record.file_removed_at.is_none() => {
             pending("its file was removed or renamed since the last run".to_owned())
         }
         _ => None,
@@ -167,7 +167,7 @@ pub fn line(
         state: of.state().to_owned(),
         condition: standing.condition,
         reason: standing.reason,
-        lift: standing.lift,
+        lifted_by: standing.lifted_by,
         until: standing.until.map(|at| at.to_rfc3339()),
         since: since.map(|at| at.to_rfc3339()),
         reason_text,
@@ -214,14 +214,14 @@ fn problem(
             })
         })
         .or_else(|| {
-            of.record.filter(|record| record.lock_left_open && !record.enabled).map(|_| {
+            of.record.filter(|record| record.web_sign_in_left_open && !record.enabled).map(|_| {
                 format!(
                     "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
                      block {key}"
                 )
             })
         });
-    let paused = recorded.suspensions.iter().find(|pause| pause.covers(key, of.instance())).map(|pause| {
+    let paused = recorded.pauses.iter().find(|pause| pause.covers(key, of.instance())).map(|pause| {
         let until = to_the_minute(pause.until);
         format!("paused until {until}: {}", pause.reason)
     });

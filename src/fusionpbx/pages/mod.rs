@@ -231,6 +231,6 @@ fn word(cell: ElementRef<'_>) -> String {
 }
 
 #[cfg(test)]
-mod mutilated;
+mod damaged;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! Foreign changes on the PBX: put right, shown, or left alone after three times.
 
-use super::scene::{Scene, held, key, lock_row, row, steps, why};
+use super::fixture::{Fixture, block_row, held, key, row, steps, why};
 use crate::diff::Field;
 use crate::model::{DriftPolicy, MaxUsers, SettingName, testing};
-use crate::plan::{Action, FIGHTING_AFTER, Work, fight_key};
+use crate::plan::{Action, CONTESTED_AFTER, Work, correction_key};
 
 fn extensions() -> SettingName {
     SettingName::new("limit", "extensions", "numeric")
@@ -11,21 +11,21 @@ fn extensions() -> SettingName {
 
 #[test]
 fn drift_is_put_right_and_named_so() {
-    let mut scene = Scene::of(["acme"]);
-    scene.pbx("acme").description = "theirs".into();
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.pbx("acme").description = "theirs".into();
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "update acme");
     assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
-    assert_eq!(scene.pbx("acme").description, "acme Ltd");
+    assert_eq!(fixture.pbx("acme").description, "acme Ltd");
     assert_eq!(plan.previews[&key("acme")].before.as_ref().unwrap().name, "theirs");
 }
 
 #[test]
 fn a_change_of_the_file_is_named_so() {
-    let mut scene = Scene::of(["acme"]);
-    scene.edit("acme", |acme| acme.name = "Acme".into());
-    scene.pbx("acme").name = "other.example.com".into();
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    fixture.pbx("acme").name = "other.example.com".into();
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename acme, update acme");
     assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
     assert_eq!(plan.steps[1].reason, "the file changed");
@@ -34,9 +34,9 @@ fn a_change_of_the_file_is_named_so() {
 
 #[test]
 fn the_description_is_sent_only_when_the_name_differs() {
-    let mut scene = Scene::of(["acme"]);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    let plan = fixture.converge();
     assert!(
         matches!(&plan.steps[0].work, Work::Update { describe: false, settings, .. } if settings.is_empty())
     );
@@ -44,187 +44,187 @@ fn the_description_is_sent_only_when_the_name_differs() {
 
 #[test]
 fn null_enabled_is_put_right() {
-    let mut scene = Scene::of(["acme"]);
-    scene.pbx("acme").enabled = None;
-    assert_eq!(steps(&scene.converge()), "enable acme");
-    assert_eq!(scene.pbx("acme").enabled, Some(true));
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.pbx("acme").enabled = None;
+    assert_eq!(steps(&fixture.converge()), "enable acme");
+    assert_eq!(fixture.pbx("acme").enabled, Some(true));
 }
 
 #[test]
 fn settings_are_compared_when_they_were_read() {
-    let mut scene = Scene::of(["acme"]);
-    scene.edit("acme", |tenant| {
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.edit("acme", |tenant| {
         tenant.pbx_settings.insert(extensions(), "100".into());
         tenant.max_users = MaxUsers::Limited(50);
     });
-    let acme = scene.desired.tenants[&key("acme")].clone();
-    scene.agree(acme);
-    assert!(scene.plan().is_empty(), "it was not its turn");
-    scene.read_settings(
+    let acme = fixture.desired.tenants[&key("acme")].clone();
+    fixture.agree(acme);
+    assert!(fixture.plan().is_empty(), "it was not its turn");
+    fixture.read_settings(
         "acme",
         vec![row(1, &extensions(), "500", true), row(2, &SettingName::user_limit(), "50", true)],
     );
-    let plan = scene.plan();
+    let plan = fixture.plan();
     assert_eq!(steps(&plan), "update acme");
     let Work::Update { settings, describe: false, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
     assert_eq!(*settings, [(extensions(), Some("100".to_owned()))].into());
     let before = plan.previews[&key("acme")].before.as_ref().unwrap();
     assert_eq!(before.pbx_settings[&extensions().to_string()], "500");
-    scene.converge();
-    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
-    let plan = scene.plan();
+    fixture.converge();
+    fixture.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
+    let plan = fixture.plan();
     let before = plan.previews[&key("acme")].before.as_ref().unwrap();
     assert!(before.pbx_settings.is_empty(), "it is gone from the PBX");
-    scene.converge();
-    scene.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
-    let plan = scene.converge();
+    fixture.converge();
+    fixture.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
+    let plan = fixture.converge();
     let Work::Update { settings, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
     assert_eq!(*settings, [(SettingName::user_limit(), Some("50".to_owned()))].into());
 }
 
 #[test]
 fn unlimited_users_switch_the_limit_off() {
-    let mut scene = Scene::of(["acme"]);
-    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.read_settings("acme", vec![row(2, &SettingName::user_limit(), "50", true)]);
+    let plan = fixture.converge();
     let Work::Update { settings, .. } = &plan.steps[0].work else { panic!("{plan:#?}") };
     assert_eq!(*settings, [(SettingName::user_limit(), None)].into());
 }
 
 #[test]
 fn a_setting_that_leaves_the_file_keeps_its_value_on_the_pbx() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.pbx_settings.insert(extensions(), "100".into());
-    scene.agree(acme);
-    scene.edit("acme", |acme| acme.pbx_settings.clear());
-    scene.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
-    let plan = scene.converge();
+    fixture.agree(acme);
+    fixture.edit("acme", |acme| acme.pbx_settings.clear());
+    fixture.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "update acme");
     assert!(matches!(&plan.steps[0].work, Work::Update { settings, .. } if settings.is_empty()));
 }
 
 #[test]
 fn a_lock_on_an_enabled_tenant_is_taken_away() {
-    let mut scene = Scene::of(["acme"]);
-    let id = scene.pbx("acme").id;
-    scene.read_settings("acme", vec![lock_row(id)]);
-    assert_eq!(steps(&scene.converge()), "enable acme");
+    let mut fixture = Fixture::of(["acme"]);
+    let id = fixture.pbx("acme").id;
+    fixture.read_settings("acme", vec![block_row(id)]);
+    assert_eq!(steps(&fixture.converge()), "enable acme");
 }
 
 #[test]
 fn a_disabled_tenant_that_somebody_enabled_is_closed_again_and_uses_up_no_limit() {
-    let mut scene = Scene::of_size(9);
+    let mut fixture = Fixture::of_size(9);
     for n in 0..8 {
         let of = format!("t{n:02}");
-        scene.edit(&of, |tenant| tenant.enabled = false);
-        let tenant = scene.desired.tenants[&key(&of)].clone();
-        scene.agree(tenant);
-        scene.pbx(&of).enabled = Some(true);
+        fixture.edit(&of, |tenant| tenant.enabled = false);
+        let tenant = fixture.desired.tenants[&key(&of)].clone();
+        fixture.agree(tenant);
+        fixture.pbx(&of).enabled = Some(true);
     }
-    let plan = scene.converge();
+    let plan = fixture.converge();
     assert_eq!(plan.count(Action::Disable), 8);
     assert_eq!(plan.removals_id, None);
 }
 
 #[test]
 fn drift_report_shows_and_changes_nothing() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.drift = DriftPolicy::Report;
-    scene.agree(acme);
-    scene.pbx("acme").enabled = Some(false);
-    scene.pbx("acme").name = "other.example.com".into();
-    let plan = scene.converge();
+    fixture.agree(acme);
+    fixture.pbx("acme").enabled = Some(false);
+    fixture.pbx("acme").name = "other.example.com".into();
+    let plan = fixture.converge();
     assert!(plan.is_empty());
     let fields: Vec<_> = plan.drifted.iter().map(|drifted| &drifted.change.field).collect();
     assert_eq!(fields, [&Field::Domain, &Field::Enabled]);
     // What the file changes is still carried out.
-    scene.edit("acme", |acme| acme.name = "Acme".into());
-    assert_eq!(steps(&scene.converge()), "update acme");
+    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    assert_eq!(steps(&fixture.converge()), "update acme");
 }
 
 #[test]
 fn drift_report_makes_no_vanished_domain_again() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.drift = DriftPolicy::Report;
-    scene.agree(acme);
-    scene.vanish("acme");
-    let plan = scene.converge();
+    fixture.agree(acme);
+    fixture.vanish("acme");
+    let plan = fixture.converge();
     assert!(plan.is_empty());
     assert_eq!(plan.drifted[0].change.field, Field::Domain);
     assert_eq!(plan.drifted[0].change.before, None);
-    scene.record("acme").provisioned = false;
-    assert_eq!(steps(&scene.converge()), "create acme", "an unfinished creation is no drift");
+    fixture.record("acme").provisioned = false;
+    assert_eq!(steps(&fixture.converge()), "create acme", "an unfinished creation is no drift");
 }
 
 #[test]
 fn a_disable_that_was_cut_short_is_no_drift() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.drift = DriftPolicy::Report;
     acme.enabled = false;
-    scene.agree(acme);
-    scene.pbx("acme").enabled = Some(true);
-    assert!(scene.plan().is_empty(), "somebody enabled it, and that is only reported");
-    scene.record("acme").disable_confirmed_at = None;
-    let plan = scene.converge();
+    fixture.agree(acme);
+    fixture.pbx("acme").enabled = Some(true);
+    assert!(fixture.plan().is_empty(), "somebody enabled it, and that is only reported");
+    fixture.record("acme").disable_confirmed_at = None;
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
     assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
 }
 
 #[test]
 fn a_field_that_came_back_three_times_is_left_alone() {
-    let mut scene = Scene::of(["acme"]);
-    scene.pbx("acme").description = "theirs".into();
-    let wanted = fight_key(&Field::Name, Some("acme Ltd"));
-    for times in 0..FIGHTING_AFTER {
-        scene.record("acme").reapplied = [(wanted.clone(), times)].into();
-        assert_eq!(steps(&scene.plan()), "update acme", "after {times} times");
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.pbx("acme").description = "theirs".into();
+    let wanted = correction_key(&Field::Name, Some("acme Ltd"));
+    for times in 0..CONTESTED_AFTER {
+        fixture.record("acme").corrections = [(wanted.clone(), times)].into();
+        assert_eq!(steps(&fixture.plan()), "update acme", "after {times} times");
     }
-    scene.record("acme").reapplied = [(wanted, FIGHTING_AFTER)].into();
-    let plan = scene.plan();
+    fixture.record("acme").corrections = [(wanted, CONTESTED_AFTER)].into();
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
     assert!(why(&plan, "acme", Action::Update).starts_with("contested field: `name` was set 3 times"));
     assert!(plan.settled.is_empty());
     // Other fields go on, and another wanted value starts anew.
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    let plan = scene.plan();
+    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme"));
     assert!(matches!(plan.steps[0].work, Work::Update { describe: false, .. }));
-    scene.edit("acme", |acme| acme.name = "Acme".into());
-    let plan = scene.plan();
+    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    let plan = fixture.plan();
     assert!(matches!(plan.steps[0].work, Work::Update { describe: true, .. }));
     assert_eq!(held(&plan), "");
 }
 
 #[test]
 fn a_correction_that_lasted_is_forgotten_once_it_was_looked_at() {
-    let mut scene = Scene::of(["acme"]);
-    let setting = fight_key(&Field::Setting(extensions()), Some("100"));
-    let users = fight_key(&Field::MaxUsers, Some("unlimited"));
-    let sign_in = fight_key(&Field::WebSignIn, Some("open"));
-    let name = fight_key(&Field::Name, Some("acme Ltd"));
+    let mut fixture = Fixture::of(["acme"]);
+    let setting = correction_key(&Field::Setting(extensions()), Some("100"));
+    let users = correction_key(&Field::MaxUsers, Some("unlimited"));
+    let sign_in = correction_key(&Field::WebSignIn, Some("open"));
+    let name = correction_key(&Field::Name, Some("acme Ltd"));
     let all = [&setting, &users, &sign_in, &name];
-    scene.record("acme").reapplied = all.into_iter().map(|key| (key.clone(), 2)).collect();
-    assert_eq!(scene.plan().settled, [(key("acme"), [name.clone()].into())].into());
-    scene.read_settings("acme", Vec::new());
-    let settled = scene.plan().settled;
+    fixture.record("acme").corrections = all.into_iter().map(|key| (key.clone(), 2)).collect();
+    assert_eq!(fixture.plan().settled, [(key("acme"), [name.clone()].into())].into());
+    fixture.read_settings("acme", Vec::new());
+    let settled = fixture.plan().settled;
     assert_eq!(settled[&key("acme")], all.into_iter().cloned().collect());
-    scene.pbx("acme").description = "theirs".into();
-    assert!(!scene.plan().settled[&key("acme")].contains(&name));
+    fixture.pbx("acme").description = "theirs".into();
+    assert!(!fixture.plan().settled[&key("acme")].contains(&name));
 }
 
 #[test]
 fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| {
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.edit("acme", |acme| {
         acme.name = "Acme".into();
         acme.session_timeout = 30;
     });
-    scene.lose("hq");
-    let plan = scene.plan();
+    fixture.lose("hq");
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
     assert_eq!(
         why(&plan, "acme", Action::Update),
@@ -236,12 +236,12 @@ fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
 /// The PBX refuses phones already; whether its web sign-in is locked shows only when its settings are read.
 #[test]
 fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
-    let mut scene = Scene::of(["globex"]);
+    let mut fixture = Fixture::of(["globex"]);
     let mut acme = testing::wanted("acme");
     acme.enabled = false;
-    scene.agree(acme);
-    scene.record("acme").disable_confirmed_at = None;
-    let plan = scene.converge();
+    fixture.agree(acme);
+    fixture.record("acme").disable_confirmed_at = None;
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
     assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
     assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, removed: false, .. }));
@@ -249,14 +249,14 @@ fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
 
 #[test]
 fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.pbx("acme").description = "theirs".into();
-    scene.pbx("acme").name = "theirs.example.com".into();
-    scene.pbx("acme").enabled = Some(false);
-    scene.edit("acme", |acme| acme.max_users = MaxUsers::Limited(50));
-    scene.record("acme").max_users = MaxUsers::Limited(50);
-    scene.read_settings("acme", vec![row(2, &SettingName::user_limit(), "70", true)]);
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.pbx("acme").description = "theirs".into();
+    fixture.pbx("acme").name = "theirs.example.com".into();
+    fixture.pbx("acme").enabled = Some(false);
+    fixture.edit("acme", |acme| acme.max_users = MaxUsers::Limited(50));
+    fixture.record("acme").max_users = MaxUsers::Limited(50);
+    fixture.read_settings("acme", vec![row(2, &SettingName::user_limit(), "70", true)]);
+    let plan = fixture.plan();
     let preview = &plan.previews[&key("acme")];
     let (before, after) = (preview.before.as_ref().unwrap(), preview.after.as_ref().unwrap());
     assert_eq!((before.name.as_str(), after.name.as_str()), ("theirs", "acme Ltd"));
@@ -264,14 +264,14 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
     assert_eq!((before.enabled, after.enabled), (false, true));
     let json = |document| serde_json::to_value(document).unwrap()["max_users"].clone();
     assert_eq!((json(before), json(after)), (70.into(), 50.into()));
-    scene.read_settings("acme", Vec::new());
-    assert_eq!(json(scene.plan().previews[&key("acme")].before.as_ref().unwrap()), "unlimited");
+    fixture.read_settings("acme", Vec::new());
+    assert_eq!(json(fixture.plan().previews[&key("acme")].before.as_ref().unwrap()), "unlimited");
     // Only shown, beside a change that is carried out.
-    scene.edit("acme", |acme| {
+    fixture.edit("acme", |acme| {
         acme.drift = DriftPolicy::Report;
         acme.session_timeout = 30;
     });
-    let plan = scene.plan();
+    let plan = fixture.plan();
     let before = plan.previews[&key("acme")].before.as_ref().unwrap();
     assert_eq!((before.name.as_str(), before.enabled, before.session_timeout), ("acme Ltd", true, 60));
     assert_eq!(plan.drifted.len(), 4);
@@ -280,119 +280,120 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
 /// A file that went and came back three times in a row must not stay on the way to deletion.
 #[test]
 fn what_only_the_database_holds_is_never_fought_over() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.enabled = false;
-    scene.agree(acme.clone());
-    scene.removed("acme", 10);
+    fixture.agree(acme.clone());
+    fixture.removed("acme", 10);
     acme.session_timeout = 30;
     acme.protected = true;
     acme.cross_tenant.chat = [key("globex")].into();
     acme.drift = DriftPolicy::Report;
-    scene.want(acme);
-    let wanted = scene.plan().steps[0].changes.clone();
+    fixture.want(acme);
+    let wanted = fixture.plan().steps[0].changes.clone();
     assert_eq!(wanted.len(), 5);
-    scene.record("acme").reapplied =
-        wanted.iter().map(|change| (fight_key(&change.field, change.after.as_deref()), 9)).collect();
-    let plan = scene.converge();
+    fixture.record("acme").corrections =
+        wanted.iter().map(|change| (correction_key(&change.field, change.after.as_deref()), 9)).collect();
+    let plan = fixture.converge();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
-    assert_eq!(scene.record("acme").removed_at, None);
+    assert_eq!(fixture.record("acme").file_removed_at, None);
 }
 
 #[test]
 fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.removed("acme", 25);
-    scene.vanish("acme");
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.removed("acme", 25);
+    fixture.vanish("acme");
     let mut acme = testing::wanted("acme");
     acme.enabled = false;
     acme.drift = DriftPolicy::Report;
-    scene.want(acme);
-    assert_eq!(steps(&scene.converge()), "");
-    scene.later(chrono::TimeDelta::days(20));
-    scene.remove_file("acme");
-    let plan = scene.plan();
+    fixture.want(acme);
+    assert_eq!(steps(&fixture.converge()), "");
+    fixture.later(chrono::TimeDelta::days(20));
+    fixture.remove_file("acme");
+    let plan = fixture.plan();
     assert_eq!(steps(&plan), "disable acme", "and not forgotten at once");
     assert!(plan.steps[0].reason.contains("its retention starts"));
 }
 
 #[test]
 fn who_is_disabled_is_kept_out_also_where_the_domain_is_gone_and_drift_is_only_reported() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.vanish("acme");
-    scene.edit("acme", |acme| (acme.drift, acme.enabled) = (DriftPolicy::Report, false));
-    scene.record("acme").drift = DriftPolicy::Report;
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.vanish("acme");
+    fixture.edit("acme", |acme| (acme.drift, acme.enabled) = (DriftPolicy::Report, false));
+    fixture.record("acme").drift = DriftPolicy::Report;
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
     assert_eq!(plan.drifted.len(), 1);
-    assert!(!scene.record("acme").enabled);
+    assert!(!fixture.record("acme").enabled);
 }
 
 #[test]
 fn everything_on_the_pbx_may_be_fought_over() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.pbx_settings.insert(extensions(), "100".into());
     acme.max_users = MaxUsers::Limited(5);
-    scene.agree(acme);
-    let id = scene.pbx("acme").id;
-    scene.read_settings("acme", vec![lock_row(id)]);
-    let domain = scene.pbx("acme");
+    fixture.agree(acme);
+    let id = fixture.pbx("acme").id;
+    fixture.read_settings("acme", vec![block_row(id)]);
+    let domain = fixture.pbx("acme");
     (domain.name, domain.description, domain.enabled) = ("a.example.com".into(), "b".into(), None);
-    let plan = scene.plan();
+    let plan = fixture.plan();
     let fought: Vec<String> = plan
         .steps
         .iter()
         .flat_map(|step| &step.changes)
-        .map(|change| fight_key(&change.field, change.after.as_deref()))
+        .map(|change| correction_key(&change.field, change.after.as_deref()))
         .collect();
     assert_eq!(fought.len(), 6);
-    scene.record("acme").reapplied = fought.into_iter().map(|key| (key, FIGHTING_AFTER)).collect();
-    let plan = scene.plan();
+    fixture.record("acme").corrections = fought.into_iter().map(|key| (key, CONTESTED_AFTER)).collect();
+    let plan = fixture.plan();
     assert_eq!((plan.steps.len(), plan.held.len()), (0, 6));
 }
 
 #[test]
 fn a_fight_that_was_won_leaves_the_record_to_follow() {
-    let mut scene = Scene::of(["acme"]);
-    scene.record("acme").reapplied = [(fight_key(&Field::Name, Some("acme Ltd")), FIGHTING_AFTER)].into();
-    scene.record("acme").name = "before".into();
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.record("acme").corrections =
+        [(correction_key(&Field::Name, Some("acme Ltd")), CONTESTED_AFTER)].into();
+    fixture.record("acme").name = "before".into();
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
 }
 
 #[test]
 fn a_fought_setting_that_was_not_read_is_not_taken_for_won() {
-    let mut scene = Scene::of(["acme"]);
-    scene.edit("acme", |acme| drop(acme.pbx_settings.insert(extensions(), "100".into())));
-    scene.record("acme").reapplied =
-        [(fight_key(&Field::Setting(extensions()), Some("100")), FIGHTING_AFTER)].into();
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.edit("acme", |acme| drop(acme.pbx_settings.insert(extensions(), "100".into())));
+    fixture.record("acme").corrections =
+        [(correction_key(&Field::Setting(extensions()), Some("100")), CONTESTED_AFTER)].into();
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
 }
 
 #[test]
 fn a_setting_that_an_earlier_pass_did_not_reach_is_no_drift() {
-    let mut scene = Scene::of([]);
+    let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.drift = DriftPolicy::Report;
     acme.pbx_settings.insert(extensions(), "100".into());
-    scene.agree(acme);
-    scene.read_settings("acme", Vec::new());
-    assert_eq!(steps(&scene.plan()), "", "somebody took it away, and that is only reported");
-    scene.record("acme").applied_hash = None;
-    assert_eq!(steps(&scene.plan()), "update acme");
+    fixture.agree(acme);
+    fixture.read_settings("acme", Vec::new());
+    assert_eq!(steps(&fixture.plan()), "", "somebody took it away, and that is only reported");
+    fixture.record("acme").applied_definition_hash = None;
+    assert_eq!(steps(&fixture.plan()), "update acme");
 }
 
 #[test]
 fn half_a_creation_that_somebody_renamed_to_a_name_in_use_is_left_alone() {
-    let mut scene = Scene::of(["acme"]);
-    scene.record("acme").provisioned = false;
-    assert_eq!(steps(&scene.plan()), "create acme");
-    scene.pbx("acme").name = "theirs.example.com".into();
-    assert_eq!(steps(&scene.plan()), "create acme", "it gets its own name");
-    scene.foreign("hq", 1, "theirs.example.com");
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.record("acme").provisioned = false;
+    assert_eq!(steps(&fixture.plan()), "create acme");
+    fixture.pbx("acme").name = "theirs.example.com".into();
+    assert_eq!(steps(&fixture.plan()), "create acme", "it gets its own name");
+    fixture.foreign("hq", 1, "theirs.example.com");
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(why(&plan, "acme", Action::Create).contains("keeps their recordings"));
 }

@@ -2,22 +2,22 @@
 
 use chrono::TimeDelta;
 
+use super::fixture::{Fixture, deletable, domain, held, instance, steps};
 use super::limits::renaming;
-use super::scene::{Scene, deletable, domain, held, instance, steps};
 use crate::config::DeletionMode;
 use crate::model::{Activity, TenantId};
 use crate::plan::{Action, Effect, Plan, affected};
 
-fn active(scene: &mut Scene, of: &str, users: i64, minutes_ago: &[i64]) -> TenantId {
-    let now = scene.now;
-    let id = scene.record(of).id;
+fn active(fixture: &mut Fixture, of: &str, users: i64, minutes_ago: &[i64]) -> TenantId {
+    let now = fixture.now;
+    let id = fixture.record(of).id;
     let activity = Activity {
         users,
         open_sessions: i64::try_from(minutes_ago.len()).unwrap(),
         last_activity: (users > 0).then(|| now - TimeDelta::minutes(5)),
         session_starts: minutes_ago.iter().map(|minutes| now - TimeDelta::minutes(*minutes)).collect(),
     };
-    scene.recorded.activity.insert(id, activity);
+    fixture.recorded.activity.insert(id, activity);
     id
 }
 
@@ -32,40 +32,40 @@ fn said(plan: &Plan) -> Vec<String> {
 
 #[test]
 fn a_rename_says_that_addresses_change() {
-    let mut scene = Scene::of(["acme"]);
-    active(&mut scene, "acme", 12, &[]);
-    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    let mut fixture = Fixture::of(["acme"]);
+    active(&mut fixture, "acme", 12, &[]);
+    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
     assert_eq!(
-        said(&scene.plan()),
+        said(&fixture.plan()),
         [
             "rename acme: sign-in addresses change from `user@acme.example.com` to `user@new.example.com` (12 users)",
             "rename acme: phones that register at acme.example.com are off until they are set up for new.example.com, \
              and provisioning addresses that name acme.example.com change"
         ]
     );
-    scene.git_mv("acme", "other");
-    scene.edit("other", |tenant| tenant.domain = domain("acme.example.com"));
-    assert_eq!(said(&scene.plan()), [""; 0], "another key alone changes nobody's address");
+    fixture.git_mv("acme", "other");
+    fixture.edit("other", |tenant| tenant.domain = domain("acme.example.com"));
+    assert_eq!(said(&fixture.plan()), [""; 0], "another key alone changes nobody's address");
 }
 
 #[test]
 fn a_disable_and_a_deletion_say_who_is_active() {
-    let mut scene = Scene::of(["acme", "globex", "one", "two"]);
-    active(&mut scene, "acme", 1, &[1, 2, 3]);
-    scene.edit("acme", |tenant| tenant.enabled = false);
-    active(&mut scene, "globex", 0, &[]);
-    scene.remove_file("globex");
+    let mut fixture = Fixture::of(["acme", "globex", "one", "two"]);
+    active(&mut fixture, "acme", 1, &[1, 2, 3]);
+    fixture.edit("acme", |tenant| tenant.enabled = false);
+    active(&mut fixture, "globex", 0, &[]);
+    fixture.remove_file("globex");
     assert_eq!(
-        said(&scene.plan()),
+        said(&fixture.plan()),
         [
             "disable acme: still active: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
             "disable globex: nobody is active: no users, no open sessions, no activity yet"
         ]
     );
-    let mut scene = deletable();
-    scene.policy.deletion.mode = DeletionMode::Approve;
-    active(&mut scene, "acme", 2, &[]);
-    let plan = scene.plan();
+    let mut fixture = deletable();
+    fixture.policy.deletion.mode = DeletionMode::Approve;
+    active(&mut fixture, "acme", 2, &[]);
+    let plan = fixture.plan();
     assert_eq!(held(&plan), "delete acme");
     assert_eq!(
         said(&plan),
@@ -76,48 +76,48 @@ fn a_disable_and_a_deletion_say_who_is_active() {
 
 #[test]
 fn a_move_says_who_is_active_and_that_phones_need_another_server() {
-    let mut scene = Scene::of(["acme"]);
-    active(&mut scene, "acme", 45, &[1, 2]);
-    scene.edit("acme", |tenant| tenant.instance = instance("branch"));
+    let mut fixture = Fixture::of(["acme"]);
+    active(&mut fixture, "acme", 45, &[1, 2]);
+    fixture.edit("acme", |tenant| tenant.instance = instance("branch"));
     let server = "phones must register with the server of branch instead of that of hq, which then refuses them, and web \
                   sessions on hq end";
-    let last = crate::environment::to_the_minute(scene.now - TimeDelta::minutes(5));
+    let last = crate::environment::to_the_minute(fixture.now - TimeDelta::minutes(5));
     let moved = [
         format!("move acme: still active: 45 users, 2 open sessions, last activity {last}"),
         format!("move acme: {server}"),
     ];
-    let plan = scene.plan();
+    let plan = fixture.plan();
     assert_eq!(said(&plan), moved);
     let json = serde_json::to_value(plan.effects.values().flatten().last().unwrap()).unwrap();
     assert_eq!(json, serde_json::json!({ "kind": "server", "from": "hq", "to": "branch" }));
     // What is held says it as well.
-    scene.suspend(Some("acme"), None, 1);
-    assert_eq!(said(&scene.plan()), moved);
-    scene.recorded.suspensions.clear();
+    fixture.pause(Some("acme"), None, 1);
+    assert_eq!(said(&fixture.plan()), moved);
+    fixture.recorded.pauses.clear();
     // With another domain, addresses change as by a rename.
-    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
-    let with_domain = said(&scene.plan());
+    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    let with_domain = said(&fixture.plan());
     assert_eq!(with_domain[..2], moved);
     assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
     assert!(with_domain[3].contains("phones that register at acme.example.com are off"));
     // Nobody loses anything with a tenant that was disabled anyway.
-    let mut scene = Scene::of(["closed"]);
-    scene.edit("closed", |tenant| tenant.enabled = false);
-    scene.converge();
-    active(&mut scene, "closed", 3, &[]);
-    scene.edit("closed", |tenant| tenant.instance = instance("branch"));
-    assert!(steps(&scene.plan()).contains("move closed"));
-    assert_eq!(said(&scene.plan()), [""; 0]);
+    let mut fixture = Fixture::of(["closed"]);
+    fixture.edit("closed", |tenant| tenant.enabled = false);
+    fixture.converge();
+    active(&mut fixture, "closed", 3, &[]);
+    fixture.edit("closed", |tenant| tenant.instance = instance("branch"));
+    assert!(steps(&fixture.plan()).contains("move closed"));
+    assert_eq!(said(&fixture.plan()), [""; 0]);
 }
 
 #[test]
 fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    active(&mut scene, "acme", 5, &[31, 30, 29, 1]);
-    scene.edit("acme", |tenant| tenant.session_timeout = 30);
-    scene.edit("globex", |tenant| tenant.session_timeout = 90);
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    active(&mut fixture, "acme", 5, &[31, 30, 29, 1]);
+    fixture.edit("acme", |tenant| tenant.session_timeout = 30);
+    fixture.edit("globex", |tenant| tenant.session_timeout = 90);
     assert_eq!(
-        said(&scene.plan()),
+        said(&fixture.plan()),
         ["update acme: 2 of 4 open sessions end at once, because they are older than 30 minutes"]
     );
 }
@@ -134,16 +134,16 @@ fn what_is_held_by_a_limit_shows_its_effects_too() {
 
 #[test]
 fn only_tenants_that_the_files_change_are_asked_about() {
-    let mut scene = Scene::of(["acme", "globex", "hooli", "moved", "stark", "umbrella"]);
-    assert_eq!(affected(&scene.desired, &scene.recorded), ([].into(), [].into()));
-    scene.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
-    scene.edit("globex", |tenant| tenant.enabled = false);
-    scene.edit("hooli", |tenant| tenant.session_timeout = 10);
-    scene.remove_file("stark");
-    scene.edit("moved", |tenant| tenant.instance = instance("branch"));
-    let ids = ["acme", "globex", "hooli", "moved", "stark"].map(|of| scene.record(of).id);
-    assert_eq!(affected(&scene.desired, &scene.recorded), (ids.into(), [ids[2]].into()));
-    assert!(steps(&scene.plan()).contains("disable stark"));
+    let mut fixture = Fixture::of(["acme", "globex", "hooli", "moved", "stark", "umbrella"]);
+    assert_eq!(affected(&fixture.desired, &fixture.recorded), ([].into(), [].into()));
+    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    fixture.edit("globex", |tenant| tenant.enabled = false);
+    fixture.edit("hooli", |tenant| tenant.session_timeout = 10);
+    fixture.remove_file("stark");
+    fixture.edit("moved", |tenant| tenant.instance = instance("branch"));
+    let ids = ["acme", "globex", "hooli", "moved", "stark"].map(|of| fixture.record(of).id);
+    assert_eq!(affected(&fixture.desired, &fixture.recorded), (ids.into(), [ids[2]].into()));
+    assert!(steps(&fixture.plan()).contains("disable stark"));
 }
 
 #[test]

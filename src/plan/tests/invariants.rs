@@ -1,42 +1,42 @@
-//! What holds for every plan, whatever the world: written anew from the rules, not from the planner.
+//! What holds for every plan, whatever the inputs: written anew from the rules, not from the planner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::scene::Scene;
+use super::fixture::Fixture;
 use crate::config::{DeletionMode, Limit};
 use crate::model::{
     Completeness, DomainId, InstanceKey, InstanceView, PbxDomain, RemovalKind, TenantId, TenantRecord,
 };
 use crate::plan::{Action, Plan, RecordRef, Step, Work};
 
-pub fn check(scene: &Scene, plan: &Plan) {
-    assert_eq!(scene.unchecked(), *plan, "the same world gives another plan");
-    let context = || format!("{plan:#?}\nof {scene:#?}");
-    if matches!(scene.desired.completeness, Completeness::Unreadable { .. }) {
+pub fn check(fixture: &Fixture, plan: &Plan) {
+    assert_eq!(fixture.unchecked(), *plan, "the same inputs gives another plan");
+    let context = || format!("{plan:#?}\nof {fixture:#?}");
+    if matches!(fixture.desired.completeness, Completeness::Unreadable { .. }) {
         assert!(plan.is_empty(), "an unreadable directory leads to steps: {}", context());
     }
     assert!(plan.steps.is_sorted_by_key(|step| &step.tenant), "{}", context());
     assert!(plan.held.is_sorted_by_key(|held| (&held.reason, held.action, &held.tenant)), "{}", context());
     for step in &plan.steps {
-        only_ours(scene, step);
-        nothing_on_the_unknown(scene, step);
-        nothing_suspended(scene, step);
-        never_our_own_account(scene, step);
-        if takes_away(scene, step) {
-            assert!(!scene.policy.no_removals, "the brake is on: {step:#?}");
+        only_ours(fixture, step);
+        nothing_on_the_unknown(fixture, step);
+        nothing_suspended(fixture, step);
+        never_our_own_account(fixture, step);
+        if takes_away(fixture, step) {
+            assert!(!fixture.policy.no_removals, "the brake is on: {step:#?}");
         }
         if is_removal(step) {
-            removals_need_completeness(scene, step);
+            removals_need_completeness(fixture, step);
         }
-        if matches!(step.work, Work::DisableFormer { .. }) {
-            nobody_is_closed_out(scene, plan, step);
+        if matches!(step.work, Work::DisablePrevious { .. }) {
+            nobody_is_closed_out(fixture, plan, step);
         }
         if deletes(step) {
-            deletion_needs_everything(scene, plan, step);
+            deletion_needs_everything(fixture, plan, step);
         }
-        assert!(scene.policy.only.is_empty() || scene.policy.only.contains(&step.tenant), "{step:#?}");
+        assert!(fixture.policy.only.is_empty() || fixture.policy.only.contains(&step.tenant), "{step:#?}");
         assert!(!step.reason.is_empty() && !step.changes.is_empty(), "{step:#?}");
         assert!(plan.previews.contains_key(&step.tenant) || of_former(step), "no preview: {step:#?}");
     }
@@ -47,12 +47,12 @@ pub fn check(scene: &Scene, plan: &Plan) {
     let distinct: BTreeSet<_> =
         plan.steps.iter().map(|step| (&step.tenant, &step.instance, step.action, rekeys(step))).collect();
     assert_eq!(distinct.len(), plan.steps.len(), "a step stands twice: {}", context());
-    never_deleted_and_something_else(scene, plan);
-    within_the_limits(scene, plan);
+    never_deleted_and_something_else(fixture, plan);
+    within_the_limits(fixture, plan);
 }
 
 fn of_former(step: &Step) -> bool {
-    matches!(step.work, Work::DisableFormer { .. } | Work::DeleteFormer { .. })
+    matches!(step.work, Work::DisablePrevious { .. } | Work::DeletePrevious { .. })
 }
 
 pub fn reference(step: &Step) -> Option<RecordRef> {
@@ -65,110 +65,114 @@ pub fn reference(step: &Step) -> Option<RecordRef> {
         | Work::Update { record, .. }
         | Work::Enable { record, .. }
         | Work::Disable { record, .. }
-        | Work::DisableFormer { record, .. }
+        | Work::DisablePrevious { record, .. }
         | Work::Delete { record, .. }
-        | Work::DeleteFormer { record, .. }
-        | Work::Forget { record } => Some(*record),
+        | Work::DeletePrevious { record, .. }
+        | Work::DeleteRecord { record } => Some(*record),
     }
 }
 
-pub fn record<'s>(scene: &'s Scene, step: &Step) -> Option<&'s TenantRecord> {
+pub fn record<'s>(fixture: &'s Fixture, step: &Step) -> Option<&'s TenantRecord> {
     let reference = reference(step)?;
-    let found = scene.recorded.tenants.values().find(|record| record.id == reference.id);
+    let found = fixture.recorded.tenants.values().find(|record| record.id == reference.id);
     let found = found.unwrap_or_else(|| panic!("a step of a record that is not there: {step:#?}"));
     assert_eq!(found.revision, reference.revision);
     Some(found)
 }
 
 /// The domains that a step touches: where, which, and as it was seen.
-fn touched<'p>(scene: &Scene, step: &'p Step) -> Vec<(InstanceKey, DomainId, Option<&'p PbxDomain>)> {
+fn touched<'p>(fixture: &Fixture, step: &'p Step) -> Vec<(InstanceKey, DomainId, Option<&'p PbxDomain>)> {
     let at = |expect: &'p PbxDomain| vec![(step.instance.clone(), expect.id, Some(expect))];
     match &step.work {
         Work::Create { .. } | Work::Rekey { .. } => Vec::new(),
-        Work::Recreate { .. } | Work::Forget { .. } => {
-            vec![(step.instance.clone(), record(scene, step).unwrap().domain_id, None)]
+        Work::Recreate { .. } | Work::DeleteRecord { .. } => {
+            vec![(step.instance.clone(), record(fixture, step).unwrap().domain_id, None)]
         }
         Work::Move { returns_to, .. } => {
-            let old = record(scene, step).unwrap();
+            let old = record(fixture, step).unwrap();
             let there = returns_to.map(|id| (step.instance.clone(), id, None));
             there.into_iter().chain([(old.instance.clone(), old.domain_id, None)]).collect()
         }
         Work::Disable { expect, .. } => match expect {
             Some(expect) => at(expect),
-            None => vec![(step.instance.clone(), record(scene, step).unwrap().domain_id, None)],
+            None => vec![(step.instance.clone(), record(fixture, step).unwrap().domain_id, None)],
         },
         Work::Adopt { found: expect, .. }
         | Work::Rename { expect, .. }
         | Work::Update { expect, .. }
         | Work::Enable { expect, .. }
-        | Work::DisableFormer { expect, .. }
+        | Work::DisablePrevious { expect, .. }
         | Work::Delete { expect, .. } => at(expect),
-        Work::DeleteFormer { expect, placement, .. } => {
+        Work::DeletePrevious { expect, placement, .. } => {
             vec![(step.instance.clone(), placement.domain_id, expect.as_ref())]
         }
     }
 }
 
-fn is_ours(scene: &Scene, on: &InstanceKey, id: DomainId) -> bool {
-    let mut records = scene.recorded.tenants.values();
+fn is_ours(fixture: &Fixture, on: &InstanceKey, id: DomainId) -> bool {
+    let mut records = fixture.recorded.tenants.values();
     records.any(|record| record.instance == *on && record.domain_id == id)
-        || scene.recorded.former.iter().any(|former| former.instance == *on && former.domain_id == id)
+        || fixture
+            .recorded
+            .previous_placements
+            .iter()
+            .any(|previous| previous.instance == *on && previous.domain_id == id)
 }
 
-fn only_ours(scene: &Scene, step: &Step) {
-    for (on, id, expect) in touched(scene, step) {
+fn only_ours(fixture: &Fixture, step: &Step) {
+    for (on, id, expect) in touched(fixture, step) {
         if let Work::Adopt { tenant, .. } = &step.work {
             assert!(tenant.adopt, "taken over without the file's word: {step:#?}");
-            assert!(!is_ours(scene, &on, id), "adopted what somebody has: {step:#?}");
+            assert!(!is_ours(fixture, &on, id), "adopted what somebody has: {step:#?}");
         } else {
-            assert!(is_ours(scene, &on, id), "a step on what is not ours: {step:#?}");
+            assert!(is_ours(fixture, &on, id), "a step on what is not ours: {step:#?}");
         }
-        if let (Some(expect), InstanceView::Seen { domains, .. }) = (expect, scene.observed.instance(&on)) {
+        if let (Some(expect), InstanceView::Seen { domains, .. }) = (expect, fixture.observed.instance(&on)) {
             assert_eq!(domains.get(&id), Some(expect), "{step:#?}");
         }
     }
 }
 
 /// The instances that a step sends requests to.
-fn instances(scene: &Scene, step: &Step) -> BTreeSet<InstanceKey> {
-    touched(scene, step).into_iter().map(|(on, ..)| on).chain([step.instance.clone()]).collect()
+fn instances(fixture: &Fixture, step: &Step) -> BTreeSet<InstanceKey> {
+    touched(fixture, step).into_iter().map(|(on, ..)| on).chain([step.instance.clone()]).collect()
 }
 
-fn nothing_on_the_unknown(scene: &Scene, step: &Step) {
-    for on in instances(scene, step) {
-        let view = scene.observed.instance(&on);
+fn nothing_on_the_unknown(fixture: &Fixture, step: &Step) {
+    for on in instances(fixture, step) {
+        let view = fixture.observed.instance(&on);
         assert!(matches!(view, InstanceView::Seen { .. }), "a step on {on}, which is unknown: {step:#?}");
     }
 }
 
-fn nothing_suspended(scene: &Scene, step: &Step) {
-    for suspension in scene.recorded.suspensions.iter().filter(|s| s.until > scene.now) {
-        let old_key = record(scene, step).map(|record| &record.key);
-        let tenant = suspension.key.as_ref().is_none_or(|key| *key == step.tenant || Some(key) == old_key);
-        let instance = suspension.instance.as_ref().is_none_or(|on| instances(scene, step).contains(on));
+fn nothing_suspended(fixture: &Fixture, step: &Step) {
+    for pause in fixture.recorded.pauses.iter().filter(|s| s.until > fixture.now) {
+        let old_key = record(fixture, step).map(|record| &record.key);
+        let tenant = pause.key.as_ref().is_none_or(|key| *key == step.tenant || Some(key) == old_key);
+        let instance = pause.instance.as_ref().is_none_or(|on| instances(fixture, step).contains(on));
         assert!(!(tenant && instance), "suspended, and yet: {step:#?}");
     }
 }
 
-fn never_our_own_account(scene: &Scene, step: &Step) {
+fn never_our_own_account(fixture: &Fixture, step: &Step) {
     let closes_or_renames = match &step.work {
-        Work::Rename { .. } | Work::Move { .. } | Work::DeleteFormer { .. } => true,
+        Work::Rename { .. } | Work::Move { .. } | Work::DeletePrevious { .. } => true,
         Work::Recreate { tenant, .. } => {
-            !tenant.enabled || record(scene, step).unwrap().domain != tenant.domain
+            !tenant.enabled || record(fixture, step).unwrap().domain != tenant.domain
         }
-        _ => takes_away(scene, step),
+        _ => takes_away(fixture, step),
     };
     if !closes_or_renames {
         return;
     }
-    for (on, id, _) in touched(scene, step) {
+    for (on, id, _) in touched(fixture, step) {
         if let (Work::Move { returns_to, .. }, true) = (&step.work, on == step.instance)
             && *returns_to == Some(id)
         {
             continue;
         }
-        let Some(own) = scene.policy.own_domains.get(&on) else { continue };
-        if let InstanceView::Seen { domains, .. } = scene.observed.instance(&on) {
+        let Some(own) = fixture.policy.own_domains.get(&on) else { continue };
+        if let InstanceView::Seen { domains, .. } = fixture.observed.instance(&on) {
             let name = domains.get(&id).map(|domain| domain.name.to_lowercase());
             assert_ne!(name.as_ref(), Some(own), "it would lock tenantd out: {step:#?}");
         }
@@ -176,15 +180,15 @@ fn never_our_own_account(scene: &Scene, step: &Step) {
 }
 
 /// Whether somebody loses access that he had, or data.
-pub fn takes_away(scene: &Scene, step: &Step) -> bool {
+pub fn takes_away(fixture: &Fixture, step: &Step) -> bool {
     match &step.work {
         Work::Disable { .. }
-        | Work::DisableFormer { .. }
+        | Work::DisablePrevious { .. }
         | Work::Delete { .. }
-        | Work::DeleteFormer { .. }
-        | Work::Forget { .. } => true,
+        | Work::DeletePrevious { .. }
+        | Work::DeleteRecord { .. } => true,
         Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
-        Work::Recreate { tenant, .. } => !tenant.enabled && record(scene, step).unwrap().enabled,
+        Work::Recreate { tenant, .. } => !tenant.enabled && record(fixture, step).unwrap().enabled,
         _ => false,
     }
 }
@@ -192,78 +196,81 @@ pub fn takes_away(scene: &Scene, step: &Step) -> bool {
 fn is_removal(step: &Step) -> bool {
     match &step.work {
         Work::Disable { removed, .. } => *removed,
-        Work::Delete { .. } | Work::Forget { .. } => true,
-        Work::DeleteFormer { expect, .. } => expect.is_some(),
+        Work::Delete { .. } | Work::DeleteRecord { .. } => true,
+        Work::DeletePrevious { expect, .. } => expect.is_some(),
         _ => false,
     }
 }
 
-fn removals_need_completeness(scene: &Scene, step: &Step) {
-    assert_eq!(scene.desired.completeness, Completeness::Complete, "{step:#?}");
-    assert!(!scene.desired.is_broken(&step.tenant), "{step:#?}");
+fn removals_need_completeness(fixture: &Fixture, step: &Step) {
+    assert_eq!(fixture.desired.completeness, Completeness::Complete, "{step:#?}");
+    assert!(!fixture.desired.is_broken(&step.tenant), "{step:#?}");
     if !of_former(step) {
-        assert!(!scene.desired.tenants.contains_key(&step.tenant), "it has a file: {step:#?}");
-        let record = record(scene, step).unwrap();
+        assert!(!fixture.desired.tenants.contains_key(&step.tenant), "it has a file: {step:#?}");
+        let record = record(fixture, step).unwrap();
         let wanted = |tenant: &crate::model::Tenant| {
-            !scene.recorded.tenants.contains_key(&tenant.key)
+            !fixture.recorded.tenants.contains_key(&tenant.key)
                 && (tenant.domain == record.domain && tenant.previously.is_none()
                     || tenant.previously.as_ref() == Some(&record.key))
         };
-        let heirs: Vec<_> = scene.desired.tenants.values().filter(|tenant| wanted(tenant)).collect();
+        let heirs: Vec<_> = fixture.desired.tenants.values().filter(|tenant| wanted(tenant)).collect();
         assert!(heirs.is_empty(), "its file has another name now, {heirs:#?}: {step:#?}");
     }
 }
 
 pub fn deletes(step: &Step) -> bool {
     match &step.work {
-        Work::Delete { .. } | Work::Forget { .. } => true,
-        Work::DeleteFormer { expect, .. } => expect.is_some(),
+        Work::Delete { .. } | Work::DeleteRecord { .. } => true,
+        Work::DeletePrevious { expect, .. } => expect.is_some(),
         _ => false,
     }
 }
 
 /// What a tenant left is closed only when it has its new place, or gets it before.
-fn nobody_is_closed_out(scene: &Scene, plan: &Plan, step: &Step) {
-    let record = record(scene, step).unwrap();
+fn nobody_is_closed_out(fixture: &Fixture, plan: &Plan, step: &Step) {
+    let record = record(fixture, step).unwrap();
     let made = |other: &Step| matches!(other.work, Work::Recreate { .. }) && other.tenant == step.tenant;
     assert!(
         record.provisioned
             || !record.enabled
-            || scene.desired.tenants.get(&step.tenant).is_some_and(|tenant| !tenant.enabled)
+            || fixture.desired.tenants.get(&step.tenant).is_some_and(|tenant| !tenant.enabled)
             || plan.steps.iter().any(made),
         "closed before it is made elsewhere: {step:#?}"
     );
 }
 
 /// Whether deleting it there was begun and not finished.
-fn begun(scene: &Scene, tenant: TenantId, on: &InstanceKey) -> bool {
-    let mut intents = scene.recorded.open_intents.iter();
+fn begun(fixture: &Fixture, tenant: TenantId, on: &InstanceKey) -> bool {
+    let mut intents = fixture.recorded.open_intents.iter();
     intents.any(|intent| intent.tenant == tenant && intent.instance == *on && intent.action == "delete")
 }
 
-fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
-    let record = record(scene, step).unwrap();
-    let retention = TimeDelta::days(i64::from(scene.policy.deletion.retention_days));
+fn deletion_needs_everything(fixture: &Fixture, plan: &Plan, step: &Step) {
+    let record = record(fixture, step).unwrap();
+    let retention = TimeDelta::days(i64::from(fixture.policy.deletion.retention_days));
     assert!(!record.protected, "{step:#?}");
     let (since, confirmed, name) = match &step.work {
-        Work::DeleteFormer { placement, .. } => {
+        Work::DeletePrevious { placement, .. } => {
             (placement.left_at, placement.disable_confirmed_at.unwrap(), &placement.domain)
         }
         _ => {
             assert!(!record.enabled && record.disabled_at.is_some(), "{step:#?}");
-            assert_eq!(scene.recorded.open_sessions.get(&record.id).copied().unwrap_or(0), 0, "{step:#?}");
-            assert!(scene.recorded.former.iter().all(|former| former.tenant != record.id), "{step:#?}");
-            (record.removed_at.unwrap(), record.disable_confirmed_at.unwrap(), &record.domain)
+            assert_eq!(fixture.recorded.open_sessions.get(&record.id).copied().unwrap_or(0), 0, "{step:#?}");
+            assert!(
+                fixture.recorded.previous_placements.iter().all(|previous| previous.tenant != record.id),
+                "{step:#?}"
+            );
+            (record.file_removed_at.unwrap(), record.disable_confirmed_at.unwrap(), &record.domain)
         }
     };
-    assert!(scene.now - since >= retention && scene.now - confirmed >= retention, "{step:#?}");
-    if let Some(steady) = scene.recorded.clock_steady_since {
-        assert!(scene.now - steady >= retention.min(TimeDelta::hours(24)), "{step:#?}");
+    assert!(fixture.now - since >= retention && fixture.now - confirmed >= retention, "{step:#?}");
+    if let Some(steady) = fixture.recorded.clock_steady_since {
+        assert!(fixture.now - steady >= retention.min(TimeDelta::hours(24)), "{step:#?}");
     }
-    for (on, id, _) in touched(scene, step) {
-        let InstanceView::Seen { domains, .. } = scene.observed.instance(&on) else { unreachable!() };
+    for (on, id, _) in touched(fixture, step) {
+        let InstanceView::Seen { domains, .. } = fixture.observed.instance(&on) else { unreachable!() };
         match domains.get(&id) {
-            None => assert!(matches!(step.work, Work::Forget { .. })),
+            None => assert!(matches!(step.work, Work::DeleteRecord { .. })),
             Some(domain) => {
                 assert_eq!(domain.enabled, Some(false), "{step:#?}");
                 assert_eq!(domain.name, name.as_str(), "{step:#?}");
@@ -271,30 +278,30 @@ fn deletion_needs_everything(scene: &Scene, plan: &Plan, step: &Step) {
         }
     }
     let word = |approval: &crate::model::Approval| {
-        approval.expires_at > scene.now
+        approval.expires_at > fixture.now
             && (approval.deletion_of.as_ref() == Some(&step.tenant)
                 || approval.removals_id.is_some() && approval.removals_id == plan.removals_id)
     };
-    match scene.policy.deletion.mode {
+    match fixture.policy.deletion.mode {
         DeletionMode::Automatic => {}
-        DeletionMode::Approve if begun(scene, record.id, &step.instance) => {}
+        DeletionMode::Approve if begun(fixture, record.id, &step.instance) => {}
         DeletionMode::Approve => assert!(
-            scene.policy.allow_delete.contains(&step.tenant) || scene.recorded.approvals.iter().any(word),
+            fixture.policy.allow_delete.contains(&step.tenant) || fixture.recorded.approvals.iter().any(word),
             "nobody approved {step:#?}"
         ),
         DeletionMode::Never => panic!("never, and yet: {step:#?}"),
     }
 }
 
-fn never_deleted_and_something_else(scene: &Scene, plan: &Plan) {
+fn never_deleted_and_something_else(fixture: &Fixture, plan: &Plan) {
     let mut uses: BTreeMap<(InstanceKey, DomainId), Vec<&Step>> = BTreeMap::new();
     for step in &plan.steps {
-        for (on, id, _) in touched(scene, step) {
+        for (on, id, _) in touched(fixture, step) {
             uses.entry((on, id)).or_default().push(step);
         }
     }
     for (domain, steps) in uses {
-        if steps.iter().any(|step| matches!(step.action, Action::Delete | Action::Forget)) {
+        if steps.iter().any(|step| matches!(step.action, Action::Delete | Action::DeleteRecord)) {
             assert_eq!(steps.len(), 1, "{domain:?} is deleted and something else: {steps:#?}");
         }
     }
@@ -304,32 +311,32 @@ pub fn allowed(limit: Limit, managed: usize) -> usize {
     (limit.count as usize).max(managed * limit.percent as usize / 100)
 }
 
-fn within_the_limits(scene: &Scene, plan: &Plan) {
-    let approved = scene.recorded.approvals.iter().any(|approval| {
+fn within_the_limits(fixture: &Fixture, plan: &Plan) {
+    let approved = fixture.recorded.approvals.iter().any(|approval| {
         approval.removals_id.is_some()
             && approval.removals_id == plan.removals_id
-            && approval.expires_at > scene.now
+            && approval.expires_at > fixture.now
     });
     if approved {
         return;
     }
     let lately = |kinds: &[RemovalKind]| -> BTreeSet<TenantId> {
-        let removals = scene.recorded.removals.iter().filter(|removal| kinds.contains(&removal.kind));
+        let removals = fixture.recorded.removals.iter().filter(|removal| kinds.contains(&removal.kind));
         removals.map(|removal| removal.tenant).collect()
     };
-    let records = scene.recorded.tenants.values();
-    let unfinished = records.filter(|record| begun(scene, record.id, &record.instance));
+    let records = fixture.recorded.tenants.values();
+    let unfinished = records.filter(|record| begun(fixture, record.id, &record.instance));
     let mut gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
     gone.extend(unfinished.map(|record| record.id));
-    let managed: BTreeSet<TenantId> = scene
+    let managed: BTreeSet<TenantId> = fixture
         .recorded
         .tenants
         .values()
-        .filter(|record| record.removed_at.is_none())
+        .filter(|record| record.file_removed_at.is_none())
         .map(|record| record.id)
         .chain(lately(&[RemovalKind::FileGone]))
         .collect();
-    let limits = &scene.policy.limits;
+    let limits = &fixture.policy.limits;
     let window = |limit: Limit, before: BTreeSet<TenantId>, now: BTreeSet<TenantId>| {
         let more = now.difference(&before).count();
         assert!(
@@ -345,8 +352,8 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
     window(limits.removals, gone, steps(&|step| counts(step, true) || deletes(step) && !of_former(step)));
     let disables = |step: &Step| {
         counts(step, false)
-            || matches!(step.work, Work::Recreate { .. }) && takes_away(scene, step)
-            || step.interrupts(|id| is_enabled(scene, id)).is_some()
+            || matches!(step.work, Work::Recreate { .. }) && takes_away(fixture, step)
+            || step.interrupts(|id| is_enabled(fixture, id)).is_some()
     };
     let interrupted = lately(&[RemovalKind::Disabled, RemovalKind::Renamed, RemovalKind::Moved]);
     window(limits.disables, interrupted, steps(&disables));
@@ -363,13 +370,14 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
             .collect();
         assert!(tenants.len() <= allowed(limit, managed.len()), "{plan:#?}");
     }
-    if let Some(most) = scene.policy.max_tenants {
-        let there = scene.recorded.tenants.values().filter(|record| record.removed_at.is_none()).count();
+    if let Some(most) = fixture.policy.max_tenants {
+        let there =
+            fixture.recorded.tenants.values().filter(|record| record.file_removed_at.is_none()).count();
         let new = plan.steps.iter().filter(|step| reference(step).is_none()).count();
         assert!(new == 0 || there + new <= most as usize, "beyond the tier: {plan:#?}");
     }
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
-    for record in scene.recorded.tenants.values().filter(|record| record.enabled) {
+    for record in fixture.recorded.tenants.values().filter(|record| record.enabled) {
         enabled.entry(&record.instance).or_default().insert(record.id);
     }
     let closed =
@@ -379,8 +387,8 @@ fn within_the_limits(scene: &Scene, plan: &Plan) {
     }
 }
 
-fn is_enabled(scene: &Scene, id: TenantId) -> bool {
-    scene.recorded.tenants.values().any(|record| record.id == id && record.enabled)
+fn is_enabled(fixture: &Fixture, id: TenantId) -> bool {
+    fixture.recorded.tenants.values().any(|record| record.id == id && record.enabled)
 }
 
 fn counts(step: &Step, of_removed: bool) -> bool {

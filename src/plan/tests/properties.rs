@@ -1,4 +1,4 @@
-//! Random worlds: no rule is ever broken, and what can be done is soon done.
+//! Random generated: no rule is ever broken, and what can be done is soon done.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::effect;
-use super::scene::Scene;
-use super::worlds::worlds;
+use super::fixture::Fixture;
+use super::generated_inputs::generated;
 use crate::model::{InstanceView, PbxDomain};
 use crate::plan::{Action, Plan, Work};
 
@@ -22,8 +22,8 @@ fn outline(plan: &Plan) -> (String, Vec<String>, Vec<(String, String, Action)>) 
     (plan.id.clone(), steps.collect(), held)
 }
 
-fn foreign(scene: &Scene) -> Vec<PbxDomain> {
-    let seen = scene.observed.instances.values();
+fn foreign(fixture: &Fixture) -> Vec<PbxDomain> {
+    let seen = fixture.observed.instances.values();
     let domains = seen.flat_map(|view| match view {
         InstanceView::Seen { domains, .. } => domains.values().cloned().collect(),
         InstanceView::Unknown { .. } => Vec::new(),
@@ -35,23 +35,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_world_leads_to_a_plan_that_breaks_a_rule(world in worlds()) {
-        world.scene().plan();
+    fn no_world_leads_to_a_plan_that_breaks_a_rule(inputs in generated()) {
+        inputs.fixture().plan();
     }
 
     /// A few passes carry out all that can be, and never touch what is not ours.
     #[test]
-    fn every_world_settles(world in worlds()) {
-        let mut scene = world.scene();
+    fn every_world_settles(inputs in generated()) {
+        let mut fixture = inputs.fixture();
         let mut passes = 0;
         loop {
-            let (theirs, plan) = (foreign(&scene), scene.plan());
-            effect::carry_out(&mut scene, &plan);
+            let (theirs, plan) = (foreign(&fixture), fixture.plan());
+            effect::carry_out(&mut fixture, &plan);
             let adopted = plan.steps.iter().filter(|step| match &step.work {
                 Work::Adopt { found, .. } => theirs.contains(found),
                 _ => false,
             });
-            prop_assert_eq!(theirs.len() - adopted.count(), foreign(&scene).len());
+            prop_assert_eq!(theirs.len() - adopted.count(), foreign(&fixture).len());
             if plan.steps.is_empty() {
                 break;
             }
@@ -61,20 +61,20 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_what_is_read_does_not_matter(world in worlds(), by in any::<Index>()) {
-        let scene = world.scene();
-        let mut turned = scene.clone();
+    fn the_order_of_what_is_read_does_not_matter(inputs in generated(), by in any::<Index>()) {
+        let fixture = inputs.fixture();
+        let mut turned = fixture.clone();
         fn turn<T>(values: &mut [T], by: Index) {
             if !values.is_empty() {
                 values.rotate_left(by.index(values.len()));
             }
         }
-        turn(&mut turned.recorded.former, by);
+        turn(&mut turned.recorded.previous_placements, by);
         turn(&mut turned.recorded.removals, by);
         turn(&mut turned.recorded.approvals, by);
-        turn(&mut turned.recorded.suspensions, by);
+        turn(&mut turned.recorded.pauses, by);
         turn(&mut turned.desired.broken, by);
-        prop_assert_eq!(outline(&scene.plan()), outline(&turned.plan()));
+        prop_assert_eq!(outline(&fixture.plan()), outline(&turned.plan()));
     }
 }
 
@@ -84,7 +84,7 @@ fn random_worlds_lead_to_every_kind_of_step_and_hold_every_action() {
     let mut runner = TestRunner::deterministic();
     let (mut done, mut held) = (BTreeMap::<String, usize>::new(), BTreeMap::<Action, usize>::new());
     for _ in 0..1500 {
-        let plan = worlds().new_tree(&mut runner).unwrap().current().scene().plan();
+        let plan = generated().new_tree(&mut runner).unwrap().current().fixture().plan();
         for step in plan.steps {
             let work = format!("{:?}", step.work);
             let kind = work.split([' ', '{']).next().unwrap_or_default().to_owned();

@@ -1,106 +1,106 @@
-//! What a person stops by hand: suspensions, the brake, and naming only some tenants.
+//! What a person stops by hand: pauses, the brake, and naming only some tenants.
 
 use chrono::TimeDelta;
 
-use super::scene::{Scene, held, instance, key, past_the_limit, steps, why};
+use super::fixture::{Fixture, held, instance, key, past_the_limit, steps, why};
 use crate::model::testing;
 use crate::plan::Action;
 
 #[test]
 fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("globex", |globex| globex.session_timeout = 30);
-    scene.suspend(Some("acme"), None, 2);
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("globex", |globex| globex.session_timeout = 30);
+    fixture.pause(Some("acme"), None, 2);
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update globex", "update acme"));
     assert_eq!(
         why(&plan, "acme", Action::Update),
         "paused by anna until 2025-10-09 10:53 UTC: the customer is live"
     );
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume acme"));
-    scene.later(TimeDelta::hours(2) - TimeDelta::seconds(1));
-    assert_eq!(steps(&scene.plan()), "update globex");
-    scene.later(TimeDelta::seconds(1));
-    assert_eq!(steps(&scene.plan()), "update acme, update globex");
+    assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd resume acme"));
+    fixture.later(TimeDelta::hours(2) - TimeDelta::seconds(1));
+    assert_eq!(steps(&fixture.plan()), "update globex");
+    fixture.later(TimeDelta::seconds(1));
+    assert_eq!(steps(&fixture.plan()), "update acme, update globex");
 }
 
 #[test]
 fn a_suspended_instance_is_left_alone() {
-    let mut scene = Scene::of(["acme"]);
+    let mut fixture = Fixture::of(["acme"]);
     let mut branch = testing::wanted("branch1");
     branch.instance = instance("branch");
-    scene.agree(branch);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("branch1", |tenant| tenant.session_timeout = 30);
-    scene.suspend(None, Some("branch"), 2);
-    let plan = scene.plan();
+    fixture.agree(branch);
+    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("branch1", |tenant| tenant.session_timeout = 30);
+    fixture.pause(None, Some("branch"), 2);
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update branch1"));
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume --instance branch"));
+    assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd resume --instance branch"));
 }
 
 #[test]
 fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.session_timeout = 30);
-    scene.edit("globex", |globex| globex.session_timeout = 30);
-    scene.suspend(Some("acme"), Some("branch"), 2);
-    assert_eq!(steps(&scene.plan()), "update acme, update globex");
-    scene.suspend(Some("acme"), Some("hq"), 2);
-    assert_eq!(steps(&scene.plan()), "update globex");
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("globex", |globex| globex.session_timeout = 30);
+    fixture.pause(Some("acme"), Some("branch"), 2);
+    assert_eq!(steps(&fixture.plan()), "update acme, update globex");
+    fixture.pause(Some("acme"), Some("hq"), 2);
+    assert_eq!(steps(&fixture.plan()), "update globex");
 }
 
 #[test]
 fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.suspend(Some("acme"), None, 2);
-    scene.git_mv("acme", "umbrella");
-    scene.edit("umbrella", |tenant| tenant.enabled = false);
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.pause(Some("acme"), None, 2);
+    fixture.git_mv("acme", "umbrella");
+    fixture.edit("umbrella", |tenant| tenant.enabled = false);
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename umbrella, disable umbrella"));
 }
 
 #[test]
 fn nobody_moves_from_or_to_a_suspended_instance() {
     for on in ["hq", "branch"] {
-        let mut scene = Scene::of(["acme", "globex"]);
-        scene.edit("acme", |acme| acme.instance = instance("branch"));
-        scene.suspend(None, Some(on), 2);
-        let plan = scene.plan();
+        let mut fixture = Fixture::of(["acme", "globex"]);
+        fixture.edit("acme", |acme| acme.instance = instance("branch"));
+        fixture.pause(None, Some(on), 2);
+        let plan = fixture.plan();
         assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
     }
 }
 
 #[test]
 fn everything_can_be_suspended() {
-    let mut scene = past_the_limit();
-    scene.want(testing::wanted("new"));
-    scene.suspend(None, None, 2);
-    let plan = scene.plan();
+    let mut fixture = past_the_limit();
+    fixture.want(testing::wanted("new"));
+    fixture.pause(None, None, 2);
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create new, disable t00, disable t01"));
-    assert_eq!(plan.held[0].lift.as_deref(), Some("tenantd resume --all"));
+    assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd resume --all"));
     assert_eq!(plan.removals_id, None, "what is suspended is nothing to approve");
 }
 
 #[test]
 fn what_is_suspended_uses_up_no_limit() {
-    let mut scene = past_the_limit();
-    scene.suspend(Some("t00"), None, 2);
-    assert_eq!(steps(&scene.plan()), "disable t01");
+    let mut fixture = past_the_limit();
+    fixture.pause(Some("t00"), None, 2);
+    assert_eq!(steps(&fixture.plan()), "disable t01");
 }
 
 #[test]
 fn the_brake_removes_nothing_and_stops_nothing_else() {
-    let mut scene = Scene::of_size(12);
-    scene.removed("t00", 31);
-    scene.approve_deletion("t00", 1);
-    scene.remove_file("t01");
-    scene.edit("t02", |tenant| tenant.enabled = false);
-    scene.edit("t03", |tenant| tenant.session_timeout = 30);
-    scene.policy.limits.removals.count = 5;
-    assert_eq!(steps(&scene.plan()), "delete t00, disable t01, disable t02, update t03");
-    scene.policy.no_removals = true;
-    let plan = scene.plan();
+    let mut fixture = Fixture::of_size(12);
+    fixture.removed("t00", 31);
+    fixture.approve_deletion("t00", 1);
+    fixture.remove_file("t01");
+    fixture.edit("t02", |tenant| tenant.enabled = false);
+    fixture.edit("t03", |tenant| tenant.session_timeout = 30);
+    fixture.policy.limits.removals.count = 5;
+    assert_eq!(steps(&fixture.plan()), "delete t00, disable t01, disable t02, update t03");
+    fixture.policy.no_removals = true;
+    let plan = fixture.plan();
     assert_eq!(steps(&plan), "update t03");
     assert_eq!(held(&plan), "delete t00, disable t01, disable t02");
     assert!(why(&plan, "t01", Action::Disable).contains("--no-removals"));
@@ -108,62 +108,62 @@ fn the_brake_removes_nothing_and_stops_nothing_else() {
 
 #[test]
 fn only_plans_for_the_named_tenants() {
-    let mut scene = Scene::of_size(12);
-    scene.removed("t00", 31);
-    scene.removed("t01", 1);
-    scene.remove_file("t02");
-    scene.edit("t03", |tenant| tenant.drift = crate::model::DriftPolicy::Report);
-    scene.record("t03").drift = crate::model::DriftPolicy::Report;
-    scene.pbx("t03").description = "theirs".into();
+    let mut fixture = Fixture::of_size(12);
+    fixture.removed("t00", 31);
+    fixture.removed("t01", 1);
+    fixture.remove_file("t02");
+    fixture.edit("t03", |tenant| tenant.drift = crate::model::DriftPolicy::Report);
+    fixture.record("t03").drift = crate::model::DriftPolicy::Report;
+    fixture.pbx("t03").description = "theirs".into();
     for of in ["t04", "t05"] {
-        scene.edit(of, |tenant| tenant.session_timeout = 30);
+        fixture.edit(of, |tenant| tenant.session_timeout = 30);
     }
-    let whole = scene.plan();
-    assert_eq!((whole.held.len(), whole.waiting.len(), whole.drifted.len()), (1, 1, 1));
+    let whole = fixture.plan();
+    assert_eq!((whole.held.len(), whole.scheduled.len(), whole.drifted.len()), (1, 1, 1));
     assert_eq!(steps(&whole), "disable t02, update t04, update t05");
-    scene.policy.only = [key("t05")].into();
-    let plan = scene.plan();
+    fixture.policy.only = [key("t05")].into();
+    let plan = fixture.plan();
     assert_eq!(steps(&plan), "update t05");
-    assert_eq!((plan.held.len(), plan.waiting.len(), plan.drifted.len()), (0, 0, 0));
+    assert_eq!((plan.held.len(), plan.scheduled.len(), plan.drifted.len()), (0, 0, 0));
     assert_eq!(plan.previews.keys().collect::<Vec<_>>(), [&key("t05")]);
 }
 
 #[test]
 fn only_is_no_way_around_a_limit() {
-    let mut scene = past_the_limit();
-    scene.policy.only = [key("t00")].into();
-    assert_eq!(steps(&scene.pass()), "disable t00");
-    scene.policy.only = [key("t01")].into();
-    assert_eq!(held(&scene.pass()), "disable t01");
+    let mut fixture = past_the_limit();
+    fixture.policy.only = [key("t00")].into();
+    assert_eq!(steps(&fixture.pass()), "disable t00");
+    fixture.policy.only = [key("t01")].into();
+    assert_eq!(held(&fixture.pass()), "disable t01");
 }
 
 /// Also what counts against no limit: the brake is for somebody who does not trust what tenantd sees.
 #[test]
 fn the_brake_stops_everything_that_closes() {
-    let braked = |mut scene: Scene| {
-        assert_eq!(scene.plan().steps.len(), 1);
-        scene.policy.no_removals = true;
-        let plan = scene.plan();
+    let braked = |mut fixture: Fixture| {
+        assert_eq!(fixture.plan().steps.len(), 1);
+        fixture.policy.no_removals = true;
+        let plan = fixture.plan();
         assert_eq!((plan.steps.len(), plan.held.len()), (0, 1), "{plan:#?}");
     };
-    let mut opened = Scene::of(["acme", "globex"]);
+    let mut opened = Fixture::of(["acme", "globex"]);
     opened.removed("acme", 1);
     opened.pbx("acme").enabled = Some(true);
     braked(opened);
-    let mut left_open = Scene::of(["acme", "globex"]);
-    let id = left_open.former("acme", "branch", 1);
+    let mut left_open = Fixture::of(["acme", "globex"]);
+    let id = left_open.previous("acme", "branch", 1);
     left_open.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
     braked(left_open);
-    let mut left_and_gone = Scene::of(["acme", "globex"]);
-    left_and_gone.former("acme", "branch", 1);
+    let mut left_and_gone = Fixture::of(["acme", "globex"]);
+    left_and_gone.previous("acme", "branch", 1);
     left_and_gone.domains("branch").clear();
     braked(left_and_gone);
-    let mut made_again = Scene::of(["acme", "globex"]);
+    let mut made_again = Fixture::of(["acme", "globex"]);
     made_again.vanish("acme");
     made_again.edit("acme", |acme| acme.enabled = false);
     braked(made_again);
     for enabled in [Some(true), None] {
-        let mut adopted = Scene::of(["globex"]);
+        let mut adopted = Fixture::of(["globex"]);
         let mut acme = testing::wanted("acme");
         (acme.adopt, acme.enabled) = (true, false);
         adopted.want(acme);
@@ -175,31 +175,31 @@ fn the_brake_stops_everything_that_closes() {
 
 #[test]
 fn the_brake_does_not_stop_what_takes_nothing_away() {
-    let mut scene = Scene::of(["acme", "globex", "umbrella"]);
-    scene.policy.no_removals = true;
-    scene.vanish("acme");
+    let mut fixture = Fixture::of(["acme", "globex", "umbrella"]);
+    fixture.policy.no_removals = true;
+    fixture.vanish("acme");
     let mut adopted = testing::wanted("adopted");
     (adopted.adopt, adopted.enabled) = (true, false);
-    scene.want(adopted);
-    let id = scene.foreign("hq", 1, "adopted.example.com");
-    scene.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
-    scene.edit("globex", |globex| globex.instance = instance("branch"));
-    assert_eq!(steps(&scene.converge()), "create acme, adopt adopted, move globex");
-    scene.vanish("acme");
-    scene.edit("acme", |acme| acme.enabled = false);
-    scene.record("acme").enabled = false;
-    assert_eq!(steps(&scene.converge()), "create acme");
+    fixture.want(adopted);
+    let id = fixture.foreign("hq", 1, "adopted.example.com");
+    fixture.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
+    fixture.edit("globex", |globex| globex.instance = instance("branch"));
+    assert_eq!(steps(&fixture.converge()), "create acme, adopt adopted, move globex");
+    fixture.vanish("acme");
+    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.record("acme").enabled = false;
+    assert_eq!(steps(&fixture.converge()), "create acme");
 }
 
 #[test]
 fn a_suspended_instance_holds_nothing_elsewhere() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    let id = scene.former("acme", "branch", 1);
-    scene.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
-    scene.suspend(None, Some("hq"), 2);
-    assert_eq!(steps(&scene.plan()), "disable acme");
-    let mut scene = Scene::of(["acme", "globex"]);
-    scene.edit("acme", |acme| acme.instance = instance("branch"));
-    scene.suspend(None, Some("third"), 2);
-    assert_eq!(steps(&scene.plan()), "move acme");
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    let id = fixture.previous("acme", "branch", 1);
+    fixture.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
+    fixture.pause(None, Some("hq"), 2);
+    assert_eq!(steps(&fixture.plan()), "disable acme");
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.pause(None, Some("third"), 2);
+    assert_eq!(steps(&fixture.plan()), "move acme");
 }

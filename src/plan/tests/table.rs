@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::effect;
-use super::scene::{Scene, domain, instance, key};
+use super::fixture::{Fixture, domain, instance, key};
 use crate::config::DeletionMode;
 use crate::model::{Completeness, DomainId, PbxDomain, testing};
 use crate::plan::{Action, Plan};
@@ -82,43 +82,43 @@ const PBXS: [Pbx; 7] =
 const MODES: [Mode; 5] = [Mode::Approve, Mode::Approved, Mode::AllowDelete, Mode::Automatic, Mode::Never];
 
 /// `acme` in the given state, beside three tenants in agreement and a foreign domain.
-fn scene(file: File, directory: Directory, record: Record, pbx: Pbx, mode: Mode) -> Scene {
-    let mut scene = Scene::of(["one", "three", "two", "acme"]);
-    scene.foreign("hq", 1, "foreign.example.net");
-    on_record(&mut scene, record);
-    on_pbx(&mut scene, record, pbx);
-    on_file(&mut scene, file);
+fn fixture(file: File, directory: Directory, record: Record, pbx: Pbx, mode: Mode) -> Fixture {
+    let mut fixture = Fixture::of(["one", "three", "two", "acme"]);
+    fixture.foreign("hq", 1, "foreign.example.net");
+    on_record(&mut fixture, record);
+    on_pbx(&mut fixture, record, pbx);
+    on_file(&mut fixture, file);
     match directory {
         Directory::Complete => {}
         Directory::Partial => {
-            scene.desired.completeness = Completeness::Partial { reason: "x.yaml is broken".into() };
+            fixture.desired.completeness = Completeness::Partial { reason: "x.yaml is broken".into() };
         }
-        Directory::Unreadable => scene.desired = crate::model::Desired::unreadable("cannot be read"),
+        Directory::Unreadable => fixture.desired = crate::model::Desired::unreadable("cannot be read"),
     }
-    scene.policy.deletion.mode = match mode {
+    fixture.policy.deletion.mode = match mode {
         Mode::Approve | Mode::Approved | Mode::AllowDelete => DeletionMode::Approve,
         Mode::Automatic => DeletionMode::Automatic,
         Mode::Never => DeletionMode::Never,
     };
     match mode {
-        Mode::Approved => scene.approve_deletion("acme", 1),
-        Mode::AllowDelete => scene.policy.allow_delete = [key("acme")].into(),
+        Mode::Approved => fixture.approve_deletion("acme", 1),
+        Mode::AllowDelete => fixture.policy.allow_delete = [key("acme")].into(),
         Mode::Approve | Mode::Automatic | Mode::Never => {}
     }
-    scene
+    fixture
 }
 
-fn on_record(scene: &mut Scene, record: Record) {
-    let (yesterday, long_ago) = (scene.now - TimeDelta::days(1), scene.now - TimeDelta::days(31));
-    let acme = scene.record("acme");
+fn on_record(fixture: &mut Fixture, record: Record) {
+    let (yesterday, long_ago) = (fixture.now - TimeDelta::days(1), fixture.now - TimeDelta::days(31));
+    let acme = fixture.record("acme");
     let mut disable = |removed, at, confirmed| {
         acme.enabled = false;
         acme.disabled_at = Some(at);
         acme.disable_confirmed_at = confirmed;
-        acme.removed_at = removed;
+        acme.file_removed_at = removed;
     };
     match record {
-        Record::None => drop(scene.recorded.tenants.remove(&key("acme"))),
+        Record::None => drop(fixture.recorded.tenants.remove(&key("acme"))),
         Record::Enabled => {}
         Record::Unconfirmed => disable(None, yesterday, None),
         Record::Disabled => disable(None, long_ago, Some(long_ago)),
@@ -132,33 +132,33 @@ fn on_record(scene: &mut Scene, record: Record) {
     }
 }
 
-fn on_pbx(scene: &mut Scene, record: Record, pbx: Pbx) {
+fn on_pbx(fixture: &mut Fixture, record: Record, pbx: Pbx) {
     let domain = testing::domain_of(&testing::record_of(&testing::wanted("acme")));
-    let hq = scene.domains("hq");
+    let hq = fixture.domains("hq");
     let ours = hq.get_mut(&domain.id).unwrap();
     match pbx {
         Pbx::Enabled => ours.enabled = Some(true),
         Pbx::Disabled => ours.enabled = Some(false),
         Pbx::Null => ours.enabled = None,
         Pbx::Absent | Pbx::Foreign => drop(hq.remove(&domain.id)),
-        Pbx::Unknown => scene.lose("hq"),
+        Pbx::Unknown => fixture.lose("hq"),
         Pbx::Two => ours.enabled = Some(record == Record::Enabled),
     }
     if matches!(pbx, Pbx::Foreign | Pbx::Two) {
-        scene.foreign("hq", 2, "acme.example.com");
+        fixture.foreign("hq", 2, "acme.example.com");
     }
 }
 
-fn on_file(scene: &mut Scene, file: File) {
+fn on_file(fixture: &mut Fixture, file: File) {
     match file {
-        File::Absent => scene.remove_file("acme"),
+        File::Absent => fixture.remove_file("acme"),
         File::Enabled => {}
-        File::Disabled => scene.edit("acme", |acme| acme.enabled = false),
-        File::Broken => scene.break_file("acme"),
-        File::OtherKey => scene.git_mv("acme", "umbrella"),
+        File::Disabled => fixture.edit("acme", |acme| acme.enabled = false),
+        File::Broken => fixture.break_file("acme"),
+        File::OtherKey => fixture.git_mv("acme", "umbrella"),
         File::Previously => {
-            scene.git_mv("acme", "umbrella");
-            scene.edit("umbrella", |tenant| {
+            fixture.git_mv("acme", "umbrella");
+            fixture.edit("umbrella", |tenant| {
                 tenant.domain = domain("umbrella.example.com");
                 tenant.previously = Some(key("acme"));
             });
@@ -170,7 +170,7 @@ fn on_file(scene: &mut Scene, file: File) {
 fn verdict(plan: &Plan) -> String {
     let mut words: Vec<String> = plan.steps.iter().map(|step| step.action.to_string()).collect();
     words.extend(plan.held.iter().map(|held| format!("({})", held.action)));
-    words.extend(plan.waiting.iter().map(|waiting| format!("wait:{}", waiting.action)));
+    words.extend(plan.scheduled.iter().map(|scheduled| format!("wait:{}", scheduled.action)));
     if words.is_empty() { "-".into() } else { words.join(" ") }
 }
 
@@ -182,15 +182,15 @@ fn every_combination_keeps_every_rule() {
             for record in RECORDS {
                 for pbx in PBXS {
                     for mode in MODES {
-                        let mut scene = scene(file, directory, record, pbx, mode);
+                        let mut fixture = fixture(file, directory, record, pbx, mode);
                         let context = format!("{file:?} {directory:?} {record:?} {pbx:?} {mode:?}");
-                        let foreign: Vec<PbxDomain> = foreign(&scene);
-                        let plan = scene.plan();
-                        effect::carry_out(&mut scene, &plan);
+                        let foreign: Vec<PbxDomain> = foreign(&fixture);
+                        let plan = fixture.plan();
+                        effect::carry_out(&mut fixture, &plan);
                         let adopted = plan.count(Action::Adopt);
-                        assert_eq!(foreign.len() - adopted, self::foreign(&scene).len(), "{context}");
-                        assert!(self::foreign(&scene).iter().all(|domain| foreign.contains(domain)));
-                        let second = scene.plan();
+                        assert_eq!(foreign.len() - adopted, self::foreign(&fixture).len(), "{context}");
+                        assert!(self::foreign(&fixture).iter().all(|domain| foreign.contains(domain)));
+                        let second = fixture.plan();
                         assert!(second.steps.is_empty(), "{context}: {plan:#?}\nand again {second:#?}");
                         seen += 1;
                     }
@@ -202,9 +202,9 @@ fn every_combination_keeps_every_rule() {
 }
 
 /// Domains that nobody recorded.
-fn foreign(scene: &Scene) -> Vec<PbxDomain> {
-    let ours: Vec<DomainId> = scene.recorded.tenants.values().map(|record| record.domain_id).collect();
-    match scene.observed.instance(&instance("hq")) {
+fn foreign(fixture: &Fixture) -> Vec<PbxDomain> {
+    let ours: Vec<DomainId> = fixture.recorded.tenants.values().map(|record| record.domain_id).collect();
+    match fixture.observed.instance(&instance("hq")) {
         crate::model::InstanceView::Seen { domains, .. } => {
             domains.values().filter(|domain| !ours.contains(&domain.id)).cloned().collect()
         }
@@ -218,7 +218,7 @@ fn the_rows_of_the_specification() {
     use Directory::{Complete, Partial, Unreadable};
     use Mode::{Approve, Approved, Automatic};
     let check = |file, directory, record, pbx, mode, expected: &str| {
-        let plan = scene(file, directory, record, pbx, mode).plan();
+        let plan = fixture(file, directory, record, pbx, mode).plan();
         assert_eq!(verdict(&plan), expected, "{file:?} {directory:?} {record:?} {pbx:?} {mode:?}");
     };
     check(File::Enabled, Complete, Record::None, Pbx::Absent, Approve, "create");
@@ -267,7 +267,7 @@ fn the_whole_table() {
                 for pbx in PBXS {
                     let directory =
                         if *file == File::Broken { Directory::Partial } else { Directory::Complete };
-                    let plan = scene(*file, directory, record, pbx, mode).plan();
+                    let plan = fixture(*file, directory, record, pbx, mode).plan();
                     let word = verdict(&plan).replace("rename rename", "rename");
                     table.push_str(&format!("| {word:<21}"));
                 }

@@ -1,28 +1,28 @@
 //! Domains that are gone from their PBX, one or many at once.
 
-use super::scene::{Scene, held, key, steps, why};
+use super::fixture::{Fixture, held, key, steps, why};
 use crate::config::Limit;
 use crate::model::testing;
 use crate::plan::Action;
 
 #[test]
 fn a_domain_that_is_gone_is_made_again_under_its_identity() {
-    let mut scene = Scene::of(["acme", "globex"]);
-    let id = scene.pbx("acme").id;
-    scene.vanish("acme");
-    let plan = scene.converge();
+    let mut fixture = Fixture::of(["acme", "globex"]);
+    let id = fixture.pbx("acme").id;
+    fixture.vanish("acme");
+    let plan = fixture.converge();
     assert_eq!(steps(&plan), "create acme");
     assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
     assert_eq!(plan.previews[&key("acme")].before, None);
-    assert_eq!(scene.pbx("acme").id, id);
+    assert_eq!(fixture.pbx("acme").id, id);
 }
 
 #[test]
 fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
-    let mut scene = Scene::of(["acme"]);
-    scene.vanish("acme");
-    scene.foreign("hq", 1, "acme.example.com");
-    let plan = scene.plan();
+    let mut fixture = Fixture::of(["acme"]);
+    fixture.vanish("acme");
+    fixture.foreign("hq", 1, "acme.example.com");
+    let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(
         why(&plan, "acme", Action::Create)
@@ -33,9 +33,9 @@ fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
 #[test]
 fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
     let gone = |count: usize, of: usize| {
-        let mut scene = Scene::of_size(of);
-        (0..count).for_each(|n| scene.vanish(&format!("t{n:02}")));
-        scene
+        let mut fixture = Fixture::of_size(of);
+        (0..count).for_each(|n| fixture.vanish(&format!("t{n:02}")));
+        fixture
     };
     assert_eq!(gone(1, 5).plan().count(Action::Create), 1);
     let plan = gone(2, 19).plan();
@@ -45,47 +45,47 @@ fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
     assert!(reason.ends_with("so nothing is made again"));
     assert_eq!(gone(2, 20).plan().count(Action::Create), 2);
     assert_eq!(gone(3, 20).plan().count(Action::Create), 0);
-    let mut scene = gone(2, 5);
-    scene.policy.limits.removals = Limit { count: 2, percent: 0 };
-    assert_eq!(scene.plan().count(Action::Create), 2);
+    let mut fixture = gone(2, 5);
+    fixture.policy.limits.removals = Limit { count: 2, percent: 0 };
+    assert_eq!(fixture.plan().count(Action::Create), 2);
     // Unfinished creations were never there.
-    let mut scene = gone(3, 5);
-    ["t00", "t01"].into_iter().for_each(|of| scene.record(of).provisioned = false);
-    assert_eq!(scene.plan().count(Action::Create), 3);
-    assert_eq!(scene.plan().steps[0].reason, "an earlier pass did not finish making it");
+    let mut fixture = gone(3, 5);
+    ["t00", "t01"].into_iter().for_each(|of| fixture.record(of).provisioned = false);
+    assert_eq!(fixture.plan().count(Action::Create), 3);
+    assert_eq!(fixture.plan().steps[0].reason, "an earlier pass did not finish making it");
 }
 
 #[test]
 fn another_instance_that_lost_domains_holds_nothing_here() {
-    let mut scene = Scene::of(["acme", "globex"]);
+    let mut fixture = Fixture::of(["acme", "globex"]);
     for of in ["b1", "b2", "b3"] {
         let mut tenant = testing::wanted(of);
-        tenant.instance = super::scene::instance("branch");
-        scene.agree(tenant);
-        scene.vanish(of);
+        tenant.instance = super::fixture::instance("branch");
+        fixture.agree(tenant);
+        fixture.vanish(of);
     }
-    scene.vanish("acme");
-    assert_eq!(steps(&scene.plan()), "create acme");
+    fixture.vanish("acme");
+    assert_eq!(steps(&fixture.plan()), "create acme");
 }
 
 /// Ten tenants on `hq`, of which it lost two, and a lot to do.
-fn another_server() -> Scene {
-    let mut scene = Scene::of_size(10);
-    ["t00", "t01"].into_iter().for_each(|of| scene.vanish(of));
-    scene
+fn another_server() -> Fixture {
+    let mut fixture = Fixture::of_size(10);
+    ["t00", "t01"].into_iter().for_each(|of| fixture.vanish(of));
+    fixture
 }
 
 #[test]
 fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
-    let mut scene = another_server();
-    scene.want(testing::wanted("new"));
-    scene.edit("t02", |tenant| tenant.name = "Another".into());
-    scene.edit("t03", |tenant| tenant.enabled = false);
-    scene.edit("t04", |tenant| tenant.domain = super::scene::domain("new4.example.com"));
-    scene.edit("t05", |tenant| tenant.instance = super::scene::instance("branch"));
-    scene.removed("t06", 31);
-    scene.policy.allow_delete.insert(key("t06"));
-    let plan = scene.plan();
+    let mut fixture = another_server();
+    fixture.want(testing::wanted("new"));
+    fixture.edit("t02", |tenant| tenant.name = "Another".into());
+    fixture.edit("t03", |tenant| tenant.enabled = false);
+    fixture.edit("t04", |tenant| tenant.domain = super::fixture::domain("new4.example.com"));
+    fixture.edit("t05", |tenant| tenant.instance = super::fixture::instance("branch"));
+    fixture.removed("t06", 31);
+    fixture.policy.allow_delete.insert(key("t06"));
+    let plan = fixture.plan();
     assert_eq!(steps(&plan), "");
     assert_eq!(
         held(&plan),
@@ -98,37 +98,41 @@ fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
     );
     // To it is as wrong as from it.
     let mut mover = testing::wanted("mover");
-    mover.instance = super::scene::instance("branch");
-    scene.agree(mover);
-    scene.edit("mover", |tenant| tenant.instance = super::scene::instance("hq"));
-    assert!(why(&scene.plan(), "mover", Action::Move).contains("missing on hq at once"));
+    mover.instance = super::fixture::instance("branch");
+    fixture.agree(mover);
+    fixture.edit("mover", |tenant| tenant.instance = super::fixture::instance("hq"));
+    assert!(why(&fixture.plan(), "mover", Action::Move).contains("missing on hq at once"));
 }
 
 #[test]
 fn a_server_that_lost_domains_holds_nothing_that_only_the_database_sees() {
-    let mut scene = another_server();
-    scene.git_mv("t02", "t02b");
-    scene.remove_file("t00");
-    scene.former("t05", "branch", 1);
-    scene.domains("branch").clear();
-    let plan = scene.plan();
-    assert_eq!(steps(&plan), "disable t00, rename t02b, forget t05");
-    scene.removed("t03", 31);
-    scene.vanish("t03");
-    scene.policy.allow_delete.insert(key("t03"));
-    assert_eq!(held(&scene.plan()), "disable t00, create t01, forget t03", "two are more than the limit");
-    scene.recorded.tenants.remove(&key("t00"));
-    scene.vanish("t04");
-    assert_eq!(steps(&scene.plan()), "rename t02b, forget t03, forget t05");
+    let mut fixture = another_server();
+    fixture.git_mv("t02", "t02b");
+    fixture.remove_file("t00");
+    fixture.previous("t05", "branch", 1);
+    fixture.domains("branch").clear();
+    let plan = fixture.plan();
+    assert_eq!(steps(&plan), "disable t00, rename t02b, delete record t05");
+    fixture.removed("t03", 31);
+    fixture.vanish("t03");
+    fixture.policy.allow_delete.insert(key("t03"));
+    assert_eq!(
+        held(&fixture.plan()),
+        "disable t00, create t01, delete record t03",
+        "two are more than the limit"
+    );
+    fixture.recorded.tenants.remove(&key("t00"));
+    fixture.vanish("t04");
+    assert_eq!(steps(&fixture.plan()), "rename t02b, delete record t03, delete record t05");
 }
 
 #[test]
 fn what_is_to_be_deleted_anyway_is_not_missed() {
-    let mut scene = Scene::of_size(10);
+    let mut fixture = Fixture::of_size(10);
     for of in ["t00", "t01", "t02"] {
-        scene.removed(of, 1);
-        scene.vanish(of);
+        fixture.removed(of, 1);
+        fixture.vanish(of);
     }
-    scene.vanish("t03");
-    assert_eq!(steps(&scene.plan()), "create t03");
+    fixture.vanish("t03");
+    assert_eq!(steps(&fixture.plan()), "create t03");
 }

@@ -93,9 +93,9 @@ pub(super) fn put(
         if is_taken(conn, tenant, number.as_str())? {
             continue;
         }
-        let released = rows.iter().find(|(_, held, former)| {
+        let released = rows.iter().find(|(_, held, previous)| {
             held.is_none()
-                && former.as_deref().and_then(|text| SmsNumber::parse(text).ok()).as_ref() == Some(number)
+                && previous.as_deref().and_then(|text| SmsNumber::parse(text).ok()).as_ref() == Some(number)
         });
         match released {
             Some((id, ..)) => diesel::update(sms_numbers::table.find((&owner, id)))

@@ -1,0 +1,2 @@
+-- The data of tenants is not dropped by a migration: restore the copy from before it.
+SELECT 1;

@@ -1,0 +1,285 @@
+//! `tenantd apply`.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::actor::actor;
+use super::approve::why_not_deleted;
+use super::args::{ApplyArgs, Selection};
+use super::confirm::confirm;
+use super::context::{Context, Failure, Result};
+use super::exit::{Exit, Verdict, is_held};
+use super::gather::{look, look_only, policy, readable, rotation, show_problems, show_unusual};
+use super::lookup::known;
+use super::output::tell;
+use super::status;
+use super::writer::{Runner, runner_if};
+use crate::config::Config;
+use crate::daemon::pass_requests;
+use crate::environment::System;
+use crate::load::Loaded;
+use crate::model::{Desired, TenantKey};
+use crate::observe::Rotation;
+use crate::plan::Plan;
+use crate::reconcile::{self, PassInputs, Reader, Writer};
+use crate::report::{self, OutcomeJson, Paint, PlanJson};
+use crate::store::{Access, Database};
+use crate::sync;
+
+/// Shows the plan, asks, and carries it out.
+pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit> {
+    let applied = carry_out(context, args).await;
+    if let Err(failure) = &applied
+        && context.is_json()
+        && failure.exit != Exit::StalePlan
+    {
+        context.json(&PlanJson::failed(failure.message.clone()));
+    }
+    applied
+}
+
+/// The plan that a person has seen, and nothing else, may be carried out.
+enum Reviewed {
+    /// Whatever it is: `--yes`.
+    Any,
+    /// The one with this id: `--plan`.
+    Named(String),
+    /// The one that was shown for the question.
+    Shown(Box<Plan>),
+}
+
+impl Reviewed {
+    fn allows(&self, id: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(named) => named == id,
+            Self::Shown(shown) => shown.id == id,
+        }
+    }
+
+    fn refusal(&self, id: &str) -> String {
+        match self {
+            Self::Any | Self::Shown(_) => format!(
+                "The plan is out of date: files, database or PBX changed since the question was asked. Nothing was \
+                 done. The current plan is {id}; review it with `tenantd plan`."
+            ),
+            Self::Named(named) => format!(
+                "Plan {named} is out of date: files, database or PBX changed since it was made. Nothing was done. The \
+                 current plan is {id}; review it with `tenantd plan`."
+            ),
+        }
+    }
+}
+
+async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
+    let config = context.config_with_secrets()?;
+    let mut loaded = context.load(&config).await;
+    show_problems(context, &loaded);
+    readable(&loaded)?;
+    let reviewed = match &args.plan_id {
+        Some(id) => Reviewed::Named(id.clone()),
+        None if args.yes => Reviewed::Any,
+        None => {
+            let shown = ask(context, args, &config, loaded).await?;
+            // A person may have thought about it for long.
+            loaded = context.load(&config).await;
+            readable(&loaded)?;
+            Reviewed::Shown(Box::new(shown))
+        }
+    };
+    let database = context.database(&config, Access::ReadWrite).await?;
+    let asked_at = Instant::now();
+    let lease = match runner_if(&database, |daemon| decides_by_itself(args, daemon)).await? {
+        Runner::Own(lease) => lease,
+        Runner::Daemon(answer) => return Ok(show_answer(context, &reviewed, &loaded.desired, &answer)),
+    };
+    if asked_at.elapsed() > NO_WAIT {
+        // Whoever worked meanwhile may have done so for other files.
+        loaded = context.load(&config).await;
+        if let Err(failure) = readable(&loaded) {
+            lease.release().await;
+            return Err(failure);
+        }
+    }
+    let applied = carry_out_alone(context, args, &reviewed, &config, loaded, &lease.database()).await;
+    lease.release().await;
+    applied
+}
+
+/// Shows the plan and asks. Nobody is kept waiting meanwhile: the writer's lock is not taken yet.
+async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loaded) -> Result<Plan> {
+    let policy = policy(config, &args.selection, &args.allow_delete);
+    let look = look_only(context, config, loaded, policy, rotation(config)).await?;
+    show_unusual(context, &look);
+    let plan = look.plan();
+    let named = args.selection.tenants.iter().chain(&args.allow_delete);
+    known(&look.desired, look.recorded.tenants.keys(), named)?;
+    if !context.is_json() {
+        context.say(&report::preview(&plan, context.paint()));
+    }
+    context.written()?;
+    confirm(context, &plan).await?;
+    Ok(plan)
+}
+
+/// A lease that took no longer was free.
+const NO_WAIT: Duration = Duration::from_millis(400);
+
+/// There is one writer. Beside a running daemon, it is the daemon that does the run, and it makes its own plan.
+fn decides_by_itself(args: &ApplyArgs, daemon: &str) -> Result<()> {
+    let ApplyArgs { selection, allow_delete, plan_id, yes: _ } = args;
+    let Selection { tenants, no_removals } = selection;
+    let given = [
+        ("--tenant", !tenants.is_empty()),
+        ("--no-removals", *no_removals),
+        ("--allow-delete", !allow_delete.is_empty()),
+        ("--plan", plan_id.is_some()),
+    ];
+    let given: Vec<&str> =
+        given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{daemon} is running and decides by itself, so {} cannot be used. Use `tenantd approve` or `tenantd pause`, or \
+         stop the daemon",
+        given.join(" and ")
+    )))
+}
+
+fn show_answer(
+    context: &Context,
+    reviewed: &Reviewed,
+    desired: &Desired,
+    answer: &pass_requests::PassAnswer,
+) -> Exit {
+    if context.is_json() {
+        context.json(&answer.document);
+    } else {
+        context.say(not_shown_yet(reviewed, &answer.text));
+    }
+    if !desired.broken.is_empty() {
+        let names: Vec<&str> = desired.broken.iter().map(|file| file.file.as_str()).collect();
+        tell(&format!("broken: {}: nothing is removed until every file can be read\n", names.join(", ")));
+    }
+    let verdict = Verdict {
+        failed: answer.failed > 0 || answer.skipped > 0,
+        held: answer.held > 0 || !desired.broken.is_empty(),
+        not_checked: answer.not_checked > 0,
+        ..Verdict::default()
+    };
+    verdict.exit()
+}
+
+/// The daemon's answer without the plan that was shown for the question, where it is the same.
+fn not_shown_yet<'t>(reviewed: &Reviewed, text: &'t str) -> &'t str {
+    match reviewed {
+        Reviewed::Shown(shown) => text.strip_prefix(&report::preview(shown, Paint(false))).unwrap_or(text),
+        Reviewed::Any | Reviewed::Named(_) => text,
+    }
+}
+
+async fn carry_out_alone(
+    context: &Context,
+    args: &ApplyArgs,
+    reviewed: &Reviewed,
+    config: &Config,
+    loaded: Loaded,
+    database: &Database,
+) -> Result<Exit> {
+    let clients = context.clients(config)?;
+    let actor = actor("apply", loaded.desired.revision.as_deref());
+    let look_again = async |desired: Desired, rotation: Rotation| {
+        let policy = policy(config, &args.selection, &args.allow_delete);
+        look(config, database, &clients.readers, desired, policy, rotation).await
+    };
+    let started_at = chrono::Utc::now();
+    let mut look = look_again(loaded.desired, rotation(config)).await?;
+    if !matches!(reviewed, Reviewed::Shown(_)) {
+        show_unusual(context, &look);
+    }
+    let named = args.selection.tenants.iter().chain(&args.allow_delete);
+    known(&look.desired, look.recorded.tenants.keys(), named)?;
+    let mut plan = look.plan();
+    if !reviewed.allows(&plan.id) {
+        // It may have been made with the settings of all tenants, by `plan --detailed-exitcode`.
+        let all = look_again(look.desired.clone(), Rotation::All).await?;
+        let with_all = all.plan();
+        if reviewed.allows(&with_all.id) {
+            (look, plan) = (all, with_all);
+        }
+    }
+    plan.warnings.extend(without_effect(&look, &plan, &args.allow_delete));
+    let shown =
+        matches!(reviewed, Reviewed::Shown(shown) if shown.id == plan.id && shown.warnings == plan.warnings);
+    if !context.is_json() && !shown {
+        context.say(&report::preview(&plan, context.paint()));
+    }
+    if !reviewed.allows(&plan.id) {
+        let message = reviewed.refusal(&plan.id);
+        if context.is_json() {
+            context.json(&PlanJson { error: Some(message.clone()), ..PlanJson::from(&plan) });
+        }
+        return Err(Failure { exit: Exit::StalePlan, ..Failure::new(message) });
+    }
+    context.written()?;
+    let writer = Writer {
+        database,
+        pbxs: &clients.writers,
+        environment: &System,
+        actor: actor.clone(),
+        stop: stop_on_signal(),
+    };
+    let reader =
+        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
+    let outcome =
+        reconcile::carry_out(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    status::note_run(database, &actor, started_at, report::in_a_word(&plan, &outcome)).await;
+    // Only where tenants came to be: what is due by time is the daemon's.
+    let users = reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
+    if context.is_json() {
+        context.json(&OutcomeJson { users, ..OutcomeJson::new(PlanJson::from(&plan), &outcome) });
+    } else if !plan.steps.is_empty() {
+        context.say(&report::outcome_text(&outcome, context.paint()));
+        if !users.is_empty() {
+            context.say(&sync::text(&users));
+        }
+    }
+    let verdict = Verdict {
+        failed: outcome.failed() > 0 || outcome.skipped() > 0,
+        held: is_held(&plan, &look.desired, &args.selection),
+        not_checked: !plan.not_checked.is_empty(),
+        ..Verdict::default()
+    };
+    Ok(verdict.exit())
+}
+
+/// Why `--allow-delete` does nothing for a tenant.
+fn without_effect(look: &PassInputs, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
+    let why = |key: &TenantKey| {
+        why_not_deleted(look, plan, key).map(|why| format!("--allow-delete {key} has no effect: {why}"))
+    };
+    keys.iter().filter_map(why).collect()
+}
+
+/// A token that SIGINT and SIGTERM cancel: the steps in hand are finished, no other is begun.
+pub fn stop_on_signal() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: the step in hand is finished first");
+        cancelled.cancel();
+    });
+    stop
+}

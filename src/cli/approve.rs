@@ -1,0 +1,212 @@
+//! `tenantd approve`: one deletion, the removals of one plan, or that two tenants are two.
+
+use chrono::{DateTime, TimeDelta};
+
+use super::actor::audit_entry;
+use super::actor::user;
+use super::args::ApproveArgs;
+use super::context::{Context, Failure, Result};
+use super::exit::Exit;
+use super::gather::{look, rotation};
+use super::lookup::known;
+use super::wake::{wake, when};
+use crate::config::DeletionMode;
+use crate::environment::{Environment as _, System, to_the_minute};
+use crate::model::{Approval, Completeness, TenantKey};
+use crate::plan::{Action, Plan, Policy, record_retention_end};
+use crate::reconcile::PassInputs;
+use crate::report::FORMAT_VERSION;
+use crate::store::Access;
+
+/// Records an approval. What cannot be verified now is refused.
+pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
+    let config = context.config_with_secrets()?;
+    let loaded = context.load(&config).await;
+    let database = context.database(&config, Access::ReadWrite).await?;
+    let readers = context.readers(&config)?;
+    let policy = Policy::new(&config);
+    let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
+    let plan = look.plan();
+    let now = System.now();
+    let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
+    let (removals_id, deletion_of, what) = match (&args.what.id, &args.what.tenant) {
+        (Some(id), None) if id.starts_with("t-") => (Some(id.clone()), None, two_tenants(&plan, id)?),
+        (Some(id), None) => {
+            let Some(removals_id) = plan.removals_id.clone() else {
+                return Err(Failure::new(format!("the current plan {} has nothing to approve", plan.id)));
+            };
+            if *id != removals_id && *id != plan.id {
+                return Err(Failure::new(format!(
+                    "{id} is not the current plan: that is {} with the removals {removals_id}; look at `tenantd plan` \
+                     and approve what it shows",
+                    plan.id
+                )));
+            }
+            (
+                Some(removals_id.clone()),
+                None,
+                format!("{removals_id}: {}", what_it_lifts(&look, &removals_id)),
+            )
+        }
+        (None, Some(key)) => {
+            let what = deletion(&look, &plan, key, valid_for)?;
+            (None, Some(key.clone()), what)
+        }
+        _ => return Err(Failure::new("name a plan, or a tenant with --tenant")),
+    };
+    let approval = Approval {
+        id: System.new_id(),
+        removals_id,
+        deletion_of,
+        approved_by: user(),
+        approved_at: now,
+        expires_at: now + valid_for,
+    };
+    let expires = approval.expires_at;
+    let entry = audit_entry("approval.given", approval.deletion_of.clone(), what.clone(), now)?;
+    database
+        .write(move |store| {
+            store.approve(&approval)?;
+            store.append_audit(&entry)
+        })
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let woken = wake(&database).await;
+    if context.is_json() {
+        context.json(&serde_json::json!({
+            "format_version": FORMAT_VERSION,
+            "approved": what,
+            "expires_at": expires.to_rfc3339(),
+            "woken": woken,
+        }));
+    } else {
+        let when = when(woken.as_deref());
+        context.say(&format!("approved until {}: {what}\n{when}", to_the_minute(expires)));
+    }
+    Ok(Exit::Done)
+}
+
+/// What it says of a likely rename that the removed tenant and the new one are two.
+fn two_tenants(plan: &Plan, id: &str) -> Result<String> {
+    let lifted_by = format!("tenantd approve {id}");
+    let held: Vec<String> = plan
+        .held
+        .iter()
+        .filter(|held| held.lifted_by.as_ref() == Some(&lifted_by))
+        .map(|held| format!("{} {}", held.action, held.tenant))
+        .collect();
+    if held.is_empty() {
+        return Err(Failure::new(format!(
+            "no likely rename of the current plan has the id {id}; look at `tenantd plan` and approve what it shows"
+        )));
+    }
+    Ok(format!("{id}: they are two tenants: {}", held.join(", ")))
+}
+
+/// Whether approving a plan's removals lifts this as well. That two tenants are two is said of each pair by itself.
+fn is_covered(lifted_by: &str) -> bool {
+    lifted_by.starts_with("tenantd approve") && !lifted_by.starts_with("tenantd approve t-")
+}
+
+/// What these removals are. Those that were approved before are held no more, so they are looked for without that.
+fn what_it_lifts(look: &PassInputs, removals_id: &str) -> String {
+    let mut before = look.clone();
+    before.recorded.approvals.retain(|approval| approval.removals_id.as_deref() != Some(removals_id));
+    let held: Vec<String> = before
+        .plan()
+        .held
+        .iter()
+        .filter(|held| held.lifted_by.as_deref().is_some_and(is_covered))
+        .map(|held| format!("{} {}", held.action, held.tenant))
+        .collect();
+    if held.is_empty() { "nothing of it is held".to_owned() } else { held.join(", ") }
+}
+
+/// What approving this tenant's deletion lets go ahead; refused where that cannot be seen now.
+fn deletion(look: &PassInputs, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> Result<String> {
+    known(&look.desired, look.recorded.tenants.keys(), [key])?;
+    deletable(look, plan, key, Some(valid_for))
+        .map_err(|why| Failure::new(format!("the deletion of {key} is not approved: {why}")))
+}
+
+/// Why the tenant is not deleted in this run, although that was allowed by name.
+pub fn why_not_deleted(look: &PassInputs, plan: &Plan, key: &TenantKey) -> Option<String> {
+    let of_it = |tenant: &TenantKey, action: Action| {
+        tenant == key && matches!(action, Action::Delete | Action::DeleteRecord)
+    };
+    if plan.steps.iter().any(|step| of_it(&step.tenant, step.action)) {
+        return None;
+    }
+    let held = plan.held.iter().find(|held| of_it(&held.tenant, held.action));
+    let why = held.map(|held| held.reason.clone()).or_else(|| deletable(look, plan, key, None).err());
+    Some(why.unwrap_or_else(|| "nothing of it is to be deleted".to_owned()))
+}
+
+/// What may be deleted of a tenant: with an approval that holds so long, or in this run; or why nothing may.
+fn deletable(
+    look: &PassInputs,
+    plan: &Plan,
+    key: &TenantKey,
+    valid_for: Option<TimeDelta>,
+) -> std::result::Result<String, String> {
+    let no = Err;
+    match &look.desired.completeness {
+        Completeness::Complete => {}
+        Completeness::Partial { reason } => return no(format!("{reason}, so not every file could be read")),
+        Completeness::Unreadable { reason } => return no(format!("the tenants directory {reason}")),
+    }
+    let Some(record) = look.recorded.tenants.get(key) else {
+        return no("it has no record yet, so there is nothing to delete".to_owned());
+    };
+    let deletion = &look.policy.deletion;
+    if look.desired.tenants.contains_key(key) {
+        let lifted_by = format!("tenantd approve --tenant {key}");
+        let left_behind = plan.held.iter().find(|held| held.lifted_by.as_ref() == Some(&lifted_by));
+        let Some(held) = left_behind else {
+            return no("it has a file; only a tenant whose file is gone can be deleted".to_owned());
+        };
+        // The word would also do for the tenant itself, were its file to go meanwhile.
+        if valid_for.is_some_and(|time| TimeDelta::days(i64::from(deletion.retention_days)) < time) {
+            return no(format!(
+                "it has a file, and only what it left behind on {} can be deleted; its retention is shorter than the \
+                 approval, so say it for one run: `tenantd apply --allow-delete {key}`",
+                held.instance
+            ));
+        }
+        return Ok(format!("the deletion of what {key} left behind on {}", held.instance));
+    }
+    if record.enabled || record.file_removed_at.is_none() {
+        return no(
+            "it is not disabled as a removed tenant yet; the next pass does that, if nothing holds it"
+                .to_owned(),
+        );
+    }
+    if record.protected {
+        return no(
+            "it is protected: bring its file back with `protected: false` before removing it".to_owned()
+        );
+    }
+    if deletion.mode == DeletionMode::Never {
+        return no("`deletion.mode` is `never`".to_owned());
+    }
+    let Some(retention) = record_retention_end(record, deletion.retention_days) else {
+        return no("it is not confirmed closed on the PBX yet; the next pass looks".to_owned());
+    };
+    let waits =
+        plan.scheduled.iter().filter(|scheduled| scheduled.tenant == *key).map(|scheduled| scheduled.until);
+    let until = waits.fold(retention, DateTime::max);
+    let expires = look.now + valid_for.unwrap_or_default();
+    if until >= expires {
+        if valid_for.is_none() {
+            return no(format!("it is kept until {}", to_the_minute(until)));
+        }
+        let days = (until - look.now).num_days() + 1;
+        return no(format!(
+            "it is kept until {}, and the approval would expire before, at {}; {}",
+            to_the_minute(until),
+            to_the_minute(expires),
+            if days <= 7 { format!("say it with `--for {days}d`") } else { "say it again then".to_owned() }
+        ));
+    }
+    Ok(format!("the deletion of {key}"))
+}

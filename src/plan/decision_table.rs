@@ -1,0 +1,281 @@
+//! The decision table: file × record × PBX → steps, tenant by tenant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::types::{Action, Held, Preview, RecordRef, Step, Work};
+use super::{Draft, Inputs, adoption, file_removed, previous_placements, sms_numbers, update};
+use crate::diff::{Field, number_list};
+use crate::model::{
+    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
+    SmsNumber, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
+};
+use crate::plan::FieldChange;
+
+/// Looks up domains by name and recorded owners by domain, each built once for a plan.
+pub(super) struct Index<'a> {
+    by_name: BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>,
+    owner_by_id: BTreeMap<(&'a InstanceKey, DomainId), &'a TenantKey>,
+    owner_by_domain: BTreeMap<&'a DomainName, &'a TenantKey>,
+    number_owner: BTreeMap<&'a SmsNumber, (TenantId, &'a TenantKey)>,
+    vanished: BTreeMap<&'a InstanceKey, usize>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(inputs: Inputs<'a>) -> Self {
+        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, view) in &inputs.observed.instances {
+            if let InstanceView::Seen { domains, .. } = view {
+                for domain in domains.values() {
+                    by_name.entry((key, domain.name.as_str())).or_default().push(domain);
+                }
+            }
+        }
+        let mut owner_by_id = BTreeMap::new();
+        let mut owner_by_domain = BTreeMap::new();
+        for (key, record) in &inputs.recorded.tenants {
+            owner_by_id.insert((&record.instance, record.domain_id), key);
+            owner_by_domain.insert(&record.domain, key);
+        }
+        let mut number_owner = BTreeMap::new();
+        for (key, record) in &inputs.recorded.tenants {
+            for number in inputs.recorded.sms_numbers.get(&record.id).into_iter().flatten() {
+                number_owner.insert(number, (record.id, key));
+            }
+        }
+        for previous in &inputs.recorded.previous_placements {
+            owner_by_id.insert((&previous.instance, previous.domain_id), &previous.key);
+        }
+        Self { by_name, owner_by_id, owner_by_domain, number_owner, vanished: vanished(inputs) }
+    }
+
+    /// How many recorded domains an instance lost at once, where that is more than the removal limit would allow.
+    pub(super) fn vanished(&self, instance: &InstanceKey) -> Option<usize> {
+        self.vanished.get(instance).copied()
+    }
+
+    pub(super) fn named(&self, instance: &'a InstanceKey, name: &'a str) -> &[&'a PbxDomain] {
+        self.by_name.get(&(instance, name)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn owner(&self, instance: &'a InstanceKey, id: DomainId) -> Option<&'a TenantKey> {
+        self.owner_by_id.get(&(instance, id)).copied()
+    }
+
+    pub(super) fn with_number(&self, number: &SmsNumber) -> Option<(TenantId, &'a TenantKey)> {
+        self.number_owner.get(number).copied()
+    }
+
+    pub(super) fn recorded_with(&self, domain: &DomainName) -> Option<&'a TenantKey> {
+        self.owner_by_domain.get(domain).copied()
+    }
+}
+
+/// Instances that lost more recorded domains than the removal limit allows: not the server we knew.
+///
+/// What is to be deleted anyway does not count.
+pub(super) fn vanished(inputs: Inputs<'_>) -> BTreeMap<&InstanceKey, usize> {
+    let mut known: BTreeMap<&InstanceKey, (usize, usize)> = BTreeMap::new();
+    let expected = |record: &&TenantRecord| record.provisioned && record.file_removed_at.is_none();
+    for record in inputs.recorded.tenants.values().filter(expected) {
+        let (all, missing) = known.entry(&record.instance).or_default();
+        *all += 1;
+        *missing += usize::from(seen(inputs.observed, record) == DomainState::Absent);
+    }
+    known
+        .into_iter()
+        .filter(|(_, (all, missing))| *missing > inputs.policy.limits.removals.of(*all))
+        .map(|(instance, (_, missing))| (instance, missing))
+        .collect()
+}
+
+/// Decides for every tenant. Returns which new keys take over which records.
+pub(super) fn all_tenants(inputs: Inputs<'_>, draft: &mut Draft) -> BTreeMap<TenantKey, TenantKey> {
+    if matches!(inputs.desired.completeness, Completeness::Unreadable { .. }) {
+        return BTreeMap::new();
+    }
+    let index = Index::new(inputs);
+    let rekeyed = rekeyed(inputs, &index);
+    let taken_over: BTreeMap<&TenantKey, &TenantKey> =
+        rekeyed.iter().map(|(new, old)| (*old, *new)).collect();
+    for (key, tenant) in &inputs.desired.tenants {
+        let record = rekeyed
+            .get(key)
+            .map_or_else(|| inputs.recorded.tenants.get(key), |old| inputs.recorded.tenants.get(*old));
+        with_file(inputs, &index, tenant, record, draft);
+    }
+    for (key, record) in &inputs.recorded.tenants {
+        let has_file = inputs.desired.tenants.contains_key(key) || taken_over.contains_key(key);
+        if !has_file {
+            file_removed::without_file(inputs, key, record, draft);
+        }
+    }
+    previous_placements::previous_placements(inputs, &taken_over, draft);
+    adoption::one_command_for_many(inputs, draft);
+    rekeyed.into_iter().map(|(new, old)| (new.clone(), old.clone())).collect()
+}
+
+/// Which new keys take over which records: by `previously:`, or because the domain stayed the same (`git mv`).
+///
+/// What a file says comes before what can be guessed from its domain.
+fn rekeyed<'a>(inputs: Inputs<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey, &'a TenantKey> {
+    let said = |tenant: &'a Tenant| inputs.recorded.tenants.get_key_value(tenant.previously.as_ref()?);
+    let mut found = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    let mut take = |key: &'a TenantKey, old: Option<&'a TenantKey>| {
+        if let Some(old) = old
+            && !inputs.recorded.tenants.contains_key(key)
+            && !inputs.desired.tenants.contains_key(old)
+            && !inputs.desired.is_broken(old)
+            && taken.insert(old)
+        {
+            found.insert(key, old);
+        }
+    };
+    for (key, tenant) in &inputs.desired.tenants {
+        take(key, said(tenant).map(|(old, _)| old));
+    }
+    for (key, tenant) in &inputs.desired.tenants {
+        if said(tenant).is_none() {
+            take(key, index.recorded_with(&tenant.domain));
+        }
+    }
+    found
+}
+
+/// The first rows of the table: there is a file.
+fn with_file<'a>(
+    inputs: Inputs<'a>,
+    index: &Index<'a>,
+    tenant: &'a Tenant,
+    record: Option<&'a TenantRecord>,
+    draft: &mut Draft,
+) {
+    match record {
+        None => without_record(inputs, index, tenant, draft),
+        Some(record) if !inputs.observed.instances.contains_key(&record.instance) => draft.held.push(Held {
+            tenant: tenant.key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Update,
+            reason: format!(
+                "it is recorded on the instance {}, which is not in the configuration",
+                record.instance
+            ),
+            lifted_by: None,
+        }),
+        Some(record) => update::tenant(inputs, index, tenant, record, draft),
+    }
+}
+
+/// A file without a record: create, adopt, or held.
+fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant, draft: &mut Draft) {
+    let hold = |action: Action, reason: String, lifted_by: Option<String>| Held {
+        tenant: tenant.key.clone(),
+        instance: tenant.instance.clone(),
+        action,
+        reason,
+        lifted_by,
+    };
+    draft
+        .previews
+        .insert(tenant.key.clone(), Preview { before: None, after: Some(TenantDocument::from(tenant)) });
+    if let Some(owner) = index.recorded_with(&tenant.domain) {
+        draft.held.push(hold(
+            Action::Create,
+            format!("its domain {} still belongs to the tenant {owner}", tenant.domain),
+            None,
+        ));
+        return;
+    }
+    if let Some(reason) = sms_numbers::taken(inputs, index, tenant, None) {
+        let action = if tenant.adopt { Action::Adopt } else { Action::Create };
+        draft.held.push(hold(action, reason, None));
+        return;
+    }
+    if let InstanceView::Unknown { reason } = inputs.observed.instance(&tenant.instance) {
+        draft.held.push(hold(
+            Action::Create,
+            format!("the instance {} is unknown, so it may be there already: {reason}", tenant.instance),
+            None,
+        ));
+        return;
+    }
+    match index.named(&tenant.instance, tenant.domain.as_str()) {
+        [] => draft.steps.push(Step {
+            tenant: tenant.key.clone(),
+            instance: tenant.instance.clone(),
+            action: Action::Create,
+            reason: "the file is new".into(),
+            changes: creation(tenant),
+            work: Work::Create { tenant: tenant.clone() },
+        }),
+        [found] => {
+            if let Some(owner) = index.owner(&tenant.instance, found.id) {
+                draft.held.push(hold(
+                    Action::Create,
+                    format!(
+                        "the domain {} on {} is kept for the tenant {owner}",
+                        tenant.domain, tenant.instance
+                    ),
+                    None,
+                ));
+            } else {
+                adoption::unmanaged(inputs, tenant, found, draft);
+            }
+        }
+        several => draft.held.push(hold(
+            Action::Adopt,
+            format!("{} domains on {} have the name {}", several.len(), tenant.instance, tenant.domain),
+            None,
+        )),
+    }
+}
+
+/// The fields of a new tenant, as changes from nothing.
+fn creation(tenant: &Tenant) -> Vec<FieldChange> {
+    let change = |field, after: String| FieldChange { field, before: None, after: Some(after) };
+    let mut changes = vec![
+        change(Field::Name, tenant.name.clone()),
+        change(Field::Domain, tenant.domain.to_string()),
+        change(Field::Instance, tenant.instance.to_string()),
+        change(Field::Enabled, tenant.enabled.to_string()),
+        change(Field::SessionTimeout, tenant.session_timeout.to_string()),
+        change(Field::MaxUsers, tenant.max_users.to_string()),
+    ];
+    if tenant.protected {
+        changes.push(change(Field::Protected, true.to_string()));
+    }
+    for (name, value) in &tenant.pbx_settings {
+        changes.push(change(Field::Setting(name.clone()), value.clone()));
+    }
+    if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
+        changes.push(change(Field::SmsNumbers, numbers));
+    }
+    changes
+}
+
+/// A reference to the record as it was read.
+pub(super) fn reference(record: &TenantRecord) -> RecordRef {
+    RecordRef { id: record.id, revision: record.revision }
+}
+
+/// Why a domain is neither renamed nor deleted while another one has its name: FusionPBX moves and deletes
+/// directories by name, so it would take those of the other one along.
+pub(super) fn name_is_shared(
+    observed: &Observed,
+    instance: &InstanceKey,
+    domain: &PbxDomain,
+) -> Option<String> {
+    let InstanceView::Seen { domains, .. } = observed.instance(instance) else { return None };
+    domains.values().any(|other| other.name == domain.name && other.id != domain.id).then(|| {
+        format!(
+            "another domain on {instance} has the name {} too, and FusionPBX keeps their recordings and voicemail \
+             together; give that one another name first",
+            domain.name
+        )
+    })
+}
+
+/// What an instance shows of a record's domain.
+pub(super) fn seen<'a>(observed: &'a Observed, record: &TenantRecord) -> DomainState<'a> {
+    observed.instance(&record.instance).domain(record.domain_id)
+}

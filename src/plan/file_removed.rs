@@ -1,0 +1,326 @@
+//! A record without a file: disable now, delete much later and only when everything allows it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::decision_table::{name_is_shared, reference, seen};
+use super::types::{Action, FieldChange, Held, Preview, ScheduledStep, Step, Work};
+use super::update::locks_tenantd_out;
+use super::{Draft, Inputs};
+use crate::config::DeletionMode;
+use crate::diff::{Field, web_sign_in_is_open};
+use crate::environment::to_the_minute;
+use crate::model::{
+    Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, TenantDocument, TenantId, TenantKey,
+    TenantRecord,
+};
+use crate::sabotage::{Bug, active};
+
+pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
+    let hold = |action: Action, reason: String| Held {
+        tenant: key.clone(),
+        instance: record.instance.clone(),
+        action,
+        reason,
+        lifted_by: None,
+    };
+    if inputs.desired.is_broken(key) {
+        draft.held.push(hold(Action::Update, "its file is broken, so what it wants is unknown".into()));
+        return;
+    }
+    let next =
+        if record.enabled || record.file_removed_at.is_none() { Action::Disable } else { Action::Delete };
+    if let Some(file) = inputs.desired.unusual_file_of(key) {
+        let reason = format!("its file is not there, but {} could be it: {}", file.file, file.mend);
+        draft.held.push(hold(next, reason));
+        return;
+    }
+    match &inputs.desired.completeness {
+        Completeness::Complete => {}
+        Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}
+        Completeness::Partial { reason } | Completeness::Unreadable { reason } => {
+            draft.held.push(hold(
+                next,
+                format!(
+                    "its file is not there, but {reason}: nothing is removed until every file can be read"
+                ),
+            ));
+            return;
+        }
+    }
+    let domain = match seen(inputs.observed, record) {
+        DomainState::Unknown => {
+            let InstanceView::Unknown { reason } = inputs.observed.instance(&record.instance) else { return };
+            draft.held.push(hold(
+                next,
+                format!("its file is gone, but the instance {} is unknown: {reason}", record.instance),
+            ));
+            return;
+        }
+        DomainState::Present(domain) => Some(domain),
+        DomainState::Absent => None,
+    };
+    if let Some(reason) = locks_tenantd_out(inputs, record) {
+        draft.held.push(hold(next, reason));
+        return;
+    }
+    let disable = |draft: &mut Draft, (reason, changes, counts)| {
+        let before = TenantDocument::from(record);
+        let after = TenantDocument { enabled: false, ..before.clone() };
+        draft.previews.insert(key.clone(), Preview { before: Some(before), after: Some(after) });
+        let work =
+            Work::Disable { record: reference(record), expect: domain.cloned(), removed: true, counts };
+        draft.steps.push(Step {
+            tenant: key.clone(),
+            instance: record.instance.clone(),
+            action: Action::Disable,
+            reason,
+            changes,
+            work,
+        });
+    };
+    if let Some(why) = why_disable(inputs, record, domain) {
+        return disable(draft, why);
+    }
+    let steps = draft.steps.len();
+    delete(inputs, key, record, domain, draft);
+    // A deletion that was begun may have taken the lock away, and is not finished in this pass.
+    if draft.steps.len() == steps
+        && let Some(why) = why_lock(inputs, record)
+    {
+        disable(draft, why);
+    }
+}
+
+/// What there is to disable: reason, changes, and whether it counts against the removal limits.
+type Why = (String, Vec<FieldChange>, bool);
+
+/// Whether there is something to close before deletion may be thought of.
+fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDomain>) -> Option<Why> {
+    let file_gone = change(Field::File, "present", "gone");
+    if record.enabled {
+        return Some((
+            "its file is gone".into(),
+            vec![change(Field::Enabled, "true", "false"), file_gone],
+            true,
+        ));
+    }
+    if record.file_removed_at.is_none() {
+        return Some((
+            "its file is gone; it is disabled already, and its retention starts".into(),
+            vec![file_gone],
+            true,
+        ));
+    }
+    if record.disable_confirmed_at.is_none() {
+        let shut = change(Field::Enabled, "true", "false");
+        let no_file = FieldChange { field: Field::File, before: None, after: Some("gone".to_owned()) };
+        return Some(match (record.restored_at, domain) {
+            (Some(at), None) => (
+                format!(
+                    "it was restored from an archive on {}, without a file and without its domain on {}; it stays \
+                     disabled, and {}.yaml creates it again",
+                    to_the_minute(at),
+                    record.instance,
+                    record.key
+                ),
+                vec![no_file],
+                false,
+            ),
+            (Some(at), Some(domain)) => (
+                format!(
+                    "it was restored from an archive on {}, without a file; it stays disabled",
+                    to_the_minute(at)
+                ),
+                if domain.enabled == Some(false) { vec![no_file] } else { vec![shut, no_file] },
+                false,
+            ),
+            (None, _) => {
+                ("the PBX did not confirm that it is disabled; disabling it again".into(), vec![shut], false)
+            }
+        });
+    }
+    let domain = domain?;
+    if domain.enabled != Some(false) {
+        return Some((
+            "drift: somebody enabled it on the PBX".into(),
+            vec![change(Field::Enabled, "true", "false")],
+            false,
+        ));
+    }
+    if deletion_begun(inputs, record.id, &record.instance) {
+        return None;
+    }
+    why_lock(inputs, record)
+}
+
+pub(super) fn change(field: Field, before: &str, after: &str) -> FieldChange {
+    FieldChange { field, before: Some(before.to_owned()), after: Some(after.to_owned()) }
+}
+
+/// Whether its web sign-in is open and must not be.
+fn why_lock(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
+    let unlocked = web_sign_in_is_open(inputs.observed.instance(&record.instance), record.domain_id);
+    (unlocked && !record.web_sign_in_left_open).then(|| {
+        (
+            "drift: somebody opened its web sign-in on the PBX".into(),
+            vec![change(Field::WebSignIn, "open", "locked")],
+            false,
+        )
+    })
+}
+
+/// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
+/// the middle of it. To finish needs no other approval than to begin, and no other retention.
+pub(super) fn deletion_begun(inputs: Inputs<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
+    inputs.recorded.open_intents.iter().any(|intent| {
+        intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
+    })
+}
+
+const JUMPED: &str = "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until passes \
+                      have come evenly for a while";
+
+/// How long the clock must have run evenly before a retention is believed to be over.
+const STEADY_CLOCK: TimeDelta = TimeDelta::hours(24);
+
+/// Until when a deletion waits because the clock jumped, or tenantd was away: a day, or the retention if that is
+/// shorter.
+fn clock_suspect(inputs: Inputs<'_>) -> Option<DateTime<Utc>> {
+    let since = inputs.recorded.clock_steady_since?;
+    let retention = TimeDelta::days(i64::from(inputs.policy.deletion.retention_days));
+    let until = since + STEADY_CLOCK.min(retention);
+    (inputs.now < until).then_some(until)
+}
+
+/// Until when a deletion waits, and why: its retention runs, or its end cannot be believed yet.
+pub(super) fn still_waits(
+    inputs: Inputs<'_>,
+    until: DateTime<Utc>,
+    since: &str,
+) -> Option<(DateTime<Utc>, String)> {
+    if inputs.now < until {
+        return Some((until, kept_for(inputs.policy.deletion.retention_days, since)));
+    }
+    clock_suspect(inputs).map(|until| (until, JUMPED.to_owned()))
+}
+
+/// Why a deletion waits while its retention runs.
+pub fn kept_for(days: u32, since: &str) -> String {
+    format!("kept for {days} {} {since}", if days == 1 { "day" } else { "days" })
+}
+
+/// What follows where the tenant is protected.
+pub const KEPT_THEN_TOO: &str = "; it is protected, so it is kept then, too";
+
+/// Since when a removed tenant is kept.
+pub const SINCE_DISABLED: &str = "after it was disabled";
+
+/// When a removed tenant's retention is over; `None` while its file is there or its closing is not confirmed.
+///
+/// A clock that was set back leaves times that are still to come, so the latest of them counts.
+pub fn record_retention_end(record: &TenantRecord, retention_days: u32) -> Option<DateTime<Utc>> {
+    let confirmed_at = record.disable_confirmed_at?.max(record.disabled_at?);
+    Some(retention_end(record.file_removed_at?, confirmed_at, retention_days))
+}
+
+/// So many days after the later of the file's going, or the tenant's leaving, and the PBX's no.
+pub fn retention_end(
+    file_removed_at: DateTime<Utc>,
+    disable_confirmed_at: DateTime<Utc>,
+    retention_days: u32,
+) -> DateTime<Utc> {
+    let from = file_removed_at.max(disable_confirmed_at);
+    let days = if active(Bug::NoRetention) { 0 } else { i64::from(retention_days) };
+    from.checked_add_signed(TimeDelta::days(days)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn delete(
+    inputs: Inputs<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    domain: Option<&PbxDomain>,
+    draft: &mut Draft,
+) {
+    let Some(until) = record_retention_end(record, inputs.policy.deletion.retention_days) else { return };
+    let action = if domain.is_some() { Action::Delete } else { Action::DeleteRecord };
+    let hold = |reason: String| Held {
+        tenant: key.clone(),
+        instance: record.instance.clone(),
+        action,
+        reason,
+        lifted_by: None,
+    };
+    if inputs.policy.deletion.mode == DeletionMode::Never {
+        return;
+    }
+    if let Some((until, mut reason)) = still_waits(inputs, until, SINCE_DISABLED) {
+        if record.protected {
+            reason.push_str(KEPT_THEN_TOO);
+        }
+        draft.scheduled.push(ScheduledStep {
+            tenant: key.clone(),
+            instance: record.instance.clone(),
+            action,
+            until,
+            reason,
+        });
+        return;
+    }
+    draft.previews.insert(key.clone(), Preview { before: Some(TenantDocument::from(record)), after: None });
+    if record.protected {
+        draft.held.push(hold(
+            "it is protected: bring its file back with `protected: false` before removing it".into(),
+        ));
+        return;
+    }
+    if let Some(open) = inputs.recorded.open_sessions.get(&record.id).filter(|open| **open > 0) {
+        draft.held.push(hold(format!("{open} user sessions are open")));
+        return;
+    }
+    if let Some(previous) =
+        inputs.recorded.previous_placements.iter().find(|previous| previous.tenant == record.id)
+    {
+        draft.held.push(hold(format!(
+            "its previous domain {} on {} is still kept and has to go first",
+            previous.domain, previous.instance
+        )));
+        return;
+    }
+    if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
+        draft.held.push(hold(renamed_since(name)));
+        return;
+    }
+    if let Some(reason) = domain.and_then(|domain| name_is_shared(inputs.observed, &record.instance, domain))
+    {
+        draft.held.push(hold(reason));
+        return;
+    }
+    draft.steps.push(Step {
+        tenant: key.clone(),
+        instance: record.instance.clone(),
+        action,
+        reason: match domain {
+            Some(_) if deletion_begun(inputs, record.id, &record.instance) => {
+                "an earlier pass did not finish deleting it".into()
+            }
+            Some(_) => "its file is gone, it is disabled, and its retention is over".into(),
+            None => "its file and its domain are gone, and its retention is over".into(),
+        },
+        changes: vec![FieldChange {
+            field: Field::Domain,
+            before: Some(record.domain.to_string()),
+            after: None,
+        }],
+        work: match domain {
+            Some(domain) => Work::Delete { record: reference(record), expect: domain.clone() },
+            None => Work::DeleteRecord { record: reference(record) },
+        },
+    });
+}
+
+/// Under another name it may have another use by now.
+pub(super) fn renamed_since(name: &str) -> String {
+    format!(
+        "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
+    )
+}

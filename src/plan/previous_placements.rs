@@ -1,0 +1,178 @@
+//! What a tenant left behind when it moved: kept closed, then deleted under the same rule as a removed tenant.
+
+use std::collections::BTreeMap;
+
+use super::decision_table::{name_is_shared, reference};
+use super::file_removed::{change, deletion_begun, renamed_since, retention_end, still_waits};
+use super::types::{Action, FieldChange, Held, ScheduledStep, Step, Work};
+use super::update::our_own_account;
+use super::{Draft, Inputs};
+use crate::config::DeletionMode;
+use crate::diff::{Field, web_sign_in_is_open};
+use crate::model::{Completeness, DomainState, PbxDomain, PreviousPlacement, TenantKey, TenantRecord};
+
+/// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
+///
+/// `taken_over` has the new keys of records whose files were renamed.
+pub(super) fn previous_placements(
+    inputs: Inputs<'_>,
+    taken_over: &BTreeMap<&TenantKey, &TenantKey>,
+    draft: &mut Draft,
+) {
+    let mut placements: Vec<&PreviousPlacement> = inputs.recorded.previous_placements.iter().collect();
+    placements.sort_by_key(|placement| (&placement.key, &placement.instance, placement.domain_id));
+    for placement in placements {
+        let Some(record) = inputs.recorded.tenants.get(&placement.key) else { continue };
+        let key = taken_over.get(&placement.key).copied().unwrap_or(&placement.key);
+        previous(inputs, key, record, placement, draft);
+    }
+}
+
+/// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
+pub(super) fn has_no_other_place(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
+    record.enabled
+        && !record.provisioned
+        && inputs.desired.tenants.get(key).is_none_or(|tenant| tenant.enabled)
+}
+
+fn previous(
+    inputs: Inputs<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &PreviousPlacement,
+    draft: &mut Draft,
+) {
+    // A tenant that is on its way back uses this domain again.
+    if inputs.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
+        return;
+    }
+    let view = inputs.observed.instance(&placement.instance);
+    let domain = match view.domain(placement.domain_id) {
+        DomainState::Unknown => return,
+        DomainState::Absent => {
+            let reason = "the domain it left behind is gone";
+            draft.steps.push(delete_step(key, record, placement, None, reason));
+            return;
+        }
+        DomainState::Present(domain) => domain,
+    };
+    let begun = deletion_begun(inputs, record.id, &placement.instance);
+    let unlocked = web_sign_in_is_open(view, placement.domain_id);
+    // Since the tenant left, tenantd's account came to live there.
+    if our_own_account(inputs, &placement.instance, &domain.name).is_some() {
+        return;
+    }
+    let close = || Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: Action::Disable,
+        reason: format!("the tenant moved to {}; what it left behind stays closed", record.instance),
+        changes: vec![change(Field::Enabled, "true", "false")],
+        work: Work::DisablePrevious {
+            record: reference(record),
+            placement: placement.clone(),
+            expect: domain.clone(),
+        },
+    };
+    let open = domain.enabled != Some(false) || placement.disable_confirmed_at.is_none();
+    if open || (unlocked && !begun) {
+        let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
+        if has_no_other_place(inputs, key, record) && !draft.steps.iter().any(is_made) {
+            let reason =
+                "it stays open until the tenant is made elsewhere, which an earlier pass did not finish";
+            draft.held.push(hold(key, placement, Action::Disable, reason));
+            return;
+        }
+        draft.steps.push(close());
+        return;
+    }
+    let steps = draft.steps.len();
+    delete_previous(inputs, key, record, placement, domain, draft);
+    if draft.steps.len() == steps && unlocked {
+        draft.steps.push(close());
+    }
+}
+
+fn delete_previous(
+    inputs: Inputs<'_>,
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &PreviousPlacement,
+    domain: &PbxDomain,
+    draft: &mut Draft,
+) {
+    let hold = |reason: &str| hold(key, placement, Action::Delete, reason);
+    let Some(confirmed_at) = placement.disable_confirmed_at else { return };
+    if inputs.policy.deletion.mode == DeletionMode::Never {
+        return;
+    }
+    let until = retention_end(placement.left_at, confirmed_at, inputs.policy.deletion.retention_days);
+    if let Some((until, reason)) = still_waits(inputs, until, "after its tenant moved away") {
+        draft.scheduled.push(ScheduledStep {
+            tenant: key.clone(),
+            instance: placement.instance.clone(),
+            action: Action::Delete,
+            until,
+            reason,
+        });
+        return;
+    }
+    if record.protected {
+        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
+        return;
+    }
+    if !matches!(inputs.desired.completeness, Completeness::Complete) {
+        draft.held.push(hold("nothing is removed until every file can be read"));
+        return;
+    }
+    if domain.name != placement.domain.as_str() {
+        draft.held.push(hold(&renamed_since(&domain.name)));
+        return;
+    }
+    if let Some(reason) = name_is_shared(inputs.observed, &placement.instance, domain) {
+        draft.held.push(hold(&reason));
+        return;
+    }
+    let reason = if deletion_begun(inputs, record.id, &placement.instance) {
+        "an earlier pass did not finish deleting what its move left behind"
+    } else {
+        "left behind by its move, disabled, and its retention is over"
+    };
+    draft.steps.push(delete_step(key, record, placement, Some(domain), reason));
+}
+
+fn hold(key: &TenantKey, placement: &PreviousPlacement, action: Action, reason: &str) -> Held {
+    Held {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action,
+        reason: reason.to_owned(),
+        lifted_by: None,
+    }
+}
+
+/// Deletes what is there of it, or forgets it where nothing is.
+fn delete_step(
+    key: &TenantKey,
+    record: &TenantRecord,
+    placement: &PreviousPlacement,
+    domain: Option<&PbxDomain>,
+    reason: &str,
+) -> Step {
+    Step {
+        tenant: key.clone(),
+        instance: placement.instance.clone(),
+        action: if domain.is_some() { Action::Delete } else { Action::DeleteRecord },
+        reason: reason.to_owned(),
+        changes: vec![FieldChange {
+            field: Field::Domain,
+            before: Some(placement.domain.to_string()),
+            after: None,
+        }],
+        work: Work::DeletePrevious {
+            record: reference(record),
+            placement: placement.clone(),
+            expect: domain.cloned(),
+        },
+    }
+}
