@@ -252,7 +252,7 @@ async fn serve() {
     let domains: Vec<Uuid> = (0..IDLE)
         .map(|n| {
             let tenant = tenant(&name(n));
-            pbx.add_domain(tenant.domain.as_str(), Some(true), Some(&tenant.name))
+            pbx.add_domain(tenant.definition.domain.as_str(), Some(true), Some(&tenant.definition.name))
         })
         .collect();
     let start = (server.url(), server.certificate_fingerprint().unwrap(), domains);
@@ -300,7 +300,10 @@ async fn idle(backend: Backend) {
     let mut records = Vec::new();
     for (n, domain) in apart.domains.iter().enumerate() {
         let wanted = tenant(&name(n));
-        let text = format!("name: {}\ndomain: {}\npbx_instance: hq\n", wanted.name, wanted.domain);
+        let text = format!(
+            "name: {}\ndomain: {}\npbx_instance: hq\n",
+            wanted.definition.name, wanted.definition.domain
+        );
         std::fs::write(rig.config.tenants_dir.join(format!("{}.yaml", wanted.key)), text).unwrap();
         let checked = Utc::now() - TimeDelta::hours(2) + TimeDelta::seconds(n as i64);
         records.push(TenantRecord {

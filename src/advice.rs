@@ -65,11 +65,11 @@ fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &Tenant
         // Both are noted in one step then.
         Some(removed) => record.disabled_at.is_none_or(|disabled| disabled >= removed),
         None => {
-            record.enabled
+            record.definition.enabled
                 && desired.completeness == Completeness::Complete
                 && !desired.tenants.contains_key(key)
                 && desired.tenants.values().all(|tenant| tenant.previously.as_ref() != Some(key))
-                && desired.tenants.values().all(|tenant| tenant.domain != record.domain)
+                && desired.tenants.values().all(|tenant| tenant.definition.domain != record.definition.domain)
         }
     }
 }

@@ -241,7 +241,8 @@ pub async fn sync_users(
     };
     let changed = with_new_tenants(outcome);
     let due = reader.pbxs.iter().filter(|(key, _)| {
-        let has_tenants = || inputs.recorded.tenants.values().any(|record| record.instance == **key);
+        let has_tenants =
+            || inputs.recorded.tenants.values().any(|record| record.definition.instance == **key);
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
         (changed.contains(*key) || (has_tenants() && by_time())) && inputs.doubts(key).is_none()
     });

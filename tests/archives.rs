@@ -90,7 +90,7 @@ async fn archiving_a_large_tenant_keeps_nobody_waiting() {
 async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
     on_both(async |World { dir, database, mut acme, mut plain }| {
         change(&database, &mut acme, |acme| {
-            acme.enabled = false;
+            acme.definition.enabled = false;
             acme.disabled_at = Some(Utc::now());
         })
         .await;

@@ -25,7 +25,7 @@ on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
     // Create ten on two instances.
     let mut tenants: Vec<_> = (0..10).map(|n| tenant(&format!("t{n}"))).collect();
     for tenant in &mut tenants[5..] {
-        tenant.instance = instance("branch");
+        tenant.definition.instance = instance("branch");
     }
     rig.want(tenants);
     let plan = rig.converge().await;
@@ -34,20 +34,20 @@ on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
 
     // Edit each field.
     rig.edit("t0", |t| {
-        t.name = "Zero & Söhne".into();
-        t.session_timeout = 30;
-        t.max_users = MaxUsers::Limited(25);
-        t.protected = true;
-        t.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+        t.definition.name = "Zero & Söhne".into();
+        t.definition.session_timeout = 30;
+        t.definition.max_users = MaxUsers::Limited(25);
+        t.definition.protected = true;
+        t.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     });
     let plan = rig.converge().await;
     assert_eq!(plan.count(Action::Update), 1);
     let t0 = rig.pbx("hq").domains_named("t0.example.com")[0].clone();
     assert_eq!(rig.pbx("hq").settings(t0.uuid).len(), 2);
     rig.edit("t0", |t| {
-        t.max_users = MaxUsers::Unlimited;
-        t.protected = false;
-        t.pbx_settings.clear();
+        t.definition.max_users = MaxUsers::Unlimited;
+        t.definition.protected = false;
+        t.definition.pbx_settings.clear();
     });
     rig.converge().await;
 
@@ -55,7 +55,7 @@ on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
     rig.config.limits.disables.count = 10;
 
     // Rename.
-    rig.edit("t1", |t| t.domain = domain("one.example.com"));
+    rig.edit("t1", |t| t.definition.domain = domain("one.example.com"));
     let plan = rig.converge().await;
     assert_eq!(plan.count(Action::Rename), 1);
     assert_eq!(rig.pbx("hq").domains_named("t1.example.com").len(), 0);
@@ -73,7 +73,7 @@ on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
     // Key and domain at once need `previously`.
     let mut moved = rig.desired.tenants.remove(&key("two")).unwrap();
     moved.key = key("deux");
-    moved.domain = domain("deux.example.com");
+    moved.definition.domain = domain("deux.example.com");
     moved.previously = Some(key("two"));
     rig.desired.tenants.insert(key("deux"), moved);
     let plan = rig.converge().await;
@@ -81,21 +81,21 @@ on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
     assert_eq!(plan.count(Action::Create), 0);
 
     // To the other instance and back again.
-    rig.edit("t3", |t| t.instance = instance("branch"));
+    rig.edit("t3", |t| t.definition.instance = instance("branch"));
     let plan = rig.converge().await;
     assert_eq!(plan.count(Action::Move), 1);
     assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(false));
     assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(true));
-    rig.edit("t3", |t| t.instance = instance("hq"));
+    rig.edit("t3", |t| t.definition.instance = instance("hq"));
     rig.converge().await;
     assert_eq!(rig.pbx("hq").domains_named("t3.example.com").len(), 1);
     assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(true));
     assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(false));
 
     // Disable and enable.
-    rig.edit("t4", |t| t.enabled = false);
+    rig.edit("t4", |t| t.definition.enabled = false);
     assert_eq!(rig.converge().await.count(Action::Disable), 1);
-    rig.edit("t4", |t| t.enabled = true);
+    rig.edit("t4", |t| t.definition.enabled = true);
     assert_eq!(rig.converge().await.count(Action::Enable), 1);
 
     // Remove all of them, one a day, as the limit allows; delete them when their retention is over.
@@ -140,13 +140,13 @@ on_both_databases! { async fn disabled_users_stay_out_until_enabled(mut rig) {
     });
     let settings = pbx.settings(uuid);
     assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));
-    rig.edit("acme", |t| t.enabled = false);
+    rig.edit("acme", |t| t.definition.enabled = false);
     rig.converge().await;
     let pbx = rig.pbx("hq");
     assert!(!pbx.can_sign_in(uuid, "anna", "pw", V4));
     assert!(!pbx.can_sign_in(uuid, "anna", "pw", V6));
     assert!(!pbx.switch_accepts(uuid));
-    rig.edit("acme", |t| t.enabled = true);
+    rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
     let pbx = rig.pbx("hq");
     assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));

@@ -97,7 +97,7 @@ fn a_domain_is_taken_as_the_pbx_has_it_and_what_no_phone_finds_is_advice() {
         let file = format!("name: Acme Corp\ndomain: {text}\npbx_instance: hq\n");
         let loaded = load(&[("acme.yaml", &file)]);
         assert!(!loaded.has_errors(), "{}", rendered(&loaded.problems));
-        assert_eq!(loaded.desired.tenants[&key("acme")].domain.as_str(), domain);
+        assert_eq!(loaded.desired.tenants[&key("acme")].definition.domain.as_str(), domain);
         let found: Vec<_> = loaded.problems.iter().filter_map(|problem| problem.lint).collect();
         assert_eq!(found, lint.into_iter().collect::<Vec<_>>(), "{text}");
         let accepted = load(&[("acme.yaml", &format!("{file}accept: [domain-unresolvable]\n"))]);
@@ -368,7 +368,9 @@ fn a_config_map_is_read_through_its_links() {
     symlink("..1", dir.join("..data")).unwrap();
     symlink("..data/a.yaml", dir.join("a.yaml")).unwrap();
     symlink("./..data/b.yaml", dir.join("b.yaml")).unwrap();
-    let name = |key_text: &str| load::directory(dir, &config()).desired.tenants[&key(key_text)].name.clone();
+    let name = |key_text: &str| {
+        load::directory(dir, &config()).desired.tenants[&key(key_text)].definition.name.clone()
+    };
     assert_eq!((name("a").as_str(), name("b").as_str()), ("One Ltd a", "One Ltd b"));
     symlink("..2", dir.join("..data_tmp")).unwrap();
     fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
@@ -406,7 +408,7 @@ fn a_swap_of_a_config_map_never_gives_a_mixture() {
             let snapshot = Snapshot::read(&dir);
             let loaded = load::parse(&snapshot, &config());
             let names: BTreeSet<_> =
-                loaded.desired.tenants.values().map(|tenant| tenant.name.clone()).collect();
+                loaded.desired.tenants.values().map(|tenant| tenant.definition.name.clone()).collect();
             assert_eq!(
                 (names.len(), loaded.desired.tenants.len()),
                 (1, 50),
@@ -467,72 +469,73 @@ mod properties {
     use super::*;
 
     proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            assert_valid_or_broken(&bytes, "bytes");
-        }
+            #[test]
+            fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+                assert_valid_or_broken(&bytes, "bytes");
+            }
 
-        #[test]
-        fn arbitrary_yaml_never_panics(text in "([a-z]{1,3}|[ \n:\\-\\[\\]{}#&*!|>'\"%@`,?\t]|  |\n|: |- |é|\u{feff}){0,80}") {
-            assert_valid_or_broken(text.as_bytes(), "yaml");
-            assert_valid_or_broken(format!("{GOOD}{text}").as_bytes(), "yaml behind a tenant");
-        }
+            #[test]
+            fn arbitrary_yaml_never_panics(text in "([a-z]{1,3}|[ \n:\\-\\[\\]{}#&*!|>'\"%@`,?\t]|  |\n|: |- |é|\u{feff}){0,80}") {
+                assert_valid_or_broken(text.as_bytes(), "yaml");
+                assert_valid_or_broken(format!("{GOOD}{text}").as_bytes(), "yaml behind a tenant");
+            }
 
-        #[test]
-        fn any_line_put_anywhere_never_panics(at in 0usize..14, line in ".{0,40}") {
-            let mut lines: Vec<&str> = GOOD.lines().collect();
-            lines.insert(at, &line);
-            assert_valid_or_broken(lines.join("\n").as_bytes(), "line");
-        }
+            #[test]
+            fn any_line_put_anywhere_never_panics(at in 0usize..14, line in ".{0,40}") {
+                let mut lines: Vec<&str> = GOOD.lines().collect();
+                lines.insert(at, &line);
+                assert_valid_or_broken(lines.join("\n").as_bytes(), "line");
+            }
 
-        /// What `import` writes is read back to the same tenant.
-        #[test]
-        fn a_written_tenant_is_read_back(
-            name in "(no|on|0123|1e3|null|~|- x|: |#|[a-zA-Zäß日0-9:#'\"\\\\,@%!&*<>=? -]{0,20})x?",
-            domain in "[a-z0-9]{1,10}(-[a-z0-9]{1,5})?\\.(example|no|on|12a)",
-            enabled: bool,
-            protected: bool,
-            timeout in 1u32..10_080,
-            users in prop::option::of(1u32..500),
-            settings in prop::collection::btree_map(
-                "[a-z0-9_]{1,5}\\.[a-z0-9_]{1,6}\\.(text|numeric|array)",
-                "(no|on|0123|1e3|null|~|true|[0-9.]{1,6}|[ -~äß\n\t]{1,20})",
-                0..5),
-            shares in prop::collection::btree_set("(no|on|7|null|[a-z][a-z0-9._-]{0,8})", 0..3),
-        ) {
-            let name = name.trim().to_owned();
-            prop_assume!(!name.is_empty());
-            let settings = settings.into_iter().filter(|(key, _)| {
-                !key.starts_with("domain.cidr.") && !key.starts_with("limit.users.")
-            }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value.trim().to_owned())).filter(|(_, value): &(_, String)| !value.is_empty()).collect();
-            let tenant = tenantd::model::Tenant {
-                key: key("acme"),
-                name,
-                domain: tenantd::model::DomainName::parse(&domain).unwrap(),
-                instance: tenantd::model::InstanceKey::parse("hq").unwrap(),
-                enabled,
-                session_timeout: timeout,
-                max_users: users.map_or(tenantd::model::MaxUsers::Unlimited, tenantd::model::MaxUsers::Limited),
-                protected,
-                pbx_settings: settings,
-                cross_tenant: tenantd::model::CrossTenant {
-                    presence: shares.iter().filter(|share| *share != "acme").map(|share| key(share)).collect(),
-                    ..Default::default()
-                },
-                previously: None,
-                adopt: false,
-                drift: if enabled { tenantd::model::DriftPolicy::Report } else { tenantd::model::DriftPolicy::Correct },
-                sms_numbers: protected.then(|| {
-                    ["+4930123456", "12345"].map(|text| tenantd::model::SmsNumber::parse(text).unwrap()).into()
-                }),
-                accept: BTreeSet::new(),
-            };
-            let text = tenantd::yaml::write_tenant_file(&(&tenant).into());
-            let loaded = load(&[("acme.yaml", &text)]);
-            prop_assert!(!loaded.has_errors(), "{}\n{}", text, rendered(&loaded.problems));
-            prop_assert_eq!(&loaded.desired.tenants[&key("acme")], &tenant, "{}", text);
+            /// What `import` writes is read back to the same tenant.
+            #[test]
+            fn a_written_tenant_is_read_back(
+                name in "(no|on|0123|1e3|null|~|- x|: |#|[a-zA-Zäß日0-9:#'\"\\\\,@%!&*<>=? -]{0,20})x?",
+                domain in "[a-z0-9]{1,10}(-[a-z0-9]{1,5})?\\.(example|no|on|12a)",
+                enabled: bool,
+                protected: bool,
+                timeout in 1u32..10_080,
+                users in prop::option::of(1u32..500),
+                settings in prop::collection::btree_map(
+                    "[a-z0-9_]{1,5}\\.[a-z0-9_]{1,6}\\.(text|numeric|array)",
+                    "(no|on|0123|1e3|null|~|true|[0-9.]{1,6}|[ -~äß\n\t]{1,20})",
+                    0..5),
+                shares in prop::collection::btree_set("(no|on|7|null|[a-z][a-z0-9._-]{0,8})", 0..3),
+            ) {
+                let name = name.trim().to_owned();
+                prop_assume!(!name.is_empty());
+                let settings = settings.into_iter().filter(|(key, _)| {
+                    !key.starts_with("domain.cidr.") && !key.starts_with("limit.users.")
+                }).map(|(key, value)| (tenantd::model::SettingName::parse(&key).unwrap(), value.trim().to_owned())).filter(|(_, value): &(_, String)| !value.is_empty()).collect();
+                let tenant = tenantd::model::Tenant {
+                    key: key("acme"),
+     definition: tenantd::model::Definition {
+                    name,
+                    domain: tenantd::model::DomainName::parse(&domain).unwrap(),
+                    instance: tenantd::model::InstanceKey::parse("hq").unwrap(),
+                    enabled,
+                    session_timeout: timeout,
+                    max_users: users.map_or(tenantd::model::MaxUsers::Unlimited, tenantd::model::MaxUsers::Limited),
+                    protected,
+                    pbx_settings: settings,
+                    cross_tenant: tenantd::model::CrossTenant {
+                        presence: shares.iter().filter(|share| *share != "acme").map(|share| key(share)).collect(),
+                        ..Default::default()
+                    },
+                    drift: if enabled { tenantd::model::DriftPolicy::Report } else { tenantd::model::DriftPolicy::Correct }},
+                    previously: None,
+                    adopt: false,
+                    sms_numbers: protected.then(|| {
+                        ["+4930123456", "12345"].map(|text| tenantd::model::SmsNumber::parse(text).unwrap()).into()
+                    }),
+                    accept: BTreeSet::new()
+    };
+                let text = tenantd::yaml::write_tenant_file(&(&tenant).into());
+                let loaded = load(&[("acme.yaml", &text)]);
+                prop_assert!(!loaded.has_errors(), "{}\n{}", text, rendered(&loaded.problems));
+                prop_assert_eq!(&loaded.desired.tenants[&key("acme")], &tenant, "{}", text);
+            }
         }
-    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ on_both! {
         refused(plain.run(&future).await, "in the future");
         let longer = format!("UPDATE user_sessions SET expires_at = {} WHERE id = 's1'", plain.in_minutes(90));
         refused(plain.run(&longer).await, "session_timeout");
-        change(&database, &mut acme, |acme| { acme.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
+        change(&database, &mut acme, |acme| { acme.definition.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
         refused(plain.run(&session(&plain, acme.id, "s3", "anna", 30)).await, "tenant is disabled");
     }
 
@@ -117,14 +117,14 @@ on_both! {
         let undone = database.write({
             let mut acme = acme.clone();
             move |store| {
-                acme.enabled = false;
+                acme.definition.enabled = false;
                 store.update_tenant(&mut acme, Utc::now())?;
                 Err::<(), _>(StoreError::Interrupted)
             }
         }).await;
         assert!(undone.is_err());
         assert_eq!(plain.number(open).await, 3, "what was rolled back ended nothing");
-        change(&database, &mut acme, |acme| { acme.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
+        change(&database, &mut acme, |acme| { acme.definition.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
         assert_eq!(plain.number(open).await, 2);
         let ended = format!("SELECT DISTINCT end_reason FROM user_sessions WHERE tenant_id = '{}' ORDER BY 1", acme.id);
         assert_eq!(plain.texts(&ended).await, ["tenant disabled", "user disabled"]);
@@ -139,20 +139,20 @@ on_both! {
         plain.run(&user(acme.id, "anna")).await.unwrap();
         plain.run(&session(&plain, acme.id, "long", "anna", 59)).await.unwrap();
         plain.run(&session(&plain, acme.id, "short", "anna", 5)).await.unwrap();
-        change(&database, &mut acme, |acme| acme.session_timeout = 10).await;
+        change(&database, &mut acme, |acme| acme.definition.session_timeout = 10).await;
         let left = if plain.is_postgres() {
             "SELECT round(extract(epoch FROM expires_at - started_at) / 60)::text FROM user_sessions ORDER BY id"
         } else {
             "SELECT CAST(round((julianday(expires_at) - julianday(started_at)) * 1440) AS INTEGER) FROM (SELECT * FROM user_sessions ORDER BY id)"
         };
         assert_eq!(plain.texts(left).await, ["10", "5"]);
-        change(&database, &mut acme, |acme| acme.session_timeout = 90).await;
+        change(&database, &mut acme, |acme| acme.definition.session_timeout = 90).await;
         assert_eq!(plain.texts(left).await, ["10", "5"], "a longer one lengthens nothing");
     }
 
     async fn a_user_beyond_the_limit_is_refused_with_its_name(config, database, plain) {
         let mut acme = record("acme");
-        acme.max_users = MaxUsers::Limited(2);
+        acme.definition.max_users = MaxUsers::Limited(2);
         insert(&database, &acme).await;
         plain.run(&user(acme.id, "anna")).await.unwrap();
         plain.run(&user(acme.id, "bert")).await.unwrap();
@@ -168,7 +168,7 @@ on_both! {
 
     async fn statistics_count_what_is_there(config, database, plain) {
         let mut acme = record("acme");
-        acme.max_users = MaxUsers::Limited(2);
+        acme.definition.max_users = MaxUsers::Limited(2);
         let globex = record("globex");
         insert(&database, &acme).await;
         insert(&database, &globex).await;
@@ -200,8 +200,8 @@ on_both! {
             insert(&database, record).await;
         }
         for (from, to) in [(0, "globex"), (1, "acme"), (2, "acme")] {
-            wanted[from].cross_tenant.presence.insert(key(to));
-            wanted[from].cross_tenant.chat.insert(key(to));
+            wanted[from].definition.cross_tenant.presence.insert(key(to));
+            wanted[from].definition.cross_tenant.chat.insert(key(to));
         }
         let mut desired = Desired { completeness: Completeness::Complete, ..Desired::unreadable("") };
         desired.tenants = wanted.into_iter().map(|tenant| (tenant.key.clone(), tenant)).collect();
@@ -214,11 +214,11 @@ on_both! {
             s.tenant_id JOIN tenants b ON b.id = s.with_tenant_id ORDER BY 1";
         put(&desired, &allowed).await;
         assert!(plain.texts(shares).await.is_empty(), "no update has recorded yet what the files say");
-        let says = |of: &str| desired.tenants[&key(of)].cross_tenant.clone();
-        change(&database, &mut records[0], |record| record.cross_tenant = says("acme")).await;
+        let says = |of: &str| desired.tenants[&key(of)].definition.cross_tenant.clone();
+        change(&database, &mut records[0], |record| record.definition.cross_tenant = says("acme")).await;
         put(&desired, &allowed).await;
         assert!(plain.texts(shares).await.is_empty(), "one of the two updates is held");
-        change(&database, &mut records[1], |record| record.cross_tenant = says("globex")).await;
+        change(&database, &mut records[1], |record| record.definition.cross_tenant = says("globex")).await;
         put(&desired, &allowed).await;
         assert_eq!(plain.texts(shares).await, ["presence acme globex", "presence globex acme"]);
         let mut broken = desired.clone();
@@ -228,7 +228,7 @@ on_both! {
         put(&broken, &allowed).await;
         assert_eq!(plain.texts(shares).await.len(), 2, "what cannot be read stays as it was recorded");
         put(&desired, &allowed).await;
-        desired.tenants.get_mut(&key("globex")).unwrap().cross_tenant.presence.clear();
+        desired.tenants.get_mut(&key("globex")).unwrap().definition.cross_tenant.presence.clear();
         put(&desired, &allowed).await;
         assert_eq!(plain.texts(shares).await.len(), 0, "gone when one side stops");
         put(&desired, &AllowedSharing::default()).await;
@@ -245,7 +245,7 @@ on_both! {
         assert_eq!(before.len(), 11);
         assert!(before.iter().all(|table| table.rows > 0), "{before:?}");
         let others = digests(&database, globex.id).await;
-        change(&database, &mut acme, |acme| { acme.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
+        change(&database, &mut acme, |acme| { acme.definition.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
         let but_sessions = |tables: &[TableDigest]| -> Vec<TableDigest> {
             tables.iter().filter(|table| table.table != "user_sessions").cloned().collect()
         };
@@ -260,7 +260,7 @@ on_both! {
         }
         let disabled = digests(&database, acme.id).await;
         assert_eq!(but_sessions(&disabled), but_sessions(&before), "intact underneath");
-        change(&database, &mut acme, |acme| { acme.enabled = true; acme.disabled_at = None; }).await;
+        change(&database, &mut acme, |acme| { acme.definition.enabled = true; acme.disabled_at = None; }).await;
         assert_eq!(digests(&database, acme.id).await, disabled);
         if plain.is_postgres() {
             let query = format!(
@@ -326,7 +326,9 @@ async fn archive_delete_restore(
     assert_eq!((restored.tenant, restored.sessions_ended), (acme, 0));
     assert_eq!(digests(&rig.database, acme).await, before);
     let record = recorded(&rig.database, "acme").await;
-    assert!(!record.enabled && record.disabled_at.is_some() && record.disable_confirmed_at.is_none());
+    assert!(
+        !record.definition.enabled && record.disabled_at.is_some() && record.disable_confirmed_at.is_none()
+    );
     assert!(rig.database.read(|store| store.tombstones()).await.unwrap().is_empty());
     Some((rig, acme, before, path))
 }
@@ -352,7 +354,7 @@ async fn archive_delete_restore_on_sqlite_and_then_into_postgres() {
     rig.desired.tenants.insert(key("acme"), tenant("acme"));
     rig.converge().await;
     let record = recorded(&rig.database, "acme").await;
-    assert!(record.enabled && record.id == acme && record.provisioned);
+    assert!(record.definition.enabled && record.id == acme && record.provisioned);
     assert_eq!(digests(&rig.database, acme).await, before);
 }
 
@@ -370,7 +372,7 @@ async fn nothing_is_deleted_without_a_checked_archive() {
         rig.pass().await;
     }
     assert_eq!(rig.pbx("hq").domains_named("acme.example.com").len(), 1, "the PBX keeps it as well");
-    assert!(!recorded(&rig.database, "acme").await.enabled);
+    assert!(!recorded(&rig.database, "acme").await.definition.enabled);
     let audit = rig.database.read(|store| store.audit(Some(&key("acme")), 1)).await.unwrap();
     assert!(audit[0].detail.as_ref().unwrap().contains("not archived"), "{audit:?}");
 }
@@ -426,8 +428,8 @@ async fn users_follow_the_pbx(backend: Backend) {
     assert_eq!(plain.number("SELECT count(*) FROM users").await, 351, "never deleted");
     assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled AND source = 'manual'").await, 1);
     rig.edit("acme", |tenant| {
-        tenant.instance = common::rig::instance("branch");
-        tenant.max_users = MaxUsers::Limited(10);
+        tenant.definition.instance = common::rig::instance("branch");
+        tenant.definition.max_users = MaxUsers::Limited(10);
     });
     rig.converge().await;
     let moved = recorded(&rig.database, "acme").await;
@@ -467,7 +469,7 @@ async fn two_at_once_do_not_both_take_the_last_place() {
     let Some(config @ DatabaseConfig::Postgres { .. }) = fresh(true, dir.path()) else { return };
     let database = open(&config, Access::ReadWrite).await;
     let mut acme = record("acme");
-    acme.max_users = MaxUsers::Limited(1);
+    acme.definition.max_users = MaxUsers::Limited(1);
     insert(&database, &acme).await;
     let (mut one, mut two) = (Plain::connect(&config).await, Plain::connect(&config).await);
     one.run("BEGIN").await.unwrap();
@@ -493,7 +495,7 @@ async fn a_session_that_starts_while_its_tenant_is_disabled_does_not_stay_open()
     plain.run(&session(&plain, acme.id, "s", "anna", 30)).await.unwrap();
     let disabling = tokio::spawn(async move {
         change(&database, &mut acme, |acme| {
-            acme.enabled = false;
+            acme.definition.enabled = false;
             acme.disabled_at = Some(Utc::now());
         })
         .await;
@@ -557,7 +559,7 @@ async fn shared_rows_can_be_read_and_not_written() {
     assert_eq!(plain.number(&untouched).await, 1);
     assert_eq!(theirs(&mut plain, "contacts").await, 1);
     change(&database, &mut globex, |globex| {
-        globex.enabled = false;
+        globex.definition.enabled = false;
         globex.disabled_at = Some(Utc::now());
     })
     .await;

@@ -113,7 +113,7 @@ on_both_databases! { async fn after_a_move_the_users_are_those_of_the_new_instan
     rig.clock.advance(TimeDelta::seconds(901));
     rig.daemon_pass().await;
     assert_eq!(rig.users("enabled").await, ["anna", "bert"]);
-    rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     let before = rig.readings("hq");
     rig.daemon_pass().await;
     assert_eq!((rig.readings("branch"), rig.readings("hq")), (1, before));
@@ -128,7 +128,7 @@ on_both_databases! { async fn after_a_move_the_users_are_those_of_the_new_instan
 
 on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_until_there_is_room(mut rig) {
     let mut acme = tenant("acme");
-    acme.max_users = MaxUsers::Limited(2);
+    acme.definition.max_users = MaxUsers::Limited(2);
     rig.want([acme]);
     rig.daemon_pass().await;
     let bert = rig.add_user("hq", "acme.example.com", "bert");
@@ -260,7 +260,7 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     rig.clock.advance(TimeDelta::seconds(901));
     assert!(rig.daemon_pass().await.2[0].unknown.is_some());
     assert_eq!(rig.users("enabled").await.len(), 6, "nor do the passes after it");
-    rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+    rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     let (.., users) = rig.daemon_pass().await;
     assert!(users.iter().any(|report| report.instance == "branch" && report.unknown.is_none()), "{users:?}");
     assert!(rig.users("enabled").await.is_empty());

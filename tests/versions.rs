@@ -30,22 +30,26 @@ async fn a_tenant_lives_its_life_on_every_version() {
 
         let strangers = rig.strangers();
         let mut acme = tenant("acme");
-        acme.max_users = MaxUsers::Limited(7);
-        acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+        acme.definition.max_users = MaxUsers::Limited(7);
+        acme.definition
+            .pbx_settings
+            .insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
         rig.want([acme, tenant("globex")]);
         rig.converge().await;
         let (id, row) = domain(&rig, "acme.example.com");
         assert_eq!(row, Some(true), "{profile:?}");
         assert_eq!(rig.pbx("hq").settings(id).len(), 2, "{profile:?}");
 
-        rig.edit("acme", |tenant| tenant.enabled = false);
+        rig.edit("acme", |tenant| tenant.definition.enabled = false);
         rig.converge().await;
         assert_eq!(domain(&rig, "acme.example.com").1, Some(false), "{profile:?}");
-        rig.edit("acme", |tenant| tenant.enabled = true);
+        rig.edit("acme", |tenant| tenant.definition.enabled = true);
         rig.converge().await;
         assert_eq!(domain(&rig, "acme.example.com"), (id, Some(true)), "{profile:?}");
 
-        rig.edit("acme", |tenant| tenant.domain = DomainName::parse("acme-2.example.com").unwrap());
+        rig.edit("acme", |tenant| {
+            tenant.definition.domain = DomainName::parse("acme-2.example.com").unwrap()
+        });
         rig.converge().await;
         assert_eq!(domain(&rig, "acme-2.example.com"), (id, Some(true)), "{profile:?}");
 
@@ -128,7 +132,7 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         rig.want([tenant("acme"), tenant("globex"), tenant("initech")]);
         rig.converge().await;
         rig.remove_file("acme");
-        rig.edit("globex", |tenant| tenant.enabled = false);
+        rig.edit("globex", |tenant| tenant.definition.enabled = false);
         let (plan, outcome) = rig.pass().await;
         // At once, and not only in the next plan: in what the run did, and in the tenant's condition.
         let did = report::outcome_text(&outcome, report::Paint(false));

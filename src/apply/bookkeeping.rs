@@ -25,7 +25,7 @@ pub async fn note_pass(
     let checked: BTreeSet<TenantId> = recorded
         .tenants
         .values()
-        .filter(|record| observed.instance(&record.instance).settings(record.domain_id).is_some())
+        .filter(|record| observed.instance(&record.definition.instance).settings(record.domain_id).is_some())
         .map(|record| record.id)
         .collect();
     // An intent whose instance was just read whole is settled: what it left undone is in the plan again. But a domain
@@ -87,7 +87,7 @@ fn half_deleted(recorded: &Recorded, observed: &Observed, intent: &OpenIntent) -
         |domain| matches!(observed.instance(&intent.instance).domain(domain), DomainState::Present(_));
     let placed = recorded.tenants.values().any(|record| {
         record.id == intent.tenant
-            && record.instance == intent.instance
+            && record.definition.instance == intent.instance
             && record.file_removed_at.is_some()
             && there(record.domain_id)
     });

@@ -7,8 +7,8 @@ use super::run::Run;
 use super::{StepError, settings};
 use crate::diff::{wanted_settings, web_sign_in_is_blocked};
 use crate::model::{
-    AdoptHow, DomainId, InstanceKey, NewDomain, PbxDomain, RemovalKind, RemovalRecord, SettingName, Tenant,
-    TenantId, TenantRecord, WebSignInBlock,
+    AdoptHow, Definition, DomainId, InstanceKey, NewDomain, PbxDomain, RemovalKind, RemovalRecord,
+    SettingName, Tenant, TenantId, TenantRecord, WebSignInBlock,
 };
 use crate::plan::{Action, RecordRef, definition_hash};
 
@@ -16,13 +16,13 @@ impl Run<'_> {
     /// A tenant's record before anything was done on the PBX.
     fn new_record(&self, tenant: &Tenant, domain_id: DomainId) -> TenantRecord {
         TenantRecord {
-            web_sign_in_block: (!tenant.enabled).then(|| new_lock(domain_id)),
+            web_sign_in_block: (!tenant.definition.enabled).then(|| new_lock(domain_id)),
             ..TenantRecord::new(TenantId(self.apply.environment.new_id()), tenant, domain_id, self.now())
         }
     }
 
     pub(super) async fn create(&mut self, tenant: &Tenant) -> Result<(), StepError> {
-        self.nobody_made(&tenant.instance, tenant.domain.as_str(), None).await?;
+        self.nobody_made(&tenant.definition.instance, tenant.definition.domain.as_str(), None).await?;
         let record = self.new_record(tenant, DomainId(self.apply.environment.new_id()));
         let inserted = record.clone();
         self.apply.database.write(move |store| store.insert_tenant(&inserted)).await?;
@@ -37,23 +37,28 @@ impl Run<'_> {
         counts: bool,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        self.nobody_made(&record.instance, tenant.domain.as_str(), Some(record.domain_id)).await?;
+        self.nobody_made(
+            &record.definition.instance,
+            tenant.definition.domain.as_str(),
+            Some(record.domain_id),
+        )
+        .await?;
         record.provisioned = false;
         take_definition(&mut record, tenant);
-        record.enabled = tenant.enabled;
+        record.definition.enabled = tenant.definition.enabled;
         let now = self.now();
-        record.disabled_at = (!tenant.enabled).then(|| record.disabled_at.unwrap_or(now));
+        record.disabled_at = (!tenant.definition.enabled).then(|| record.disabled_at.unwrap_or(now));
         record.disable_confirmed_at = None;
         record.deletable_from = None;
         record.file_removed_at = None;
         record.web_sign_in_left_open = false;
-        if !tenant.enabled && record.web_sign_in_block.is_none() {
+        if !tenant.definition.enabled && record.web_sign_in_block.is_none() {
             record.web_sign_in_block = Some(new_lock(record.domain_id));
         }
         let removal = counts.then(|| RemovalRecord {
             tenant: record.id,
             kind: RemovalKind::Disabled,
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             at: now,
         });
         let record = self
@@ -61,7 +66,7 @@ impl Run<'_> {
                 removal.map_or(Ok(()), |removal| store.add_removal(&removal))
             })
             .await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         if self.pbx(&instance)?.domain(record.domain_id).await?.is_some() {
             let record = self.converge_domain(&record, tenant, &instance).await?;
             let event = match self.step.action {
@@ -82,18 +87,18 @@ impl Run<'_> {
     ) -> Result<(), StepError> {
         let domain = NewDomain {
             id: record.domain_id,
-            name: tenant.domain.to_string(),
-            enabled: tenant.enabled,
-            description: tenant.name.clone(),
+            name: tenant.definition.domain.to_string(),
+            enabled: tenant.definition.enabled,
+            description: tenant.definition.name.clone(),
         };
         let mut requests = vec![Request::CreateDomain(domain.clone())];
         let wanted: BTreeMap<SettingName, Option<String>> =
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
         requests.extend(settings::converge(record.domain_id, &[], &wanted));
-        if !tenant.enabled {
+        if !tenant.definition.enabled {
             requests.extend(settings::lock(record.domain_id, &[], record.web_sign_in_block.as_ref()).1);
         }
-        if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
+        if let Err(error) = self.send(&tenant.definition.instance, record.id, &requests).await {
             return Err(self.made_otherwise(record, error).await);
         }
         self.seen = Some(PbxDomain {
@@ -115,12 +120,12 @@ impl Run<'_> {
         let now = self.now();
         record.provisioned = true;
         record.restored_at = None;
-        if tenant.enabled {
+        if tenant.definition.enabled {
             // Of a domain that was made anew nothing is locked, whatever was remembered of the old one.
             record.web_sign_in_block = None;
         }
         record.settings_checked_at = Some(now);
-        record.disable_confirmed_at = (!tenant.enabled).then_some(now);
+        record.disable_confirmed_at = (!tenant.definition.enabled).then_some(now);
         record.applied_definition_hash = Some(definition_hash(tenant));
         let entry = self.audit(event, record.id);
         let numbers = tenant.sms_numbers.clone();
@@ -138,16 +143,16 @@ impl Run<'_> {
         found: &PbxDomain,
         how: AdoptHow,
     ) -> Result<(), StepError> {
-        let pbx = self.pbx(&tenant.instance)?;
+        let pbx = self.pbx(&tenant.definition.instance)?;
         self.look_present(pbx, found.id, found).await?;
         let rows = pbx.settings(found.id).await?;
         let mut record = self.new_record(tenant, found.id);
         let mut requests = Vec::new();
         let wanted = NewDomain {
             id: found.id,
-            name: tenant.domain.to_string(),
-            enabled: tenant.enabled,
-            description: tenant.name.clone(),
+            name: tenant.definition.domain.to_string(),
+            enabled: tenant.definition.enabled,
+            description: tenant.definition.name.clone(),
         };
         // A name that only repeats the domain needs no description.
         let nameless = found.description.is_empty() && wanted.description == wanted.name;
@@ -155,7 +160,7 @@ impl Run<'_> {
             requests.push(Request::UpdateDomain(wanted.clone()));
         }
         requests.extend(settings::converge(found.id, &rows, &wanted_settings(tenant)));
-        if !tenant.enabled {
+        if !tenant.definition.enabled {
             let (lock, locking) = settings::lock(found.id, &rows, None);
             // It was disabled by somebody else, who may have left the web sign-in open on purpose.
             record.web_sign_in_left_open =
@@ -167,11 +172,11 @@ impl Run<'_> {
         }
         let inserted = record.clone();
         // To take over an open domain and close it is to disable a tenant, and counts as that for a day.
-        let closes = !tenant.enabled && found.enabled != Some(false);
+        let closes = !tenant.definition.enabled && found.enabled != Some(false);
         let removal = closes.then(|| RemovalRecord {
             tenant: record.id,
             kind: RemovalKind::Disabled,
-            instance: tenant.instance.clone(),
+            instance: tenant.definition.instance.clone(),
             at: record.created_at,
         });
         self.apply
@@ -182,7 +187,7 @@ impl Run<'_> {
             })
             .await?;
         self.revision = Some(record.revision);
-        if let Err(error) = self.send(&tenant.instance, record.id, &requests).await {
+        if let Err(error) = self.send(&tenant.definition.instance, record.id, &requests).await {
             return Err(self.made_otherwise(&record, error).await);
         }
         self.finish(record, tenant, "tenant.adopted").await
@@ -191,7 +196,7 @@ impl Run<'_> {
     /// Records a domain that is there and does not read back as it was sent. It counts as made: what differs is put
     /// right by later passes, each time counted, and not made again for ever.
     async fn made_otherwise(&mut self, record: &TenantRecord, error: StepError) -> StepError {
-        let there = match self.pbx(&record.instance) {
+        let there = match self.pbx(&record.definition.instance) {
             Ok(pbx) if error.was_in_vain() => {
                 matches!(pbx.domain(record.domain_id).await, Ok(Some(_)))
             }
@@ -222,13 +227,13 @@ impl Run<'_> {
         let rows = pbx.settings(record.domain_id).await?;
         let mut requests = vec![Request::UpdateDomain(NewDomain {
             id: record.domain_id,
-            name: tenant.domain.to_string(),
-            enabled: tenant.enabled,
-            description: tenant.name.clone(),
+            name: tenant.definition.domain.to_string(),
+            enabled: tenant.definition.enabled,
+            description: tenant.definition.name.clone(),
         })];
         requests.extend(settings::converge(record.domain_id, &rows, &wanted_settings(tenant)));
         let mut record = record.clone();
-        if tenant.enabled {
+        if tenant.definition.enabled {
             requests.extend(settings::unlock(record.domain_id, &rows, record.web_sign_in_block.as_ref()));
         } else {
             let (lock, locking) = settings::lock(record.domain_id, &rows, record.web_sign_in_block.as_ref());
@@ -239,7 +244,7 @@ impl Run<'_> {
         if let Err(error) = self.send(instance, record.id, &requests).await {
             return Err(self.made_otherwise(&record, error).await);
         }
-        if tenant.enabled {
+        if tenant.definition.enabled {
             record.web_sign_in_block = None;
         }
         Ok(record)
@@ -252,31 +257,11 @@ fn new_lock(domain: DomainId) -> WebSignInBlock {
 
 /// Writes what the file says into a record, but for what other steps own: whether it is enabled, and its placement.
 pub(super) fn take_definition(record: &mut TenantRecord, tenant: &Tenant) {
-    let Tenant {
-        key,
-        name,
-        domain,
-        instance: _,
-        enabled: _,
-        session_timeout,
-        max_users,
-        protected,
-        pbx_settings,
-        cross_tenant,
-        previously: _,
-        adopt: _,
-        drift,
-        // In a table of its own, written where the step ends.
-        sms_numbers: _,
-        accept: _,
-    } = tenant;
-    record.key.clone_from(key);
-    record.name.clone_from(name);
-    record.domain.clone_from(domain);
-    record.session_timeout = *session_timeout;
-    record.max_users = *max_users;
-    record.protected = *protected;
-    record.pbx_settings.clone_from(pbx_settings);
-    record.cross_tenant.clone_from(cross_tenant);
-    record.drift = *drift;
+    let placed = &record.definition;
+    record.definition = Definition {
+        enabled: placed.enabled,
+        instance: placed.instance.clone(),
+        ..tenant.definition.clone()
+    };
+    record.key.clone_from(&tenant.key);
 }

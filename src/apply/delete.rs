@@ -23,7 +23,7 @@ impl Run<'_> {
         expect: Option<&PbxDomain>,
     ) -> Result<(), StepError> {
         let record = self.deletable(reference).await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         let pbx = self.pbx(&instance)?;
         let blind = active(Bug::DeleteWithoutLook);
         let found = if blind { expect.cloned() } else { self.look(pbx, record.domain_id, expect).await? };
@@ -52,8 +52,8 @@ impl Run<'_> {
         let tombstone = Tombstone {
             tenant: record.id,
             key: record.key.clone(),
-            name: record.name.clone(),
-            domain: record.domain.clone(),
+            name: record.definition.name.clone(),
+            domain: record.definition.domain.clone(),
             instance: instance.clone(),
             domain_id: record.domain_id,
             disabled_at: record.disabled_at,
@@ -149,10 +149,10 @@ impl Run<'_> {
         let mut record = self.record(reference).await?;
         let key = self.key();
         let refuse = |why: &str| Err(StepError::Refused(format!("{key} {why}, so it is not deleted")));
-        if record.enabled {
+        if record.definition.enabled {
             return refuse("is enabled");
         }
-        if record.protected {
+        if record.definition.protected {
             return refuse("is protected");
         }
         let Some(from) = record_retention_end(&record, self.apply.retention_days) else {
@@ -178,7 +178,7 @@ impl Run<'_> {
         if let Some(found) = &found {
             must_be_closed(found)?;
             self.nobody_else_has(&placement.instance, &found.name, Some(found.id)).await?;
-            if record.protected || record.domain_id == placement.domain_id {
+            if record.definition.protected || record.domain_id == placement.domain_id {
                 return Err(StepError::Refused(format!("{} still needs this domain", self.key())));
             }
             let Some(confirmed_at) = placement.disable_confirmed_at else {

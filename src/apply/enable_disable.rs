@@ -20,12 +20,12 @@ impl Run<'_> {
         counts: bool,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look(pbx, record.domain_id, expect).await?;
         let now = self.now();
         let mut requests = Vec::new();
-        if record.enabled {
+        if record.definition.enabled {
             record.web_sign_in_left_open = false;
         }
         if let Some(found) = &found {
@@ -44,7 +44,7 @@ impl Run<'_> {
         let still_closed = found.as_ref().is_none_or(|found| found.enabled == Some(false));
         let half_deleted = still_closed && !self.begun(&instance, record.id).await?.is_empty();
         let unbroken = record.disable_confirmed_at.is_some() && (requests.is_empty() || half_deleted);
-        record.enabled = false;
+        record.definition.enabled = false;
         record.disabled_at = Some(record.disabled_at.unwrap_or(now));
         if removed {
             record.file_removed_at = Some(record.file_removed_at.unwrap_or(now));
@@ -87,7 +87,7 @@ impl Run<'_> {
     /// Exactly what was there before: cidr entries back on, the lock away, then phones, then the database.
     pub(super) async fn enable(&mut self, reference: RecordRef, expect: &PbxDomain) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
         let rows = pbx.settings(record.domain_id).await?;
@@ -101,12 +101,12 @@ impl Run<'_> {
             requests.push(Request::UpdateDomain(NewDomain { enabled: true, ..keep(&found) }));
         }
         // To take access away is tried in every pass; to give it is a field like any other.
-        let corrected = record.enabled;
+        let corrected = record.definition.enabled;
         let sent = self.send(&instance, record.id, &requests).await;
         self.count_corrections(&mut record, corrected, &sent, |_| true).await?;
         sent?;
         self.seen = Some(PbxDomain { enabled: Some(true), ..found });
-        record.enabled = true;
+        record.definition.enabled = true;
         record.disabled_at = None;
         record.disable_confirmed_at = None;
         record.deletable_from = None;

@@ -14,37 +14,39 @@ impl Run<'_> {
         returns_to: Option<DomainId>,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        self.nobody_else_has(&tenant.instance, tenant.domain.as_str(), returns_to).await?;
+        self.nobody_else_has(&tenant.definition.instance, tenant.definition.domain.as_str(), returns_to)
+            .await?;
         let now = self.now();
         let removal = self.interruption(&record, now);
         let left = PreviousPlacement {
             tenant: record.id,
             key: record.key.clone(),
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             domain_id: record.domain_id,
-            domain: record.domain.clone(),
+            domain: record.definition.domain.clone(),
             web_sign_in_block: record.web_sign_in_block.clone(),
             left_at: now,
             disable_confirmed_at: None,
             deletable_from: None,
         };
         take_definition(&mut record, tenant);
-        record.instance = tenant.instance.clone();
+        record.definition.instance = tenant.definition.instance.clone();
         record.domain_id = returns_to.unwrap_or_else(|| DomainId(self.apply.environment.new_id()));
         record.provisioned = false;
-        record.enabled = tenant.enabled;
-        record.disabled_at = (!tenant.enabled).then(|| record.disabled_at.unwrap_or(now));
+        record.definition.enabled = tenant.definition.enabled;
+        record.disabled_at = (!tenant.definition.enabled).then(|| record.disabled_at.unwrap_or(now));
         record.disable_confirmed_at = None;
         record.deletable_from = None;
         record.file_removed_at = None;
         record.web_sign_in_left_open = false;
-        record.web_sign_in_block = self.lock_there(&record.instance, returns_to).await?.or_else(|| {
-            (!tenant.enabled).then(|| WebSignInBlock {
-                entry: crate::model::SettingId::for_web_sign_in_block(record.domain_id),
-                switched_off: [].into(),
-            })
-        });
-        let (behind, back) = (left.clone(), record.instance.clone());
+        record.web_sign_in_block =
+            self.lock_there(&record.definition.instance, returns_to).await?.or_else(|| {
+                (!tenant.definition.enabled).then(|| WebSignInBlock {
+                    entry: crate::model::SettingId::for_web_sign_in_block(record.domain_id),
+                    switched_off: [].into(),
+                })
+            });
+        let (behind, back) = (left.clone(), record.definition.instance.clone());
         let record = self
             .update_record(&record, move |store, _| {
                 store.put_previous_placement(&behind)?;
@@ -55,7 +57,7 @@ impl Run<'_> {
         match returns_to {
             None => self.make_domain(&record, tenant, "tenant.moved").await?,
             Some(_) => {
-                let instance = record.instance.clone();
+                let instance = record.definition.instance.clone();
                 let record = self.converge_domain(&record, tenant, &instance).await?;
                 self.finish(record, tenant, "tenant.moved").await?;
             }

@@ -40,8 +40,8 @@ impl Run<'_> {
 
     /// What this step counts as against the limits, where it interrupts phones.
     pub(super) fn interruption(&self, record: &TenantRecord, now: DateTime<Utc>) -> Option<RemovalRecord> {
-        let (tenant, kind) = self.step.interrupts(|_| record.enabled)?;
-        Some(RemovalRecord { tenant, kind, instance: record.instance.clone(), at: now })
+        let (tenant, kind) = self.step.interrupts(|_| record.definition.enabled)?;
+        Some(RemovalRecord { tenant, kind, instance: record.definition.instance.clone(), at: now })
     }
 
     /// Another key for the same tenant. The PBX is not touched.
@@ -61,7 +61,7 @@ impl Run<'_> {
         expect: &PbxDomain,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
         self.nobody_else_has(&instance, to.as_str(), Some(record.domain_id)).await?;
@@ -73,12 +73,12 @@ impl Run<'_> {
                 self.apply.database.write(move |store| store.add_removal(&removal)).await?;
             }
             let sent = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
-            let corrected = record.domain == *to;
+            let corrected = record.definition.domain == *to;
             self.count_corrections(&mut record, corrected, &sent, |_| true).await?;
             sent?;
         }
         self.seen = Some(PbxDomain { name: to.to_string(), ..found });
-        record.domain = to.clone();
+        record.definition.domain = to.clone();
         let entry = self.audit("tenant.renamed", record.id);
         let record = self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
         if pbx.domains_named(to.as_str()).await?.into_iter().any(|domain| domain.id != record.domain_id) {
@@ -99,18 +99,18 @@ impl Run<'_> {
         wanted: &BTreeMap<SettingName, Option<String>>,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        let instance = record.instance.clone();
+        let instance = record.definition.instance.clone();
         let corrected = record.applied_definition_hash.as_ref() == Some(&definition_hash(tenant));
         let mut described = Ok(());
         if describe {
             let found = self.look_present(self.pbx(&instance)?, record.domain_id, expect).await?;
-            if found.description != tenant.name {
-                let wanted = NewDomain { description: tenant.name.clone(), ..keep(&found) };
+            if found.description != tenant.definition.name {
+                let wanted = NewDomain { description: tenant.definition.name.clone(), ..keep(&found) };
                 described = self.send(&instance, record.id, &[Request::UpdateDomain(wanted)]).await;
                 self.count_corrections(&mut record, corrected, &described, |field| *field == Field::Name)
                     .await?;
             }
-            self.seen = Some(PbxDomain { description: tenant.name.clone(), ..found });
+            self.seen = Some(PbxDomain { description: tenant.definition.name.clone(), ..found });
         }
         // A description that the server does not take is no reason to keep the settings back.
         if described.as_ref().is_err_and(|error| !error.was_in_vain()) {
@@ -124,9 +124,9 @@ impl Run<'_> {
             sent?;
         }
         described?;
-        let placed = (record.key.clone(), record.domain.clone());
+        let placed = (record.key.clone(), record.definition.domain.clone());
         super::create::take_definition(&mut record, tenant);
-        (record.key, record.domain) = placed;
+        (record.key, record.definition.domain) = placed;
         record.file_removed_at = None;
         record.applied_definition_hash = Some(definition_hash(tenant));
         let entry = self.audit("tenant.updated", record.id);

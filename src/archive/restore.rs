@@ -97,7 +97,7 @@ pub fn restore(
     if let Some(max_users) = max_users
         && let Some(mut record) = store.tenant(tenant)?
     {
-        record.max_users = MaxUsers::Limited(max_users);
+        record.definition.max_users = MaxUsers::Limited(max_users);
         store.update_tenant(&mut record, now)?;
     }
     for table in catalog.data_tables() {
@@ -231,17 +231,17 @@ impl Loading<'_, '_> {
     fn not_taken(&mut self, row: &Row) -> Result<(), ArchiveError> {
         let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
         for record in self.store.all_tenants()?.values() {
-            let by = format!("the tenant {} ({})", record.key, record.domain);
+            let by = format!("the tenant {} ({})", record.key, record.definition.domain);
             let what = if record.id == self.tenant {
                 format!("the identity {}", record.id)
             } else if record.key.as_str() == text("key") {
                 format!("the key {}", record.key)
-            } else if record.domain.as_str() == text("domain") {
-                format!("the domain {}", record.domain)
-            } else if record.instance.as_str() == text("instance")
+            } else if record.definition.domain.as_str() == text("domain") {
+                format!("the domain {}", record.definition.domain)
+            } else if record.definition.instance.as_str() == text("instance")
                 && record.domain_id.to_string() == text("domain_id")
             {
-                format!("its domain on {}", record.instance)
+                format!("its domain on {}", record.definition.instance)
             } else {
                 continue;
             };

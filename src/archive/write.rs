@@ -44,8 +44,8 @@ pub(super) fn finish(
         made_at: now,
         tenant_id: record.id.to_string(),
         key: record.key.to_string(),
-        name: record.name.clone(),
-        domain: record.domain.to_string(),
+        name: record.definition.name.clone(),
+        domain: record.definition.domain.to_string(),
         tables: tables.iter().map(|(digest, _)| digest.clone()).collect(),
     };
     let partial =

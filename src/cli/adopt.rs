@@ -143,13 +143,16 @@ fn select(look: &PassInputs, args: &AdoptArgs) -> Selected {
     let by_name = by_name(look);
     for tenant in look.desired.tenants.values() {
         let named = args.keys.contains(&tenant.key);
-        let of_instance = args.instance.as_ref().is_none_or(|instance| *instance == tenant.instance);
+        let of_instance =
+            args.instance.as_ref().is_none_or(|instance| *instance == tenant.definition.instance);
         if !(named || args.keys.is_empty() && of_instance) {
             continue;
         }
         match candidate(look, &by_name, tenant) {
             Ok(domain) => {
-                selected.found.insert(tenant.key.clone(), (tenant.instance.clone(), domain.clone()));
+                selected
+                    .found
+                    .insert(tenant.key.clone(), (tenant.definition.instance.clone(), domain.clone()));
             }
             // Of all, what there is nothing to take over of is no surprise.
             Err(NoCandidate { why, expected }) if named || !expected => {
@@ -189,7 +192,7 @@ fn candidate<'a>(
 ) -> std::result::Result<&'a PbxDomain, NoCandidate> {
     let no = |why: String, expected| Err(NoCandidate { why, expected });
     if let Some(record) = look.recorded.tenants.get(&tenant.key) {
-        let there = look.observed.instance(&record.instance).domain(record.domain_id);
+        let there = look.observed.instance(&record.definition.instance).domain(record.domain_id);
         return match there {
             DomainState::Absent => {
                 no("it is managed already; `tenantd apply` makes its domain again".into(), true)
@@ -197,19 +200,31 @@ fn candidate<'a>(
             DomainState::Present(_) | DomainState::Unknown => no("it is managed already".into(), true),
         };
     }
-    if let Some(reason) = look.doubts(&tenant.instance) {
-        return no(format!("{} cannot be compared for certain: {reason}", tenant.instance), false);
+    if let Some(reason) = look.doubts(&tenant.definition.instance) {
+        return no(format!("{} cannot be compared for certain: {reason}", tenant.definition.instance), false);
     }
-    match by_name.get(&(&tenant.instance, tenant.domain.as_str())).map_or(&[][..], Vec::as_slice) {
-        [domain] if look.policy.is_own_domain(&tenant.instance, &domain.name) => {
-            no(holds_own_account(&domain.name, &tenant.instance), false)
+    match by_name
+        .get(&(&tenant.definition.instance, tenant.definition.domain.as_str()))
+        .map_or(&[][..], Vec::as_slice)
+    {
+        [domain] if look.policy.is_own_domain(&tenant.definition.instance, &domain.name) => {
+            no(holds_own_account(&domain.name, &tenant.definition.instance), false)
         }
         [domain] => Ok(domain),
-        [] => {
-            no(format!("{} is not on {}; `tenantd apply` creates it", tenant.domain, tenant.instance), true)
-        }
+        [] => no(
+            format!(
+                "{} is not on {}; `tenantd apply` creates it",
+                tenant.definition.domain, tenant.definition.instance
+            ),
+            true,
+        ),
         several => no(
-            format!("{} domains on {} have the name {}", several.len(), tenant.instance, tenant.domain),
+            format!(
+                "{} domains on {} have the name {}",
+                several.len(),
+                tenant.definition.instance,
+                tenant.definition.domain
+            ),
             false,
         ),
     }

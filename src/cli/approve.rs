@@ -175,13 +175,13 @@ fn deletable(
         }
         return Ok(format!("the deletion of what {key} left behind on {}", held.instance));
     }
-    if record.enabled || record.file_removed_at.is_none() {
+    if record.definition.enabled || record.file_removed_at.is_none() {
         return no(
             "it is not disabled as a removed tenant yet; the next pass does that, if nothing holds it"
                 .to_owned(),
         );
     }
-    if record.protected {
+    if record.definition.protected {
         return no(
             "it is protected: bring its file back with `protected: false` before removing it".to_owned()
         );

@@ -98,10 +98,11 @@ async fn restored_text(
 ) -> Result<String> {
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     let instance = records.values().find(|record| record.key.as_str() == key);
-    let instance = instance.map_or_else(|| "the PBX".to_owned(), |record| record.instance.to_string());
+    let instance =
+        instance.map_or_else(|| "the PBX".to_owned(), |record| record.definition.instance.to_string());
     let desired = context.load(config).await.desired;
     let next = match desired.tenants.values().find(|tenant| tenant.key.as_str() == key) {
-        Some(tenant) if tenant.enabled => {
+        Some(tenant) if tenant.definition.enabled => {
             format!("{key}.yaml exists, so the next run takes its domain over again, or creates it.")
         }
         Some(_) => format!("{key}.yaml says `enabled: false`, so it stays disabled."),

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
         let record = records
             .get(key)
             .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
-        if record.enabled {
+        if record.definition.enabled {
             return Err(Failure::new(format!(
                 "{key} is enabled, so its users may sign in. To disable it, write `enabled: false` in its file"
             )));
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
             store.update_tenant(&mut record, now)?;
             store.append_audit(&AuditEntry {
                 tenant: Some(record.id),
-                instance: Some(record.instance.clone()),
+                instance: Some(record.definition.instance.clone()),
                 ..AuditEntry::new(now, actor.clone(), "tenant.block_ordered", record.key.clone())
             })?;
         }

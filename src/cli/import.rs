@@ -13,7 +13,7 @@ use super::lookup::known_instance;
 use crate::config::Config;
 use crate::diff::enabled_values;
 use crate::model::{
-    AdoptHow, Completeness, CrossTenant, DocumentMaxUsers, DomainError, DomainName, DriftPolicy,
+    AdoptHow, Completeness, CrossTenant, Definition, DocumentMaxUsers, DomainError, DomainName, DriftPolicy,
     InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded, SettingName, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
@@ -122,7 +122,7 @@ async fn unmanaged(
         .recorded
         .tenants
         .values()
-        .map(|record| (&record.instance, record.domain_id))
+        .map(|record| (&record.definition.instance, record.domain_id))
         .chain(
             look.recorded.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id)),
         )
@@ -133,7 +133,7 @@ async fn unmanaged(
         .desired
         .tenants
         .values()
-        .map(|tenant| (tenant.domain.to_string(), named_already(tenant, args)))
+        .map(|tenant| (tenant.definition.domain.to_string(), named_already(tenant, args)))
         .collect();
     let mut found = Found { tenants: Vec::new(), skipped: 0, refused: 0 };
     for domain in domains.values() {
@@ -156,7 +156,10 @@ async fn unmanaged(
                 context.say(&format!("skipped {}: {why}\n", domain.name));
             }
             Ok(tenant) => {
-                named.insert(tenant.domain.to_string(), format!("{} has this name, too", domain.name));
+                named.insert(
+                    tenant.definition.domain.to_string(),
+                    format!("{} has this name, too", domain.name),
+                );
                 found.tenants.push((tenant, domain.clone()));
             }
         }
@@ -167,13 +170,13 @@ async fn unmanaged(
 /// What to do where a file names the domain already.
 fn named_already(tenant: &Tenant, args: &ImportArgs) -> String {
     let key = &tenant.key;
-    if tenant.instance == args.instance {
+    if tenant.definition.instance == args.instance {
         format!("{key}.yaml names it already; to take it over: tenantd adopt {key}")
     } else {
         format!(
             "{key}.yaml names it already, on {}; to take it over here, write `pbx_instance: {}` there, then: tenantd \
              adopt {key}",
-            tenant.instance, args.instance
+            tenant.definition.instance, args.instance
         )
     }
 }
@@ -191,7 +194,7 @@ async fn take_over(
     // No file but those to be written has a say.
     look.desired.completeness = Completeness::Complete;
     for (tenant, domain) in tenants {
-        let word = adoption(&tenant.instance, domain, AdoptHow::AsItIs);
+        let word = adoption(&tenant.definition.instance, domain, AdoptHow::AsItIs);
         look.recorded.adoptions.insert(tenant.key.clone(), word);
         look.desired.tenants.insert(tenant.key.clone(), tenant.clone());
     }
@@ -236,13 +239,13 @@ struct NewFile<'a> {
 }
 
 fn file_text(tenant: &Tenant, config: &Config) -> String {
-    let is_default = tenant.max_users == config.defaults.max_users;
+    let is_default = tenant.definition.max_users == config.defaults.max_users;
     to_yaml(&NewFile {
-        name: &tenant.name,
-        domain: tenant.domain.as_str(),
-        pbx_instance: tenant.instance.as_str(),
-        enabled: (!tenant.enabled).then_some(false),
-        max_users: (!is_default).then(|| tenant.max_users.into()),
+        name: &tenant.definition.name,
+        domain: tenant.definition.domain.as_str(),
+        pbx_instance: tenant.definition.instance.as_str(),
+        enabled: (!tenant.definition.enabled).then_some(false),
+        max_users: (!is_default).then(|| tenant.definition.max_users.into()),
     })
 }
 
@@ -299,18 +302,20 @@ fn describe(
     }
     Ok(Tenant {
         key,
-        name: described,
-        domain: name,
-        instance: args.instance.clone(),
-        enabled,
-        session_timeout: config.defaults.session_timeout,
-        max_users,
-        protected: false,
-        pbx_settings: Default::default(),
-        cross_tenant: CrossTenant::default(),
+        definition: Definition {
+            name: described,
+            domain: name,
+            instance: args.instance.clone(),
+            enabled,
+            session_timeout: config.defaults.session_timeout,
+            max_users,
+            protected: false,
+            pbx_settings: Default::default(),
+            cross_tenant: CrossTenant::default(),
+            drift: DriftPolicy::Correct,
+        },
         previously: None,
         adopt: false,
-        drift: DriftPolicy::Correct,
         sms_numbers: None,
         accept: Default::default(),
     })

@@ -49,7 +49,8 @@ async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> 
         .await
         .map_err(|error| Failure::of(&error))?;
     let tenants: Vec<TenantRecord> = tenants.into_values().collect();
-    let instances: BTreeSet<&InstanceKey> = tenants.iter().map(|record| &record.instance).collect();
+    let instances: BTreeSet<&InstanceKey> =
+        tenants.iter().map(|record| &record.definition.instance).collect();
     let own_domains = Policy::new(config).own_domains;
     let sweeps = instances.iter().copied().map(|key| {
         let (tenants, own_domain) = (&tenants, own_domains.get(key));

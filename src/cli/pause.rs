@@ -119,7 +119,7 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
         .map_err(|error| Failure::of(&error))?;
     let paused = paused_text(args.key.as_ref(), args.instance.as_ref());
     let record = args.key.as_ref().and_then(|key| records.get(key));
-    let instance = args.instance.as_ref().or(record.map(|record| &record.instance));
+    let instance = args.instance.as_ref().or(record.map(|record| &record.definition.instance));
     // What pauses a part of it only is named, and keeps nothing else from being done.
     let covers = |pause: &Pause| match (&pause.key, &pause.instance) {
         (None, None) => true,

@@ -141,9 +141,9 @@ async fn collect(context: &Context, key: &TenantKey, with_earlier: bool) -> Resu
     // This tenant's settings are read now, whoever's turn it is.
     if let Some(record) = look.recorded.tenants.get(key)
         && let Some(InstanceView::Seen { domains, settings }) =
-            look.observed.instances.get_mut(&record.instance)
+            look.observed.instances.get_mut(&record.definition.instance)
         && domains.contains_key(&record.domain_id)
-        && let Some(pbx) = readers.get(&record.instance)
+        && let Some(pbx) = readers.get(&record.definition.instance)
     {
         let rows = pbx.settings(record.domain_id).await.map_err(|error| Failure::of(&error))?;
         settings.insert(record.domain_id, rows);
@@ -208,9 +208,9 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
     one.policy.only = [key.clone()].into();
     let plan = one.plan();
     let pbx = record.map(|record| {
-        let view = look.observed.instance(&record.instance);
+        let view = look.observed.instance(&record.definition.instance);
         let base = |state: String| PbxJson {
-            instance: record.instance.to_string(),
+            instance: record.definition.instance.to_string(),
             state,
             name: None,
             enabled: None,
@@ -241,7 +241,7 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
     // What a tenant left behind where it was before is not the tenant itself.
     let left_behind = |instance: &InstanceKey| match record {
         Some(record)
-            if record.instance != *instance
+            if record.definition.instance != *instance
                 && look
                     .recorded
                     .previous_placements
@@ -290,9 +290,9 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
         unknown.push((reason, format!("what its file wants is unknown: the tenants directory {reason}")));
     }
     if let Some(record) = record
-        && let InstanceView::Unknown { reason } = look.observed.instance(&record.instance)
+        && let InstanceView::Unknown { reason } = look.observed.instance(&record.definition.instance)
     {
-        unknown.push((reason, format!("the instance {} is unknown: {reason}", record.instance)));
+        unknown.push((reason, format!("the instance {} is unknown: {reason}", record.definition.instance)));
     }
     for (reason, line) in unknown {
         if !why.iter().any(|why: &String| why.contains(reason.as_str())) {
@@ -329,7 +329,7 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
                     .sms_numbers
                     .get(&record.id)
                     .map(|numbers| numbers.iter().map(ToString::to_string).collect()),
-                ..hide_secrets(TenantDocument::from(record))
+                ..hide_secrets(TenantDocument::from(&record.definition))
             },
             id: record.id.to_string(),
             domain_id: record.domain_id.to_string(),

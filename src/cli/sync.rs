@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Result<Exit> {
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     if let Some(key) = key {
         let record = record_of(context, &config, &records, key).await?;
-        readers.retain(|instance, _| *instance == record.instance);
+        readers.retain(|instance, _| *instance == record.definition.instance);
     }
     // No file has a say in this.
     let desired = Desired::unreadable("is not read");

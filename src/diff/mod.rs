@@ -6,9 +6,11 @@
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::model::{
-    MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, SmsNumber, Tenant, TenantRecord,
+    Definition, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, SmsNumber, Tenant, TenantKey,
+    TenantRecord,
 };
 
 pub use settings::{
@@ -77,9 +79,13 @@ pub struct Difference {
 
 /// The settings that a tenant's definition wants on its domain; `None` wants no enabled row of that name.
 pub fn wanted_settings(tenant: &Tenant) -> BTreeMap<SettingName, Option<String>> {
-    let mut wanted: BTreeMap<SettingName, Option<String>> =
-        tenant.pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-    wanted.insert(SettingName::user_limit(), user_limit(tenant.max_users));
+    let mut wanted: BTreeMap<SettingName, Option<String>> = tenant
+        .definition
+        .pbx_settings
+        .iter()
+        .map(|(name, value)| (name.clone(), Some(value.clone())))
+        .collect();
+    wanted.insert(SettingName::user_limit(), user_limit(tenant.definition.max_users));
     wanted
 }
 
@@ -120,24 +126,9 @@ pub fn shown_otherwise(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>) -
 
 /// Fields that the file wants otherwise than recorded.
 fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
-    let Tenant {
-        key,
-        name,
-        domain,
-        instance,
-        enabled,
-        session_timeout,
-        max_users,
-        protected,
-        pbx_settings,
-        cross_tenant,
-        previously: _,
-        adopt: _,
-        drift,
-        // Compared with the platform's own table, by `sms_numbers`.
-        sms_numbers: _,
-        accept: _,
-    } = wanted;
+    // `sms_numbers` are compared with the platform's own table, by the function of that name.
+    let Tenant { key, definition: desired, previously: _, adopt: _, sms_numbers: _, accept: _ } = wanted;
+    let recorded = &record.definition;
     let mut found = Vec::new();
     let mut compare = |field: Field, before: Option<String>, after: Option<String>| {
         if before != after {
@@ -147,29 +138,37 @@ fn file_and_record(wanted: &Tenant, record: &TenantRecord) -> Vec<Difference> {
     let file = |gone: bool| Some(if gone { "gone" } else { "present" }.to_owned());
     compare(Field::File, file(record.file_removed_at.is_some()), file(false));
     compare(Field::Key, Some(record.key.to_string()), Some(key.to_string()));
-    compare(Field::Name, Some(record.name.clone()), Some(name.clone()));
-    compare(Field::Domain, Some(record.domain.to_string()), Some(domain.to_string()));
-    compare(Field::Instance, Some(record.instance.to_string()), Some(instance.to_string()));
-    compare(Field::Enabled, Some(record.enabled.to_string()), Some(enabled.to_string()));
-    compare(
-        Field::SessionTimeout,
-        Some(record.session_timeout.to_string()),
-        Some(session_timeout.to_string()),
-    );
-    compare(Field::MaxUsers, Some(record.max_users.to_string()), Some(max_users.to_string()));
-    compare(Field::Protected, Some(record.protected.to_string()), Some(protected.to_string()));
-    compare(Field::Drift, Some(record.drift.as_str().into()), Some(drift.as_str().into()));
-    let names: BTreeSet<&SettingName> = record.pbx_settings.keys().chain(pbx_settings.keys()).collect();
+    let Definition {
+        name,
+        domain,
+        instance,
+        enabled,
+        session_timeout,
+        max_users,
+        protected,
+        pbx_settings,
+        cross_tenant,
+        drift,
+    } = desired;
+    let mut compare_text = |field: Field, before: &dyn fmt::Display, after: &dyn fmt::Display| {
+        compare(field, Some(before.to_string()), Some(after.to_string()));
+    };
+    compare_text(Field::Name, &recorded.name, name);
+    compare_text(Field::Domain, &recorded.domain, domain);
+    compare_text(Field::Instance, &recorded.instance, instance);
+    compare_text(Field::Enabled, &recorded.enabled, enabled);
+    compare_text(Field::SessionTimeout, &recorded.session_timeout, session_timeout);
+    compare_text(Field::MaxUsers, &recorded.max_users, max_users);
+    compare_text(Field::Protected, &recorded.protected, protected);
+    compare_text(Field::Drift, &recorded.drift.as_str(), &drift.as_str());
+    let names: BTreeSet<&SettingName> = recorded.pbx_settings.keys().chain(pbx_settings.keys()).collect();
     for name in names {
-        compare(
-            Field::Setting(name.clone()),
-            record.pbx_settings.get(name).cloned(),
-            pbx_settings.get(name).cloned(),
-        );
+        let (before, after) = (recorded.pbx_settings.get(name), pbx_settings.get(name));
+        compare(Field::Setting(name.clone()), before.cloned(), after.cloned());
     }
-    for ((kind, before), (_, after)) in record.cross_tenant.kinds().into_iter().zip(cross_tenant.kinds()) {
-        let list = |with: &BTreeSet<crate::model::TenantKey>| {
-            (!with.is_empty()).then(|| with.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", "))
+    for ((kind, before), (_, after)) in recorded.cross_tenant.kinds().into_iter().zip(cross_tenant.kinds()) {
+        let list = |with: &BTreeSet<TenantKey>| {
+            (!with.is_empty()).then(|| with.iter().map(TenantKey::as_str).collect::<Vec<_>>().join(", "))
         };
         compare(Field::CrossTenant(kind), list(before), list(after));
     }
@@ -204,22 +203,22 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     };
     let Seen { domain, settings } = seen;
     let PbxDomain { id: _, name, enabled, description } = domain;
-    if *name != wanted.domain.as_str() {
-        drift(found, Field::Domain, Some(name.clone()), Some(wanted.domain.to_string()));
+    if *name != wanted.definition.domain.as_str() {
+        drift(found, Field::Domain, Some(name.clone()), Some(wanted.definition.domain.to_string()));
     }
     // A name that only repeats the domain needs no description: an imported domain without one is as it should be.
-    let nameless = description.is_empty() && wanted.name == wanted.domain.as_str();
-    if *description != wanted.name && !nameless {
-        drift(found, Field::Name, Some(description.clone()), Some(wanted.name.clone()));
+    let nameless = description.is_empty() && wanted.definition.name == wanted.definition.domain.as_str();
+    if *description != wanted.definition.name && !nameless {
+        drift(found, Field::Name, Some(description.clone()), Some(wanted.definition.name.clone()));
     }
-    if *enabled != Some(wanted.enabled) {
+    if *enabled != Some(wanted.definition.enabled) {
         let before = enabled.map(|enabled| enabled.to_string());
-        drift(found, Field::Enabled, before, Some(wanted.enabled.to_string()));
-    } else if !wanted.enabled && record.disable_confirmed_at.is_none() {
+        drift(found, Field::Enabled, before, Some(wanted.definition.enabled.to_string()));
+    } else if !wanted.definition.enabled && record.disable_confirmed_at.is_none() {
         // Cut short before its end was recorded: whether everything is closed has to be looked at again.
-        drift(found, Field::Enabled, None, Some(wanted.enabled.to_string()));
+        drift(found, Field::Enabled, None, Some(wanted.definition.enabled.to_string()));
     }
-    if wanted.enabled && record.enabled && record.web_sign_in_block.is_some() {
+    if wanted.definition.enabled && record.definition.enabled && record.web_sign_in_block.is_some() {
         // What the lock switched off is still to be given back.
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
     }
@@ -241,9 +240,13 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     }
     let lock = SettingId::for_web_sign_in_block(domain.id);
     let locked = web_sign_in_is_blocked(rows, lock);
-    if wanted.enabled && rows.iter().any(|row| row.id == lock && row.enabled) {
+    if wanted.definition.enabled && rows.iter().any(|row| row.id == lock && row.enabled) {
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
-    } else if !wanted.enabled && !record.enabled && !locked && !record.web_sign_in_left_open {
+    } else if !wanted.definition.enabled
+        && !record.definition.enabled
+        && !locked
+        && !record.web_sign_in_left_open
+    {
         drift(found, Field::WebSignIn, Some("open".into()), Some("locked".into()));
     }
 }

@@ -23,7 +23,7 @@ fn in_agreement_nothing_differs() {
 #[test]
 fn the_file_wins_over_the_pbx_as_the_origin() {
     let (mut wanted, record, mut domain) = testing::in_agreement("acme");
-    wanted.name = "Acme Corporation".into();
+    wanted.definition.name = "Acme Corporation".into();
     domain.description = "somebody's".into();
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
     assert_eq!(found.len(), 1);
@@ -86,8 +86,10 @@ fn one_open_cidr_entry_breaks_the_lock() {
 fn each_setting_that_differs_is_told_once() {
     let (mut wanted, mut record, domain) = testing::in_agreement("acme");
     let name = |n: &str| SettingName::new("limit", n, "numeric");
-    record.pbx_settings = [(name("a"), "1".into()), (name("b"), "1".into()), (name("c"), "1".into())].into();
-    wanted.pbx_settings = [(name("a"), "2".into()), (name("b"), "2".into()), (name("d"), "2".into())].into();
+    record.definition.pbx_settings =
+        [(name("a"), "1".into()), (name("b"), "1".into()), (name("c"), "1".into())].into();
+    wanted.definition.pbx_settings =
+        [(name("a"), "2".into()), (name("b"), "2".into()), (name("d"), "2".into())].into();
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: None }));
     let told: Vec<_> = found
         .iter()
@@ -109,7 +111,7 @@ fn each_setting_that_differs_is_told_once() {
 #[test]
 fn a_disable_that_the_pbx_did_not_confirm_differs() {
     let mut wanted = testing::wanted("acme");
-    wanted.enabled = false;
+    wanted.definition.enabled = false;
     let mut record = testing::record_of(&wanted);
     let domain = testing::domain_of(&record);
     let differs = |wanted: &Tenant, record: &TenantRecord, settings| {
@@ -139,7 +141,7 @@ fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
 #[test]
 fn a_disable_without_its_end_recorded_is_looked_at_again() {
     let (mut wanted, _, _) = testing::in_agreement("acme");
-    wanted.enabled = false;
+    wanted.definition.enabled = false;
     let mut record = testing::record_of(&wanted);
     record.web_sign_in_left_open = true;
     let domain = testing::domain_of(&record);
@@ -152,7 +154,7 @@ fn a_disable_without_its_end_recorded_is_looked_at_again() {
 #[test]
 fn who_was_not_disabled_yet_has_no_drift_for_want_of_a_lock() {
     let (mut wanted, record, domain) = testing::in_agreement("acme");
-    wanted.enabled = false;
+    wanted.definition.enabled = false;
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: Some(&[]) }));
     let fields: Vec<_> = found.iter().map(|difference| (&difference.field, difference.origin)).collect();
     assert_eq!(fields, [(&Field::Enabled, Origin::File)]);
@@ -161,7 +163,8 @@ fn who_was_not_disabled_yet_has_no_drift_for_want_of_a_lock() {
 #[test]
 fn sharing_is_shown_as_a_list_and_no_sharing_as_nothing() {
     let (mut wanted, record, _) = testing::in_agreement("acme");
-    wanted.cross_tenant.chat = ["globex", "hooli"].map(|key| TenantKey::parse(key).unwrap()).into();
+    wanted.definition.cross_tenant.chat =
+        ["globex", "hooli"].map(|key| TenantKey::parse(key).unwrap()).into();
     let found = tenant(&wanted, &record, None);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (None, Some("globex, hooli")));
@@ -171,10 +174,12 @@ fn sharing_is_shown_as_a_list_and_no_sharing_as_nothing() {
 fn a_domain_without_description_is_as_it_should_be_only_where_the_name_repeats_the_domain() {
     let (wanted, record, mut domain) = testing::in_agreement("acme");
     let differs = |wanted: &Tenant, domain: &PbxDomain| {
-        let record = TenantRecord { name: wanted.name.clone(), ..record.clone() };
+        let mut record = record.clone();
+        record.definition.name.clone_from(&wanted.definition.name);
         !tenant(wanted, &record, Some(Seen { domain, settings: None })).is_empty()
     };
-    let nameless = Tenant { name: wanted.domain.to_string(), ..wanted.clone() };
+    let mut nameless = wanted.clone();
+    nameless.definition.name = wanted.definition.domain.to_string();
     domain.description = String::new();
     assert!(!differs(&nameless, &domain));
     assert!(differs(&wanted, &domain), "another name belongs there");
@@ -185,8 +190,8 @@ fn a_domain_without_description_is_as_it_should_be_only_where_the_name_repeats_t
 #[test]
 fn no_user_limit_is_shown_in_the_files_words() {
     let (mut wanted, mut record, domain) = testing::in_agreement("acme");
-    wanted.max_users = MaxUsers::Limited(5);
-    record.max_users = wanted.max_users;
+    wanted.definition.max_users = MaxUsers::Limited(5);
+    record.definition.max_users = wanted.definition.max_users;
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: Some(&[]) }));
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].before.as_deref(), found[0].after.as_deref()), (Some("unlimited"), Some("5")));
@@ -195,7 +200,7 @@ fn no_user_limit_is_shown_in_the_files_words() {
 #[test]
 fn an_open_web_sign_in_is_drift_of_who_is_disabled_and_of_nobody_else() {
     let mut disabled = testing::wanted("acme");
-    disabled.enabled = false;
+    disabled.definition.enabled = false;
     let enabled = testing::wanted("acme");
     let mut record = testing::record_of(&disabled);
     let domain = testing::domain_of(&record);

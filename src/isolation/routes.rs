@@ -77,7 +77,7 @@ pub fn judged(
         ..PbxSweep::default()
     };
     let by_domain: BTreeMap<&str, &TenantRecord> =
-        tenants.iter().map(|record| (record.domain.as_str(), record)).collect();
+        tenants.iter().map(|record| (record.definition.domain.as_str(), record)).collect();
     for route in routes {
         let PbxRoute { kind, name, domain, domain_name, targets } = route;
         let own = match domain {

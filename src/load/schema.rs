@@ -6,8 +6,8 @@ use super::snapshot::Content;
 use super::{advice, settings};
 use crate::config::Config;
 use crate::model::{
-    CrossTenant, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers, SESSION_TIMEOUT_MINUTES,
-    SmsNumber, Tenant, TenantKey,
+    CrossTenant, Definition, DomainError, DomainName, DriftPolicy, InstanceKey, MaxUsers,
+    SESSION_TIMEOUT_MINUTES, SmsNumber, Tenant, TenantKey,
 };
 use crate::yaml::{
     self, Field, Fields, Finding, Limits, Problem, Reader, Severity, Source, Span, Text, Value, nearest,
@@ -197,18 +197,20 @@ impl Draft {
         self.domain = domain.clone();
         Some(Tenant {
             key: self.key.clone()?,
-            name: name?.0,
-            domain: domain?.0,
-            instance: instance?,
-            enabled,
-            session_timeout,
-            max_users,
-            protected,
-            pbx_settings,
-            cross_tenant,
+            definition: Definition {
+                name: name?.0,
+                domain: domain?.0,
+                instance: instance?,
+                enabled,
+                session_timeout,
+                max_users,
+                protected,
+                pbx_settings,
+                cross_tenant,
+                drift,
+            },
             previously: self.previously.as_ref().map(|(key, _)| key.clone()),
             adopt,
-            drift,
             sms_numbers,
             accept: self.accept.clone(),
         })

@@ -29,7 +29,8 @@ pub(super) fn by_name(dir: &Path, desired: &mut Desired) {
         .cloned()
         .collect();
     let keys = Keys::new(&with_file);
-    let domains: BTreeSet<&str> = desired.tenants.values().map(|tenant| tenant.domain.as_str()).collect();
+    let domains: BTreeSet<&str> =
+        desired.tenants.values().map(|tenant| tenant.definition.domain.as_str()).collect();
     let mut found = Vec::new();
     let mut ignored = Vec::new();
     for entry in std::mem::take(&mut desired.ignored) {
@@ -78,7 +79,7 @@ pub fn by_record(dir: &Path, desired: &mut Desired, recorded: &Recorded) {
     let known: BTreeSet<TenantKey> = desired.tenants.keys().chain(recorded.tenants.keys()).cloned().collect();
     let keys = Keys::new(&known);
     let of_domain: BTreeMap<&str, &TenantKey> =
-        gone.values().map(|record| (record.domain.as_str(), &record.key)).collect();
+        gone.values().map(|record| (record.definition.domain.as_str(), &record.key)).collect();
     let means = |file: &str, domains: &BTreeSet<String>| -> BTreeSet<TenantKey> {
         let by_name = Spelling::of(file).means(&keys).into_iter().filter(|key| gone.contains_key(key));
         let by_domain = domains.iter().filter_map(|domain| of_domain.get(domain.as_str()).copied());
@@ -120,7 +121,7 @@ pub fn by_record(dir: &Path, desired: &mut Desired, recorded: &Recorded) {
 fn without_file<'a>(desired: &Desired, recorded: &'a Recorded) -> BTreeMap<&'a TenantKey, &'a TenantRecord> {
     let before: BTreeSet<&TenantKey> =
         desired.tenants.values().filter_map(|tenant| tenant.previously.as_ref()).collect();
-    let domains: BTreeSet<_> = desired.tenants.values().map(|tenant| &tenant.domain).collect();
+    let domains: BTreeSet<_> = desired.tenants.values().map(|tenant| &tenant.definition.domain).collect();
     recorded
         .tenants
         .iter()
@@ -128,7 +129,7 @@ fn without_file<'a>(desired: &Desired, recorded: &'a Recorded) -> BTreeMap<&'a T
             !desired.tenants.contains_key(key)
                 && !desired.is_broken(key)
                 && !before.contains(key)
-                && !domains.contains(&record.domain)
+                && !domains.contains(&record.definition.domain)
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use super::{MaxUsers, Tenant, TenantKey, TenantRecord};
+use super::{Definition, MaxUsers, Tenant, TenantKey};
 
 /// A tenant in canonical form: what the preview shows and what `import` writes.
 ///
@@ -53,10 +53,9 @@ fn shares(cross: &super::CrossTenant) -> BTreeMap<&'static str, Vec<String>> {
         .collect()
 }
 
-impl From<&Tenant> for TenantDocument {
-    fn from(tenant: &Tenant) -> Self {
-        let Tenant {
-            key: _,
+impl From<&Definition> for TenantDocument {
+    fn from(definition: &Definition) -> Self {
+        let Definition {
             name,
             domain,
             instance,
@@ -66,12 +65,8 @@ impl From<&Tenant> for TenantDocument {
             protected,
             pbx_settings,
             cross_tenant,
-            previously: _,
-            adopt: _,
             drift,
-            sms_numbers,
-            accept: _,
-        } = tenant;
+        } = definition;
         Self {
             name: name.clone(),
             domain: domain.to_string(),
@@ -86,32 +81,18 @@ impl From<&Tenant> for TenantDocument {
                 .collect(),
             cross_tenant: shares(cross_tenant),
             drift: (*drift != Default::default()).then_some(drift.as_str()),
-            sms_numbers: sms_numbers
-                .as_ref()
-                .map(|numbers| numbers.iter().map(ToString::to_string).collect()),
+            sms_numbers: None,
         }
     }
 }
 
-impl From<&TenantRecord> for TenantDocument {
-    fn from(record: &TenantRecord) -> Self {
+impl From<&Tenant> for TenantDocument {
+    fn from(tenant: &Tenant) -> Self {
+        let Tenant { key: _, definition, previously: _, adopt: _, sms_numbers, accept: _ } = tenant;
+        let numbers = sms_numbers.as_ref();
         Self {
-            name: record.name.clone(),
-            domain: record.domain.to_string(),
-            pbx_instance: record.instance.to_string(),
-            enabled: record.enabled,
-            session_timeout: record.session_timeout,
-            max_users: record.max_users.into(),
-            protected: record.protected,
-            pbx_settings: record
-                .pbx_settings
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.clone()))
-                .collect(),
-            cross_tenant: shares(&record.cross_tenant),
-            drift: (record.drift != Default::default()).then_some(record.drift.as_str()),
-            // The platform's own table has them; whoever shows them puts them in.
-            sms_numbers: None,
+            sms_numbers: numbers.map(|numbers| numbers.iter().map(ToString::to_string).collect()),
+            ..Self::from(definition)
         }
     }
 }

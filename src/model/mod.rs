@@ -34,7 +34,7 @@ pub use secret::Secret;
 pub use setting::{SettingName, SettingNameError};
 pub use sms::{SmsNumber, SmsNumberError};
 pub use tenant::{
-    CrossTenant, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL, Tenant,
-    TenantKey,
+    CrossTenant, Definition, DriftPolicy, KeyError, MaxUsers, SESSION_TIMEOUT_MINUTES, SESSION_TIMEOUT_USUAL,
+    Tenant, TenantKey,
 };
 pub use version::PbxVersion;

@@ -4,10 +4,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{
-    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, SettingId, SettingName, SmsNumber,
-    Tenant, TenantKey,
-};
+use super::{Definition, DomainId, DomainName, InstanceKey, SettingId, SmsNumber, Tenant, TenantKey};
 
 /// The identity of a tenant in the database, the same through renames, moves and a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,17 +30,8 @@ pub struct WebSignInBlock {
 pub struct TenantRecord {
     pub id: TenantId,
     pub key: TenantKey,
-    pub name: String,
-    pub domain: DomainName,
-    pub instance: InstanceKey,
-    pub enabled: bool,
-    /// Minutes.
-    pub session_timeout: u32,
-    pub max_users: MaxUsers,
-    pub protected: bool,
-    pub pbx_settings: BTreeMap<SettingName, String>,
-    pub cross_tenant: CrossTenant,
-    pub drift: DriftPolicy,
+    /// The desired state as it was recorded last.
+    pub definition: Definition,
     pub domain_id: DomainId,
     /// Whether the domain was once seen on the PBX as wanted; false while a creation is unfinished.
     pub provisioned: bool,
@@ -78,19 +66,10 @@ impl TenantRecord {
         Self {
             id,
             key: tenant.key.clone(),
-            name: tenant.name.clone(),
-            domain: tenant.domain.clone(),
-            instance: tenant.instance.clone(),
-            enabled: tenant.enabled,
-            session_timeout: tenant.session_timeout,
-            max_users: tenant.max_users,
-            protected: tenant.protected,
-            pbx_settings: tenant.pbx_settings.clone(),
-            cross_tenant: tenant.cross_tenant.clone(),
-            drift: tenant.drift,
+            definition: tenant.definition.clone(),
             domain_id,
             provisioned: false,
-            disabled_at: (!tenant.enabled).then_some(now),
+            disabled_at: (!tenant.definition.enabled).then_some(now),
             disable_confirmed_at: None,
             deletable_from: None,
             file_removed_at: None,

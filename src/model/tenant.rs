@@ -106,10 +106,12 @@ impl CrossTenant {
     }
 }
 
-/// A tenant as its file wants it, defaults filled in.
+/// What a tenant's file and its record have in common: the fields that are compared, applied and recorded.
+///
+/// A field of the tenant file that is to be recorded stands here and nowhere else. Code that must not forget one
+/// destructures the whole struct, so that the compiler names each place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenant {
-    pub key: TenantKey,
+pub struct Definition {
     pub name: String,
     pub domain: DomainName,
     pub instance: InstanceKey,
@@ -118,17 +120,24 @@ pub struct Tenant {
     pub session_timeout: u32,
     pub max_users: MaxUsers,
     pub protected: bool,
-    /// FusionPBX domain settings owned by this file.
+    /// FusionPBX domain settings owned by the tenant file.
     pub pbx_settings: BTreeMap<SettingName, String>,
     pub cross_tenant: CrossTenant,
+    pub drift: DriftPolicy,
+}
+
+/// A tenant as its file wants it, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    pub key: TenantKey,
+    pub definition: Definition,
     /// The key this tenant had before, when key and domain change together.
     pub previously: Option<TenantKey>,
-    /// Take over a domain that already exists on the PBX and is nobody's.
+    /// Take over a domain that already exists on the PBX and is not managed.
     pub adopt: bool,
-    pub drift: DriftPolicy,
     /// The SMS numbers that the tenant has; `None` where its file does not say, and services may give it any.
     pub sms_numbers: Option<BTreeSet<SmsNumber>>,
-    /// Names of lints that this file accepts.
+    /// Names of advice that this file accepts.
     pub accept: BTreeSet<String>,
 }
 

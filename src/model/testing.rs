@@ -4,26 +4,28 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::{
-    CrossTenant, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, PbxDomain, Tenant, TenantId,
-    TenantKey, TenantRecord,
+    CrossTenant, Definition, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, PbxDomain, Tenant,
+    TenantId, TenantKey, TenantRecord,
 };
 
 /// A tenant as its file wants it.
 pub fn wanted(key: &str) -> Tenant {
     Tenant {
         key: TenantKey::parse(key).unwrap(),
-        name: format!("{key} Ltd"),
-        domain: DomainName::parse(&format!("{key}.example.com")).unwrap(),
-        instance: InstanceKey::parse("hq").unwrap(),
-        enabled: true,
-        session_timeout: 60,
-        max_users: MaxUsers::Unlimited,
-        protected: false,
-        pbx_settings: [].into(),
-        cross_tenant: CrossTenant::default(),
+        definition: Definition {
+            name: format!("{key} Ltd"),
+            domain: DomainName::parse(&format!("{key}.example.com")).unwrap(),
+            instance: InstanceKey::parse("hq").unwrap(),
+            enabled: true,
+            session_timeout: 60,
+            max_users: MaxUsers::Unlimited,
+            protected: false,
+            pbx_settings: [].into(),
+            cross_tenant: CrossTenant::default(),
+            drift: DriftPolicy::Correct,
+        },
         previously: None,
         adopt: false,
-        drift: DriftPolicy::Correct,
         sms_numbers: None,
         accept: [].into(),
     }
@@ -37,7 +39,7 @@ pub fn record_of(wanted: &Tenant) -> TenantRecord {
     let domain_id = DomainId(Uuid::new_v5(&Uuid::NAMESPACE_DNS, name));
     TenantRecord {
         provisioned: true,
-        disable_confirmed_at: (!wanted.enabled).then_some(at),
+        disable_confirmed_at: (!wanted.definition.enabled).then_some(at),
         settings_checked_at: Some(at),
         restored_at: None,
         applied_definition_hash: Some(crate::plan::definition_hash(wanted)),
@@ -49,9 +51,9 @@ pub fn record_of(wanted: &Tenant) -> TenantRecord {
 pub fn domain_of(record: &TenantRecord) -> PbxDomain {
     PbxDomain {
         id: record.domain_id,
-        name: record.domain.to_string(),
-        enabled: Some(record.enabled),
-        description: record.name.clone(),
+        name: record.definition.domain.to_string(),
+        enabled: Some(record.definition.enabled),
+        description: record.definition.name.clone(),
     }
 }
 

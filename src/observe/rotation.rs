@@ -44,7 +44,9 @@ impl Rotation {
         let mut ours: Vec<_> = recorded
             .tenants
             .values()
-            .filter(|record| record.instance == *instance && domains.contains_key(&record.domain_id))
+            .filter(|record| {
+                record.definition.instance == *instance && domains.contains_key(&record.domain_id)
+            })
             .map(|record| (record.settings_checked_at, record.domain_id))
             .collect();
         ours.sort();

@@ -14,17 +14,17 @@ use crate::model::{
 pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
     let hold = |reason: String, lifted_by: Option<String>| Held {
         tenant: tenant.key.clone(),
-        instance: tenant.instance.clone(),
+        instance: tenant.definition.instance.clone(),
         action: Action::Adopt,
         reason,
         lifted_by,
     };
-    if inputs.policy.is_own_domain(&tenant.instance, &found.name) {
-        draft.held.push(hold(holds_own_account(&found.name, &tenant.instance), None));
+    if inputs.policy.is_own_domain(&tenant.definition.instance, &found.name) {
+        draft.held.push(hold(holds_own_account(&found.name, &tenant.definition.instance), None));
         return;
     }
     let said = inputs.recorded.adoptions.get(&tenant.key).filter(|said| {
-        said.instance == tenant.instance && said.domain_id == found.id && said.until > inputs.now
+        said.instance == tenant.definition.instance && said.domain_id == found.id && said.until > inputs.now
     });
     let (how, reason) = match said {
         _ if tenant.adopt => {
@@ -38,14 +38,14 @@ pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, 
             draft.held.push(hold(
                 format!(
                     "{} already exists on {} and tenantd does not manage it",
-                    tenant.domain, tenant.instance
+                    tenant.definition.domain, tenant.definition.instance
                 ),
                 Some(format!("tenantd adopt {}", tenant.key)),
             ));
             return;
         }
     };
-    let rows = inputs.observed.instance(&tenant.instance).settings(found.id);
+    let rows = inputs.observed.instance(&tenant.definition.instance).settings(found.id);
     let after = TenantDocument::from(tenant);
     let before = found_as_document(tenant, found, rows, after.clone());
     // What changes on the PBX must not drown in what is only recorded. Where its settings were read, that is all.
@@ -54,7 +54,7 @@ pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, 
     }
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
-        instance: tenant.instance.clone(),
+        instance: tenant.definition.instance.clone(),
         action: Action::Adopt,
         reason,
         changes: changes(tenant, found, rows, how),
@@ -125,8 +125,8 @@ fn found_as_document(
 
 /// Whether the description is the tenant's name. A name that only repeats the domain needs none.
 fn is_described(tenant: &Tenant, found: &PbxDomain) -> bool {
-    found.description == tenant.name
-        || (found.description.is_empty() && tenant.name == tenant.domain.as_str())
+    found.description == tenant.definition.name
+        || (found.description.is_empty() && tenant.definition.name == tenant.definition.domain.as_str())
 }
 
 /// What taking a domain over changes; where its settings were not read, what it sets.
@@ -143,12 +143,12 @@ fn changes(
         }
     };
     if !is_described(tenant, found) {
-        change(Field::Name, Some(found.description.clone()), Some(tenant.name.clone()));
+        change(Field::Name, Some(found.description.clone()), Some(tenant.definition.name.clone()));
     }
     change(
         Field::Enabled,
         found.enabled.map(|enabled| enabled.to_string()),
-        Some(tenant.enabled.to_string()),
+        Some(tenant.definition.enabled.to_string()),
     );
     for (name, value) in wanted_settings(tenant) {
         let is_limit = name == SettingName::user_limit();
@@ -158,7 +158,7 @@ fn changes(
             value => value,
         };
         match rows {
-            None if is_limit => change(field, None, Some(tenant.max_users.to_string())),
+            None if is_limit => change(field, None, Some(tenant.definition.max_users.to_string())),
             None => change(field, None, value),
             Some(rows) if setting_differs(rows, &name, value.as_deref()) => {
                 change(field, shown(enabled_values(rows, &name)), shown(value));
@@ -171,7 +171,7 @@ fn changes(
     }
     let block = SettingId::for_web_sign_in_block(found.id);
     if how == AdoptHow::AsItsFileSays
-        && !tenant.enabled
+        && !tenant.definition.enabled
         && rows.is_some_and(|rows| !web_sign_in_is_blocked(rows, block))
     {
         change(Field::WebSignIn, Some("open".to_owned()), Some("locked".to_owned()));

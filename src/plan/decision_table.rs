@@ -33,8 +33,8 @@ impl<'a> Index<'a> {
         let mut owner_by_id = BTreeMap::new();
         let mut owner_by_domain = BTreeMap::new();
         for (key, record) in &inputs.recorded.tenants {
-            owner_by_id.insert((&record.instance, record.domain_id), key);
-            owner_by_domain.insert(&record.domain, key);
+            owner_by_id.insert((&record.definition.instance, record.domain_id), key);
+            owner_by_domain.insert(&record.definition.domain, key);
         }
         let mut number_owner = BTreeMap::new();
         for (key, record) in &inputs.recorded.tenants {
@@ -77,7 +77,7 @@ pub(super) fn vanished(inputs: Inputs<'_>) -> BTreeMap<&InstanceKey, usize> {
     let mut known: BTreeMap<&InstanceKey, (usize, usize)> = BTreeMap::new();
     let expected = |record: &&TenantRecord| record.provisioned && record.file_removed_at.is_none();
     for record in inputs.recorded.tenants.values().filter(expected) {
-        let (all, missing) = known.entry(&record.instance).or_default();
+        let (all, missing) = known.entry(&record.definition.instance).or_default();
         *all += 1;
         *missing += usize::from(seen(inputs.observed, record) == DomainState::Absent);
     }
@@ -136,7 +136,7 @@ fn rekeyed<'a>(inputs: Inputs<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey,
     }
     for (key, tenant) in &inputs.desired.tenants {
         if said(tenant).is_none() {
-            take(key, index.recorded_with(&tenant.domain));
+            take(key, index.recorded_with(&tenant.definition.domain));
         }
     }
     found
@@ -152,16 +152,18 @@ fn with_file<'a>(
 ) {
     match record {
         None => without_record(inputs, index, tenant, draft),
-        Some(record) if !inputs.observed.instances.contains_key(&record.instance) => draft.held.push(Held {
-            tenant: tenant.key.clone(),
-            instance: record.instance.clone(),
-            action: Action::Update,
-            reason: format!(
-                "it is recorded on the instance {}, which is not in the configuration",
-                record.instance
-            ),
-            lifted_by: None,
-        }),
+        Some(record) if !inputs.observed.instances.contains_key(&record.definition.instance) => {
+            draft.held.push(Held {
+                tenant: tenant.key.clone(),
+                instance: record.definition.instance.clone(),
+                action: Action::Update,
+                reason: format!(
+                    "it is recorded on the instance {}, which is not in the configuration",
+                    record.definition.instance
+                ),
+                lifted_by: None,
+            })
+        }
         Some(record) => update::tenant(inputs, index, tenant, record, draft),
     }
 }
@@ -170,7 +172,7 @@ fn with_file<'a>(
 fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant, draft: &mut Draft) {
     let hold = |action: Action, reason: String, lifted_by: Option<String>| Held {
         tenant: tenant.key.clone(),
-        instance: tenant.instance.clone(),
+        instance: tenant.definition.instance.clone(),
         action,
         reason,
         lifted_by,
@@ -178,10 +180,10 @@ fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant,
     draft
         .previews
         .insert(tenant.key.clone(), Preview { before: None, after: Some(TenantDocument::from(tenant)) });
-    if let Some(owner) = index.recorded_with(&tenant.domain) {
+    if let Some(owner) = index.recorded_with(&tenant.definition.domain) {
         draft.held.push(hold(
             Action::Create,
-            format!("its domain {} still belongs to the tenant {owner}", tenant.domain),
+            format!("its domain {} still belongs to the tenant {owner}", tenant.definition.domain),
             None,
         ));
         return;
@@ -191,30 +193,33 @@ fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant,
         draft.held.push(hold(action, reason, None));
         return;
     }
-    if let InstanceView::Unknown { reason } = inputs.observed.instance(&tenant.instance) {
+    if let InstanceView::Unknown { reason } = inputs.observed.instance(&tenant.definition.instance) {
         draft.held.push(hold(
             Action::Create,
-            format!("the instance {} is unknown, so it may be there already: {reason}", tenant.instance),
+            format!(
+                "the instance {} is unknown, so it may be there already: {reason}",
+                tenant.definition.instance
+            ),
             None,
         ));
         return;
     }
-    match index.named(&tenant.instance, tenant.domain.as_str()) {
+    match index.named(&tenant.definition.instance, tenant.definition.domain.as_str()) {
         [] => draft.steps.push(Step {
             tenant: tenant.key.clone(),
-            instance: tenant.instance.clone(),
+            instance: tenant.definition.instance.clone(),
             action: Action::Create,
             reason: "the file is new".into(),
             changes: creation(tenant),
             work: Work::Create { tenant: tenant.clone() },
         }),
         [found] => {
-            if let Some(owner) = index.owner(&tenant.instance, found.id) {
+            if let Some(owner) = index.owner(&tenant.definition.instance, found.id) {
                 draft.held.push(hold(
                     Action::Create,
                     format!(
                         "the domain {} on {} is kept for the tenant {owner}",
-                        tenant.domain, tenant.instance
+                        tenant.definition.domain, tenant.definition.instance
                     ),
                     None,
                 ));
@@ -224,7 +229,12 @@ fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant,
         }
         several => draft.held.push(hold(
             Action::Adopt,
-            format!("{} domains on {} have the name {}", several.len(), tenant.instance, tenant.domain),
+            format!(
+                "{} domains on {} have the name {}",
+                several.len(),
+                tenant.definition.instance,
+                tenant.definition.domain
+            ),
             None,
         )),
     }
@@ -234,17 +244,17 @@ fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant,
 fn creation(tenant: &Tenant) -> Vec<FieldChange> {
     let change = |field, after: String| FieldChange { field, before: None, after: Some(after) };
     let mut changes = vec![
-        change(Field::Name, tenant.name.clone()),
-        change(Field::Domain, tenant.domain.to_string()),
-        change(Field::Instance, tenant.instance.to_string()),
-        change(Field::Enabled, tenant.enabled.to_string()),
-        change(Field::SessionTimeout, tenant.session_timeout.to_string()),
-        change(Field::MaxUsers, tenant.max_users.to_string()),
+        change(Field::Name, tenant.definition.name.clone()),
+        change(Field::Domain, tenant.definition.domain.to_string()),
+        change(Field::Instance, tenant.definition.instance.to_string()),
+        change(Field::Enabled, tenant.definition.enabled.to_string()),
+        change(Field::SessionTimeout, tenant.definition.session_timeout.to_string()),
+        change(Field::MaxUsers, tenant.definition.max_users.to_string()),
     ];
-    if tenant.protected {
+    if tenant.definition.protected {
         changes.push(change(Field::Protected, true.to_string()));
     }
-    for (name, value) in &tenant.pbx_settings {
+    for (name, value) in &tenant.definition.pbx_settings {
         changes.push(change(Field::Setting(name.clone()), value.clone()));
     }
     if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {
@@ -277,5 +287,5 @@ pub(super) fn name_is_shared(
 
 /// What an instance shows of a record's domain.
 pub(super) fn seen<'a>(observed: &'a Observed, record: &TenantRecord) -> DomainState<'a> {
-    observed.instance(&record.instance).domain(record.domain_id)
+    observed.instance(&record.definition.instance).domain(record.domain_id)
 }

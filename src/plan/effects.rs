@@ -107,9 +107,9 @@ pub fn affected(desired: &Desired, recorded: &Recorded) -> (BTreeSet<TenantId>, 
     }
     for (key, record) in &recorded.tenants {
         let changes = desired.tenants.get(key).is_none_or(|tenant| {
-            (record.enabled && !tenant.enabled)
-                || record.domain != tenant.domain
-                || record.instance != tenant.instance
+            (record.definition.enabled && !tenant.definition.enabled)
+                || record.definition.domain != tenant.definition.domain
+                || record.definition.instance != tenant.definition.instance
                 || is_shortened(tenant, record)
         });
         if changes {
@@ -123,7 +123,7 @@ pub fn affected(desired: &Desired, recorded: &Recorded) -> (BTreeSet<TenantId>, 
 }
 
 fn is_shortened(tenant: &Tenant, record: &TenantRecord) -> bool {
-    tenant.session_timeout < record.session_timeout
+    tenant.definition.session_timeout < record.definition.session_timeout
 }
 
 /// The effects of every step that has any.
@@ -164,21 +164,22 @@ fn of(inputs: Inputs<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
         }
         Work::Move { tenant, .. } => {
             // One that the file disables as well is disabled first, by a step that says who is active.
-            if record.enabled && tenant.enabled {
+            if record.definition.enabled && tenant.definition.enabled {
                 effects.extend(active());
-                let (from, to) = (record.instance.to_string(), tenant.instance.to_string());
+                let (from, to) =
+                    (record.definition.instance.to_string(), tenant.definition.instance.to_string());
                 effects.push(Effect::Server { from, to });
             }
-            if record.domain != tenant.domain {
-                let (from, to) = (record.domain.to_string(), tenant.domain.to_string());
+            if record.definition.domain != tenant.definition.domain {
+                let (from, to) = (record.definition.domain.to_string(), tenant.definition.domain.to_string());
                 let users = activity.map(|activity| activity.users);
                 effects.push(Effect::SignInAddresses { from: from.clone(), to: to.clone(), users });
-                if record.enabled && tenant.enabled {
+                if record.definition.enabled && tenant.definition.enabled {
                     effects.push(Effect::Phones { from, to });
                 }
             }
         }
-        Work::Disable { .. } if record.enabled => effects.extend(active()),
+        Work::Disable { .. } if record.definition.enabled => effects.extend(active()),
         Work::Recreate { counts: true, .. } => effects.extend(active()),
         Work::Delete { .. } | Work::DeleteRecord { .. } => effects.extend(active()),
         _ => {}
@@ -189,7 +190,7 @@ fn of(inputs: Inputs<'_>, step: &Step, record: &TenantRecord) -> Vec<Effect> {
         if let Some(activity) =
             activity.filter(|activity| activity.open_sessions > 0 && is_shortened(tenant, record))
         {
-            effects.push(sessions_end(activity, tenant.session_timeout, inputs.now));
+            effects.push(sessions_end(activity, tenant.definition.session_timeout, inputs.now));
         }
         let released = released(inputs, tenant, record, step);
         if !released.is_empty() {

@@ -18,7 +18,7 @@ use crate::sabotage::{Bug, active};
 pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
     let hold = |action: Action, reason: String| Held {
         tenant: key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action,
         reason,
         lifted_by: None,
@@ -27,8 +27,11 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
         draft.held.push(hold(Action::Update, "its file is broken, so what it wants is unknown".into()));
         return;
     }
-    let next =
-        if record.enabled || record.file_removed_at.is_none() { Action::Disable } else { Action::Delete };
+    let next = if record.definition.enabled || record.file_removed_at.is_none() {
+        Action::Disable
+    } else {
+        Action::Delete
+    };
     if let Some(file) = inputs.desired.unusual_file_of(key) {
         let reason = format!("its file is not there, but {} could be it: {}", file.file, file.mend);
         draft.held.push(hold(next, reason));
@@ -49,10 +52,16 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
     }
     let domain = match seen(inputs.observed, record) {
         DomainState::Unknown => {
-            let InstanceView::Unknown { reason } = inputs.observed.instance(&record.instance) else { return };
+            let InstanceView::Unknown { reason } = inputs.observed.instance(&record.definition.instance)
+            else {
+                return;
+            };
             draft.held.push(hold(
                 next,
-                format!("its file is gone, but the instance {} is unknown: {reason}", record.instance),
+                format!(
+                    "its file is gone, but the instance {} is unknown: {reason}",
+                    record.definition.instance
+                ),
             ));
             return;
         }
@@ -64,14 +73,14 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
         return;
     }
     let disable = |draft: &mut Draft, (reason, changes, counts)| {
-        let before = TenantDocument::from(record);
+        let before = TenantDocument::from(&record.definition);
         let after = TenantDocument { enabled: false, ..before.clone() };
         draft.previews.insert(key.clone(), Preview { before: Some(before), after: Some(after) });
         let work =
             Work::Disable { record: reference(record), expect: domain.cloned(), removed: true, counts };
         draft.steps.push(Step {
             tenant: key.clone(),
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             action: Action::Disable,
             reason,
             changes,
@@ -97,7 +106,7 @@ type Why = (String, Vec<FieldChange>, bool);
 /// Whether there is something to close before deletion may be thought of.
 fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDomain>) -> Option<Why> {
     let file_gone = change(Field::File, "present", "gone");
-    if record.enabled {
+    if record.definition.enabled {
         return Some((
             "its file is gone".into(),
             vec![change(Field::Enabled, "true", "false"), file_gone],
@@ -120,7 +129,7 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
                     "it was restored from an archive on {}, without a file and without its domain on {}; it stays \
                      disabled, and {}.yaml creates it again",
                     to_the_minute(at),
-                    record.instance,
+                    record.definition.instance,
                     record.key
                 ),
                 vec![no_file],
@@ -147,7 +156,7 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
             false,
         ));
     }
-    if deletion_begun(inputs, record.id, &record.instance) {
+    if deletion_begun(inputs, record.id, &record.definition.instance) {
         return None;
     }
     why_lock(inputs, record)
@@ -159,7 +168,8 @@ pub(super) fn change(field: Field, before: &str, after: &str) -> FieldChange {
 
 /// Whether its web sign-in is open and must not be.
 fn why_lock(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
-    let unlocked = web_sign_in_is_open(inputs.observed.instance(&record.instance), record.domain_id);
+    let unlocked =
+        web_sign_in_is_open(inputs.observed.instance(&record.definition.instance), record.domain_id);
     (unlocked && !record.web_sign_in_left_open).then(|| {
         (
             "drift: somebody opened its web sign-in on the PBX".into(),
@@ -245,7 +255,7 @@ fn delete(
     let action = if domain.is_some() { Action::Delete } else { Action::DeleteRecord };
     let hold = |reason: String| Held {
         tenant: key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action,
         reason,
         lifted_by: None,
@@ -254,20 +264,22 @@ fn delete(
         return;
     }
     if let Some((until, mut reason)) = still_waits(inputs, until, SINCE_DISABLED) {
-        if record.protected {
+        if record.definition.protected {
             reason.push_str(KEPT_THEN_TOO);
         }
         draft.scheduled.push(ScheduledStep {
             tenant: key.clone(),
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             action,
             until,
             reason,
         });
         return;
     }
-    draft.previews.insert(key.clone(), Preview { before: Some(TenantDocument::from(record)), after: None });
-    if record.protected {
+    draft
+        .previews
+        .insert(key.clone(), Preview { before: Some(TenantDocument::from(&record.definition)), after: None });
+    if record.definition.protected {
         draft.held.push(hold(
             "it is protected: bring its file back with `protected: false` before removing it".into(),
         ));
@@ -286,21 +298,24 @@ fn delete(
         )));
         return;
     }
-    if let Some(name) = domain.map(|domain| &domain.name).filter(|name| *name != record.domain.as_str()) {
+    if let Some(name) =
+        domain.map(|domain| &domain.name).filter(|name| *name != record.definition.domain.as_str())
+    {
         draft.held.push(hold(renamed_since(name)));
         return;
     }
-    if let Some(reason) = domain.and_then(|domain| name_is_shared(inputs.observed, &record.instance, domain))
+    if let Some(reason) =
+        domain.and_then(|domain| name_is_shared(inputs.observed, &record.definition.instance, domain))
     {
         draft.held.push(hold(reason));
         return;
     }
     draft.steps.push(Step {
         tenant: key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action,
         reason: match domain {
-            Some(_) if deletion_begun(inputs, record.id, &record.instance) => {
+            Some(_) if deletion_begun(inputs, record.id, &record.definition.instance) => {
                 "an earlier pass did not finish deleting it".into()
             }
             Some(_) => "its file is gone, it is disabled, and its retention is over".into(),
@@ -308,7 +323,7 @@ fn delete(
         },
         changes: vec![FieldChange {
             field: Field::Domain,
-            before: Some(record.domain.to_string()),
+            before: Some(record.definition.domain.to_string()),
             after: None,
         }],
         work: match domain {

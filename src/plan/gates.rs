@@ -55,7 +55,7 @@ impl<'a> Records<'a> {
 pub(super) fn closes_by_making(step: &Step) -> bool {
     match &step.work {
         Work::Recreate { counts, .. } => *counts,
-        Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
+        Work::Adopt { tenant, found, .. } => !tenant.definition.enabled && found.enabled != Some(false),
         _ => false,
     }
 }
@@ -147,7 +147,7 @@ fn what_rests_on_held_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &m
         let record = records.of_step(step)?;
         let (action, reason) = match &step.work {
             // It makes the tenant as the file says, so it would disable it.
-            Work::Move { tenant, .. } if !tenant.enabled => {
+            Work::Move { tenant, .. } if !tenant.definition.enabled => {
                 (Action::Disable, "it waits for its disabling, which is held")
             }
             Work::DisablePrevious { .. } if has_no_other_place(inputs, &step.tenant, record) => {
@@ -155,7 +155,7 @@ fn what_rests_on_held_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &m
             }
             _ => return None,
         };
-        let lifted_by = held.get(&(step.tenant.clone(), record.instance.clone(), action))?;
+        let lifted_by = held.get(&(step.tenant.clone(), record.definition.instance.clone(), action))?;
         Some(hold_step(step, reason.to_owned(), lifted_by.clone()))
     };
     let steps = std::mem::take(&mut draft.steps);
@@ -213,7 +213,7 @@ fn another_server(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) 
         return;
     }
     let writes_to = |step: &Step| -> Option<(InstanceKey, usize)> {
-        let recorded = records.of_step(step).map(|record| &record.instance);
+        let recorded = records.of_step(step).map(|record| &record.definition.instance);
         let touched = match &step.work {
             Work::Rekey { .. }
             | Work::DeleteRecord { .. }
@@ -259,7 +259,7 @@ fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
                     .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key))
                     && pause.instance.as_ref().is_none_or(|instance| {
                         let leaves = matches!(step.work, Work::Move { .. })
-                            && record.is_some_and(|record| *instance == record.instance);
+                            && record.is_some_and(|record| *instance == record.definition.instance);
                         *instance == step.instance || leaves
                     })
             },

@@ -121,20 +121,25 @@ fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<
     }
     let mut going: BTreeMap<&InstanceKey, usize> = BTreeMap::new();
     for old in &gone {
-        *going.entry(&old.instance).or_default() += 1;
+        *going.entry(&old.definition.instance).or_default() += 1;
     }
     let common = Common::of(inputs);
     let mut found = Vec::new();
     for old in gone.iter().copied() {
         let told = Features::of_record(old);
         // What comes in this run, and with it what came within the day.
-        let newer = || new.iter().filter(|one| one.tenant.instance == old.instance && one.is_newer(old));
+        let newer = || {
+            new.iter()
+                .filter(|one| one.tenant.definition.instance == old.definition.instance && one.is_newer(old))
+        };
         let (now, lately) = (newer().filter(|one| one.created.is_none()).count(), newer().count());
         for candidate in new.iter().filter(|candidate| candidate.is_newer(old)) {
             let tenant = candidate.tenant;
             // Whether on their instance no other tenant goes, and no other one came.
             let came = if candidate.created.is_some() { lately } else { now };
-            let alone = tenant.instance == old.instance && going[&old.instance] == 1 && came == 1;
+            let alone = tenant.definition.instance == old.definition.instance
+                && going[&old.definition.instance] == 1
+                && came == 1;
             let Some((weight, why)) =
                 likeness(inputs, (old, &told), (tenant, &candidate.telling), &common, alone)
             else {
@@ -176,7 +181,7 @@ fn gone<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
         .recorded
         .tenants
         .values()
-        .filter(|record| record.enabled || record.file_removed_at.is_none())
+        .filter(|record| record.definition.enabled || record.file_removed_at.is_none())
         .filter(|record| !inputs.desired.tenants.contains_key(&record.key))
         .filter(|record| !inputs.desired.is_broken(&record.key) && !taken.contains(&record.key))
         .collect()

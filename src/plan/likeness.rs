@@ -21,8 +21,8 @@ pub(super) fn likeness(
     common: &Common,
     alone: bool,
 ) -> Option<(u8, &'static str)> {
-    let (old_name, new_name) = (folded(&old.name), folded(&new.name));
-    let same_instance = old.instance == new.instance;
+    let (old_name, new_name) = (folded(&old.definition.name), folded(&new.definition.name));
+    let same_instance = old.definition.instance == new.definition.instance;
     if old_name == new_name {
         return Some((4, "they have the same name"));
     }
@@ -58,7 +58,10 @@ fn same_lines(inputs: Inputs<'_>, old: &TenantRecord, new: &Tenant) -> f32 {
         let numbers = inputs.recorded.sms_numbers.get(&old.id);
         numbers.into_iter().flatten().map(SmsNumber::to_string).collect()
     };
-    let before = TenantDocument { sms_numbers: after.sms_numbers.as_ref().map(|_| recorded()), ..old.into() };
+    let before = TenantDocument {
+        sms_numbers: after.sms_numbers.as_ref().map(|_| recorded()),
+        ..(&old.definition).into()
+    };
     TextDiff::from_lines(crate::yaml::to_yaml(&before), crate::yaml::to_yaml(&after)).ratio()
 }
 
@@ -88,21 +91,21 @@ pub(super) struct Features(BTreeSet<String>);
 impl Features {
     pub(super) fn of(tenant: &Tenant) -> Self {
         Self::lines(
-            &tenant.name,
-            tenant.domain.as_str(),
-            &tenant.instance,
-            &tenant.pbx_settings,
-            &tenant.cross_tenant,
+            &tenant.definition.name,
+            tenant.definition.domain.as_str(),
+            &tenant.definition.instance,
+            &tenant.definition.pbx_settings,
+            &tenant.definition.cross_tenant,
         )
     }
 
     pub(super) fn of_record(record: &TenantRecord) -> Self {
         Self::lines(
-            &record.name,
-            record.domain.as_str(),
-            &record.instance,
-            &record.pbx_settings,
-            &record.cross_tenant,
+            &record.definition.name,
+            record.definition.domain.as_str(),
+            &record.definition.instance,
+            &record.definition.pbx_settings,
+            &record.definition.cross_tenant,
         )
     }
 

@@ -71,11 +71,10 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
             .collect()
     };
     // A deletion that was begun and not finished yet is one of the window's.
-    let begun = inputs
-        .recorded
-        .tenants
-        .values()
-        .filter(|record| super::file_removed::deletion_begun(inputs, record.id, &record.instance));
+    let begun =
+        inputs.recorded.tenants.values().filter(|record| {
+            super::file_removed::deletion_begun(inputs, record.id, &record.definition.instance)
+        });
     let removed_lately: BTreeSet<TenantId> =
         in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
     // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
@@ -90,8 +89,13 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
         .collect();
     let managed = managed.len();
 
-    let enabled: BTreeSet<TenantId> =
-        inputs.recorded.tenants.values().filter(|record| record.enabled).map(|record| record.id).collect();
+    let enabled: BTreeSet<TenantId> = inputs
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| record.definition.enabled)
+        .map(|record| record.id)
+        .collect();
     let removed = |step: &Step| match &step.work {
         Work::Disable { record, removed: true, counts: true, .. }
         | Work::Delete { record, .. }
@@ -226,8 +230,8 @@ fn surge(
 /// An instance that had several enabled tenants and would have none after this plan.
 fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
-    for record in inputs.recorded.tenants.values().filter(|record| record.enabled) {
-        enabled.entry(&record.instance).or_default().insert(record.id);
+    for record in inputs.recorded.tenants.values().filter(|record| record.definition.enabled) {
+        enabled.entry(&record.definition.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
         // Extensions do not move along, so whoever moves has no phones here any more.

@@ -149,8 +149,8 @@ fn unchanged_of(
     let waits = |key: &TenantKey| scheduled.iter().any(|scheduled| scheduled.tenant == *key);
     let is_unchanged = |key: &&TenantKey| {
         let record = inputs.recorded.tenants.get(*key);
-        let is_known =
-            record.is_some_and(|record| not_checked.iter().all(|one| one.instance != record.instance));
+        let is_known = record
+            .is_some_and(|record| not_checked.iter().all(|one| one.instance != record.definition.instance));
         is_known && inputs.desired.tenants.contains_key(*key) && !touched.contains(*key) && !waits(key)
     };
     inputs.policy.only.iter().filter(is_unchanged).count()
@@ -186,7 +186,7 @@ fn foreign_domains(inputs: Inputs<'_>) -> usize {
         .recorded
         .tenants
         .values()
-        .map(|record| (&record.instance, record.domain_id))
+        .map(|record| (&record.definition.instance, record.domain_id))
         .chain(
             inputs
                 .recorded

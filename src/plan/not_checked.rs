@@ -13,10 +13,10 @@ pub(super) fn not_checked(inputs: Inputs<'_>) -> Vec<NotChecked> {
     let in_scope = |key: &&TenantKey| only.is_empty() || only.contains(*key);
     let mut tenants: BTreeMap<&InstanceKey, BTreeSet<&TenantKey>> = BTreeMap::new();
     for (key, record) in inputs.recorded.tenants.iter().filter(|(key, _)| in_scope(key)) {
-        tenants.entry(&record.instance).or_default().insert(key);
+        tenants.entry(&record.definition.instance).or_default().insert(key);
     }
     for (key, tenant) in inputs.desired.tenants.iter().filter(|(key, _)| in_scope(key)) {
-        tenants.entry(&tenant.instance).or_default().insert(key);
+        tenants.entry(&tenant.definition.instance).or_default().insert(key);
     }
     let reason = |key: &InstanceKey| match inputs.observed.instance(key) {
         InstanceView::Unknown { reason } => Some(reason.clone()),

@@ -21,12 +21,12 @@ pub fn out_of_service(
         .get(key)
         .or_else(|| recorded.tenants.get(tenant.and_then(|tenant| tenant.previously.as_ref())?))?;
     // Where the file cannot be believed, what is recorded was desired last.
-    if !tenant.map_or(record.enabled, |tenant| tenant.enabled) || !record.provisioned {
+    if !tenant.map_or(record.definition.enabled, |tenant| tenant.definition.enabled) || !record.provisioned {
         return None;
     }
-    match observed.instance(&record.instance).domain(record.domain_id) {
+    match observed.instance(&record.definition.instance).domain(record.domain_id) {
         DomainState::Present(domain) if domain.enabled == Some(false) => {
-            Some(format!("disabled on {} now; {NO_PHONES}", record.instance))
+            Some(format!("disabled on {} now; {NO_PHONES}", record.definition.instance))
         }
         DomainState::Present(_) | DomainState::Absent | DomainState::Unknown => None,
     }

@@ -30,9 +30,9 @@ pub(super) fn previous_placements(
 
 /// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
 pub(super) fn has_no_other_place(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
-    record.enabled
+    record.definition.enabled
         && !record.provisioned
-        && inputs.desired.tenants.get(key).is_none_or(|tenant| tenant.enabled)
+        && inputs.desired.tenants.get(key).is_none_or(|tenant| tenant.definition.enabled)
 }
 
 fn previous(
@@ -43,7 +43,8 @@ fn previous(
     draft: &mut Draft,
 ) {
     // A tenant that is on its way back uses this domain again.
-    if inputs.desired.tenants.get(key).is_some_and(|tenant| tenant.instance == placement.instance) {
+    if inputs.desired.tenants.get(key).is_some_and(|tenant| tenant.definition.instance == placement.instance)
+    {
         return;
     }
     let view = inputs.observed.instance(&placement.instance);
@@ -66,7 +67,10 @@ fn previous(
         tenant: key.clone(),
         instance: placement.instance.clone(),
         action: Action::Disable,
-        reason: format!("the tenant moved to {}; what it left behind stays closed", record.instance),
+        reason: format!(
+            "the tenant moved to {}; what it left behind stays closed",
+            record.definition.instance
+        ),
         changes: vec![change(Field::Enabled, "true", "false")],
         work: Work::DisablePrevious {
             record: reference(record),
@@ -117,7 +121,7 @@ fn delete_previous(
         });
         return;
     }
-    if record.protected {
+    if record.definition.protected {
         draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
         return;
     }

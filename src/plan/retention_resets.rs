@@ -11,7 +11,13 @@ pub(super) fn reopened(inputs: Inputs<'_>) -> RetentionResets {
     let removed = inputs.recorded.tenants.values().filter(|record| {
         record.file_removed_at.is_some()
             && record.disable_confirmed_at.is_some()
-            && is_open(inputs, record.id, &record.instance, record.domain_id, record.web_sign_in_left_open)
+            && is_open(
+                inputs,
+                record.id,
+                &record.definition.instance,
+                record.domain_id,
+                record.web_sign_in_left_open,
+            )
     });
     let left = inputs.recorded.previous_placements.iter().filter(|previous| {
         previous.disable_confirmed_at.is_some()

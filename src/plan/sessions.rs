@@ -77,12 +77,10 @@ fn still_open(
     inputs: Inputs<'_>,
 ) -> impl Iterator<Item = (&crate::model::TenantKey, &InstanceKey, DateTime<Utc>)> {
     let named = |id| inputs.recorded.tenants.values().find(move |record| record.id == id);
-    let placed = inputs
-        .recorded
-        .tenants
-        .values()
-        .filter(|record| !record.enabled)
-        .filter_map(|record| Some((&record.key, &record.instance, record.disable_confirmed_at?)));
+    let placed =
+        inputs.recorded.tenants.values().filter(|record| !record.definition.enabled).filter_map(|record| {
+            Some((&record.key, &record.definition.instance, record.disable_confirmed_at?))
+        });
     let left = inputs.recorded.previous_placements.iter().filter_map(move |previous| {
         Some((&named(previous.tenant)?.key, &previous.instance, previous.disable_confirmed_at?))
     });

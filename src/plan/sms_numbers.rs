@@ -19,7 +19,7 @@ pub(super) fn difference<'a>(
 ) -> Option<Difference> {
     let difference = diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id))?;
     let Some(reason) = taken(inputs, index, tenant, Some(record.id)) else { return Some(difference) };
-    draft.held.push(held(&tenant.key, &record.instance, reason));
+    draft.held.push(held(&tenant.key, &record.definition.instance, reason));
     None
 }
 

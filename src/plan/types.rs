@@ -191,7 +191,7 @@ impl Step {
                 (expect.enabled != Some(false)).then_some((record.id, RemovalKind::Renamed))
             }
             // One that is to be disabled is disabled first, which counts.
-            Work::Move { record, tenant, .. } if tenant.enabled && enabled(record.id) => {
+            Work::Move { record, tenant, .. } if tenant.definition.enabled && enabled(record.id) => {
                 Some((record.id, RemovalKind::Moved))
             }
             _ => None,

@@ -37,12 +37,12 @@ pub(super) fn tenant<'a>(
             before: Some(TenantDocument {
                 // Where the file does not own them, they do not change.
                 sms_numbers: tenant.sms_numbers.as_ref().and_then(|_| sms_numbers::shown(inputs, record.id)),
-                ..TenantDocument::from(record)
+                ..TenantDocument::from(&record.definition)
             }),
             after: Some(TenantDocument::from(tenant)),
         },
     );
-    if tenant.instance != record.instance {
+    if tenant.definition.instance != record.definition.instance {
         return moving(inputs, index, tenant, record, draft);
     }
     match seen(inputs.observed, record) {
@@ -52,7 +52,7 @@ pub(super) fn tenant<'a>(
             unfinished_creation(inputs, index, tenant, record, domain, draft);
         }
         DomainState::Present(domain) => {
-            let settings = inputs.observed.instance(&record.instance).settings(record.domain_id);
+            let settings = inputs.observed.instance(&record.definition.instance).settings(record.domain_id);
             let seen = Seen { domain, settings };
             let differences = diff::tenant(tenant, record, Some(seen));
             note_settled(record, &differences, settings.is_some(), draft);
@@ -133,16 +133,16 @@ fn without_reported(
         // What the PBX shows as wanted is fought over no more: only the record has to follow.
         let is_setting = !matches!(difference.field, Field::Name | Field::Domain | Field::Enabled);
         let won = (!is_setting || seen.settings.is_some()) && !otherwise.contains(&difference.field);
-        if drifted && tenant.drift == DriftPolicy::Report {
+        if drifted && tenant.definition.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 change: FieldChange::from(&difference),
             });
         } else if fought && !won {
             draft.held.push(Held {
                 tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 action: Action::Update,
                 reason: format!(
                     "{CONTESTED}`{}` was set {CONTESTED_AFTER} times and came back changed each time; somebody or \
@@ -181,7 +181,7 @@ fn is_on_the_pbx(field: &Field) -> bool {
 /// Whether the difference is work of ours that was cut short, and not a foreign change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
-        Field::Enabled | Field::WebSignIn if record.enabled => record.web_sign_in_block.is_some(),
+        Field::Enabled | Field::WebSignIn if record.definition.enabled => record.web_sign_in_block.is_some(),
         Field::Enabled | Field::WebSignIn => record.disable_confirmed_at.is_none(),
         _ => !record.provisioned || record.applied_definition_hash.is_none(),
     }
@@ -189,7 +189,9 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 
 /// The instance could not be read: only what the file changed can be told, and it is held.
 fn unknown(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
-    let InstanceView::Unknown { reason } = inputs.observed.instance(&record.instance) else { return };
+    let InstanceView::Unknown { reason } = inputs.observed.instance(&record.definition.instance) else {
+        return;
+    };
     let mut differences = diff::tenant(tenant, record, None);
     differences.extend(diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id)));
     // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
@@ -199,12 +201,12 @@ fn unknown(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, draft: &m
     let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
     draft.held.push(Held {
         tenant: tenant.key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action: Action::Update,
         reason: format!(
             "{} changed, but the instance {} is unknown: {reason}",
             fields.join(", "),
-            record.instance
+            record.definition.instance
         ),
         lifted_by: None,
     });
@@ -214,40 +216,40 @@ fn unknown(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, draft: &m
 fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, draft: &mut Draft) {
     let hold = |reason: String| Held {
         tenant: tenant.key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action: Action::Create,
         reason,
         lifted_by: None,
     };
     if let Some(taken) = taken(index, tenant, record, None) {
-        draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.instance)));
+        draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.definition.instance)));
         return;
     }
     if record.provisioned {
         draft.changed_outside.insert(tenant.key.clone());
-        if let Some(vanished) = index.vanished(&record.instance) {
+        if let Some(vanished) = index.vanished(&record.definition.instance) {
             draft.held.push(hold(format!(
                 "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \
                  backup, so nothing is made again",
-                record.instance
+                record.definition.instance
             )));
             return;
         }
-        if tenant.drift == DriftPolicy::Report {
+        if tenant.definition.drift == DriftPolicy::Report {
             draft.drifted.push(Drifted {
                 tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 change: FieldChange {
                     field: Field::Domain,
                     before: None,
-                    after: Some(tenant.domain.to_string()),
+                    after: Some(tenant.definition.domain.to_string()),
                 },
             });
             // What happens on the PBX is only reported; that the platform's users are kept out is not up to it.
-            if record.enabled && !tenant.enabled {
+            if record.definition.enabled && !tenant.definition.enabled {
                 draft.steps.push(Step {
                     tenant: tenant.key.clone(),
-                    instance: record.instance.clone(),
+                    instance: record.definition.instance.clone(),
                     action: Action::Disable,
                     reason: "the file changed".to_owned(),
                     changes: vec![FieldChange {
@@ -276,7 +278,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
             _ if record.provisioned => {
                 "drift: its domain is gone from the PBX, so it is made again".to_owned()
             }
-            Some(at) => format!("{}; its domain is not on {}", restored(at), record.instance),
+            Some(at) => format!("{}; its domain is not on {}", restored(at), record.definition.instance),
             None => UNFINISHED.to_owned(),
         },
     ));
@@ -291,19 +293,20 @@ fn unfinished_creation<'a>(
     domain: &PbxDomain,
     draft: &mut Draft,
 ) {
-    let renamed = domain.name != tenant.domain.as_str() || record.domain != tenant.domain;
+    let renamed = domain.name != tenant.definition.domain.as_str()
+        || record.definition.domain != tenant.definition.domain;
     let refused = if renamed {
         may_rename(inputs, index, tenant, record).err()
     } else {
         // Somebody may have made another one of this name since ours was looked for.
         locks_tenantd_out(inputs, record)
-            .filter(|_| !tenant.enabled)
+            .filter(|_| !tenant.definition.enabled)
             .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
     };
     match refused {
         Some(reason) => draft.held.push(Held {
             tenant: tenant.key.clone(),
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             action: Action::Create,
             reason,
             lifted_by: None,
@@ -329,7 +332,7 @@ fn still_there(
     domain: &PbxDomain,
     at: DateTime<Utc>,
 ) -> Step {
-    let settings = inputs.observed.instance(&record.instance).settings(record.domain_id);
+    let settings = inputs.observed.instance(&record.definition.instance).settings(record.domain_id);
     let differences = diff::tenant(tenant, record, Some(Seen { domain, settings }));
     let mut changes: Vec<FieldChange> = differences.iter().map(FieldChange::from).collect();
     if changes.is_empty() {
@@ -338,7 +341,11 @@ fn still_there(
     Step {
         action: Action::Adopt,
         changes,
-        ..recreation(tenant, record, format!("{}; its domain is still on {}", restored(at), record.instance))
+        ..recreation(
+            tenant,
+            record,
+            format!("{}; its domain is still on {}", restored(at), record.definition.instance),
+        )
     }
 }
 
@@ -346,18 +353,18 @@ fn still_there(
 fn recreation(tenant: &Tenant, record: &TenantRecord, reason: String) -> Step {
     Step {
         tenant: tenant.key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action: Action::Create,
         reason,
         changes: vec![FieldChange {
             field: Field::Domain,
             before: None,
-            after: Some(tenant.domain.to_string()),
+            after: Some(tenant.definition.domain.to_string()),
         }],
         work: Work::Recreate {
             record: reference(record),
             tenant: tenant.clone(),
-            counts: record.enabled && !tenant.enabled,
+            counts: record.definition.enabled && !tenant.definition.enabled,
         },
     }
 }
@@ -372,12 +379,12 @@ fn moving<'a>(
 ) {
     let hold = |reason: String| Held {
         tenant: tenant.key.clone(),
-        instance: tenant.instance.clone(),
+        instance: tenant.definition.instance.clone(),
         action: Action::Move,
         reason,
         lifted_by: None,
     };
-    for instance in [&tenant.instance, &record.instance] {
+    for instance in [&tenant.definition.instance, &record.definition.instance] {
         if let InstanceView::Unknown { reason } = inputs.observed.instance(instance) {
             draft.held.push(hold(format!("the instance {instance} is unknown: {reason}")));
             return;
@@ -391,7 +398,7 @@ fn moving<'a>(
         .recorded
         .previous_placements
         .iter()
-        .find(|previous| previous.tenant == record.id && previous.instance == tenant.instance)
+        .find(|previous| previous.tenant == record.id && previous.instance == tenant.definition.instance)
         .map(|previous| previous.domain_id);
     if let Some(taken) = taken(index, tenant, record, returns_to)
         .or_else(|| sms_numbers::taken(inputs, index, tenant, Some(record.id)))
@@ -404,17 +411,17 @@ fn moving<'a>(
     draft.warnings.push(format!(
         "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
          afterwards",
-        tenant.key, record.instance, tenant.instance, tenant.instance
+        tenant.key, record.definition.instance, tenant.definition.instance, tenant.definition.instance
     ));
     rekey_first(tenant, record, &differences, draft);
     // Disabled first and where it is, so that this counts like any other disabling.
-    let closes = record.enabled && !tenant.enabled;
+    let closes = record.definition.enabled && !tenant.definition.enabled;
     let (switched, differences): (Vec<&Difference>, Vec<&Difference>) =
         differences.iter().partition(|difference| closes && difference.field == Field::Enabled);
     if closes {
         draft.steps.push(Step {
             tenant: tenant.key.clone(),
-            instance: record.instance.clone(),
+            instance: record.definition.instance.clone(),
             action: Action::Disable,
             reason: "the file changed".into(),
             changes: switched.into_iter().map(FieldChange::from).collect(),
@@ -431,9 +438,12 @@ fn moving<'a>(
     }
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
-        instance: tenant.instance.clone(),
+        instance: tenant.definition.instance.clone(),
         action: Action::Move,
-        reason: format!("the file names the instance {} instead of {}", tenant.instance, record.instance),
+        reason: format!(
+            "the file names the instance {} instead of {}",
+            tenant.definition.instance, record.definition.instance
+        ),
         changes: differences.into_iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
         work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
     });
@@ -447,10 +457,10 @@ pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Op
         DomainState::Present(domain) => Some(domain.name.as_str()),
         DomainState::Absent | DomainState::Unknown => None,
     };
-    [Some(record.domain.as_str()), shown]
+    [Some(record.definition.domain.as_str()), shown]
         .into_iter()
         .flatten()
-        .find_map(|name| our_own_account(inputs, &record.instance, name))
+        .find_map(|name| our_own_account(inputs, &record.definition.instance, name))
 }
 
 /// Why nothing is closed or renamed that has this name on this instance.
@@ -468,7 +478,7 @@ fn rekey_first(tenant: &Tenant, record: &TenantRecord, differences: &[Difference
     let Some(change) = differences.iter().find(|difference| difference.field == Field::Key) else { return };
     draft.steps.push(Step {
         tenant: tenant.key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action: Action::Rename,
         reason: if tenant.previously.as_ref() == Some(&record.key) {
             format!("the file says that it was {} before", record.key)
@@ -489,11 +499,11 @@ fn steps<'a>(
     differences: &[Difference],
     draft: &mut Draft,
 ) {
-    if deletion_begun(inputs, record.id, &record.instance) {
+    if deletion_begun(inputs, record.id, &record.definition.instance) {
         draft.warnings.push(format!(
             "deleting {} on {} was begun before its file came back: its dialplans, extensions and users may be gone, so \
              look at it there",
-            record.key, record.instance
+            record.key, record.definition.instance
         ));
     }
     rekey_first(tenant, record, differences, draft);
@@ -502,8 +512,8 @@ fn steps<'a>(
             "its file is back".to_owned()
         } else if differences.iter().any(|difference| unfinished(record, difference)) {
             // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
-            let not_begun = !tenant.enabled
-                && !record.enabled
+            let not_begun = !tenant.definition.enabled
+                && !record.definition.enabled
                 && record.web_sign_in_block.is_none()
                 && record.settings_checked_at.is_none();
             if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
@@ -525,7 +535,7 @@ fn steps<'a>(
         |differences: &[&Difference]| differences.iter().map(|d| FieldChange::from(*d)).collect::<Vec<_>>();
     let step = |action, reason: String, changes, work| Step {
         tenant: tenant.key.clone(),
-        instance: record.instance.clone(),
+        instance: record.definition.instance.clone(),
         action,
         reason,
         changes,
@@ -533,13 +543,14 @@ fn steps<'a>(
     };
 
     // That the file is back is told by the step that enables the tenant, where there is one, and recorded by it.
-    let enables = tenant.enabled && differences.iter().any(|difference| is_switched(&difference.field));
+    let enables =
+        tenant.definition.enabled && differences.iter().any(|difference| is_switched(&difference.field));
     let switched = of(&|field| is_switched(field) || (enables && *field == Field::File));
     let switch = |draft: &mut Draft| {
         if switched.is_empty() {
             return;
         }
-        if tenant.enabled {
+        if tenant.definition.enabled {
             draft.steps.push(step(
                 Action::Enable,
                 reason(&switched),
@@ -549,7 +560,7 @@ fn steps<'a>(
         } else if let Some(reason) = locks_tenantd_out(inputs, record) {
             draft.held.push(Held {
                 tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 action: Action::Disable,
                 reason,
                 lifted_by: None,
@@ -563,13 +574,13 @@ fn steps<'a>(
                     record: reference(record),
                     expect: Some(domain.clone()),
                     removed: false,
-                    counts: record.enabled,
+                    counts: record.definition.enabled,
                 },
             ));
         }
     };
     // To take access away comes first, so that no other step that fails keeps it open; to give it comes last.
-    if !tenant.enabled {
+    if !tenant.definition.enabled {
         switch(draft);
     }
 
@@ -580,11 +591,15 @@ fn steps<'a>(
                 Action::Rename,
                 reason(&renamed),
                 changes(&renamed),
-                Work::Rename { record: reference(record), to: tenant.domain.clone(), expect: domain.clone() },
+                Work::Rename {
+                    record: reference(record),
+                    to: tenant.definition.domain.clone(),
+                    expect: domain.clone(),
+                },
             )),
             Err(reason) => draft.held.push(Held {
                 tenant: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 action: Action::Rename,
                 reason,
                 lifted_by: None,
@@ -603,7 +618,9 @@ fn steps<'a>(
             .filter_map(|difference| match &difference.field {
                 // A setting that left the file is no longer ours; its value stays.
                 Field::Setting(name) => difference.after.clone().map(|value| (name.clone(), Some(value))),
-                Field::MaxUsers => Some((SettingName::user_limit(), diff::user_limit(tenant.max_users))),
+                Field::MaxUsers => {
+                    Some((SettingName::user_limit(), diff::user_limit(tenant.definition.max_users)))
+                }
                 _ => None,
             })
             .collect();
@@ -621,7 +638,7 @@ fn steps<'a>(
         ));
     }
 
-    if tenant.enabled {
+    if tenant.definition.enabled {
         switch(draft);
     }
 }
@@ -638,8 +655,8 @@ fn may_rename<'a>(
     record: &'a TenantRecord,
 ) -> Result<(), String> {
     let shared = || match seen(inputs.observed, record) {
-        DomainState::Present(domain) if domain.name != tenant.domain.as_str() => {
-            name_is_shared(inputs.observed, &record.instance, domain)
+        DomainState::Present(domain) if domain.name != tenant.definition.domain.as_str() => {
+            name_is_shared(inputs.observed, &record.definition.instance, domain)
         }
         _ => None,
     };
@@ -662,18 +679,23 @@ fn taken<'a>(
     record: &'a TenantRecord,
     own: Option<DomainId>,
 ) -> Option<String> {
-    let to: &DomainName = &tenant.domain;
+    let to: &DomainName = &tenant.definition.domain;
     if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
         return Some(format!(
             "the domain {to} still belongs to the tenant {owner}; it must have another one first"
         ));
     }
-    let named = index.named(&tenant.instance, to.as_str());
+    let named = index.named(&tenant.definition.instance, to.as_str());
     let found = named.iter().find(|found| Some(found.id) != own)?;
-    Some(match index.owner(&tenant.instance, found.id) {
-        Some(owner) => format!("the domain {to} on {} is kept for the tenant {owner}", tenant.instance),
+    Some(match index.owner(&tenant.definition.instance, found.id) {
+        Some(owner) => {
+            format!("the domain {to} on {} is kept for the tenant {owner}", tenant.definition.instance)
+        }
         None => {
-            format!("the domain {to} already exists on {} and tenantd does not manage it", tenant.instance)
+            format!(
+                "the domain {to} already exists on {} and tenantd does not manage it",
+                tenant.definition.instance
+            )
         }
     })
 }

@@ -132,7 +132,9 @@ impl<'a> Findings<'a> {
     fn standing(&self, key: &TenantKey) -> TenantCondition {
         let record = self.after.tenants.get(key);
         let desired = self.inputs.desired.tenants.get(key);
-        let instance = record.map(|record| &record.instance).or(desired.map(|tenant| &tenant.instance));
+        let instance = record
+            .map(|record| &record.definition.instance)
+            .or(desired.map(|tenant| &tenant.definition.instance));
         paused(self.after, key, instance)
             .or_else(|| self.failed.get(key).cloned())
             .or_else(|| self.not_looked_at(instance))
@@ -178,19 +180,20 @@ impl<'a> Findings<'a> {
 
     /// One that was disabled in this run: the next plan says the same of it.
     fn sessions_may_go_on(&self, record: &TenantRecord) -> Option<TenantCondition> {
-        let until =
-            record.disable_confirmed_at.filter(|until| !record.enabled && *until > self.inputs.now)?;
-        plan::sessions_go_on(&self.inputs.observed, &self.inputs.policy).contains_key(&record.instance).then(
-            || {
+        let until = record
+            .disable_confirmed_at
+            .filter(|until| !record.definition.enabled && *until > self.inputs.now)?;
+        plan::sessions_go_on(&self.inputs.observed, &self.inputs.policy)
+            .contains_key(&record.definition.instance)
+            .then(|| {
                 scheduled_condition(&ScheduledStep {
                     tenant: record.key.clone(),
-                    instance: record.instance.clone(),
+                    instance: record.definition.instance.clone(),
                     action: Action::Disable,
                     until,
                     reason: plan::SESSIONS_MAY_GO_ON.to_owned(),
                 })
-            },
-        )
+            })
     }
 
     fn broken(&self, key: &TenantKey) -> Option<TenantCondition> {
@@ -215,16 +218,19 @@ impl<'a> Findings<'a> {
 
 /// How a tenant stands whose file is gone and that was disabled because of it.
 fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
-    record.file_removed_at.filter(|_| !record.enabled)?;
+    record.file_removed_at.filter(|_| !record.definition.enabled)?;
     if policy.deletion.mode == DeletionMode::Never {
         let text = "its file is gone and it is disabled; `deletion.mode` is `never`, so it is kept";
         return Some(TenantCondition::new(Condition::InSync, text));
     }
     let days = policy.deletion.retention_days;
-    let protected = if record.protected { plan::KEPT_THEN_TOO } else { "" };
+    let protected = if record.definition.protected { plan::KEPT_THEN_TOO } else { "" };
     // In the words of a plan that says so itself, so that `since` goes on.
-    let text =
-        format!("delete on {}: {}{protected}", record.instance, plan::kept_for(days, plan::SINCE_DISABLED));
+    let text = format!(
+        "delete on {}: {}{protected}",
+        record.definition.instance,
+        plan::kept_for(days, plan::SINCE_DISABLED)
+    );
     Some(match plan::record_retention_end(record, days) {
         Some(until) => {
             TenantCondition { until: Some(until), ..TenantCondition::new(Condition::Scheduled, text) }

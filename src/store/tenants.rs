@@ -9,7 +9,7 @@ use super::connection::AnyConnection;
 use super::schema::tenants;
 use super::{StoreError, codec};
 use crate::model::{
-    DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, TenantId, TenantKey, TenantRecord,
+    Definition, DomainId, DomainName, DriftPolicy, InstanceKey, MaxUsers, TenantId, TenantKey, TenantRecord,
 };
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -51,16 +51,7 @@ impl TenantRow {
         let TenantRecord {
             id,
             key,
-            name,
-            domain,
-            instance,
-            enabled,
-            session_timeout,
-            max_users,
-            protected,
-            pbx_settings,
-            cross_tenant,
-            drift,
+            definition,
             domain_id,
             provisioned,
             disabled_at,
@@ -77,6 +68,18 @@ impl TenantRow {
             updated_at,
             restored_at,
         } = record;
+        let Definition {
+            name,
+            domain,
+            instance,
+            enabled,
+            session_timeout,
+            max_users,
+            protected,
+            pbx_settings,
+            cross_tenant,
+            drift,
+        } = definition;
         Self {
             id: id.to_string(),
             key: key.to_string(),
@@ -122,28 +125,30 @@ impl TenantRow {
         Ok(TenantRecord {
             id: TenantId(self.id.parse().map_err(|_| bad(&self.id, "a uuid"))?),
             key: TenantKey::parse(&self.key).map_err(|_| bad(&self.key, "a tenant key"))?,
-            name: self.name,
-            domain: DomainName::trusted(self.domain),
-            instance: InstanceKey::parse(&self.instance)
-                .map_err(|_| bad(&self.instance, "an instance key"))?,
-            enabled: self.enabled,
-            session_timeout: u32::try_from(self.session_timeout_minutes)
-                .map_err(|_| bad(&self.session_timeout_minutes.to_string(), "a number of minutes"))?,
-            max_users: match self.max_users {
-                Some(n) => {
-                    MaxUsers::Limited(u32::try_from(n).map_err(|_| bad(&n.to_string(), "a number of users"))?)
-                }
-                None => MaxUsers::Unlimited,
-            },
-            protected: self.protected,
-            pbx_settings: codec::settings_from_json(&self.pbx_settings_json)
-                .ok_or_else(|| bad(&self.pbx_settings_json, "a map of settings"))?,
-            cross_tenant: codec::sharing_from_json(&self.cross_tenant_json)
-                .ok_or_else(|| bad(&self.cross_tenant_json, "a map of shares"))?,
-            drift: match self.drift.as_str() {
-                "report" => DriftPolicy::Report,
-                "correct" => DriftPolicy::Correct,
-                other => return Err(bad(other, "`correct` or `report`")),
+            definition: Definition {
+                name: self.name,
+                domain: DomainName::trusted(self.domain),
+                instance: InstanceKey::parse(&self.instance)
+                    .map_err(|_| bad(&self.instance, "an instance key"))?,
+                enabled: self.enabled,
+                session_timeout: u32::try_from(self.session_timeout_minutes)
+                    .map_err(|_| bad(&self.session_timeout_minutes.to_string(), "a number of minutes"))?,
+                max_users: match self.max_users {
+                    Some(n) => MaxUsers::Limited(
+                        u32::try_from(n).map_err(|_| bad(&n.to_string(), "a number of users"))?,
+                    ),
+                    None => MaxUsers::Unlimited,
+                },
+                protected: self.protected,
+                pbx_settings: codec::settings_from_json(&self.pbx_settings_json)
+                    .ok_or_else(|| bad(&self.pbx_settings_json, "a map of settings"))?,
+                cross_tenant: codec::sharing_from_json(&self.cross_tenant_json)
+                    .ok_or_else(|| bad(&self.cross_tenant_json, "a map of shares"))?,
+                drift: match self.drift.as_str() {
+                    "report" => DriftPolicy::Report,
+                    "correct" => DriftPolicy::Correct,
+                    other => return Err(bad(other, "`correct` or `report`")),
+                },
             },
             domain_id: DomainId(self.domain_id.parse().map_err(|_| bad(&self.domain_id, "a uuid"))?),
             provisioned: self.provisioned,
@@ -152,7 +157,9 @@ impl TenantRow {
             deletable_from: self.deletable_from.map(|at| at.and_utc()),
             file_removed_at: self.file_removed_at.map(|at| at.and_utc()),
             web_sign_in_block: match &self.web_sign_in_block_json {
-                Some(json) => Some(codec::block_from_json(json).ok_or_else(|| bad(json, "a login lock"))?),
+                Some(json) => {
+                    Some(codec::block_from_json(json).ok_or_else(|| bad(json, "a web sign-in block"))?)
+                }
                 None => None,
             },
             web_sign_in_left_open: self.web_sign_in_left_open,

@@ -169,9 +169,9 @@ fn apply(
     let pauses = store.pauses(now)?;
     let mut tenants = store.all_tenants()?;
     // A domain that is not made yet has no users, which says nothing.
-    tenants.retain(|_, record| record.instance == *instance && record.provisioned);
+    tenants.retain(|_, record| record.definition.instance == *instance && record.provisioned);
     tenants.retain(|key, record| {
-        let pause = pauses.iter().find(|pause| pause.covers(key, Some(&record.instance)));
+        let pause = pauses.iter().find(|pause| pause.covers(key, Some(&record.definition.instance)));
         let reason = if let Some(pause) = pause {
             format!("it is paused: {}", pause.reason)
         } else if !there.domains.contains(&record.domain_id) {
@@ -193,7 +193,7 @@ fn apply(
         }
     }
     for (_, record) in tenants.iter().filter(|(key, _)| only.as_ref().is_none_or(|only| only == *key)) {
-        let limit = user_limit(record.max_users, tier);
+        let limit = user_limit(record.definition.max_users, tier);
         let done = tenant(&mut store.scope(record.id), record, there.users_of(record), limit, now)?;
         if !done.is_empty() {
             report.tenants.push(done);
@@ -310,7 +310,7 @@ fn known<'a>(synced: &[&'a UserRow], user: &PbxUser, matched: &mut BTreeSet<Stri
 }
 
 fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option<&UserRow>) -> UserRow {
-    let derived = || format!("{}@{}", user.username, record.domain);
+    let derived = || format!("{}@{}", user.username, record.definition.domain);
     let given = user.email.as_deref().map(str::trim).filter(|email| email.contains('@'));
     let (email, email_derived) = match (given, known) {
         (Some(email), _) => (email.to_owned(), false),

@@ -15,8 +15,8 @@ use tenantd::config::{
 use tenantd::environment::Environment;
 use tenantd::fusionpbx::{Credentials, PbxClient, PbxRead, PbxWrite};
 use tenantd::model::{
-    BrokenFile, Completeness, CrossTenant, Desired, DomainName, DriftPolicy, InstanceKey, MaxUsers, Secret,
-    Tenant, TenantKey,
+    BrokenFile, Completeness, CrossTenant, Definition, Desired, DomainName, DriftPolicy, InstanceKey,
+    MaxUsers, Secret, Tenant, TenantKey,
 };
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
@@ -85,18 +85,20 @@ pub fn instance(text: &str) -> InstanceKey {
 pub fn tenant(name: &str) -> Tenant {
     Tenant {
         key: key(name),
-        name: format!("{name} Ltd"),
-        domain: DomainName::parse(&format!("{name}.example.com")).unwrap(),
-        instance: instance("hq"),
-        enabled: true,
-        session_timeout: 60,
-        max_users: MaxUsers::Unlimited,
-        protected: false,
-        pbx_settings: BTreeMap::new(),
-        cross_tenant: CrossTenant::default(),
+        definition: Definition {
+            name: format!("{name} Ltd"),
+            domain: DomainName::parse(&format!("{name}.example.com")).unwrap(),
+            instance: instance("hq"),
+            enabled: true,
+            session_timeout: 60,
+            max_users: MaxUsers::Unlimited,
+            protected: false,
+            pbx_settings: BTreeMap::new(),
+            cross_tenant: CrossTenant::default(),
+            drift: DriftPolicy::Correct,
+        },
         previously: None,
         adopt: false,
-        drift: DriftPolicy::Correct,
         sms_numbers: None,
         accept: BTreeSet::new(),
     }

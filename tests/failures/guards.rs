@@ -183,7 +183,7 @@ on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut rig)
         let fault = rig.pbx("hq").inject(Fault::new(kind).page("domain_edit.php"));
         let before = rig.mutations_of("hq");
         let name = format!("  Acme {what}").trim().to_owned();
-        rig.edit("acme", |t| t.name.clone_from(&name));
+        rig.edit("acme", |t| t.definition.name.clone_from(&name));
         for _ in 0..10 {
             rig.pass().await;
         }
@@ -192,7 +192,7 @@ on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut rig)
         let plan = rig.plan().await;
         assert!(held_because(&plan, "acme").starts_with("contested field: `name`"), "{what}: {plan:#?}");
         // The others are looked after, and once it is as wanted, so is this one.
-        rig.edit("calm", |t| t.name = what.clone());
+        rig.edit("calm", |t| t.definition.name = what.clone());
         rig.pbx("hq").remove_fault(fault);
         rig.pass().await;
         assert_eq!(rig.only("hq", "calm.example.com").description.as_deref(), Some(what.as_str()));
@@ -207,7 +207,7 @@ on_both_databases! { async fn f24_a_delete_that_died_half_way_is_finished(mut ri
     let dies = [0, 1, 3, TABLES.len() / 2, TABLES.len() - 1];
     let names: Vec<String> = dies.iter().map(|table| format!("gone{table}")).collect();
     rig.want(names.iter().map(|name| tenant(name)).chain([tenant("kept")]));
-    rig.edit("kept", |t| t.max_users = MaxUsers::Limited(3));
+    rig.edit("kept", |t| t.definition.max_users = MaxUsers::Limited(3));
     rig.converge().await;
     for name in &names {
         let uuid = rig.only("hq", &format!("{name}.example.com")).uuid;

@@ -104,7 +104,7 @@ at_both_sites! { async fn f10_a_removed_file_disables_and_deletes_nothing(site) 
 on_both_databases! { async fn f11_what_is_left_out_never_becomes_a_date(mut rig) {
     // Every optional field is left out; and so that there is one to delete, one file is gone.
     rig.want([tenant("acme"), tenant("closed"), tenant("gone")]);
-    rig.edit("closed", |t| t.enabled = false);
+    rig.edit("closed", |t| t.definition.enabled = false);
     rig.config.deletion.mode = tenantd::config::DeletionMode::Approve;
     rig.converge().await;
     rig.remove_file("gone");

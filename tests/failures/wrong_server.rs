@@ -185,7 +185,7 @@ on_both_databases! { async fn f19_a_panic_over_one_tenant_is_that_tenants_failur
         }
         assert!(failure_of(&outcome, "poison").contains("it panicked: a test's panic"), "{outcome:#?}");
     }
-    rig.edit("z", |t| t.enabled = false);
+    rig.edit("z", |t| t.definition.enabled = false);
     let (_, outcome) = rig.pass().await;
     assert!(all_done(&outcome, "z"), "the others go on: {outcome:#?}");
     rig.connect();

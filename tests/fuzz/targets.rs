@@ -62,11 +62,17 @@ pub fn tenant_file(input: &[u8]) -> Result<(), String> {
     }
     let acme = desired.tenants.iter().find(|(key, _)| key.as_str() == "acme");
     let (_, acme) = acme.ok_or("neither a tenant nor broken")?;
-    rule(!acme.name.trim().is_empty(), || "a tenant without a name".to_owned())?;
-    rule((1..=10_080).contains(&acme.session_timeout), || format!("{} minutes", acme.session_timeout))?;
-    rule(config().instances.contains_key(&acme.instance), || format!("on {}", acme.instance))?;
-    let again = DomainName::parse(acme.domain.as_str());
-    rule(again.as_ref() == Ok(&acme.domain), || format!("{} is read again as {again:?}", acme.domain))
+    rule(!acme.definition.name.trim().is_empty(), || "a tenant without a name".to_owned())?;
+    rule((1..=10_080).contains(&acme.definition.session_timeout), || {
+        format!("{} minutes", acme.definition.session_timeout)
+    })?;
+    rule(config().instances.contains_key(&acme.definition.instance), || {
+        format!("on {}", acme.definition.instance)
+    })?;
+    let again = DomainName::parse(acme.definition.domain.as_str());
+    rule(again.as_ref() == Ok(&acme.definition.domain), || {
+        format!("{} is read again as {again:?}", acme.definition.domain)
+    })
 }
 
 pub fn configuration(input: &[u8]) -> Result<(), String> {

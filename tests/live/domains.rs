@@ -18,8 +18,8 @@ live! { async fn a_domain_that_is_not_ours_is_held_until_the_file_says_adopt(mut
     let before = person.all_of(domain).await;
 
     let mut acme = live.tenant("acme");
-    acme.max_users = MaxUsers::Limited(9);
-    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    acme.definition.max_users = MaxUsers::Limited(9);
+    acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     live.rig.want([acme]);
     let changes = counting::changes();
     let (plan, _) = live.rig.pass().await;
@@ -42,9 +42,9 @@ live! { async fn a_domain_that_is_not_ours_is_held_until_the_file_says_adopt(mut
 
 live! { async fn drift_is_put_right_or_only_shown(mut live) {
     let mut acme = live.tenant("acme");
-    acme.max_users = MaxUsers::Limited(5);
+    acme.definition.max_users = MaxUsers::Limited(5);
     let mut shown = live.tenant("shown");
-    shown.drift = DriftPolicy::Report;
+    shown.definition.drift = DriftPolicy::Report;
     live.rig.want([acme, shown]);
     live.converge().await;
     let person = live.person("hq");
@@ -98,24 +98,24 @@ live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) 
     let before = live.person("hq").all_of(theirs).await;
     assert!(live.plan().await.is_empty(), "a domain is ours by its id, not by its name");
     live.rig.edit("acme", |t| {
-        t.name = "Changed".into();
-        t.enabled = false;
+        t.definition.name = "Changed".into();
+        t.definition.enabled = false;
     });
     live.converge().await;
     assert_eq!(live.person("hq").domain(ours).await["domain_enabled"], "false");
     // A rename would take their directories along, and onto their name is onto a name in use.
     let domain = live.domain("elsewhere");
-    live.rig.edit("acme", |t| t.domain = domain);
+    live.rig.edit("acme", |t| t.definition.domain = domain);
     let (plan, _) = live.rig.pass().await;
     assert!(held_because(&plan, "acme").starts_with("another domain on hq has the name"));
     let taken = live.domain("acme");
-    live.rig.edit("acme", |t| t.domain = taken.clone());
-    live.rig.edit("calm", |t| t.domain = taken);
+    live.rig.edit("acme", |t| t.definition.domain = taken.clone());
+    live.rig.edit("calm", |t| t.definition.domain = taken);
     let (plan, _) = live.rig.pass().await;
     assert!(plan.steps.is_empty());
     assert!(held_because(&plan, "calm").contains("still belongs to the tenant acme"));
     let calm = live.domain("calm");
-    live.rig.edit("calm", |t| t.domain = calm);
+    live.rig.edit("calm", |t| t.definition.domain = calm);
     assert_eq!(live.person("hq").all_of(theirs).await, before);
 } }
 
@@ -124,7 +124,7 @@ live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_rena
     live.rig.want([acme]);
     live.converge().await;
     let wanted = live.domain("wanted");
-    live.rig.edit("acme", |t| t.domain = wanted);
+    live.rig.edit("acme", |t| t.definition.domain = wanted);
     let new = live.tenant("new");
     live.rig.desired.tenants.insert(new.key.clone(), new);
     let look = live.rig.look().await;
@@ -141,15 +141,15 @@ live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_rena
     }
     assert_eq!(counting::changes(), changes);
     let (acme, free) = (live.domain("acme"), live.domain("free"));
-    live.rig.edit("acme", |t| t.domain = acme);
-    live.rig.edit("new", |t| t.domain = free);
+    live.rig.edit("acme", |t| t.definition.domain = acme);
+    live.rig.edit("new", |t| t.definition.domain = free);
     live.rig.settle(1).await;
 } }
 
 live! { Second: async fn an_idle_pass_costs_a_few_requests_and_no_change(mut live) {
     let tenants: Vec<_> = (0..6).map(|n| live.tenant(&format!("t{n}"))).collect();
     live.rig.want(tenants);
-    live.rig.edit("t5", |t| t.enabled = false);
+    live.rig.edit("t5", |t| t.definition.enabled = false);
     live.converge().await;
     live.rig.rotation =
         Rotation::Share { interval: std::time::Duration::from_secs(300), cycle: std::time::Duration::from_secs(3600) };

@@ -24,13 +24,13 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
     live.converge().await;
     let codes = relay.codes();
     assert!(codes >= 1 && relay.passwords() == codes, "{codes} codes, {} passwords", relay.passwords());
-    live.rig.edit("acme", |t| t.name = "Another".into());
+    live.rig.edit("acme", |t| t.definition.name = "Another".into());
     live.converge().await;
     assert_eq!(relay.codes(), codes, "a session that is open needs no other code");
 
     // The server forgets every session: each is signed in again, with a code.
     relay.lose_sessions();
-    live.rig.edit("acme", |t| t.name = "A third".into());
+    live.rig.edit("acme", |t| t.definition.name = "A third".into());
     live.converge().await;
     let renewed = relay.codes();
     assert!(renewed > codes && relay.passwords() == renewed, "{renewed} codes after {codes}");
@@ -67,7 +67,7 @@ live! { Totp: async fn a_wrong_or_missing_secret_is_told_in_one_line_and_not_tri
     let acme = live.tenant("acme");
     live.rig.want([acme]);
     live.converge().await;
-    live.rig.edit("acme", |t| t.name = "Another".into());
+    live.rig.edit("acme", |t| t.definition.name = "Another".into());
     let hq = instance("hq");
     let right = live.rig.totp.insert(hq.clone(), Secret::new("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"));
     let line = refusal(live).await;

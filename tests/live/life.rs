@@ -24,7 +24,7 @@ fn texts(name: &str, enabled: &str, description: &str) -> (String, String, Strin
 live! { Second: async fn ten_tenants_there_and_back(mut live) {
     let mut tenants: Vec<_> = (0..10).map(|n| live.tenant(&format!("t{n}"))).collect();
     if live.has_second() {
-        tenants[5..].iter_mut().for_each(|tenant| tenant.instance = instance("branch"));
+        tenants[5..].iter_mut().for_each(|tenant| tenant.definition.instance = instance("branch"));
     }
     let home = if live.has_second() { "branch" } else { "hq" };
     live.rig.want(tenants);
@@ -36,26 +36,26 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     // Edit each field, one after the other.
     let zone = SettingName::new("domain", "time_zone", "name");
     let t0 = live.person("hq").only(&live.name("t0")).await;
-    live.rig.edit("t0", |t| t.name = "Zero & Söhne <\"'`\\> 漢字".into());
+    live.rig.edit("t0", |t| t.definition.name = "Zero & Söhne <\"'`\\> 漢字".into());
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(shown(live, "hq", "t0").await.2, "Zero & Söhne <\"'`\\> 漢字");
-    live.rig.edit("t0", |t| t.session_timeout = 30);
+    live.rig.edit("t0", |t| t.definition.session_timeout = 30);
     assert_eq!(steps(&live.converge().await), ["update t0"]);
-    live.rig.edit("t0", |t| t.max_users = MaxUsers::Limited(25));
+    live.rig.edit("t0", |t| t.definition.max_users = MaxUsers::Limited(25));
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(live.person("hq").values(t0, "users").await, ["25"]);
     live.rig.edit("t0", |t| {
-        t.protected = true;
-        t.pbx_settings.insert(zone.clone(), "Europe/Berlin".into());
-        t.pbx_settings.insert(SettingName::new("theme", "title", "text"), "a \"b\" & <c> 'd'".into());
+        t.definition.protected = true;
+        t.definition.pbx_settings.insert(zone.clone(), "Europe/Berlin".into());
+        t.definition.pbx_settings.insert(SettingName::new("theme", "title", "text"), "a \"b\" & <c> 'd'".into());
     });
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(live.person("hq").values(t0, "time_zone").await, ["Europe/Berlin"]);
     assert_eq!(live.person("hq").values(t0, "title").await, ["a \"b\" & <c> 'd'"]);
     live.rig.edit("t0", |t| {
-        t.max_users = MaxUsers::Unlimited;
-        t.protected = false;
-        t.pbx_settings.insert(zone, "America/New_York".into());
+        t.definition.max_users = MaxUsers::Unlimited;
+        t.definition.protected = false;
+        t.definition.pbx_settings.insert(zone, "America/New_York".into());
     });
     live.converge().await;
     assert!(live.person("hq").values(t0, "users").await.is_empty());
@@ -67,7 +67,7 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     // Rename.
     let t1 = live.person("hq").only(&live.name("t1")).await;
     let one = live.domain("one");
-    live.rig.edit("t1", |t| t.domain = one);
+    live.rig.edit("t1", |t| t.definition.domain = one);
     assert_eq!(steps(&live.converge().await), ["rename t1"]);
     assert_eq!(live.person("hq").only(&live.name("one")).await, t1);
     assert!(live.person("hq").named(&live.name("t1")).await.is_empty());
@@ -78,7 +78,7 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     live.rig.desired.tenants.insert(key("two"), moved);
     assert_eq!(live.converge().await.count(Action::Rename), 1);
     let mut moved = live.rig.desired.tenants.remove(&key("two")).unwrap();
-    (moved.key, moved.domain, moved.previously) = (key("deux"), live.domain("deux"), Some(key("two")));
+    (moved.key, moved.definition.domain, moved.previously) = (key("deux"), live.domain("deux"), Some(key("two")));
     live.rig.desired.tenants.insert(key("deux"), moved);
     let plan = live.converge().await;
     assert_eq!((plan.count(Action::Rename), plan.count(Action::Create)), (2, 0));
@@ -87,11 +87,11 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     // To the other instance and back again.
     if live.has_second() {
         let t3 = live.person("hq").only(&live.name("t3")).await;
-        live.rig.edit("t3", |t| t.instance = instance("branch"));
+        live.rig.edit("t3", |t| t.definition.instance = instance("branch"));
         assert_eq!(live.converge().await.count(Action::Move), 1);
         assert_eq!(shown(live, "hq", "t3").await.1, "false");
         assert_eq!(shown(live, "branch", "t3").await.1, "true");
-        live.rig.edit("t3", |t| t.instance = instance("hq"));
+        live.rig.edit("t3", |t| t.definition.instance = instance("hq"));
         live.converge().await;
         assert_eq!(live.person("hq").only(&live.name("t3")).await, t3, "its old domain is used again");
         assert_eq!(shown(live, "hq", "t3").await.1, "true");
@@ -100,12 +100,12 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     }
 
     // Disable and enable.
-    live.rig.edit("t4", |t| t.enabled = false);
+    live.rig.edit("t4", |t| t.definition.enabled = false);
     assert_eq!(steps(&live.converge().await), ["disable t4"]);
     let t4 = live.person("hq").only(&live.name("t4")).await;
     assert_eq!(live.person("hq").values(t4, "cidr").await, ["255.255.255.255/32"]);
     assert!(!live.person("hq").is_enabled(t4).await);
-    live.rig.edit("t4", |t| t.enabled = true);
+    live.rig.edit("t4", |t| t.definition.enabled = true);
     assert_eq!(steps(&live.converge().await), ["enable t4"]);
     assert!(live.person("hq").settings(t4).await.is_empty());
     assert!(live.person("hq").is_enabled(t4).await);

@@ -34,7 +34,7 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
     let session = Person::new(&site);
     assert!(session.signs_in(&anna, PASSWORD).await);
 
-    live.rig.edit("acme", |t| t.enabled = false);
+    live.rig.edit("acme", |t| t.definition.enabled = false);
     assert_eq!(steps(&live.converge().await), ["disable acme"]);
     assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await, "a disabled tenant's user stays out");
     let turned_away = session.get("/core/dashboard/").await.is_access_denied();
@@ -43,7 +43,7 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
     assert_eq!(person.users(domain).await, users, "the users' data is kept");
     assert_eq!(person.values(domain, "cidr").await, ["255.255.255.255/32"]);
 
-    live.rig.edit("acme", |t| t.enabled = true);
+    live.rig.edit("acme", |t| t.definition.enabled = true);
     assert_eq!(steps(&live.converge().await), ["enable acme"]);
     assert!(Person::new(&site).signs_in(&anna, PASSWORD).await, "and gets in again after");
     let person = live.person("hq");
@@ -97,9 +97,9 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     let (again, ..) = synchronised(live, "hq").await;
     assert!(again.tenants.is_empty(), "a second time there is nothing to do: {again:?}");
 
-    live.rig.edit("acme", |tenant| tenant.max_users = MaxUsers::Limited(2));
+    live.rig.edit("acme", |tenant| tenant.definition.max_users = MaxUsers::Limited(2));
     if live.has_second() {
-        live.rig.edit("acme", |tenant| tenant.instance = instance("branch"));
+        live.rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     }
     live.converge().await;
     if !live.has_second() {

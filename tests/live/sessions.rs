@@ -50,7 +50,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     assert!(session.signs_in(&anna, PASSWORD).await);
     assert_eq!(can(live, &session, domain, "before").await, Can { read: true, make_a_user: true });
 
-    live.rig.edit("acme", |t| t.enabled = false);
+    live.rig.edit("acme", |t| t.definition.enabled = false);
     let before = live.rig.clock.now();
     let warnings = live.plan().await.warnings;
     live.tell(&format!("open session on {version}: plan warns: {warnings:?}"));

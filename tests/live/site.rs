@@ -73,7 +73,9 @@ impl Live {
 
     /// A tenant with a domain of this scenario's own.
     pub fn tenant(&self, name: &str) -> Tenant {
-        Tenant { domain: self.domain(name), ..rig::tenant(name) }
+        let mut tenant = rig::tenant(name);
+        tenant.definition.domain = self.domain(name);
+        tenant
     }
 
     /// Only looks; fails if tenantd sent a changing request.

@@ -35,7 +35,7 @@ async fn line_of_a_pass_without_hq(live: &Live) -> String {
 fn ask_for_something(live: &mut Live, what: &str) {
     for name in ["acme", "other"] {
         if live.rig.desired.tenants.contains_key(&crate::common::rig::key(name)) {
-            live.rig.edit(name, |t| t.name = what.into());
+            live.rig.edit(name, |t| t.definition.name = what.into());
         }
     }
 }
@@ -45,7 +45,7 @@ live! { Second: async fn a_server_that_cannot_be_read_is_told_in_one_line_and_ho
     live.rig.want([acme]);
     if live.has_second() {
         let mut other = live.tenant("other");
-        other.instance = instance("branch");
+        other.definition.instance = instance("branch");
         live.rig.desired.tenants.insert(other.key.clone(), other);
     }
     live.converge().await;
@@ -100,8 +100,8 @@ live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut l
     let forgetful = Between { after: lost, ..Between::new(live.rig.writers[&hq].clone()) };
     live.rig.writers.insert(hq, Arc::new(forgetful));
     let mut acme = live.tenant("acme");
-    acme.max_users = MaxUsers::Limited(3);
-    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    acme.definition.max_users = MaxUsers::Limited(3);
+    acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     live.rig.want([acme]);
     live.rig.settle(6).await;
     let domain = live.person("hq").only(&live.name("acme")).await;
@@ -110,15 +110,15 @@ live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut l
     let settings = live.person("hq").settings(domain).await;
     let renamed = live.domain("renamed");
     live.rig.edit("acme", |t| {
-        t.name = "Another".into();
-        t.domain = renamed;
+        t.definition.name = "Another".into();
+        t.definition.domain = renamed;
     });
     live.rig.settle(6).await;
     assert_eq!(live.person("hq").only(&live.name("renamed")).await, domain);
-    live.rig.edit("acme", |t| t.enabled = false);
+    live.rig.edit("acme", |t| t.definition.enabled = false);
     live.rig.settle(6).await;
     assert_eq!(live.person("hq").values(domain, "cidr").await, ["255.255.255.255/32"]);
-    live.rig.edit("acme", |t| t.enabled = true);
+    live.rig.edit("acme", |t| t.definition.enabled = true);
     live.rig.settle(6).await;
     assert_eq!(live.person("hq").settings(domain).await, settings);
     live.rig.connect();

@@ -28,8 +28,8 @@ on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_nam
 
     let mut acme = tenant("acme");
     acme.adopt = true;
-    acme.max_users = MaxUsers::Limited(9);
-    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    acme.definition.max_users = MaxUsers::Limited(9);
+    acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     rig.want([acme]);
     let plan = rig.converge().await;
     assert_eq!(steps(&plan), ["adopt acme"]);
@@ -45,10 +45,10 @@ on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_nam
     rig.assert_at_rest(&strangers).await;
 
     // The same domain, disabled and enabled: its entries come back as they were.
-    rig.edit("acme", |t| t.enabled = false);
+    rig.edit("acme", |t| t.definition.enabled = false);
     rig.converge().await;
     assert_eq!(row(cidr).unwrap().enabled, Some(false));
-    rig.edit("acme", |t| t.enabled = true);
+    rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
     let without_date = |row: Option<tenantd::sandbox::standin::SettingRow>| {
         row.map(|row| tenantd::sandbox::standin::SettingRow { updated: None, ..row })
@@ -65,14 +65,14 @@ on_both_databases! { async fn an_adopted_domain_can_be_closed_at_once(mut rig) {
     let cidr = pbx.add_setting(uuid, NewSetting::new("domain", "cidr", "array", "0.0.0.0/0"));
     let mut acme = tenant("acme");
     acme.adopt = true;
-    acme.enabled = false;
+    acme.definition.enabled = false;
     rig.want([acme]);
     rig.converge().await;
     assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(false));
     let enabled = || pbx.settings(uuid).into_iter().find(|row| row.uuid == cidr).unwrap().enabled;
     assert_eq!(enabled(), Some(false));
     rig.assert_at_rest(&strangers).await;
-    rig.edit("acme", |t| t.enabled = true);
+    rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
     assert_eq!(enabled(), Some(true), "what was there before the adoption comes back");
     assert_eq!(pbx.settings(uuid).len(), 1);
@@ -128,7 +128,7 @@ on_both_databases! { async fn a_domain_whose_enabled_is_null_is_adopted_and_give
         rig.pbx("hq").add_domain(&format!("{name}.example.com"), None, Some("set by hand"));
         let mut tenant = tenant(name);
         tenant.adopt = true;
-        tenant.enabled = enabled;
+        tenant.definition.enabled = enabled;
         rig.desired.tenants.insert(tenant.key.clone(), tenant);
     }
     rig.converge().await;

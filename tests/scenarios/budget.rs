@@ -27,8 +27,8 @@ fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
     let domain_id = DomainId(domain);
     TenantRecord {
         provisioned: true,
-        disable_confirmed_at: (!tenant.enabled).then_some(at),
-        web_sign_in_block: (!tenant.enabled).then(|| WebSignInBlock {
+        disable_confirmed_at: (!tenant.definition.enabled).then_some(at),
+        web_sign_in_block: (!tenant.definition.enabled).then(|| WebSignInBlock {
             entry: SettingId::for_web_sign_in_block(domain_id),
             switched_off: [].into(),
         }),
@@ -46,8 +46,12 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
     let mut records = Vec::new();
     for n in 0..count {
         let mut wanted = tenant(&format!("t{n:04}"));
-        wanted.enabled = n >= disabled;
-        let domain = pbx.add_domain(wanted.domain.as_str(), Some(wanted.enabled), Some(&wanted.name));
+        wanted.definition.enabled = n >= disabled;
+        let domain = pbx.add_domain(
+            wanted.definition.domain.as_str(),
+            Some(wanted.definition.enabled),
+            Some(&wanted.definition.name),
+        );
         let record = record(&wanted, domain, at);
         if let Some(lock) = &record.web_sign_in_block {
             let entry = NewSetting::new("domain", "cidr", "array", "255.255.255.255/32");
@@ -157,9 +161,9 @@ on_both_databases! { async fn work_for_one_of_a_thousand_tenants_costs_no_more_t
         seed(&mut fresh, count, 2).await;
         fresh.pass().await;
         fresh.pbx("hq").clear_journal();
-        fresh.edit("t0003", |t| t.enabled = false);
+        fresh.edit("t0003", |t| t.definition.enabled = false);
         let mut new = tenant("new");
-        new.instance = instance("hq");
+        new.definition.instance = instance("hq");
         fresh.desired.tenants.insert(new.key.clone(), new);
         let (plan, outcome) = fresh.pass().await;
         assert_eq!((plan.steps.len(), outcome.done()), (2, 2), "{outcome:#?}");

@@ -12,7 +12,7 @@ use crate::on_both_databases;
 /// A tenant whose file is gone and whose retention is over.
 async fn due(rig: &mut Rig, name: &str) {
     let mut wanted = tenant(name);
-    wanted.max_users = tenantd::model::MaxUsers::Limited(9);
+    wanted.definition.max_users = tenantd::model::MaxUsers::Limited(9);
     rig.desired.tenants.insert(wanted.key.clone(), wanted);
     rig.settle(1).await;
     let uuid = rig.only("hq", &format!("{name}.example.com")).uuid;
@@ -55,7 +55,7 @@ on_both_databases! { async fn without_the_permission_to_delete_a_line_names_it_a
     }
     assert_eq!(rig.mutations(), before, "what the page does not offer is not posted");
     assert_eq!(rig.pbx("hq").digest_of_domain(uuid), digest);
-    assert!(!rig.record("acme").await.enabled);
+    assert!(!rig.record("acme").await.definition.enabled);
 
     // Granted: at the next sign-in it is seen.
     rig.pbx("hq").grant("domain_delete");
@@ -121,7 +121,7 @@ on_both_databases! { async fn a_file_that_comes_back_after_half_a_deletion_gets_
     rig.pass().await;
     let uuid = rig.only("hq", "acme.example.com").uuid;
     let mut acme = tenant("acme");
-    acme.max_users = tenantd::model::MaxUsers::Limited(9);
+    acme.definition.max_users = tenantd::model::MaxUsers::Limited(9);
     rig.desired.tenants.insert(acme.key.clone(), acme);
     rig.settle(2).await;
     let domain = rig.only("hq", "acme.example.com");
@@ -189,7 +189,7 @@ on_both_databases! { async fn what_a_move_left_behind_is_deleted_to_the_end_too(
     let strangers = prepared(&mut rig).await;
     rig.desired.tenants.insert(key("acme"), tenant("acme"));
     rig.converge().await;
-    rig.edit("acme", |t| t.instance = crate::common::rig::instance("branch"));
+    rig.edit("acme", |t| t.definition.instance = crate::common::rig::instance("branch"));
     rig.converge().await;
     rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     rig.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(12)).page("domains.php").method("POST").first(1));

@@ -10,8 +10,11 @@ use crate::on_both_databases;
 
 fn rich(name: &str) -> Tenant {
     let mut tenant = tenant(name);
-    tenant.max_users = MaxUsers::Limited(5);
-    tenant.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    tenant.definition.max_users = MaxUsers::Limited(5);
+    tenant
+        .definition
+        .pbx_settings
+        .insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     tenant
 }
 
@@ -60,7 +63,7 @@ on_both_databases! { async fn drift_is_put_right(mut rig) {
 on_both_databases! { async fn drift_is_only_shown_where_the_file_says_report(mut rig) {
     let strangers = rig.strangers();
     let mut acme = rich("acme");
-    acme.drift = DriftPolicy::Report;
+    acme.definition.drift = DriftPolicy::Report;
     rig.want([acme]);
     rig.converge().await;
     let pbx = rig.pbx("hq").clone();
@@ -79,14 +82,14 @@ on_both_databases! { async fn drift_is_only_shown_where_the_file_says_report(mut
     assert_eq!(pbx.digest_of_domain(uuid), meddled);
 
     // A change of the file is carried out all the same, and takes only its own field along.
-    rig.edit("acme", |t| t.max_users = MaxUsers::Limited(6));
+    rig.edit("acme", |t| t.definition.max_users = MaxUsers::Limited(6));
     let (plan, _) = rig.pass().await;
     assert_eq!(steps(&plan), ["update acme"]);
     assert_eq!(plan.steps[0].changes.len(), 1);
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("meddled"));
 
     // The word is taken back.
-    rig.edit("acme", |t| t.drift = DriftPolicy::Correct);
+    rig.edit("acme", |t| t.definition.drift = DriftPolicy::Correct);
     rig.settle(2).await;
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("acme Ltd"));
     rig.assert_at_rest(&strangers).await;
@@ -109,7 +112,7 @@ on_both_databases! { async fn a_domain_that_was_deleted_by_hand_is_made_again_un
 on_both_databases! { async fn a_login_lock_that_was_opened_by_hand_is_closed_again(mut rig) {
     let strangers = rig.strangers();
     let mut acme = tenant("acme");
-    acme.enabled = false;
+    acme.definition.enabled = false;
     rig.want([acme, tenant("calm")]);
     rig.converge().await;
     let pbx = rig.pbx("hq").clone();
@@ -127,7 +130,7 @@ on_both_databases! { async fn a_login_lock_that_was_opened_by_hand_is_closed_aga
 on_both_databases! { async fn enabled_set_to_null_by_hand_is_put_right(mut rig) {
     let strangers = rig.strangers();
     let mut shut = tenant("shut");
-    shut.enabled = false;
+    shut.definition.enabled = false;
     rig.want([tenant("open"), shut, tenant("calm")]);
     rig.converge().await;
     for name in ["open.example.com", "shut.example.com"] {
@@ -157,8 +160,8 @@ on_both_databases! { async fn line_breaks_as_a_browser_posts_them_are_no_change(
     let [text, list] = [("theme", "custom_css", "text"), ("theme", "notes", "array")]
         .map(|(category, sub, kind)| SettingName::new(category, sub, kind));
     let mut acme = tenant("acme");
-    acme.pbx_settings.insert(text.clone(), "one\ntwo\n\nthree".into());
-    acme.pbx_settings.insert(list, "a\nb".into());
+    acme.definition.pbx_settings.insert(text.clone(), "one\ntwo\n\nthree".into());
+    acme.definition.pbx_settings.insert(list, "a\nb".into());
     rig.want([acme, tenant("calm")]);
     rig.converge().await;
     let pbx = rig.pbx("hq").clone();
@@ -172,7 +175,7 @@ on_both_databases! { async fn line_breaks_as_a_browser_posts_them_are_no_change(
     let row = pbx.settings(uuid).into_iter().find(|row| row.name == "text").unwrap();
     pbx.edit_setting(row.uuid, |row| row.value = Some("one\r\ntwo".into()));
     assert_eq!(steps(&rig.converge().await), ["update acme"]);
-    rig.edit("acme", |t| t.pbx_settings.insert(text, "one\ntwo".into()).map_or((), drop));
+    rig.edit("acme", |t| t.definition.pbx_settings.insert(text, "one\ntwo".into()).map_or((), drop));
     assert_eq!(steps(&rig.converge().await), ["update acme"]);
     rig.assert_at_rest(&strangers).await;
 } }

@@ -43,14 +43,14 @@ on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     rig.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
-    rig.edit("acme", |t| t.name = "ACME Corp".into());
+    rig.edit("acme", |t| t.definition.name = "ACME Corp".into());
     assert!(fought(&mut rig, "name").await <= CONTESTED_AFTER as usize);
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("acme corp"));
 
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.name = "ACME Corporation".into());
+    rig.edit("acme", |t| t.definition.name = "ACME Corporation".into());
     rig.settle(2).await;
-    rig.edit("acme", |t| t.name = "ACME Corp".into());
+    rig.edit("acme", |t| t.definition.name = "ACME Corp".into());
     rig.settle(2).await;
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("ACME Corp"));
     rig.assert_at_rest(&strangers).await;
@@ -62,10 +62,10 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
     rig.converge().await;
     rig.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
     let mut acme = tenant("acme");
-    acme.name = "ACME Corp".into();
-    acme.max_users = MaxUsers::Limited(5);
+    acme.definition.name = "ACME Corp".into();
+    acme.definition.max_users = MaxUsers::Limited(5);
     // Work that was never finished is no drift, so this does not keep it back.
-    acme.drift = DriftPolicy::Report;
+    acme.definition.drift = DriftPolicy::Report;
     rig.desired.tenants.insert(acme.key.clone(), acme);
     let writes = fought(&mut rig, "name").await;
     assert!(writes <= 2 + CONTESTED_AFTER as usize, "{writes}");
@@ -74,7 +74,7 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
     assert_eq!(rig.pbx("hq").settings(domain.uuid).len(), 1, "the rest of it is as its file says");
 
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.name = "Acme Corporation".into());
+    rig.edit("acme", |t| t.definition.name = "Acme Corporation".into());
     rig.settle(2).await;
     rig.assert_at_rest(&strangers).await;
 } }
@@ -82,39 +82,39 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
 on_both_databases! { async fn a_field_that_comes_back_to_what_it_was_is_written_three_times(mut rig) {
     let strangers = rig.strangers();
     let mut acme = tenant("acme");
-    acme.max_users = MaxUsers::Limited(3);
+    acme.definition.max_users = MaxUsers::Limited(3);
     let zone = SettingName::new("domain", "time_zone", "name");
-    acme.pbx_settings.insert(zone.clone(), "Europe/Berlin".into());
+    acme.definition.pbx_settings.insert(zone.clone(), "Europe/Berlin".into());
     rig.want([acme, tenant("calm")]);
     rig.converge().await;
 
     let reverts = |field, page: &str| Fault::new(FaultKind::RevertField(field)).page(page.to_owned()).method("POST");
     rig.pbx("hq").inject(reverts("domain_description", "domain_edit.php"));
-    rig.edit("acme", |t| t.name = "Another".into());
+    rig.edit("acme", |t| t.definition.name = "Another".into());
     assert!(fought(&mut rig, "name").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.name = "acme Ltd".into());
+    rig.edit("acme", |t| t.definition.name = "acme Ltd".into());
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
-    rig.edit("acme", |t| t.max_users = MaxUsers::Limited(4));
+    rig.edit("acme", |t| t.definition.max_users = MaxUsers::Limited(4));
     assert!(fought(&mut rig, "max_users").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.max_users = MaxUsers::Limited(3));
+    rig.edit("acme", |t| t.definition.max_users = MaxUsers::Limited(3));
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
-    rig.edit("acme", |t| t.pbx_settings.insert(zone.clone(), "Europe/Paris".into()).map_or((), drop));
+    rig.edit("acme", |t| t.definition.pbx_settings.insert(zone.clone(), "Europe/Paris".into()).map_or((), drop));
     assert!(fought(&mut rig, "pbx_settings.domain.time_zone.name").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.pbx_settings.insert(zone.clone(), "Europe/Berlin".into()).map_or((), drop));
+    rig.edit("acme", |t| t.definition.pbx_settings.insert(zone.clone(), "Europe/Berlin".into()).map_or((), drop));
     rig.settle(2).await;
 
     rig.pbx("hq").inject(reverts("domain_name", "domain_edit.php"));
-    rig.edit("acme", |t| t.domain = tenantd::model::DomainName::parse("acme.example.org").unwrap());
+    rig.edit("acme", |t| t.definition.domain = tenantd::model::DomainName::parse("acme.example.org").unwrap());
     assert!(fought(&mut rig, "domain").await <= CONTESTED_AFTER as usize);
     peace(&mut rig).await;
-    rig.edit("acme", |t| t.domain = tenantd::model::DomainName::parse("acme.example.com").unwrap());
+    rig.edit("acme", |t| t.definition.domain = tenantd::model::DomainName::parse("acme.example.com").unwrap());
     rig.settle(2).await;
     rig.assert_at_rest(&strangers).await;
 } }
@@ -146,7 +146,7 @@ on_both_databases! { async fn a_disabling_that_does_not_last_is_told_in_every_pa
     rig.converge().await;
     let reverts = Fault::new(FaultKind::RevertField("domain_enabled")).page("domain_edit.php").method("POST");
     rig.pbx("hq").inject(reverts);
-    rig.edit("acme", |t| t.enabled = false);
+    rig.edit("acme", |t| t.definition.enabled = false);
     for _ in 0..3 {
         rig.connect();
         let (plan, outcome) = rig.pass().await;

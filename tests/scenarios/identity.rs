@@ -24,20 +24,20 @@ on_both_databases! { async fn of_two_domains_with_one_name_only_our_own_is_touch
     assert!(rig.plan().await.is_empty(), "a domain is ours by its id, not by its name");
 
     rig.edit("acme", |t| {
-        t.name = "Changed".into();
-        t.max_users = MaxUsers::Limited(3);
+        t.definition.name = "Changed".into();
+        t.definition.max_users = MaxUsers::Limited(3);
     });
     rig.converge().await;
-    rig.edit("acme", |t| t.enabled = false);
+    rig.edit("acme", |t| t.definition.enabled = false);
     rig.converge().await;
     assert_eq!(rig.pbx("hq").domain(ours).unwrap().enabled, Some(false));
-    rig.edit("acme", |t| t.enabled = true);
+    rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
     assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
 
     // What FusionPBX does by name would take theirs along: neither renamed nor deleted.
     let before = rig.mutations();
-    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
+    rig.edit("acme", |t| t.definition.domain = domain("acme.example.org"));
     let (plan, _) = rig.pass().await;
     assert!(plan.steps.is_empty());
     let why = held_because(&plan, "acme");
@@ -66,7 +66,7 @@ on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_re
     rig.remove_file("gone");
     rig.settle(1).await;
     rig.live_through(TimeDelta::days(31)).await;
-    rig.edit("acme", |t| t.domain = domain("acme.example.org"));
+    rig.edit("acme", |t| t.definition.domain = domain("acme.example.org"));
     let look = rig.look().await;
     let plan = look.plan();
     assert_eq!(steps(&plan), ["rename acme", "delete gone"]);
@@ -94,7 +94,7 @@ on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let taken = rig.pbx("hq").add_domain("wanted.example.com", Some(false), None);
-    rig.edit("acme", |t| t.domain = domain("wanted.example.com"));
+    rig.edit("acme", |t| t.definition.domain = domain("wanted.example.com"));
     let before = rig.mutations();
     for _ in 0..2 {
         let (plan, _) = rig.pass().await;
@@ -113,7 +113,7 @@ on_both_databases! { async fn a_name_that_is_taken_after_the_plan_is_not_renamed
     let strangers = rig.strangers();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
-    rig.edit("acme", |t| t.domain = domain("wanted.example.com"));
+    rig.edit("acme", |t| t.definition.domain = domain("wanted.example.com"));
     let look = rig.look().await;
     let plan = look.plan();
     assert_eq!(steps(&plan), ["rename acme"]);
@@ -150,8 +150,8 @@ on_both_databases! { async fn two_tenants_that_swap_their_domains_are_held_and_n
     rig.want([tenant("acme"), tenant("bolt")]);
     rig.converge().await;
     let (acme, bolt) = (rig.only("hq", "acme.example.com").uuid, rig.only("hq", "bolt.example.com").uuid);
-    rig.edit("acme", |t| t.domain = domain("bolt.example.com"));
-    rig.edit("bolt", |t| t.domain = domain("acme.example.com"));
+    rig.edit("acme", |t| t.definition.domain = domain("bolt.example.com"));
+    rig.edit("bolt", |t| t.definition.domain = domain("acme.example.com"));
     let before = rig.mutations();
     let (plan, _) = rig.pass().await;
     assert!(plan.steps.is_empty(), "{plan:#?}");
@@ -161,9 +161,9 @@ on_both_databases! { async fn two_tenants_that_swap_their_domains_are_held_and_n
     );
     assert_eq!(rig.mutations(), before);
     // By way of a third name.
-    rig.edit("acme", |t| t.domain = domain("between.example.com"));
+    rig.edit("acme", |t| t.definition.domain = domain("between.example.com"));
     rig.settle(3).await;
-    rig.edit("acme", |t| t.domain = domain("bolt.example.com"));
+    rig.edit("acme", |t| t.definition.domain = domain("bolt.example.com"));
     rig.settle(3).await;
     assert_eq!(rig.only("hq", "bolt.example.com").uuid, acme);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, bolt);
@@ -175,7 +175,7 @@ async fn prepared(rig: &mut Rig) {
     for n in 0..4 {
         for on in ["hq", "branch"] {
             let mut tenant = tenant(&format!("{on}{n}"));
-            tenant.instance = instance(on);
+            tenant.definition.instance = instance(on);
             rig.desired.tenants.insert(tenant.key.clone(), tenant);
         }
     }
@@ -206,8 +206,8 @@ on_both_databases! { async fn servers_whose_addresses_were_swapped_are_recognise
         rig.config.instances.insert(instance(name), tenantd::config::InstanceConfig { username, ..config });
     }
     rig.connect();
-    rig.edit("hq0", |t| t.name = "Changed".into());
-    rig.edit("branch0", |t| t.enabled = false);
+    rig.edit("hq0", |t| t.definition.name = "Changed".into());
+    rig.edit("branch0", |t| t.definition.enabled = false);
     rig.remove_file("hq1");
     let before = rig.mutations();
     for _ in 0..3 {
@@ -246,9 +246,9 @@ on_both_databases! { async fn a_restored_backup_is_not_written_to(mut rig) {
         let tenant = tenant(&format!("new{n}"));
         rig.desired.tenants.insert(tenant.key.clone(), tenant);
     }
-    rig.edit("old0", |t| t.domain = domain("renamed.example.com"));
-    rig.edit("old1", |t| t.enabled = false);
-    rig.edit("calm", |t| t.name = "Calm & Co".into());
+    rig.edit("old0", |t| t.definition.domain = domain("renamed.example.com"));
+    rig.edit("old1", |t| t.definition.enabled = false);
+    rig.edit("calm", |t| t.definition.name = "Calm & Co".into());
     rig.converge().await;
     let today = rig.pbx("hq").snapshot();
 

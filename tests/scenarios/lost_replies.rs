@@ -45,39 +45,44 @@ impl Life<'_> {
     async fn live(&mut self) {
         let (name, case) = (self.name.clone(), self.case.clone());
         let mut wanted = tenant(&name);
-        wanted.max_users = MaxUsers::Limited(3);
-        wanted.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+        wanted.definition.max_users = MaxUsers::Limited(3);
+        wanted
+            .definition
+            .pbx_settings
+            .insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
         self.rig.desired.tenants.insert(wanted.key.clone(), wanted);
         self.settle("create").await;
         let uuid = self.rig.only("hq", &format!("{name}.example.com")).uuid;
         assert_eq!(self.rows(uuid).len(), 2, "{case}");
 
         self.rig.edit(&name, |t| {
-            t.name = "Another".into();
-            t.max_users = MaxUsers::Limited(4);
+            t.definition.name = "Another".into();
+            t.definition.max_users = MaxUsers::Limited(4);
         });
         self.settle("update").await;
-        self.rig.edit(&name, |t| t.domain = DomainName::parse(&format!("{name}.example.org")).unwrap());
+        self.rig.edit(&name, |t| {
+            t.definition.domain = DomainName::parse(&format!("{name}.example.org")).unwrap()
+        });
         self.settle("rename").await;
         let renamed = self.rig.only("hq", &format!("{name}.example.org"));
         assert_eq!((renamed.uuid, renamed.description.as_deref()), (uuid, Some("Another")), "{case}");
 
         self.rig.pbx("hq").add_setting(uuid, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
         let before = self.rows(uuid);
-        self.rig.edit(&name, |t| t.enabled = false);
+        self.rig.edit(&name, |t| t.definition.enabled = false);
         self.settle("disable").await;
         assert!(!self.rig.pbx("hq").switch_accepts(uuid), "{case}");
         assert_eq!(self.rows(uuid).len(), 4, "{case}");
-        self.rig.edit(&name, |t| t.enabled = true);
+        self.rig.edit(&name, |t| t.definition.enabled = true);
         self.settle("enable").await;
         assert!(self.rig.pbx("hq").switch_accepts(uuid), "{case}");
         assert_eq!(self.rows(uuid), before, "{case}: exactly what was there before");
 
-        self.rig.edit(&name, |t| t.instance = instance("branch"));
+        self.rig.edit(&name, |t| t.definition.instance = instance("branch"));
         self.settle("move").await;
         assert_eq!(self.rig.only("branch", &format!("{name}.example.org")).enabled, Some(true), "{case}");
         assert_eq!(self.rig.only("hq", &format!("{name}.example.org")).enabled, Some(false), "{case}");
-        self.rig.edit(&name, |t| t.instance = instance("hq"));
+        self.rig.edit(&name, |t| t.definition.instance = instance("hq"));
         self.settle("move back").await;
         assert_eq!(self.rows(uuid), before, "{case}");
 

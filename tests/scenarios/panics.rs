@@ -80,7 +80,7 @@ on_both_databases! { async fn a_panic_in_one_tenants_work_fails_that_tenant_alon
     assert!(rig.pbx("hq").domains_named("t3.example.com").is_empty());
 
     // Again with other work in every pass, and the others still go on.
-    rig.edit("t4", |t| t.name = "Changed".into());
+    rig.edit("t4", |t| t.definition.name = "Changed".into());
     let (plan, outcome) = rig.pass().await;
     assert_eq!(steps(&plan), ["create t3", "update t4"]);
     assert!(all_done(&outcome, "t4"));
@@ -97,13 +97,13 @@ on_both_databases! { async fn a_panic_in_reading_one_server_makes_that_server_un
     let strangers = rig.strangers();
     let hq = instance("hq");
     let mut there = tenant("there");
-    there.instance = instance("branch");
+    there.definition.instance = instance("branch");
     rig.want([tenant("acme"), there]);
     rig.converge().await;
     let buggy = Buggy { inner: rig.writers[&hq].clone(), name: "acme.example.com", reading: true };
     rig.readers.insert(hq.clone(), Arc::new(buggy));
     for name in ["acme", "there"] {
-        rig.edit(name, |t| t.name = "Changed".into());
+        rig.edit(name, |t| t.definition.name = "Changed".into());
     }
     let (plan, outcome) = rig.pass().await;
     assert!(all_done(&outcome, "there"));

@@ -20,7 +20,7 @@ async fn prepared(rig: &mut Rig) -> Strangers {
     for name in ["kept", "edited", "closed", "gone"] {
         for (suffix, on) in [("a", "hq"), ("b", "branch")] {
             let mut tenant = tenant(&format!("{name}-{suffix}"));
-            tenant.instance = instance(on);
+            tenant.definition.instance = instance(on);
             rig.desired.tenants.insert(tenant.key.clone(), tenant);
         }
     }
@@ -28,13 +28,13 @@ async fn prepared(rig: &mut Rig) -> Strangers {
     rig.config.limits.disables.count = 5;
     rig.converge().await;
     for (suffix, on) in [("a", "hq"), ("b", "branch")] {
-        rig.edit(&format!("edited-{suffix}"), |t| t.max_users = MaxUsers::Limited(4));
-        rig.edit(&format!("closed-{suffix}"), |t| t.enabled = false);
+        rig.edit(&format!("edited-{suffix}"), |t| t.definition.max_users = MaxUsers::Limited(4));
+        rig.edit(&format!("closed-{suffix}"), |t| t.definition.enabled = false);
         rig.remove_file(&format!("gone-{suffix}"));
         let mut new = tenant(&format!("new-{suffix}"));
-        new.instance = instance(on);
+        new.definition.instance = instance(on);
         // Unlike the one that goes, so that nobody takes it for that one under another name.
-        (new.session_timeout, new.max_users) = (15, MaxUsers::Limited(3));
+        (new.definition.session_timeout, new.definition.max_users) = (15, MaxUsers::Limited(3));
         rig.desired.tenants.insert(new.key.clone(), new);
     }
     strangers
@@ -49,7 +49,9 @@ async fn pass_without_hq(rig: &Rig) -> String {
     assert_eq!(rig.mutations_of("hq"), changes, "nothing is changed on what cannot be read");
     assert_eq!(rig.pbx("hq").digests(), digests);
     let after = rig.recorded().await;
-    for (key, record) in recorded.tenants.iter().filter(|(_, record)| record.instance == instance("hq")) {
+    for (key, record) in
+        recorded.tenants.iter().filter(|(_, record)| record.definition.instance == instance("hq"))
+    {
         assert_eq!(after.tenants.get(key), Some(record), "the record of {key} is as it was");
     }
     assert!(steps(&plan).iter().all(|step| step.ends_with("-b")), "{:?}", steps(&plan));

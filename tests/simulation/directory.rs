@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantd::model::{
-    BrokenFile, Completeness, CrossTenant, Desired, DomainName, DriftPolicy, InstanceKey, MaxUsers,
-    SettingName, Tenant, TenantKey,
+    BrokenFile, Completeness, CrossTenant, Definition, Desired, DomainName, DriftPolicy, InstanceKey,
+    MaxUsers, SettingName, Tenant, TenantKey,
 };
 
 use crate::sim::State;
@@ -96,7 +96,7 @@ impl Directory {
     /// Broken by itself, or next to the others: one domain for one file, `previously` only of a file that is gone.
     fn is_broken(&self, key: &TenantKey, tenant: &Tenant) -> bool {
         let others = || self.files.iter().filter(|(other, _)| *other != key).map(|(_, other)| other);
-        let same = others().any(|other| other.domain == tenant.domain);
+        let same = others().any(|other| other.definition.domain == tenant.definition.domain);
         let heirs =
             tenant.previously.is_some() && others().any(|other| other.previously == tenant.previously);
         let heir_of_living =
@@ -155,22 +155,25 @@ impl Directory {
         }
         let tenant = Tenant {
             key: key.clone(),
-            name: format!("{key} Ltd"),
-            domain: domain_name(state),
-            instance: instance(state.pick(&["hq", "hq", "branch"])),
-            enabled: !state.chance(0.15),
-            session_timeout: 60,
-            max_users: MaxUsers::Unlimited,
-            protected: state.chance(0.1),
-            pbx_settings: BTreeMap::new(),
-            cross_tenant: CrossTenant::default(),
+            definition: Definition {
+                name: format!("{key} Ltd"),
+                domain: domain_name(state),
+                instance: instance(state.pick(&["hq", "hq", "branch"])),
+                enabled: !state.chance(0.15),
+                session_timeout: 60,
+                max_users: MaxUsers::Unlimited,
+                protected: state.chance(0.1),
+                pbx_settings: BTreeMap::new(),
+                cross_tenant: CrossTenant::default(),
+                drift: if state.chance(0.1) { DriftPolicy::Report } else { DriftPolicy::Correct },
+            },
             previously: None,
             adopt: state.chance(0.3),
-            drift: if state.chance(0.1) { DriftPolicy::Report } else { DriftPolicy::Correct },
             sms_numbers: None,
             accept: BTreeSet::new(),
         };
-        let told = format!("{key} is added with {} on {}", tenant.domain, tenant.instance);
+        let told =
+            format!("{key} is added with {} on {}", tenant.definition.domain, tenant.definition.instance);
         self.files.insert(key, tenant);
         told
     }
@@ -185,15 +188,15 @@ impl Directory {
         let Some(tenant) = self.files.get_mut(&key) else { return String::new() };
         let what = match kind {
             0 => {
-                tenant.name = format!("{key} and sons, {number}");
+                tenant.definition.name = format!("{key} and sons, {number}");
                 "name"
             }
             1 => {
-                tenant.session_timeout = 30 + number;
+                tenant.definition.session_timeout = 30 + number;
                 "session_timeout"
             }
             2 => {
-                tenant.max_users = if tenant.max_users == MaxUsers::Unlimited {
+                tenant.definition.max_users = if tenant.definition.max_users == MaxUsers::Unlimited {
                     MaxUsers::Limited(number)
                 } else {
                     MaxUsers::Unlimited
@@ -201,23 +204,23 @@ impl Directory {
                 "max_users"
             }
             3 => {
-                tenant.protected = !tenant.protected;
+                tenant.definition.protected = !tenant.definition.protected;
                 "protected"
             }
             4..=5 => {
-                tenant.pbx_settings.insert(setting, value);
+                tenant.definition.pbx_settings.insert(setting, value);
                 "a setting"
             }
             6 => {
-                tenant.pbx_settings.pop_first();
+                tenant.definition.pbx_settings.pop_first();
                 "one setting less"
             }
             7 => {
-                tenant.cross_tenant.presence.insert(other);
+                tenant.definition.cross_tenant.presence.insert(other);
                 "cross_tenant"
             }
             _ => {
-                tenant.drift = match tenant.drift {
+                tenant.definition.drift = match tenant.definition.drift {
                     DriftPolicy::Correct => DriftPolicy::Report,
                     DriftPolicy::Report => DriftPolicy::Correct,
                 };
@@ -237,10 +240,10 @@ impl Directory {
         tenant.key = key.clone();
         tenant.previously = None;
         if state.chance(0.4) {
-            tenant.domain = domain_name(state);
+            tenant.definition.domain = domain_name(state);
             tenant.previously = Some(old.clone());
         }
-        let told = format!("{old} is renamed to {key} with {}", tenant.domain);
+        let told = format!("{old} is renamed to {key} with {}", tenant.definition.domain);
         self.files.insert(key, tenant);
         told
     }
@@ -250,7 +253,7 @@ impl Directory {
         let domain = domain_name(state);
         let told = format!("{key} gets the domain {domain}");
         if let Some(tenant) = self.files.get_mut(&key) {
-            tenant.domain = domain;
+            tenant.definition.domain = domain;
         }
         told
     }
@@ -258,8 +261,8 @@ impl Directory {
     fn switch(&mut self, state: &mut State) -> String {
         let Some(key) = self.some_file(state) else { return self.add(state) };
         let Some(tenant) = self.files.get_mut(&key) else { return String::new() };
-        tenant.enabled = !tenant.enabled;
-        format!("{key}: enabled is {}", tenant.enabled)
+        tenant.definition.enabled = !tenant.definition.enabled;
+        format!("{key}: enabled is {}", tenant.definition.enabled)
     }
 
     fn move_to_other(&mut self, state: &mut State) -> String {
@@ -267,11 +270,11 @@ impl Directory {
         let at_once = state.chance(0.3);
         let domain = domain_name(state);
         let Some(tenant) = self.files.get_mut(&key) else { return String::new() };
-        let to = if tenant.instance.as_str() == "hq" { "branch" } else { "hq" };
-        tenant.instance = instance(to);
+        let to = if tenant.definition.instance.as_str() == "hq" { "branch" } else { "hq" };
+        tenant.definition.instance = instance(to);
         if at_once {
-            tenant.enabled = !tenant.enabled;
-            tenant.domain = domain;
+            tenant.definition.enabled = !tenant.definition.enabled;
+            tenant.definition.domain = domain;
         }
         format!("{key} moves to {to}{}", if at_once { ", with another domain and switched" } else { "" })
     }
@@ -325,7 +328,7 @@ impl Directory {
             let domain = domain_name(state);
             if let Some(tenant) = self.files.get_mut(&bad) {
                 tenant.previously = None;
-                tenant.domain = domain;
+                tenant.definition.domain = domain;
             }
         }
         // A directory without a file says nothing at all.

@@ -49,7 +49,8 @@ impl OffLimits {
                 limits.close(record, Why::always("what differs is only to be reported"));
             }
             for pause in recorded.pauses.iter().filter(|pause| pause.until > now) {
-                let of_instance = pause.instance.as_ref().is_none_or(|key| *key == record.instance);
+                let of_instance =
+                    pause.instance.as_ref().is_none_or(|key| *key == record.definition.instance);
                 let of_tenant = pause.key.as_ref().is_none_or(|key| heirs.iter().all(|heir| heir == key));
                 if of_instance && of_tenant {
                     limits.close(record, Why { what: "it is suspended", until: pause.until });
@@ -71,7 +72,7 @@ impl OffLimits {
     }
 
     fn close(&mut self, record: &TenantRecord, why: Why) {
-        self.domains.entry((record.instance.clone(), record.domain_id)).or_default().push(why);
+        self.domains.entry((record.definition.instance.clone(), record.domain_id)).or_default().push(why);
     }
 
     /// `latest` is as late as it was in this pass.
@@ -88,13 +89,13 @@ impl OffLimits {
 /// The file says `drift: report`, and nothing in it is new since it was applied whole.
 fn is_only_reported(desired: &Desired, record: &TenantRecord) -> bool {
     desired.tenants.get(&record.key).is_some_and(|tenant| {
-        tenant.drift == DriftPolicy::Report
+        tenant.definition.drift == DriftPolicy::Report
             && record.applied_definition_hash.as_ref() == Some(&definition_hash(tenant))
-            && tenant.domain == record.domain
-            && tenant.instance == record.instance
-            && tenant.enabled == record.enabled
+            && tenant.definition.domain == record.definition.domain
+            && tenant.definition.instance == record.definition.instance
+            && tenant.definition.enabled == record.definition.enabled
             && record.provisioned
             && record.file_removed_at.is_none()
-            && (record.enabled || record.disable_confirmed_at.is_some())
+            && (record.definition.enabled || record.disable_confirmed_at.is_some())
     })
 }

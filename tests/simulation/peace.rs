@@ -80,10 +80,11 @@ impl World {
         let record = recorded.tenants.get(&held.tenant);
         let reason = held.reason.as_str();
         let others_there = wanted.is_some_and(|wanted| {
-            state.servers[&wanted.instance].domains.iter().any(|(id, domain)| {
-                domain.name == wanted.domain.as_str()
-                    && record
-                        .is_none_or(|record| record.domain_id != *id || record.instance != wanted.instance)
+            state.servers[&wanted.definition.instance].domains.iter().any(|(id, domain)| {
+                domain.name == wanted.definition.domain.as_str()
+                    && record.is_none_or(|record| {
+                        record.domain_id != *id || record.definition.instance != wanted.definition.instance
+                    })
             })
         });
         if reason.contains("tenantd does not manage it")
@@ -95,11 +96,12 @@ impl World {
         if reason.contains("belongs to the tenant") || reason.contains("is kept for the tenant") {
             return others_there
                 || wanted.is_some_and(|wanted| {
-                    recorded
-                        .tenants
-                        .values()
-                        .any(|other| other.domain == wanted.domain && other.key != held.tenant)
-                        || recorded.previous_placements.iter().any(|other| other.domain == wanted.domain)
+                    recorded.tenants.values().any(|other| {
+                        other.definition.domain == wanted.definition.domain && other.key != held.tenant
+                    }) || recorded
+                        .previous_placements
+                        .iter()
+                        .any(|other| other.domain == wanted.definition.domain)
                 });
         }
         if reason.contains("somebody renamed its domain") {
@@ -107,7 +109,7 @@ impl World {
                 let ours =
                     recorded.previous_placements.iter().filter(|previous| previous.tenant == record.id);
                 ours.map(|previous| (&previous.instance, previous.domain_id, &previous.domain))
-                    .chain([(&record.instance, record.domain_id, &record.domain)])
+                    .chain([(&record.definition.instance, record.domain_id, &record.definition.domain)])
                     .any(|(on, id, name)| {
                         state.servers[on].domains.get(&id).is_some_and(|domain| domain.name != name.as_str())
                     })
@@ -124,7 +126,7 @@ impl World {
             let left =
                 recorded.previous_placements.iter().filter(|previous| previous.instance == held.instance);
             let left = left.filter_map(|previous| recorded.tenants.get(&previous.key));
-            return record.into_iter().chain(left).any(|record| record.protected);
+            return record.into_iter().chain(left).any(|record| record.definition.protected);
         }
         if reason.contains("contested field") {
             return record
@@ -158,7 +160,7 @@ impl World {
         for (key, wanted) in self.directory.files.iter().filter(|(key, _)| !held(key)) {
             let disagreement = match recorded.tenants.get(key) {
                 // Its domain may be gone under another key, and is not to be made again.
-                None if wanted.drift == DriftPolicy::Report => None,
+                None if wanted.definition.drift == DriftPolicy::Report => None,
                 None => Some("it is not recorded".to_owned()),
                 Some(record) => self.disagreement(wanted, record),
             };
@@ -168,7 +170,7 @@ impl World {
         }
         let desired = self.directory.desired();
         for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
-            if (record.enabled || record.disable_confirmed_at.is_none()) && !held(&record.key) {
+            if (record.definition.enabled || record.disable_confirmed_at.is_none()) && !held(&record.key) {
                 let key = record.key.clone();
                 self.sim.lock().violate(|| format!("{when}: {key} has no file and is not disabled"));
             }
@@ -176,70 +178,48 @@ impl World {
     }
 
     fn disagreement(&self, wanted: &Tenant, record: &TenantRecord) -> Option<String> {
-        let Tenant {
-            key: _,
-            name,
-            domain,
-            instance,
-            enabled,
-            session_timeout,
-            max_users,
-            protected,
-            pbx_settings,
-            cross_tenant,
-            previously: _,
-            adopt: _,
-            drift,
-            sms_numbers: _,
-            accept: _,
-        } = wanted;
+        let desired = &wanted.definition;
         let state = self.sim.lock();
-        if *drift == DriftPolicy::Report
-            && !state.servers[&record.instance].domains.contains_key(&record.domain_id)
+        if desired.drift == DriftPolicy::Report
+            && !state.servers[&record.definition.instance].domains.contains_key(&record.domain_id)
         {
             return None;
         }
-        let recorded_so = record.name == *name
-            && record.domain == *domain
-            && record.instance == *instance
-            && record.enabled == *enabled
-            && record.session_timeout == *session_timeout
-            && record.max_users == *max_users
-            && record.protected == *protected
-            && record.pbx_settings == *pbx_settings
-            && record.cross_tenant == *cross_tenant
-            && record.drift == *drift
+        let recorded_so = record.definition == *desired
             && record.provisioned
             && record.file_removed_at.is_none()
-            && record.disable_confirmed_at.is_some() != *enabled;
+            && record.disable_confirmed_at.is_some() != desired.enabled;
         if !recorded_so {
             return Some(format!("recorded otherwise: {record:?}"));
         }
-        if *drift == DriftPolicy::Report {
+        if desired.drift == DriftPolicy::Report {
             return None;
         }
-        let Some(found) = state.servers[instance].domains.get(&record.domain_id) else {
+        let Some(found) = state.servers[&desired.instance].domains.get(&record.domain_id) else {
             return Some("its domain is not there".into());
         };
-        if found.name != domain.as_str() || found.enabled != Some(*enabled) || found.description != *name {
+        if found.name != desired.domain.as_str()
+            || found.enabled != Some(desired.enabled)
+            || found.description != desired.name
+        {
             return Some(format!("its domain is {found:?}"));
         }
-        if found.takes_phones() != *enabled || (!enabled && found.takes_sign_ins()) {
+        if found.takes_phones() != desired.enabled || (!desired.enabled && found.takes_sign_ins()) {
             return Some("its users are not as free as the file says".into());
         }
-        let limit = match max_users {
+        let limit = match desired.max_users {
             MaxUsers::Limited(n) => Some(n.to_string()),
             MaxUsers::Unlimited => None,
         };
         let limit = [(SettingName::user_limit(), limit)].into_iter();
         for (name, value) in
-            pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).chain(limit)
+            desired.pbx_settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).chain(limit)
         {
             if !says(found, &name, value.as_deref()) {
                 return Some(format!("{name} is not {value:?}"));
             }
         }
-        their_rows(found, *enabled)
+        their_rows(found, desired.enabled)
     }
 
     /// With time, and a person's word where it is asked for, nobody is left waiting or recorded without a file, but who is protected.
@@ -252,7 +232,7 @@ impl World {
             let held = plan.as_ref().is_some_and(|plan| {
                 plan.held.iter().any(|held| held.tenant == record.key && self.is_legitimate(held, plan))
             });
-            if !record.protected && !held {
+            if !record.definition.protected && !held {
                 let key = record.key.clone();
                 self.sim.lock().violate(|| format!("{key} has no file, and is never deleted"));
             }

@@ -54,7 +54,7 @@ pub fn heirs(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> B
     let takes_over = |tenant: &&Tenant| {
         let by_name = tenant.previously.as_ref().filter(|old| recorded.tenants.contains_key(old));
         !recorded.tenants.contains_key(&tenant.key)
-            && by_name.map_or(tenant.domain == record.domain, |old| *old == record.key)
+            && by_name.map_or(tenant.definition.domain == record.definition.domain, |old| *old == record.key)
     };
     let mut heirs: BTreeSet<TenantKey> =
         desired.tenants.values().filter(takes_over).map(|tenant| tenant.key.clone()).collect();
@@ -142,11 +142,13 @@ impl History {
         }
         for record in pass.after.tenants.values() {
             // Taken over with its file's leave, also where no request was needed or sent for it yet.
-            let place = (record.instance.clone(), record.domain_id);
+            let place = (record.definition.instance.clone(), record.domain_id);
             let adopted = desired.tenants.get(&record.key).is_some_and(|wanted| {
-                let name = |domain: &Domain| domain.name == wanted.domain.as_str();
-                let found = state.servers[&record.instance].domains.get(&record.domain_id);
-                wanted.adopt && wanted.instance == record.instance && found.is_some_and(name)
+                let name = |domain: &Domain| domain.name == wanted.definition.domain.as_str();
+                let found = state.servers[&record.definition.instance].domains.get(&record.domain_id);
+                wanted.adopt
+                    && wanted.definition.instance == record.definition.instance
+                    && found.is_some_and(name)
             });
             if adopted {
                 state.witness.ours.insert(place);
@@ -159,7 +161,7 @@ impl History {
             .after
             .tenants
             .values()
-            .filter(|record| record.drift == DriftPolicy::Report)
+            .filter(|record| record.definition.drift == DriftPolicy::Report)
             .map(|record| record.domain_id)
             .collect();
         for server in state.servers.values_mut() {
@@ -200,7 +202,7 @@ impl History {
         for (id, old) in &before {
             let new = after.get(id);
             let file = has_file(desired, &pass.before, old);
-            let closed = old.enabled && new.is_some_and(|new| !new.enabled);
+            let closed = old.definition.enabled && new.is_some_and(|new| !new.definition.enabled);
             let marked =
                 old.file_removed_at.is_none() && new.is_some_and(|new| new.file_removed_at.is_some());
             if new.is_none() || marked || (closed && !file) {
@@ -286,7 +288,7 @@ impl History {
             if old.file_removed_at.is_none() && new.file_removed_at.is_some() {
                 return Err(format!("{} was removed while the directory was not read whole", old.key));
             }
-            if old.enabled && !new.enabled && !has_file(desired, &pass.before, old) {
+            if old.definition.enabled && !new.definition.enabled && !has_file(desired, &pass.before, old) {
                 return Err(format!("{} was disabled while the directory was not read whole", old.key));
             }
         }
@@ -319,7 +321,7 @@ impl History {
             if !by_mode {
                 return Err(format!("{} was deleted, and the mode is {:?}", old.key, config.deletion.mode));
             }
-            if old.enabled || old.protected || old.file_removed_at.is_none() {
+            if old.definition.enabled || old.definition.protected || old.file_removed_at.is_none() {
                 return Err(format!("{} was deleted from one pass to the next", old.key));
             }
         }
@@ -384,16 +386,20 @@ fn emptied(
     several_plans: bool,
 ) -> Result<(), String> {
     let mut enabled: BTreeMap<&InstanceKey, Vec<&TenantRecord>> = BTreeMap::new();
-    for record in before.values().filter(|record| record.enabled) {
-        enabled.entry(&record.instance).or_default().push(record);
+    for record in before.values().filter(|record| record.definition.enabled) {
+        enabled.entry(&record.definition.instance).or_default().push(record);
     }
     for (instance, records) in enabled {
         let closed = |old: &&TenantRecord| {
-            after.get(&old.id).is_some_and(|new| !new.enabled && new.instance == old.instance)
+            after.get(&old.id).is_some_and(|new| {
+                !new.definition.enabled && new.definition.instance == old.definition.instance
+            })
         };
         // The second of two daemons counts whom the first one made.
-        let others =
-            several_plans && after.values().any(|record| record.enabled && record.instance == *instance);
+        let others = several_plans
+            && after
+                .values()
+                .any(|record| record.definition.enabled && record.definition.instance == *instance);
         if records.len() > 1 && records.iter().all(closed) && !others {
             return Err(format!("all {} tenants of {instance} were closed at once", records.len()));
         }
@@ -404,7 +410,7 @@ fn emptied(
 /// A tenant has at most one domain on an instance, of those that we made or took over.
 fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     for record in after.tenants.values() {
-        let mut on: BTreeMap<&InstanceKey, usize> = [(&record.instance, 1)].into();
+        let mut on: BTreeMap<&InstanceKey, usize> = [(&record.definition.instance, 1)].into();
         for previous in after.previous_placements.iter().filter(|previous| previous.tenant == record.id) {
             *on.entry(&previous.instance).or_default() += 1;
         }
@@ -415,7 +421,7 @@ fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     let recorded: BTreeSet<(&InstanceKey, DomainId)> = after
         .tenants
         .values()
-        .map(|record| (&record.instance, record.domain_id))
+        .map(|record| (&record.definition.instance, record.domain_id))
         .chain(after.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id)))
         .collect();
     for (key, server) in &state.servers {
@@ -436,9 +442,11 @@ fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
         .tenants
         .values()
         .filter(|record| {
-            !record.enabled && record.disable_confirmed_at.is_some() && !record.web_sign_in_left_open
+            !record.definition.enabled
+                && record.disable_confirmed_at.is_some()
+                && !record.web_sign_in_left_open
         })
-        .map(|record| (&record.key, &record.instance, record.domain_id));
+        .map(|record| (&record.key, &record.definition.instance, record.domain_id));
     let previous = after
         .previous_placements
         .iter()

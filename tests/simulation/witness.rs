@@ -209,7 +209,9 @@ impl State {
         let was_ours = self.witness.ours.contains(&(instance.clone(), mutation.domain()));
         if let Some(domain) = domain.filter(|domain| !domain.memory.ours && !was_ours) {
             let adopted = wanted.is_some_and(|wanted| {
-                wanted.adopt && wanted.domain.as_str() == domain.name && wanted.instance == *instance
+                wanted.adopt
+                    && wanted.definition.domain.as_str() == domain.name
+                    && wanted.definition.instance == *instance
             });
             if !adopted {
                 return Err(format!("the domain {} is not ours", domain.name));
@@ -224,7 +226,7 @@ impl State {
         }
         if opens(mutation, domain)
             && !unseen
-            && (owner.behind || !wanted.is_some_and(|wanted| wanted.enabled))
+            && (owner.behind || !wanted.is_some_and(|wanted| wanted.definition.enabled))
         {
             return Err(format!("{} is opened, and no file wants it open", owner.key));
         }
@@ -232,7 +234,7 @@ impl State {
             Mutation::Delete(id) => self.judge_delete(instance, *id, domain, owner, desired),
             Mutation::Put(_, row) => domain.map_or(Ok(()), |domain| {
                 let managed = row.name == SettingName::user_limit()
-                    || wanted.is_some_and(|wanted| wanted.pbx_settings.contains_key(&row.name));
+                    || wanted.is_some_and(|wanted| wanted.definition.pbx_settings.contains_key(&row.name));
                 judge_row(domain, row, managed)
             }),
             Mutation::Remove(_, id) if domain.is_some_and(|domain| domain.memory.theirs.contains_key(id)) => {

@@ -137,21 +137,27 @@ impl Answering {
             .ok_or_else(|| format!("there is no record of the tenant {key}; `tenantd status` shows all"))?;
         let pbx = self
             .pbxs
-            .get(record.instance.as_str())
-            .ok_or_else(|| format!("there is no stand-in for {}", record.instance))?;
+            .get(record.definition.instance.as_str())
+            .ok_or_else(|| format!("there is no stand-in for {}", record.definition.instance))?;
         let id = record.domain_id.0;
         Ok(match change {
             "enabled" => {
                 pbx.edit_domain(id, |row| row.enabled = Some(row.enabled != Some(true)));
-                format!("Somebody switched {} on {} the other way.", record.domain, record.instance)
+                format!(
+                    "Somebody switched {} on {} the other way.",
+                    record.definition.domain, record.definition.instance
+                )
             }
             "gone" => {
                 pbx.remove_domain(id);
-                format!("Somebody deleted {} on {}.", record.domain, record.instance)
+                format!("Somebody deleted {} on {}.", record.definition.domain, record.definition.instance)
             }
             _ => {
                 pbx.edit_domain(id, |row| row.description = Some("Changed by hand".to_owned()));
-                format!("Somebody gave {} another name on {}.", record.domain, record.instance)
+                format!(
+                    "Somebody gave {} another name on {}.",
+                    record.definition.domain, record.definition.instance
+                )
             }
         })
     }

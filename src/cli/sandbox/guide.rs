@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::model::{Desired, Tenant};
+use crate::model::{Definition, Desired, Tenant};
 use crate::plan::Plan;
 
 /// How the program is called here: through cargo it is not on the path.
@@ -41,8 +41,9 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
         if tenantd == "tenantd" { "" } else { ", in this directory" },
         config.path.display()
     );
-    let chosen = desired.tenants.values().find(|tenant| tenant.enabled && !tenant.protected);
-    if let Some(Tenant { key, name, .. }) = chosen {
+    let chosen =
+        desired.tenants.values().find(|tenant| tenant.definition.enabled && !tenant.definition.protected);
+    if let Some(Tenant { key, definition: Definition { name, .. }, .. }) = chosen {
         let file = format!("'{dir}/{key}.yaml'");
         let aside = format!("'{place}/{key}.aside'");
         let new = if name.ends_with(" & Sons") { name.clone() } else { format!("{name} \\& Sons") };

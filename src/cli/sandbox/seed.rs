@@ -33,12 +33,14 @@ pub fn unmanaged_domains(server: &StandIn) {
 
 /// After it: three users for each tenant, and one tenant at nine tenths of its limit.
 pub fn users(servers: &BTreeMap<String, StandIn>, records: &[TenantRecord]) {
-    let near = records.iter().filter(|record| record.enabled).find_map(|record| match record.max_users {
-        MaxUsers::Limited(most) if (2..=SMALL).contains(&most) => Some((record.id, most)),
-        _ => None,
+    let near = records.iter().filter(|record| record.definition.enabled).find_map(|record| {
+        match record.definition.max_users {
+            MaxUsers::Limited(most) if (2..=SMALL).contains(&most) => Some((record.id, most)),
+            _ => None,
+        }
     });
     for record in records {
-        let Some(server) = servers.get(record.instance.as_str()) else { continue };
+        let Some(server) = servers.get(record.definition.instance.as_str()) else { continue };
         let count = match near {
             Some((id, most)) if id == record.id => most * 9 / 10,
             _ => 3,
@@ -71,10 +73,10 @@ pub async fn sessions(database: &Database, records: Vec<TenantRecord>) -> Result
         .write(move |store| {
             let catalog = store.catalog()?;
             let Some(table) = catalog.tables.get("user_sessions") else { return Ok(()) };
-            for record in records.iter().filter(|record| record.enabled) {
+            for record in records.iter().filter(|record| record.definition.enabled) {
                 let mut scope = store.scope(record.id);
                 let users = scope.users()?;
-                let lasts = TimeDelta::minutes(i64::from(record.session_timeout.min(30)));
+                let lasts = TimeDelta::minutes(i64::from(record.definition.session_timeout.min(30)));
                 let rows: Vec<BTreeMap<String, Value>> = users
                     .iter()
                     .filter(|user| user.enabled)

@@ -37,7 +37,9 @@ impl<'a> Subject<'a> {
     }
 
     fn instance(&self) -> Option<&'a InstanceKey> {
-        self.record.map(|record| &record.instance).or(self.desired.map(|desired| &desired.instance))
+        self.record
+            .map(|record| &record.definition.instance)
+            .or(self.desired.map(|desired| &desired.definition.instance))
     }
 
     fn state(&self) -> &'static str {
@@ -46,8 +48,10 @@ impl<'a> Subject<'a> {
             None => "broken file",
             Some(record) if record.restored_at.is_some() => "restored",
             Some(record) if record.file_removed_at.is_some() => "removed",
-            Some(record) if !record.enabled && record.disable_confirmed_at.is_none() => "disabling",
-            Some(record) if !record.enabled => "disabled",
+            Some(record) if !record.definition.enabled && record.disable_confirmed_at.is_none() => {
+                "disabling"
+            }
+            Some(record) if !record.definition.enabled => "disabled",
             Some(record) if !record.provisioned => "unfinished",
             Some(_) => "enabled",
         }
@@ -152,10 +156,18 @@ pub fn line(
     if reason_text.is_empty() {
         reason_text = problem.clone().unwrap_or_default();
     }
-    let name = of.record.map(|record| &record.name).or(of.desired.map(|desired| &desired.name));
-    let domain = of.record.map(|record| &record.domain).or(of.desired.map(|desired| &desired.domain));
-    let desired_name = of.desired.map(|desired| &desired.name).filter(|desired| Some(*desired) != name);
-    let desired_domain = of.desired.map(|desired| &desired.domain).filter(|desired| Some(*desired) != domain);
+    let name = of
+        .record
+        .map(|record| &record.definition.name)
+        .or(of.desired.map(|desired| &desired.definition.name));
+    let domain = of
+        .record
+        .map(|record| &record.definition.domain)
+        .or(of.desired.map(|desired| &desired.definition.domain));
+    let desired_name =
+        of.desired.map(|desired| &desired.definition.name).filter(|desired| Some(*desired) != name);
+    let desired_domain =
+        of.desired.map(|desired| &desired.definition.domain).filter(|desired| Some(*desired) != domain);
     TenantStatusJson {
         key: of.key.to_string(),
         name: name.cloned().unwrap_or_default(),
@@ -214,7 +226,7 @@ fn problem(
             })
         })
         .or_else(|| {
-            of.record.filter(|record| record.web_sign_in_left_open && !record.enabled).map(|_| {
+            of.record.filter(|record| record.web_sign_in_left_open && !record.definition.enabled).map(|_| {
                 format!(
                     "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
                      block {key}"

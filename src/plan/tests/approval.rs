@@ -13,7 +13,7 @@ fn an_approval_lifts_the_hold_for_exactly_this_plan() {
     fixture.approve(&id, 24);
     assert_eq!(steps(&fixture.plan()), "disable t00, disable t01");
     // Other work may come and go.
-    fixture.edit("t05", |tenant| tenant.session_timeout = 30);
+    fixture.edit("t05", |tenant| tenant.definition.session_timeout = 30);
     assert_eq!(steps(&fixture.plan()), "disable t00, disable t01, update t05");
     // One more removal, one less, or another: another plan.
     let mut more = fixture.clone();
@@ -85,7 +85,7 @@ fn allow_delete_is_for_its_tenant_alone_and_lifts_no_limit() {
 fn an_approval_does_not_lift_a_protection() {
     let mut fixture = Fixture::of_size(12);
     fixture.removed("t00", 31);
-    fixture.record("t00").protected = true;
+    fixture.record("t00").definition.protected = true;
     fixture.approve_deletion("t00", 1);
     fixture.policy.allow_delete.insert(key("t00"));
     let plan = fixture.plan();
@@ -99,9 +99,9 @@ fn a_plans_id_is_the_same_for_the_same_world_and_changes_with_what_it_does_or_ho
     let empty = fixture.plan().id;
     assert_eq!(fixture.plan().id, empty);
     assert!(empty.starts_with("p-") && empty.len() == 18);
-    fixture.edit("t00", |tenant| tenant.session_timeout = 30);
+    fixture.edit("t00", |tenant| tenant.definition.session_timeout = 30);
     let one = fixture.plan().id;
-    fixture.edit("t00", |tenant| tenant.session_timeout = 31);
+    fixture.edit("t00", |tenant| tenant.definition.session_timeout = 31);
     let other_value = fixture.plan().id;
     fixture.record("t00").revision += 1;
     let other_revision = fixture.plan().id;
@@ -128,7 +128,7 @@ fn the_id_of_a_plans_removals_tells_where_from_and_how() {
 fn an_approved_disable_is_no_approved_removal() {
     let mut fixture = Fixture::of_size(9);
     let four = ["t00", "t01", "t02", "t03"];
-    four.into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.enabled = false));
+    four.into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.definition.enabled = false));
     let id = fixture.plan().removals_id.unwrap();
     fixture.approve(&id, 24);
     assert_eq!(fixture.plan().steps.len(), 4);
@@ -150,11 +150,11 @@ fn an_approved_surge_is_no_approval_of_another_one() {
     other.want(testing::wanted("n3"));
     assert_eq!(held(&other.plan()), "create n1, create n3");
     fixture.converge();
-    ["n1", "n2"].into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.session_timeout = 30));
+    ["n1", "n2"].into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.definition.session_timeout = 30));
     let id = fixture.plan().removals_id.unwrap();
     fixture.approve(&id, 24);
     assert_eq!(steps(&fixture.plan()), "update n1, update n2");
-    ["n1", "n2"].into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.session_timeout = 40));
+    ["n1", "n2"].into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.definition.session_timeout = 40));
     assert_eq!(held(&fixture.plan()), "update n1, update n2");
 }
 
@@ -170,10 +170,12 @@ fn a_plans_id_covers_all_that_a_step_applies() {
     };
     let mut made = Fixture::of(["globex"]);
     made.want(testing::wanted("acme"));
-    differs(&made, &|fixture| fixture.edit("acme", |acme| acme.cross_tenant.chat = [key("globex")].into()));
+    differs(&made, &|fixture| {
+        fixture.edit("acme", |acme| acme.definition.cross_tenant.chat = [key("globex")].into())
+    });
     let mut again = Fixture::of(["acme"]);
     again.vanish("acme");
-    differs(&again, &|fixture| fixture.edit("acme", |acme| acme.session_timeout = 30));
+    differs(&again, &|fixture| fixture.edit("acme", |acme| acme.definition.session_timeout = 30));
     let mut adopted = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.adopt = true;
@@ -183,7 +185,7 @@ fn a_plans_id_covers_all_that_a_step_applies() {
     other.foreign("hq", 2, "acme.example.com");
     assert_ne!(adopted.plan().id, other.plan().id);
     let mut moved = Fixture::of(["acme", "globex"]);
-    moved.edit("acme", |acme| acme.instance = instance("branch"));
+    moved.edit("acme", |acme| acme.definition.instance = instance("branch"));
     differs(&moved, &|fixture| {
         fixture.previous("acme", "branch", 1);
     });

@@ -23,7 +23,7 @@ fn deletion_needs_all_of_its_conditions() {
     refused(&|fixture| fixture.policy.no_removals = true);
     let plan = refused(&|fixture| fixture.now -= TimeDelta::seconds(1));
     assert_eq!((plan.held.len(), plan.scheduled.len()), (0, 1));
-    let plan = refused(&|fixture| fixture.record("acme").protected = true);
+    let plan = refused(&|fixture| fixture.record("acme").definition.protected = true);
     assert!(why(&plan, "acme", Action::Delete).contains("it is protected"));
     let plan = refused(&|fixture| {
         let id = fixture.record("acme").id;
@@ -42,7 +42,7 @@ fn deletion_needs_all_of_its_conditions() {
     assert_eq!(steps(&plan), "disable acme");
     let plan = refused(&|fixture| fixture.record("acme").file_removed_at = None);
     assert_eq!(steps(&plan), "disable acme");
-    let plan = refused(&|fixture| fixture.record("acme").enabled = true);
+    let plan = refused(&|fixture| fixture.record("acme").definition.enabled = true);
     assert_eq!(steps(&plan), "disable acme");
 }
 
@@ -85,7 +85,7 @@ fn never_neither_deletes_nor_waits() {
 #[test]
 fn protection_outlives_the_file() {
     let mut fixture = Fixture::of(["acme", "globex"]);
-    fixture.edit("acme", |acme| acme.protected = true);
+    fixture.edit("acme", |acme| acme.definition.protected = true);
     assert_eq!(steps(&fixture.converge()), "update acme");
     fixture.remove_file("acme");
     assert_eq!(steps(&fixture.converge()), "disable acme");
@@ -191,7 +191,7 @@ fn a_clock_that_jumped_stops_nothing_but_deletions() {
     let mut fixture = deletable();
     fixture.recorded.clock_steady_since = Some(fixture.now);
     fixture.remove_file("one");
-    fixture.edit("two", |tenant| tenant.session_timeout = 30);
+    fixture.edit("two", |tenant| tenant.definition.session_timeout = 30);
     assert_eq!(steps(&fixture.plan()), "disable one, update two");
 }
 

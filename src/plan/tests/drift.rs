@@ -23,7 +23,7 @@ fn drift_is_put_right_and_named_so() {
 #[test]
 fn a_change_of_the_file_is_named_so() {
     let mut fixture = Fixture::of(["acme"]);
-    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    fixture.edit("acme", |acme| acme.definition.name = "Acme".into());
     fixture.pbx("acme").name = "other.example.com".into();
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename acme, update acme");
@@ -35,7 +35,7 @@ fn a_change_of_the_file_is_named_so() {
 #[test]
 fn the_description_is_sent_only_when_the_name_differs() {
     let mut fixture = Fixture::of(["acme"]);
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     let plan = fixture.converge();
     assert!(
         matches!(&plan.steps[0].work, Work::Update { describe: false, settings, .. } if settings.is_empty())
@@ -54,8 +54,8 @@ fn null_enabled_is_put_right() {
 fn settings_are_compared_when_they_were_read() {
     let mut fixture = Fixture::of(["acme"]);
     fixture.edit("acme", |tenant| {
-        tenant.pbx_settings.insert(extensions(), "100".into());
-        tenant.max_users = MaxUsers::Limited(50);
+        tenant.definition.pbx_settings.insert(extensions(), "100".into());
+        tenant.definition.max_users = MaxUsers::Limited(50);
     });
     let acme = fixture.desired.tenants[&key("acme")].clone();
     fixture.agree(acme);
@@ -95,9 +95,9 @@ fn unlimited_users_switch_the_limit_off() {
 fn a_setting_that_leaves_the_file_keeps_its_value_on_the_pbx() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.pbx_settings.insert(extensions(), "100".into());
+    acme.definition.pbx_settings.insert(extensions(), "100".into());
     fixture.agree(acme);
-    fixture.edit("acme", |acme| acme.pbx_settings.clear());
+    fixture.edit("acme", |acme| acme.definition.pbx_settings.clear());
     fixture.read_settings("acme", vec![row(1, &extensions(), "100", true)]);
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "update acme");
@@ -117,7 +117,7 @@ fn a_disabled_tenant_that_somebody_enabled_is_closed_again_and_uses_up_no_limit(
     let mut fixture = Fixture::of_size(9);
     for n in 0..8 {
         let of = format!("t{n:02}");
-        fixture.edit(&of, |tenant| tenant.enabled = false);
+        fixture.edit(&of, |tenant| tenant.definition.enabled = false);
         let tenant = fixture.desired.tenants[&key(&of)].clone();
         fixture.agree(tenant);
         fixture.pbx(&of).enabled = Some(true);
@@ -131,7 +131,7 @@ fn a_disabled_tenant_that_somebody_enabled_is_closed_again_and_uses_up_no_limit(
 fn drift_report_shows_and_changes_nothing() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.drift = DriftPolicy::Report;
+    acme.definition.drift = DriftPolicy::Report;
     fixture.agree(acme);
     fixture.pbx("acme").enabled = Some(false);
     fixture.pbx("acme").name = "other.example.com".into();
@@ -140,7 +140,7 @@ fn drift_report_shows_and_changes_nothing() {
     let fields: Vec<_> = plan.drifted.iter().map(|drifted| &drifted.change.field).collect();
     assert_eq!(fields, [&Field::Domain, &Field::Enabled]);
     // What the file changes is still carried out.
-    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    fixture.edit("acme", |acme| acme.definition.name = "Acme".into());
     assert_eq!(steps(&fixture.converge()), "update acme");
 }
 
@@ -148,7 +148,7 @@ fn drift_report_shows_and_changes_nothing() {
 fn drift_report_makes_no_vanished_domain_again() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.drift = DriftPolicy::Report;
+    acme.definition.drift = DriftPolicy::Report;
     fixture.agree(acme);
     fixture.vanish("acme");
     let plan = fixture.converge();
@@ -163,8 +163,8 @@ fn drift_report_makes_no_vanished_domain_again() {
 fn a_disable_that_was_cut_short_is_no_drift() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.drift = DriftPolicy::Report;
-    acme.enabled = false;
+    acme.definition.drift = DriftPolicy::Report;
+    acme.definition.enabled = false;
     fixture.agree(acme);
     fixture.pbx("acme").enabled = Some(true);
     assert!(fixture.plan().is_empty(), "somebody enabled it, and that is only reported");
@@ -189,11 +189,11 @@ fn a_field_that_came_back_three_times_is_left_alone() {
     assert!(why(&plan, "acme", Action::Update).starts_with("contested field: `name` was set 3 times"));
     assert!(plan.settled.is_empty());
     // Other fields go on, and another wanted value starts anew.
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme"));
     assert!(matches!(plan.steps[0].work, Work::Update { describe: false, .. }));
-    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    fixture.edit("acme", |acme| acme.definition.name = "Acme".into());
     let plan = fixture.plan();
     assert!(matches!(plan.steps[0].work, Work::Update { describe: true, .. }));
     assert_eq!(held(&plan), "");
@@ -220,8 +220,8 @@ fn a_correction_that_lasted_is_forgotten_once_it_was_looked_at() {
 fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.edit("acme", |acme| {
-        acme.name = "Acme".into();
-        acme.session_timeout = 30;
+        acme.definition.name = "Acme".into();
+        acme.definition.session_timeout = 30;
     });
     fixture.lose("hq");
     let plan = fixture.plan();
@@ -238,7 +238,7 @@ fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
 fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
     let mut fixture = Fixture::of(["globex"]);
     let mut acme = testing::wanted("acme");
-    acme.enabled = false;
+    acme.definition.enabled = false;
     fixture.agree(acme);
     fixture.record("acme").disable_confirmed_at = None;
     let plan = fixture.converge();
@@ -253,8 +253,8 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
     fixture.pbx("acme").description = "theirs".into();
     fixture.pbx("acme").name = "theirs.example.com".into();
     fixture.pbx("acme").enabled = Some(false);
-    fixture.edit("acme", |acme| acme.max_users = MaxUsers::Limited(50));
-    fixture.record("acme").max_users = MaxUsers::Limited(50);
+    fixture.edit("acme", |acme| acme.definition.max_users = MaxUsers::Limited(50));
+    fixture.record("acme").definition.max_users = MaxUsers::Limited(50);
     fixture.read_settings("acme", vec![row(2, &SettingName::user_limit(), "70", true)]);
     let plan = fixture.plan();
     let preview = &plan.previews[&key("acme")];
@@ -268,8 +268,8 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
     assert_eq!(json(fixture.plan().previews[&key("acme")].before.as_ref().unwrap()), "unlimited");
     // Only shown, beside a change that is carried out.
     fixture.edit("acme", |acme| {
-        acme.drift = DriftPolicy::Report;
-        acme.session_timeout = 30;
+        acme.definition.drift = DriftPolicy::Report;
+        acme.definition.session_timeout = 30;
     });
     let plan = fixture.plan();
     let before = plan.previews[&key("acme")].before.as_ref().unwrap();
@@ -282,13 +282,13 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
 fn what_only_the_database_holds_is_never_fought_over() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.enabled = false;
+    acme.definition.enabled = false;
     fixture.agree(acme.clone());
     fixture.removed("acme", 10);
-    acme.session_timeout = 30;
-    acme.protected = true;
-    acme.cross_tenant.chat = [key("globex")].into();
-    acme.drift = DriftPolicy::Report;
+    acme.definition.session_timeout = 30;
+    acme.definition.protected = true;
+    acme.definition.cross_tenant.chat = [key("globex")].into();
+    acme.definition.drift = DriftPolicy::Report;
     fixture.want(acme);
     let wanted = fixture.plan().steps[0].changes.clone();
     assert_eq!(wanted.len(), 5);
@@ -305,8 +305,8 @@ fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
     fixture.removed("acme", 25);
     fixture.vanish("acme");
     let mut acme = testing::wanted("acme");
-    acme.enabled = false;
-    acme.drift = DriftPolicy::Report;
+    acme.definition.enabled = false;
+    acme.definition.drift = DriftPolicy::Report;
     fixture.want(acme);
     assert_eq!(steps(&fixture.converge()), "");
     fixture.later(chrono::TimeDelta::days(20));
@@ -320,20 +320,21 @@ fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
 fn who_is_disabled_is_kept_out_also_where_the_domain_is_gone_and_drift_is_only_reported() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.vanish("acme");
-    fixture.edit("acme", |acme| (acme.drift, acme.enabled) = (DriftPolicy::Report, false));
-    fixture.record("acme").drift = DriftPolicy::Report;
+    fixture
+        .edit("acme", |acme| (acme.definition.drift, acme.definition.enabled) = (DriftPolicy::Report, false));
+    fixture.record("acme").definition.drift = DriftPolicy::Report;
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
     assert_eq!(plan.drifted.len(), 1);
-    assert!(!fixture.record("acme").enabled);
+    assert!(!fixture.record("acme").definition.enabled);
 }
 
 #[test]
 fn everything_on_the_pbx_may_be_fought_over() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.pbx_settings.insert(extensions(), "100".into());
-    acme.max_users = MaxUsers::Limited(5);
+    acme.definition.pbx_settings.insert(extensions(), "100".into());
+    acme.definition.max_users = MaxUsers::Limited(5);
     fixture.agree(acme);
     let id = fixture.pbx("acme").id;
     fixture.read_settings("acme", vec![block_row(id)]);
@@ -357,7 +358,7 @@ fn a_fight_that_was_won_leaves_the_record_to_follow() {
     let mut fixture = Fixture::of(["acme"]);
     fixture.record("acme").corrections =
         [(correction_key(&Field::Name, Some("acme Ltd")), CONTESTED_AFTER)].into();
-    fixture.record("acme").name = "before".into();
+    fixture.record("acme").definition.name = "before".into();
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", ""));
 }
@@ -365,7 +366,7 @@ fn a_fight_that_was_won_leaves_the_record_to_follow() {
 #[test]
 fn a_fought_setting_that_was_not_read_is_not_taken_for_won() {
     let mut fixture = Fixture::of(["acme"]);
-    fixture.edit("acme", |acme| drop(acme.pbx_settings.insert(extensions(), "100".into())));
+    fixture.edit("acme", |acme| drop(acme.definition.pbx_settings.insert(extensions(), "100".into())));
     fixture.record("acme").corrections =
         [(correction_key(&Field::Setting(extensions()), Some("100")), CONTESTED_AFTER)].into();
     let plan = fixture.plan();
@@ -376,8 +377,8 @@ fn a_fought_setting_that_was_not_read_is_not_taken_for_won() {
 fn a_setting_that_an_earlier_pass_did_not_reach_is_no_drift() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.drift = DriftPolicy::Report;
-    acme.pbx_settings.insert(extensions(), "100".into());
+    acme.definition.drift = DriftPolicy::Report;
+    acme.definition.pbx_settings.insert(extensions(), "100".into());
     fixture.agree(acme);
     fixture.read_settings("acme", Vec::new());
     assert_eq!(steps(&fixture.plan()), "", "somebody took it away, and that is only reported");

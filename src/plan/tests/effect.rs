@@ -41,7 +41,8 @@ pub fn carry_out(fixture: &mut Fixture, plan: &Plan) {
 
 fn one(fixture: &mut Fixture, step: &Step) {
     let now = fixture.now;
-    let enabled = |id| fixture.recorded.tenants.values().any(|record| record.id == id && record.enabled);
+    let enabled =
+        |id| fixture.recorded.tenants.values().any(|record| record.id == id && record.definition.enabled);
     if let Some((tenant, kind)) = step.interrupts(enabled) {
         let instance = step.instance.clone();
         fixture.recorded.removals.push(RemovalRecord { tenant, kind, instance, at: now });
@@ -56,7 +57,7 @@ fn one(fixture: &mut Fixture, step: &Step) {
         }
         Work::Adopt { tenant, found, .. } => {
             let record = new_record(tenant, found.id, now);
-            assert_eq!(found.name, tenant.domain.as_str());
+            assert_eq!(found.name, tenant.definition.domain.as_str());
             make(fixture, &record);
             numbers(fixture, &record, tenant);
             insert(fixture, record);
@@ -85,8 +86,8 @@ fn one(fixture: &mut Fixture, step: &Step) {
         Work::Rename { record, to, expect } => {
             let mut record = take(fixture, *record);
             assert_eq!(expect.id, record.domain_id);
-            domain(fixture, &record.instance, expect.id).name = to.to_string();
-            record.domain = to.clone();
+            domain(fixture, &record.definition.instance, expect.id).name = to.to_string();
+            record.definition.domain = to.clone();
             insert(fixture, record);
         }
         Work::Move { record, tenant, returns_to } => {
@@ -94,9 +95,9 @@ fn one(fixture: &mut Fixture, step: &Step) {
             let left = PreviousPlacement {
                 tenant: record.id,
                 key: tenant.key.clone(),
-                instance: record.instance.clone(),
+                instance: record.definition.instance.clone(),
                 domain_id: record.domain_id,
-                domain: record.domain.clone(),
+                domain: record.definition.domain.clone(),
                 web_sign_in_block: record.web_sign_in_block.clone(),
                 left_at: now,
                 disable_confirmed_at: Some(now),
@@ -104,9 +105,9 @@ fn one(fixture: &mut Fixture, step: &Step) {
             };
             close(fixture, &left.instance, left.domain_id);
             define(&mut record, tenant);
-            record.instance = tenant.instance.clone();
+            record.definition.instance = tenant.definition.instance.clone();
             record.domain_id = returns_to.unwrap_or_else(|| {
-                DomainId(Uuid::new_v5(&record.domain_id.0, tenant.instance.as_str().as_bytes()))
+                DomainId(Uuid::new_v5(&record.domain_id.0, tenant.definition.instance.as_str().as_bytes()))
             });
             placed(&mut record, tenant, now);
             fixture.recorded.previous_placements.retain(|previous| Some(previous.domain_id) != *returns_to);
@@ -122,23 +123,24 @@ fn one(fixture: &mut Fixture, step: &Step) {
             numbers(fixture, &record, tenant);
             assert_eq!(expect.id, record.domain_id);
             if *describe {
-                domain(fixture, &record.instance, expect.id).description = tenant.name.clone();
+                domain(fixture, &record.definition.instance, expect.id).description =
+                    tenant.definition.name.clone();
             }
             for (name, value) in settings {
                 set(fixture, &record, name, value.as_deref());
             }
-            let (key, domain) = (record.key.clone(), record.domain.clone());
+            let (key, domain) = (record.key.clone(), record.definition.domain.clone());
             define(&mut record, tenant);
-            (record.key, record.domain) = (key, domain);
+            (record.key, record.definition.domain) = (key, domain);
             record.file_removed_at = None;
             insert(fixture, record);
         }
         Work::Enable { record, expect } => {
             let mut record = take(fixture, *record);
             assert_eq!(expect.id, record.domain_id);
-            domain(fixture, &record.instance, expect.id).enabled = Some(true);
+            domain(fixture, &record.definition.instance, expect.id).enabled = Some(true);
             unlock(fixture, &record);
-            record.enabled = true;
+            record.definition.enabled = true;
             record.disabled_at = None;
             record.disable_confirmed_at = None;
             record.file_removed_at = None;
@@ -148,21 +150,21 @@ fn one(fixture: &mut Fixture, step: &Step) {
         }
         Work::Disable { record, expect, removed, counts } => {
             let mut record = take(fixture, *record);
-            let found = seen(fixture, &record.instance, record.domain_id);
+            let found = seen(fixture, &record.definition.instance, record.domain_id);
             // A step before this one may have changed its name or description.
             assert_eq!(found.as_ref().map(|found| found.id), expect.as_ref().map(|expect| expect.id));
             let before = fixture.observed.clone();
-            close(fixture, &record.instance, record.domain_id);
+            close(fixture, &record.definition.instance, record.domain_id);
             let closed = found.is_none_or(|found| found.enabled == Some(false));
             let half_deleted = closed
                 && fixture.recorded.open_intents.iter().any(|intent| {
                     intent.tenant == record.id
-                        && intent.instance == record.instance
+                        && intent.instance == record.definition.instance
                         && intent.action == "delete"
                 });
             let unbroken =
                 record.disable_confirmed_at.is_some() && (fixture.observed == before || half_deleted);
-            record.enabled = false;
+            record.definition.enabled = false;
             record.disabled_at = record.disabled_at.or(Some(now));
             if !unbroken {
                 record.disable_confirmed_at = Some(now);
@@ -196,12 +198,12 @@ fn one(fixture: &mut Fixture, step: &Step) {
         Work::Delete { record, expect } => {
             let record = take(fixture, *record);
             assert_eq!(expect.id, record.domain_id);
-            remove(fixture, &record.instance, expect.id).unwrap();
+            remove(fixture, &record.definition.instance, expect.id).unwrap();
             count(fixture, &record, RemovalKind::Deleted);
         }
         Work::DeleteRecord { record } => {
             let record = take(fixture, *record);
-            assert_eq!(seen(fixture, &record.instance, record.domain_id), None);
+            assert_eq!(seen(fixture, &record.definition.instance, record.domain_id), None);
             count(fixture, &record, RemovalKind::Deleted);
         }
         Work::DeletePrevious { record, placement, expect } => {
@@ -216,7 +218,8 @@ fn one(fixture: &mut Fixture, step: &Step) {
 
 /// Keys and domains are unique in the database, and no step makes two domains of one name on a PBX.
 fn nothing_is_there_twice(fixture: &Fixture, step: &Step, doubles_before: usize) {
-    let domains: BTreeSet<_> = fixture.recorded.tenants.values().map(|record| &record.domain).collect();
+    let domains: BTreeSet<_> =
+        fixture.recorded.tenants.values().map(|record| &record.definition.domain).collect();
     assert_eq!(domains.len(), fixture.recorded.tenants.len(), "two records of one domain after {step:#?}");
     assert!(doubles(fixture) <= doubles_before, "two domains of one name after {step:#?}");
 }
@@ -260,9 +263,9 @@ fn unused(fixture: &Fixture, key: &str) -> DomainId {
 /// The record of a tenant whose domain was just made as its file says.
 fn placed(record: &mut TenantRecord, tenant: &Tenant, now: DateTime<Utc>) {
     record.provisioned = true;
-    record.enabled = tenant.enabled;
-    record.disabled_at = (!tenant.enabled).then_some(now);
-    record.disable_confirmed_at = (!tenant.enabled).then_some(now);
+    record.definition.enabled = tenant.definition.enabled;
+    record.disabled_at = (!tenant.definition.enabled).then_some(now);
+    record.disable_confirmed_at = (!tenant.definition.enabled).then_some(now);
     record.file_removed_at = None;
     record.web_sign_in_left_open = false;
 }
@@ -292,14 +295,14 @@ fn exchange(fixture: &mut Fixture, plan: &Plan) {
 
 fn define(record: &mut TenantRecord, tenant: &Tenant) {
     record.key = tenant.key.clone();
-    record.name = tenant.name.clone();
-    record.domain = tenant.domain.clone();
-    record.session_timeout = tenant.session_timeout;
-    record.max_users = tenant.max_users;
-    record.protected = tenant.protected;
-    record.pbx_settings = tenant.pbx_settings.clone();
-    record.cross_tenant = tenant.cross_tenant.clone();
-    record.drift = tenant.drift;
+    record.definition.name = tenant.definition.name.clone();
+    record.definition.domain = tenant.definition.domain.clone();
+    record.definition.session_timeout = tenant.definition.session_timeout;
+    record.definition.max_users = tenant.definition.max_users;
+    record.definition.protected = tenant.definition.protected;
+    record.definition.pbx_settings = tenant.definition.pbx_settings.clone();
+    record.definition.cross_tenant = tenant.definition.cross_tenant.clone();
+    record.definition.drift = tenant.definition.drift;
 }
 
 fn take(fixture: &mut Fixture, reference: RecordRef) -> TenantRecord {
@@ -317,7 +320,7 @@ fn insert(fixture: &mut Fixture, mut record: TenantRecord) {
 }
 
 fn count(fixture: &mut Fixture, record: &TenantRecord, kind: RemovalKind) {
-    let (tenant, instance, at) = (record.id, record.instance.clone(), fixture.now);
+    let (tenant, instance, at) = (record.id, record.definition.instance.clone(), fixture.now);
     fixture.recorded.removals.push(RemovalRecord { tenant, kind, instance, at });
 }
 
@@ -335,22 +338,22 @@ fn remove(fixture: &mut Fixture, on: &InstanceKey, id: DomainId) -> Option<PbxDo
 
 /// The domain as the record says, with its settings.
 fn make(fixture: &mut Fixture, record: &TenantRecord) {
-    let name: &DomainName = &record.domain;
+    let name: &DomainName = &record.definition.domain;
     let made = PbxDomain {
         id: record.domain_id,
         name: name.to_string(),
-        enabled: Some(record.enabled),
-        description: record.name.clone(),
+        enabled: Some(record.definition.enabled),
+        description: record.definition.name.clone(),
     };
-    fixture.put(&record.instance.clone(), made);
-    let wanted = record.pbx_settings.iter().map(|(name, value)| (name.clone(), value.clone()));
+    fixture.put(&record.definition.instance.clone(), made);
+    let wanted = record.definition.pbx_settings.iter().map(|(name, value)| (name.clone(), value.clone()));
     for (name, value) in wanted.collect::<Vec<_>>() {
         set(fixture, record, &name, Some(&value));
     }
-    if record.enabled {
+    if record.definition.enabled {
         unlock(fixture, record);
     } else {
-        close(fixture, &record.instance, record.domain_id);
+        close(fixture, &record.definition.instance, record.domain_id);
     }
 }
 
@@ -363,7 +366,7 @@ fn rows<'s>(fixture: &'s mut Fixture, on: &InstanceKey, id: DomainId) -> Option<
 
 fn set(fixture: &mut Fixture, record: &TenantRecord, name: &SettingName, value: Option<&str>) {
     let id = SettingId::for_setting(record.domain_id, name);
-    let Some(rows) = rows(fixture, &record.instance, record.domain_id) else { return };
+    let Some(rows) = rows(fixture, &record.definition.instance, record.domain_id) else { return };
     rows.retain(|row| row.name != *name);
     if let Some(value) = value {
         rows.push(PbxSetting { id, ..super::fixture::row(0, name, value, true) });
@@ -385,7 +388,7 @@ fn close(fixture: &mut Fixture, on: &InstanceKey, id: DomainId) {
 
 fn unlock(fixture: &mut Fixture, record: &TenantRecord) {
     let lock = SettingId::for_web_sign_in_block(record.domain_id);
-    if let Some(rows) = rows(fixture, &record.instance, record.domain_id) {
+    if let Some(rows) = rows(fixture, &record.definition.instance, record.domain_id) {
         rows.retain(|row| row.id != lock);
     }
 }

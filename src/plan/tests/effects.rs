@@ -34,7 +34,7 @@ fn said(plan: &Plan) -> Vec<String> {
 fn a_rename_says_that_addresses_change() {
     let mut fixture = Fixture::of(["acme"]);
     active(&mut fixture, "acme", 12, &[]);
-    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    fixture.edit("acme", |tenant| tenant.definition.domain = domain("new.example.com"));
     assert_eq!(
         said(&fixture.plan()),
         [
@@ -44,7 +44,7 @@ fn a_rename_says_that_addresses_change() {
         ]
     );
     fixture.git_mv("acme", "other");
-    fixture.edit("other", |tenant| tenant.domain = domain("acme.example.com"));
+    fixture.edit("other", |tenant| tenant.definition.domain = domain("acme.example.com"));
     assert_eq!(said(&fixture.plan()), [""; 0], "another key alone changes nobody's address");
 }
 
@@ -52,7 +52,7 @@ fn a_rename_says_that_addresses_change() {
 fn a_disable_and_a_deletion_say_who_is_active() {
     let mut fixture = Fixture::of(["acme", "globex", "one", "two"]);
     active(&mut fixture, "acme", 1, &[1, 2, 3]);
-    fixture.edit("acme", |tenant| tenant.enabled = false);
+    fixture.edit("acme", |tenant| tenant.definition.enabled = false);
     active(&mut fixture, "globex", 0, &[]);
     fixture.remove_file("globex");
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_disable_and_a_deletion_say_who_is_active() {
 fn a_move_says_who_is_active_and_that_phones_need_another_server() {
     let mut fixture = Fixture::of(["acme"]);
     active(&mut fixture, "acme", 45, &[1, 2]);
-    fixture.edit("acme", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     let server = "phones must register with the server of branch instead of that of hq, which then refuses them, and web \
                   sessions on hq end";
     let last = crate::environment::to_the_minute(fixture.now - TimeDelta::minutes(5));
@@ -95,17 +95,17 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
     assert_eq!(said(&fixture.plan()), moved);
     fixture.recorded.pauses.clear();
     // With another domain, addresses change as by a rename.
-    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
+    fixture.edit("acme", |tenant| tenant.definition.domain = domain("new.example.com"));
     let with_domain = said(&fixture.plan());
     assert_eq!(with_domain[..2], moved);
     assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
     assert!(with_domain[3].contains("phones that register at acme.example.com are off"));
     // Nobody loses anything with a tenant that was disabled anyway.
     let mut fixture = Fixture::of(["closed"]);
-    fixture.edit("closed", |tenant| tenant.enabled = false);
+    fixture.edit("closed", |tenant| tenant.definition.enabled = false);
     fixture.converge();
     active(&mut fixture, "closed", 3, &[]);
-    fixture.edit("closed", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("closed", |tenant| tenant.definition.instance = instance("branch"));
     assert!(steps(&fixture.plan()).contains("move closed"));
     assert_eq!(said(&fixture.plan()), [""; 0]);
 }
@@ -114,8 +114,8 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
 fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     active(&mut fixture, "acme", 5, &[31, 30, 29, 1]);
-    fixture.edit("acme", |tenant| tenant.session_timeout = 30);
-    fixture.edit("globex", |tenant| tenant.session_timeout = 90);
+    fixture.edit("acme", |tenant| tenant.definition.session_timeout = 30);
+    fixture.edit("globex", |tenant| tenant.definition.session_timeout = 90);
     assert_eq!(
         said(&fixture.plan()),
         ["update acme: 2 of 4 open sessions end at once, because they are older than 30 minutes"]
@@ -136,11 +136,11 @@ fn what_is_held_by_a_limit_shows_its_effects_too() {
 fn only_tenants_that_the_files_change_are_asked_about() {
     let mut fixture = Fixture::of(["acme", "globex", "hooli", "moved", "stark", "umbrella"]);
     assert_eq!(affected(&fixture.desired, &fixture.recorded), ([].into(), [].into()));
-    fixture.edit("acme", |tenant| tenant.domain = domain("new.example.com"));
-    fixture.edit("globex", |tenant| tenant.enabled = false);
-    fixture.edit("hooli", |tenant| tenant.session_timeout = 10);
+    fixture.edit("acme", |tenant| tenant.definition.domain = domain("new.example.com"));
+    fixture.edit("globex", |tenant| tenant.definition.enabled = false);
+    fixture.edit("hooli", |tenant| tenant.definition.session_timeout = 10);
     fixture.remove_file("stark");
-    fixture.edit("moved", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("moved", |tenant| tenant.definition.instance = instance("branch"));
     let ids = ["acme", "globex", "hooli", "moved", "stark"].map(|of| fixture.record(of).id);
     assert_eq!(affected(&fixture.desired, &fixture.recorded), (ids.into(), [ids[2]].into()));
     assert!(steps(&fixture.plan()).contains("disable stark"));

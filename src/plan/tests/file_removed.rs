@@ -75,7 +75,11 @@ fn a_file_that_comes_back_brings_everything_back() {
     assert_eq!(plan.steps[0].reason, "its file is back");
     assert_eq!(*fixture.pbx("acme"), domain);
     let record = fixture.record("acme");
-    assert!(record.enabled && record.file_removed_at.is_none() && record.disable_confirmed_at.is_none());
+    assert!(
+        record.definition.enabled
+            && record.file_removed_at.is_none()
+            && record.disable_confirmed_at.is_none()
+    );
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn broken_file_holds_removals() {
 fn broken_file_does_not_hold_the_others_changes() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.break_file("globex");
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     fixture.want(crate::model::testing::wanted("new"));
     assert_eq!(steps(&fixture.converge()), "update acme, create new");
 }
@@ -130,7 +134,7 @@ fn an_unknown_instance_holds_removals_on_it_and_nowhere_else() {
     let mut fixture = Fixture::of(["acme"]);
     for key in ["b1", "b2", "b3"] {
         let mut tenant = crate::model::testing::wanted(key);
-        tenant.instance = instance("branch");
+        tenant.definition.instance = instance("branch");
         fixture.agree(tenant);
     }
     fixture.policy.limits.removals.count = 9;

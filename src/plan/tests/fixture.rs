@@ -74,7 +74,7 @@ impl Fixture {
     /// Adds a tenant on all three sides.
     pub fn agree(&mut self, tenant: Tenant) {
         let record = testing::record_of(&tenant);
-        self.put(&tenant.instance.clone(), testing::domain_of(&record));
+        self.put(&tenant.definition.instance.clone(), testing::domain_of(&record));
         self.recorded.tenants.insert(tenant.key.clone(), record);
         self.want(tenant);
     }
@@ -118,11 +118,11 @@ impl Fixture {
         self.desired.tenants.remove(&key(of));
         let at = self.now - TimeDelta::days(days_ago);
         let record = self.record(of);
-        record.enabled = false;
+        record.definition.enabled = false;
         record.disabled_at = Some(at);
         record.disable_confirmed_at = Some(at);
         record.file_removed_at = Some(at);
-        let (on, id) = (record.instance.clone(), record.domain_id);
+        let (on, id) = (record.definition.instance.clone(), record.domain_id);
         if let Some(domain) = self.domains(on.as_str()).get_mut(&id) {
             domain.enabled = Some(false);
         }
@@ -138,7 +138,7 @@ impl Fixture {
     /// The domain of a tenant as its instance shows it.
     pub fn pbx(&mut self, of: &str) -> &mut PbxDomain {
         let record = self.record(of);
-        let (on, id) = (record.instance.clone(), record.domain_id);
+        let (on, id) = (record.definition.instance.clone(), record.domain_id);
         self.domains(on.as_str()).get_mut(&id).unwrap()
     }
 
@@ -157,7 +157,7 @@ impl Fixture {
     /// The domain of a tenant is no longer on its instance.
     pub fn vanish(&mut self, of: &str) {
         let record = self.record(of);
-        let (on, id) = (record.instance.clone(), record.domain_id);
+        let (on, id) = (record.definition.instance.clone(), record.domain_id);
         self.domains(on.as_str()).remove(&id).unwrap();
     }
 
@@ -170,7 +170,7 @@ impl Fixture {
     /// In this pass it was this tenant's turn: its settings were read.
     pub fn read_settings(&mut self, of: &str, rows: Vec<PbxSetting>) {
         let record = self.record(of);
-        let (on, id) = (record.instance.clone(), record.domain_id);
+        let (on, id) = (record.definition.instance.clone(), record.domain_id);
         self.read_settings_of(on.as_str(), id, rows);
     }
 
@@ -192,7 +192,7 @@ impl Fixture {
             key: record.key.clone(),
             instance: on.clone(),
             domain_id: id,
-            domain: record.domain.clone(),
+            domain: record.definition.domain.clone(),
             web_sign_in_block: Some(lock),
             left_at: at,
             disable_confirmed_at: Some(at),
@@ -200,9 +200,9 @@ impl Fixture {
         });
         let left = PbxDomain {
             id,
-            name: record.domain.to_string(),
+            name: record.definition.domain.to_string(),
             enabled: Some(false),
-            description: record.name.clone(),
+            description: record.definition.name.clone(),
         };
         self.put(&on, left);
         id
@@ -247,7 +247,7 @@ impl Fixture {
     pub fn removed_lately(&mut self, of: &str, kind: RemovalKind, hours_ago: i64) {
         let (tenant, on) = {
             let record = self.record(of);
-            (record.id, record.instance.clone())
+            (record.id, record.definition.instance.clone())
         };
         let at = self.now - TimeDelta::hours(hours_ago);
         self.recorded.removals.push(RemovalRecord { tenant, kind, instance: on, at });

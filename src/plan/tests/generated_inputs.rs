@@ -233,12 +233,12 @@ impl Inputs {
 
 fn three_sides(fixture: &mut Fixture, subject: &Subject, of: &str) {
     let mut tenant = testing::wanted(of);
-    tenant.instance = instance(INSTANCES[subject.on]);
-    tenant.enabled = !subject.disabled;
-    tenant.protected = subject.protected;
+    tenant.definition.instance = instance(INSTANCES[subject.on]);
+    tenant.definition.enabled = !subject.disabled;
+    tenant.definition.protected = subject.protected;
     tenant.adopt = subject.adopt;
     if subject.reports_drift {
-        tenant.drift = DriftPolicy::Report;
+        tenant.definition.drift = DriftPolicy::Report;
     }
     fixture.agree(tenant);
     if let Some(days_ago) = subject.removed_days_ago.filter(|_| subject.disabled) {
@@ -295,19 +295,19 @@ fn file(fixture: &mut Fixture, subject: &Subject, of: &str) {
             fixture.want(tenant);
             return fixture.break_file(of);
         }
-        File::Edited => tenant.name = "Edited".into(),
-        File::Toggled => tenant.enabled = !tenant.enabled,
-        File::Renamed(to) => tenant.domain = domain(&name(to)),
-        File::Moved => tenant.instance = instance(INSTANCES[1 - subject.on]),
+        File::Edited => tenant.definition.name = "Edited".into(),
+        File::Toggled => tenant.definition.enabled = !tenant.definition.enabled,
+        File::Renamed(to) => tenant.definition.domain = domain(&name(to)),
+        File::Moved => tenant.definition.instance = instance(INSTANCES[1 - subject.on]),
         File::GitMv(new) => becomes(&mut tenant, new),
         File::Previously(new, to) => {
             becomes(&mut tenant, new);
-            tenant.domain = domain(&name(to));
+            tenant.definition.domain = domain(&name(to));
             tenant.previously = Some(key(of));
         }
     }
     let mut others = fixture.desired.tenants.values();
-    if others.all(|other| other.domain != tenant.domain && other.key != tenant.key) {
+    if others.all(|other| other.definition.domain != tenant.definition.domain && other.key != tenant.key) {
         fixture.want(tenant);
     } else {
         fixture.break_file(of);

@@ -98,7 +98,7 @@ fn happens(fixture: &mut Fixture, event: Event, closed: &mut Closed) {
     let file = |n: usize| keys[n % keys.len()].clone();
     let free = |fixture: &Fixture, tenant: &Tenant| {
         let mut others = fixture.desired.tenants.values().filter(|other| other.key != tenant.key);
-        others.all(|other| other.domain != tenant.domain)
+        others.all(|other| other.definition.domain != tenant.definition.domain)
     };
     let change = |fixture: &mut Fixture, of: &str, change: &dyn Fn(&mut Tenant)| {
         let Some(mut tenant) = fixture.desired.tenants.get(&key(of)).cloned() else { return };
@@ -110,7 +110,7 @@ fn happens(fixture: &mut Fixture, event: Event, closed: &mut Closed) {
     let ours = |fixture: &Fixture, n: usize| {
         let records: Vec<_> = fixture.recorded.tenants.values().collect();
         let record = records.get(n % records.len().max(1))?;
-        Some((record.instance.to_string(), record.domain_id))
+        Some((record.definition.instance.to_string(), record.domain_id))
     };
     match event {
         Event::FileGoes(n) if !file(n).is_empty() => fixture.remove_file(&file(n)),
@@ -121,19 +121,20 @@ fn happens(fixture: &mut Fixture, event: Event, closed: &mut Closed) {
             }
         }
         Event::Toggled(n) if !file(n).is_empty() => {
-            change(fixture, &file(n), &|tenant| tenant.enabled = !tenant.enabled);
+            change(fixture, &file(n), &|tenant| tenant.definition.enabled = !tenant.definition.enabled);
         }
         Event::Renamed(n, to) if !file(n).is_empty() => {
-            change(fixture, &file(n), &|tenant| tenant.domain = domain(&name(to)));
+            change(fixture, &file(n), &|tenant| tenant.definition.domain = domain(&name(to)));
         }
         Event::GitMv(n, to) if !file(n).is_empty() && !keys.contains(&NEW_KEYS[to].to_owned()) => {
             fixture.git_mv(&file(n), NEW_KEYS[to]);
         }
         Event::Moved(n) if !file(n).is_empty() => change(fixture, &file(n), &|tenant| {
-            tenant.instance = instance(INSTANCES[usize::from(tenant.instance == instance("hq"))]);
+            tenant.definition.instance =
+                instance(INSTANCES[usize::from(tenant.definition.instance == instance("hq"))]);
         }),
         Event::Protected(n) if !file(n).is_empty() => {
-            change(fixture, &file(n), &|tenant| tenant.protected = !tenant.protected);
+            change(fixture, &file(n), &|tenant| tenant.definition.protected = !tenant.definition.protected);
         }
         Event::Meddled(n) => {
             let Some((on, id)) = ours(fixture, n) else { return };

@@ -91,7 +91,7 @@ fn touched<'p>(fixture: &Fixture, step: &'p Step) -> Vec<(InstanceKey, DomainId,
         Work::Move { returns_to, .. } => {
             let old = record(fixture, step).unwrap();
             let there = returns_to.map(|id| (step.instance.clone(), id, None));
-            there.into_iter().chain([(old.instance.clone(), old.domain_id, None)]).collect()
+            there.into_iter().chain([(old.definition.instance.clone(), old.domain_id, None)]).collect()
         }
         Work::Disable { expect, .. } => match expect {
             Some(expect) => at(expect),
@@ -111,7 +111,7 @@ fn touched<'p>(fixture: &Fixture, step: &'p Step) -> Vec<(InstanceKey, DomainId,
 
 fn is_ours(fixture: &Fixture, on: &InstanceKey, id: DomainId) -> bool {
     let mut records = fixture.recorded.tenants.values();
-    records.any(|record| record.instance == *on && record.domain_id == id)
+    records.any(|record| record.definition.instance == *on && record.domain_id == id)
         || fixture
             .recorded
             .previous_placements
@@ -158,7 +158,8 @@ fn never_our_own_account(fixture: &Fixture, step: &Step) {
     let closes_or_renames = match &step.work {
         Work::Rename { .. } | Work::Move { .. } | Work::DeletePrevious { .. } => true,
         Work::Recreate { tenant, .. } => {
-            !tenant.enabled || record(fixture, step).unwrap().domain != tenant.domain
+            !tenant.definition.enabled
+                || record(fixture, step).unwrap().definition.domain != tenant.definition.domain
         }
         _ => takes_away(fixture, step),
     };
@@ -187,8 +188,10 @@ pub fn takes_away(fixture: &Fixture, step: &Step) -> bool {
         | Work::Delete { .. }
         | Work::DeletePrevious { .. }
         | Work::DeleteRecord { .. } => true,
-        Work::Adopt { tenant, found, .. } => !tenant.enabled && found.enabled != Some(false),
-        Work::Recreate { tenant, .. } => !tenant.enabled && record(fixture, step).unwrap().enabled,
+        Work::Adopt { tenant, found, .. } => !tenant.definition.enabled && found.enabled != Some(false),
+        Work::Recreate { tenant, .. } => {
+            !tenant.definition.enabled && record(fixture, step).unwrap().definition.enabled
+        }
         _ => false,
     }
 }
@@ -210,7 +213,7 @@ fn removals_need_completeness(fixture: &Fixture, step: &Step) {
         let record = record(fixture, step).unwrap();
         let wanted = |tenant: &crate::model::Tenant| {
             !fixture.recorded.tenants.contains_key(&tenant.key)
-                && (tenant.domain == record.domain && tenant.previously.is_none()
+                && (tenant.definition.domain == record.definition.domain && tenant.previously.is_none()
                     || tenant.previously.as_ref() == Some(&record.key))
         };
         let heirs: Vec<_> = fixture.desired.tenants.values().filter(|tenant| wanted(tenant)).collect();
@@ -232,8 +235,8 @@ fn nobody_is_closed_out(fixture: &Fixture, plan: &Plan, step: &Step) {
     let made = |other: &Step| matches!(other.work, Work::Recreate { .. }) && other.tenant == step.tenant;
     assert!(
         record.provisioned
-            || !record.enabled
-            || fixture.desired.tenants.get(&step.tenant).is_some_and(|tenant| !tenant.enabled)
+            || !record.definition.enabled
+            || fixture.desired.tenants.get(&step.tenant).is_some_and(|tenant| !tenant.definition.enabled)
             || plan.steps.iter().any(made),
         "closed before it is made elsewhere: {step:#?}"
     );
@@ -248,19 +251,19 @@ fn begun(fixture: &Fixture, tenant: TenantId, on: &InstanceKey) -> bool {
 fn deletion_needs_everything(fixture: &Fixture, plan: &Plan, step: &Step) {
     let record = record(fixture, step).unwrap();
     let retention = TimeDelta::days(i64::from(fixture.policy.deletion.retention_days));
-    assert!(!record.protected, "{step:#?}");
+    assert!(!record.definition.protected, "{step:#?}");
     let (since, confirmed, name) = match &step.work {
         Work::DeletePrevious { placement, .. } => {
             (placement.left_at, placement.disable_confirmed_at.unwrap(), &placement.domain)
         }
         _ => {
-            assert!(!record.enabled && record.disabled_at.is_some(), "{step:#?}");
+            assert!(!record.definition.enabled && record.disabled_at.is_some(), "{step:#?}");
             assert_eq!(fixture.recorded.open_sessions.get(&record.id).copied().unwrap_or(0), 0, "{step:#?}");
             assert!(
                 fixture.recorded.previous_placements.iter().all(|previous| previous.tenant != record.id),
                 "{step:#?}"
             );
-            (record.file_removed_at.unwrap(), record.disable_confirmed_at.unwrap(), &record.domain)
+            (record.file_removed_at.unwrap(), record.disable_confirmed_at.unwrap(), &record.definition.domain)
         }
     };
     assert!(fixture.now - since >= retention && fixture.now - confirmed >= retention, "{step:#?}");
@@ -325,7 +328,7 @@ fn within_the_limits(fixture: &Fixture, plan: &Plan) {
         removals.map(|removal| removal.tenant).collect()
     };
     let records = fixture.recorded.tenants.values();
-    let unfinished = records.filter(|record| begun(fixture, record.id, &record.instance));
+    let unfinished = records.filter(|record| begun(fixture, record.id, &record.definition.instance));
     let mut gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
     gone.extend(unfinished.map(|record| record.id));
     let managed: BTreeSet<TenantId> = fixture
@@ -377,8 +380,8 @@ fn within_the_limits(fixture: &Fixture, plan: &Plan) {
         assert!(new == 0 || there + new <= most as usize, "beyond the tier: {plan:#?}");
     }
     let mut enabled: BTreeMap<&InstanceKey, BTreeSet<TenantId>> = BTreeMap::new();
-    for record in fixture.recorded.tenants.values().filter(|record| record.enabled) {
-        enabled.entry(&record.instance).or_default().insert(record.id);
+    for record in fixture.recorded.tenants.values().filter(|record| record.definition.enabled) {
+        enabled.entry(&record.definition.instance).or_default().insert(record.id);
     }
     let closed =
         steps(&|step| counts(step, true) || counts(step, false) || matches!(step.work, Work::Move { .. }));
@@ -388,7 +391,7 @@ fn within_the_limits(fixture: &Fixture, plan: &Plan) {
 }
 
 fn is_enabled(fixture: &Fixture, id: TenantId) -> bool {
-    fixture.recorded.tenants.values().any(|record| record.id == id && record.enabled)
+    fixture.recorded.tenants.values().any(|record| record.id == id && record.definition.enabled)
 }
 
 fn counts(step: &Step, of_removed: bool) -> bool {

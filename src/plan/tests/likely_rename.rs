@@ -14,7 +14,7 @@ fn renamed() -> Fixture {
 fn rename(fixture: &mut Fixture, from: &str, to: &str, change: impl FnOnce(&mut crate::model::Tenant)) {
     fixture.git_mv(from, to);
     fixture.edit(to, |tenant| {
-        tenant.domain = domain(&format!("{to}.example.com"));
+        tenant.definition.domain = domain(&format!("{to}.example.com"));
         change(tenant);
     });
 }
@@ -105,7 +105,7 @@ fn what_was_approved_of_one_pair_says_nothing_of_another() {
     let mut fixture = renamed();
     let id = id_of(&held_of(&fixture.plan(), "hooli"));
     approve(&mut fixture, &id);
-    fixture.edit("hooli-inc", |tenant| tenant.domain = domain("other.example.com"));
+    fixture.edit("hooli-inc", |tenant| tenant.definition.domain = domain("other.example.com"));
     assert!(fixture.plan().steps.is_empty());
 }
 
@@ -113,7 +113,7 @@ fn what_was_approved_of_one_pair_says_nothing_of_another() {
 fn alike_are_names_files_and_keys() {
     let settings = |tenant: &mut crate::model::Tenant, values: &[(&str, &str)]| {
         for (name, value) in values {
-            tenant.pbx_settings.insert(SettingName::parse(name).unwrap(), (*value).to_owned());
+            tenant.definition.pbx_settings.insert(SettingName::parse(name).unwrap(), (*value).to_owned());
         }
     };
     let own = [("theme.title.text", "H"), ("theme.logo.text", "h.png"), ("voicemail.greeting.text", "hi")];
@@ -122,7 +122,7 @@ fn alike_are_names_files_and_keys() {
     let mut hooli = testing::wanted("hooli");
     settings(&mut hooli, &own);
     fixture.agree(hooli);
-    rename(&mut fixture, "hooli", "gavin", |tenant| tenant.name = "Gavin Belson Signature".into());
+    rename(&mut fixture, "hooli", "gavin", |tenant| tenant.definition.name = "Gavin Belson Signature".into());
     assert_eq!(held_of(&fixture.plan(), "gavin").action, Action::Create);
     // What most others have as well tells nothing, where more than one tenant comes.
     let mut fixture = Fixture::of([]);
@@ -132,20 +132,20 @@ fn alike_are_names_files_and_keys() {
         fixture.agree(tenant);
     }
     fixture.want(testing::wanted("initech"));
-    rename(&mut fixture, "hooli", "gavin", |tenant| tenant.name = "Gavin Belson Signature".into());
+    rename(&mut fixture, "hooli", "gavin", |tenant| tenant.definition.name = "Gavin Belson Signature".into());
     assert_eq!(fixture.plan().count(Action::Create), 2);
     for (to, alike) in
         [("hooli-inc", true), ("new-hooli", true), ("hoolii", true), ("initech", false), ("hoo", false)]
     {
         let mut fixture = Fixture::of(["acme", "hooli"]);
         fixture.want(testing::wanted("piedpiper"));
-        rename(&mut fixture, "hooli", to, |tenant| tenant.name = "Another".into());
+        rename(&mut fixture, "hooli", to, |tenant| tenant.definition.name = "Another".into());
         assert_eq!(fixture.plan().count(Action::Create), 1 + usize::from(!alike), "{to}");
     }
     // Numbers are there to tell tenants apart.
     let mut fixture = Fixture::of(["acme", "customer-17"]);
     fixture.want(testing::wanted("piedpiper"));
-    rename(&mut fixture, "customer-17", "customer-18", |tenant| tenant.name = "Another".into());
+    rename(&mut fixture, "customer-17", "customer-18", |tenant| tenant.definition.name = "Another".into());
     assert_eq!(fixture.plan().count(Action::Create), 2);
 }
 
@@ -155,7 +155,7 @@ fn where_one_tenant_goes_and_one_comes_whole_files_are_compared_as_git_does() {
     let rebranded = |change: fn(&mut crate::model::Tenant)| {
         let mut fixture = Fixture::of(["acme", "globex", "hooli"]);
         rename(&mut fixture, "globex", "initrode", |tenant| {
-            tenant.name = "Initrode plc".into();
+            tenant.definition.name = "Initrode plc".into();
             change(tenant);
         });
         fixture
@@ -166,12 +166,13 @@ fn where_one_tenant_goes_and_one_comes_whole_files_are_compared_as_git_does() {
     assert_eq!(held_of(&plan, "globex").lifted_by, held_of(&plan, "initrode").lifted_by);
     // Less than half of it is the same.
     let other = |tenant: &mut crate::model::Tenant| {
-        tenant.session_timeout = 15;
-        tenant.max_users = crate::model::MaxUsers::Limited(3);
+        tenant.definition.session_timeout = 15;
+        tenant.definition.max_users = crate::model::MaxUsers::Limited(3);
     };
     assert_eq!(rebranded(other).plan().count(Action::Create), 1);
     // On another instance it is no rename.
-    let branch = |tenant: &mut crate::model::Tenant| tenant.instance = super::fixture::instance("branch");
+    let branch =
+        |tenant: &mut crate::model::Tenant| tenant.definition.instance = super::fixture::instance("branch");
     assert_eq!(rebranded(branch).plan().count(Action::Create), 1);
 }
 
@@ -182,7 +183,7 @@ fn a_name_that_contains_the_other_is_a_likely_rename_on_the_same_instance() {
     {
         let mut fixture = Fixture::of(["acme", "hooli"]);
         fixture.want(testing::wanted("piedpiper"));
-        rename(&mut fixture, "hooli", "megacorp", |tenant| tenant.name = name.into());
+        rename(&mut fixture, "hooli", "megacorp", |tenant| tenant.definition.name = name.into());
         assert_eq!(fixture.plan().count(Action::Create), 1 + usize::from(!alike), "{name}");
     }
 }
@@ -191,7 +192,7 @@ fn a_name_that_contains_the_other_is_a_likely_rename_on_the_same_instance() {
 fn copied_and_removed() -> Fixture {
     let mut fixture = Fixture::of(["acme", "globex", "buecher"]);
     let mut books = testing::wanted("books");
-    books.name = "Books".into();
+    books.definition.name = "Books".into();
     fixture.want(books);
     assert_eq!(fixture.pass().count(Action::Create), 1);
     fixture.record("books").created_at = fixture.now;
@@ -247,7 +248,7 @@ fn only_a_tenant_that_was_created_later_is_a_removed_one_under_another_name() {
 fn of_several_candidates_the_best_is_asked_about_and_the_others_are_named_and_held() {
     let mut fixture = renamed();
     let mut other = testing::wanted("hooli-xyz");
-    other.name = "Hooli XYZ".into();
+    other.definition.name = "Hooli XYZ".into();
     fixture.want(other);
     let plan = fixture.plan();
     assert!(plan.steps.is_empty(), "{plan:#?}");

@@ -15,7 +15,7 @@ pub fn removing(of: usize, count: usize) -> Fixture {
 
 pub fn disabling(of: usize, count: usize) -> Fixture {
     let mut fixture = Fixture::of_size(of);
-    (0..count).for_each(|n| fixture.edit(&format!("t{n:02}"), |tenant| tenant.enabled = false));
+    (0..count).for_each(|n| fixture.edit(&format!("t{n:02}"), |tenant| tenant.definition.enabled = false));
     fixture
 }
 
@@ -46,7 +46,7 @@ fn explicit_disables_are_limited_to_three_or_a_fifth() {
 pub fn renaming(of: usize, count: usize) -> Fixture {
     let mut fixture = Fixture::of_size(of);
     (0..count).for_each(|n| {
-        fixture.edit(&format!("t{n:02}"), |t| t.domain = domain(&format!("new{n:02}.example.com")))
+        fixture.edit(&format!("t{n:02}"), |t| t.definition.domain = domain(&format!("new{n:02}.example.com")))
     });
     fixture
 }
@@ -64,9 +64,9 @@ fn renames_and_moves_count_like_disables() {
     assert_eq!(plan.held[0].lifted_by, Some(format!("tenantd approve {id}")));
 
     let mut fixture = renaming(9, 2);
-    fixture.edit("t02", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("t02", |tenant| tenant.definition.instance = instance("branch"));
     assert_eq!(counts(&fixture.clone().plan()), (3, 0));
-    fixture.edit("t03", |tenant| tenant.enabled = false);
+    fixture.edit("t03", |tenant| tenant.definition.enabled = false);
     let plan = fixture.plan();
     assert_eq!(held(&plan), "rename t00, rename t01, move t02, disable t03");
     assert!(why(&plan, "t02", Action::Move).starts_with("4 tenants would be disabled, moved or renamed;"));
@@ -74,7 +74,7 @@ fn renames_and_moves_count_like_disables() {
     // An approval is for these new domains and no others.
     fixture.approve(plan.removals_id.as_deref().unwrap(), 1);
     assert_eq!(counts(&fixture.clone().plan()), (4, 0));
-    fixture.edit("t00", |tenant| tenant.domain = domain("another.example.com"));
+    fixture.edit("t00", |tenant| tenant.definition.domain = domain("another.example.com"));
     assert_eq!(counts(&fixture.plan()), (0, 4));
 }
 
@@ -82,15 +82,15 @@ fn renames_and_moves_count_like_disables() {
 fn renames_count_for_a_day_and_each_tenant_once() {
     let mut fixture = renaming(9, 3);
     fixture.converge();
-    fixture.edit("t03", |tenant| tenant.domain = domain("fourth.example.com"));
+    fixture.edit("t03", |tenant| tenant.definition.domain = domain("fourth.example.com"));
     assert_eq!(held(&fixture.plan()), "rename t03");
     assert!(
         why(&fixture.plan(), "t03", Action::Rename).starts_with("4 tenants (3 of them in the last 24 h)")
     );
     // Again the same tenant: it was counted. To disable it is more than what was counted, and is looked at anew.
     fixture.edit("t00", |tenant| {
-        tenant.domain = domain("again.example.com");
-        tenant.enabled = false;
+        tenant.definition.domain = domain("again.example.com");
+        tenant.definition.enabled = false;
     });
     assert_eq!(steps(&fixture.plan()), "rename t00");
     assert_eq!(held(&fixture.plan()), "disable t00, rename t03");
@@ -105,12 +105,12 @@ fn an_approved_rename_is_no_approval_of_a_disable() {
     fixture.approve(&id, 1);
     assert_eq!(fixture.converge().count(Action::Rename), 4);
     fixture.later(TimeDelta::hours(2));
-    (0..4).for_each(|n| fixture.edit(&format!("t{n:02}"), |tenant| tenant.enabled = false));
+    (0..4).for_each(|n| fixture.edit(&format!("t{n:02}"), |tenant| tenant.definition.enabled = false));
     let plan = fixture.plan();
     assert_eq!(held(&plan), "disable t00, disable t01, disable t02, disable t03");
     assert!(why(&plan, "t00", Action::Disable).starts_with("4 tenants (4 of them in the last 24 h)"));
     // Nor is the name changed once more.
-    fixture.edit("t00", |tenant| tenant.domain = domain("again.example.com"));
+    fixture.edit("t00", |tenant| tenant.definition.domain = domain("again.example.com"));
     assert_eq!(steps(&fixture.plan()), "rename t00");
 }
 
@@ -125,9 +125,10 @@ fn what_interrupts_nobody_counts_as_nothing() {
     let mut fixture = Fixture::of_size(0);
     for n in 0..5 {
         let mut tenant = testing::wanted(&format!("t{n:02}"));
-        tenant.enabled = false;
+        tenant.definition.enabled = false;
         fixture.agree(tenant);
-        fixture.edit(&format!("t{n:02}"), |t| t.domain = domain(&format!("new{n:02}.example.com")));
+        fixture
+            .edit(&format!("t{n:02}"), |t| t.definition.domain = domain(&format!("new{n:02}.example.com")));
     }
     assert_eq!(fixture.plan().count(Action::Rename), 5);
 }
@@ -159,7 +160,7 @@ fn removals_and_explicit_disables_have_limits_of_their_own() {
 #[test]
 fn past_a_limit_the_removals_are_held_and_the_rest_goes_on() {
     let mut fixture = removing(10, 2);
-    fixture.edit("t05", |tenant| tenant.session_timeout = 30);
+    fixture.edit("t05", |tenant| tenant.definition.session_timeout = 30);
     fixture.want(testing::wanted("new"));
     let plan = fixture.converge();
     assert_eq!(
@@ -258,7 +259,7 @@ fn each_window_counts_its_own_kinds() {
     ] {
         let mut fixture = Fixture::of_size(9);
         ["t06", "t07", "t08"].into_iter().for_each(|of| fixture.removed_lately(of, kind, 1));
-        fixture.edit("t00", |tenant| tenant.enabled = false);
+        fixture.edit("t00", |tenant| tenant.definition.enabled = false);
         fixture.remove_file("t01");
         let plan = fixture.plan();
         let planned = |of| plan.steps.iter().any(|step| step.tenant == key(of));
@@ -338,16 +339,16 @@ fn a_move_that_disables_counts_like_a_disable() {
     let mut fixture = Fixture::of_size(9);
     (0..3).for_each(|n| {
         fixture.edit(&format!("t{n:02}"), |tenant| {
-            tenant.enabled = false;
-            tenant.instance = instance("branch");
+            tenant.definition.enabled = false;
+            tenant.definition.instance = instance("branch");
         });
     });
     assert_eq!(
         steps(&fixture.clone().converge()),
         "disable t00, move t00, disable t01, move t01, disable t02, move t02"
     );
-    fixture.edit("t03", |tenant| tenant.enabled = false);
-    fixture.edit("t04", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("t03", |tenant| tenant.definition.enabled = false);
+    fixture.edit("t04", |tenant| tenant.definition.instance = instance("branch"));
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "");
     assert_eq!(
@@ -360,7 +361,9 @@ fn a_move_that_disables_counts_like_a_disable() {
     fixture.approve(&id, 1);
     assert_eq!(fixture.converge().steps.len(), 8);
     let mut fixture = Fixture::of(["acme", "globex"]);
-    fixture.edit("acme", |acme| (acme.enabled, acme.instance) = (false, instance("branch")));
+    fixture.edit("acme", |acme| {
+        (acme.definition.enabled, acme.definition.instance) = (false, instance("branch"))
+    });
     let plan = fixture.plan();
     let fields = |step: &crate::plan::Step| -> Vec<String> {
         step.changes.iter().map(|change| change.field.to_string()).collect()
@@ -377,9 +380,9 @@ fn a_move_that_disables_counts_like_a_disable() {
 fn a_move_of_a_tenant_that_is_disabled_waits_for_nothing() {
     let mut fixture = Fixture::of(["globex"]);
     let mut acme = testing::wanted("acme");
-    acme.enabled = false;
+    acme.definition.enabled = false;
     fixture.agree(acme);
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     assert_eq!(steps(&fixture.converge()), "move acme");
 }
 
@@ -388,11 +391,11 @@ fn making_again_or_taking_over_what_the_file_disables_counts_like_a_disable() {
     let mut fixture = disabling(9, 2);
     fixture.vanish("t00");
     let mut adopted = testing::wanted("adopted");
-    (adopted.adopt, adopted.enabled) = (true, false);
+    (adopted.adopt, adopted.definition.enabled) = (true, false);
     fixture.want(adopted);
     let id = fixture.foreign("hq", 1, "adopted.example.com");
     assert_eq!(steps(&fixture.plan()), "adopt adopted, create t00, disable t01");
-    fixture.edit("t02", |tenant| tenant.enabled = false);
+    fixture.edit("t02", |tenant| tenant.definition.enabled = false);
     let plan = fixture.plan();
     assert_eq!(held(&plan), "adopt adopted, create t00, disable t01, disable t02");
     fixture.domains("hq").get_mut(&id).unwrap().enabled = Some(false);

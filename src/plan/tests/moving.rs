@@ -9,7 +9,7 @@ use crate::plan::{Action, Work};
 
 fn moving() -> Fixture {
     let mut fixture = Fixture::of(["acme", "globex", "umbrella"]);
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     fixture
 }
 
@@ -50,7 +50,7 @@ fn a_move_needs_both_sides_to_be_known() {
 fn a_move_with_other_changes_shows_them_all() {
     let mut fixture = moving();
     fixture.git_mv("acme", "acme2");
-    fixture.edit("acme2", |acme| acme.name = "Acme".into());
+    fixture.edit("acme2", |acme| acme.definition.name = "Acme".into());
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename acme2, move acme2");
     let fields: Vec<String> = plan.steps[1].changes.iter().map(|change| change.field.to_string()).collect();
@@ -68,7 +68,7 @@ fn a_name_that_is_taken_there_holds_a_move() {
     );
     let mut fixture = moving();
     let mut other = testing::wanted("other");
-    other.instance = instance("branch");
+    other.definition.instance = instance("branch");
     fixture.agree(other);
     fixture.pbx("other").name = "acme.example.com".into();
     let plan = fixture.plan();
@@ -78,8 +78,8 @@ fn a_name_that_is_taken_there_holds_a_move() {
 #[test]
 fn a_domain_that_another_tenant_still_has_holds_a_move() {
     let mut fixture = moving();
-    fixture.edit("acme", |acme| acme.domain = domain("globex.example.com"));
-    fixture.edit("globex", |globex| globex.domain = domain("new.example.com"));
+    fixture.edit("acme", |acme| acme.definition.domain = domain("globex.example.com"));
+    fixture.edit("globex", |globex| globex.definition.domain = domain("new.example.com"));
     let plan = fixture.pass();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "move acme"));
     assert!(why(&plan, "acme", Action::Move).contains("still belongs to the tenant globex"));
@@ -90,7 +90,7 @@ fn a_domain_that_another_tenant_still_has_holds_a_move() {
 fn a_tenant_that_comes_back_finds_what_it_left() {
     let mut fixture = moved(3);
     let left = fixture.recorded.previous_placements[0].domain_id;
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "move acme");
     assert!(matches!(plan.steps[0].work, Work::Move { returns_to: Some(id), .. } if id == left));
@@ -104,14 +104,14 @@ fn a_tenant_that_comes_back_finds_what_it_left() {
 fn a_tenant_that_comes_back_after_the_retention_is_not_deleted_on_its_way() {
     let mut fixture = moved(31);
     fixture.policy.deletion.mode = DeletionMode::Automatic;
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     assert_eq!(steps(&fixture.converge()), "move acme");
 }
 
 #[test]
 fn a_second_domain_of_the_name_holds_a_return() {
     let mut fixture = moved(3);
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     fixture.foreign("branch", 1, "acme.example.com");
     assert_eq!(held(&fixture.plan()), "move acme");
 }
@@ -140,8 +140,8 @@ fn what_was_left_behind_is_deleted_under_the_same_rule() {
     assert!(plan.is_empty() && plan.scheduled.is_empty());
     let mut protected = fixture.clone();
     protected.policy.deletion.mode = DeletionMode::Automatic;
-    protected.edit("acme", |acme| acme.protected = true);
-    protected.record("acme").protected = true;
+    protected.edit("acme", |acme| acme.definition.protected = true);
+    protected.record("acme").definition.protected = true;
     let plan = protected.plan();
     assert!(why(&plan, "acme", Action::Delete).contains("the tenant is protected"));
     let mut partial = fixture.clone();
@@ -210,7 +210,7 @@ fn a_move_on_to_a_third_instance_leaves_two_behind() {
     let view = fixture.observed.instances[&instance("hq")].clone();
     fixture.observed.instances.insert(instance("third"), view);
     fixture.domains("third").clear();
-    fixture.edit("acme", |acme| acme.instance = instance("third"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("third"));
     assert_eq!(steps(&fixture.converge()), "move acme");
     assert_eq!(fixture.recorded.previous_placements.len(), 2);
     assert_eq!(fixture.plan().scheduled.len(), 2);
@@ -219,7 +219,7 @@ fn a_move_on_to_a_third_instance_leaves_two_behind() {
 #[test]
 fn a_moved_tenant_with_another_domain_gets_it_there() {
     let mut fixture = moving();
-    fixture.edit("acme", |acme| acme.domain = domain("new.example.com"));
+    fixture.edit("acme", |acme| acme.definition.domain = domain("new.example.com"));
     assert_eq!(steps(&fixture.converge()), "move acme");
     assert_eq!(fixture.pbx("acme").name, "new.example.com");
 }
@@ -230,7 +230,7 @@ fn a_tenant_that_comes_back_under_another_key_is_not_deleted_on_its_way() {
     let left = fixture.recorded.previous_placements[0].domain_id;
     fixture.policy.deletion.mode = DeletionMode::Automatic;
     fixture.git_mv("acme", "acme2");
-    fixture.edit("acme2", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme2", |acme| acme.definition.instance = instance("branch"));
     assert_eq!(steps(&fixture.converge()), "rename acme2, move acme2");
     assert_eq!(fixture.pbx("acme2").id, left);
 }
@@ -282,7 +282,7 @@ fn a_move_that_was_cut_short_is_finished_in_the_next_pass() {
     let mut fixture = cut_short();
     assert_eq!(steps(&fixture.converge()), "create acme, disable acme");
     let mut fixture = cut_short();
-    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
     assert_eq!(steps(&fixture.converge()), "create acme, disable acme");
 }
 
@@ -306,7 +306,7 @@ fn what_a_tenant_leaves_stays_open_until_it_is_made_elsewhere() {
         fixture.foreign("hq", 1, "acme.example.com");
     });
     // The way out is the file's word, or that its file goes.
-    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
     assert_eq!(steps(&fixture.plan()), "disable acme");
     fixture.remove_file("acme");
     assert_eq!(steps(&fixture.pass()), "disable acme");

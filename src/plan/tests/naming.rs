@@ -6,15 +6,17 @@ use crate::model::{MaxUsers, SettingName, testing};
 use crate::plan::{Action, Work};
 
 fn rename(fixture: &mut Fixture, of: &str, to: &str) {
-    fixture.edit(of, |tenant| tenant.domain = domain(to));
+    fixture.edit(of, |tenant| tenant.definition.domain = domain(to));
 }
 
 #[test]
 fn a_new_file_makes_a_tenant() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
-    acme.protected = true;
-    acme.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
+    acme.definition.protected = true;
+    acme.definition
+        .pbx_settings
+        .insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     fixture.want(acme);
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "create acme");
@@ -50,14 +52,14 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
     assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd adopt acme"));
     fixture.edit("acme", |acme| {
         acme.adopt = true;
-        acme.enabled = false;
-        acme.max_users = MaxUsers::Limited(5);
-        acme.pbx_settings.insert(SettingName::new("domain", "language", "code"), "de-de".into());
+        acme.definition.enabled = false;
+        acme.definition.max_users = MaxUsers::Limited(5);
+        acme.definition.pbx_settings.insert(SettingName::new("domain", "language", "code"), "de-de".into());
     });
     let plan = fixture.plan();
     let changed: Vec<String> = plan.steps[0].changes.iter().map(|change| change.field.to_string()).collect();
     assert_eq!(changed, ["name", "enabled", "pbx_settings.domain.language.code", "max_users"]);
-    fixture.edit("acme", |acme| acme.pbx_settings.clear());
+    fixture.edit("acme", |acme| acme.definition.pbx_settings.clear());
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "adopt acme");
     assert!(matches!(&plan.steps[0].work, Work::Adopt { found, .. } if found.id == id));
@@ -114,11 +116,11 @@ fn what_another_tenant_has_is_not_adopted() {
 fn what_a_tenant_left_behind_is_not_adopted() {
     let mut fixture = Fixture::of(["globex"]);
     fixture.previous("globex", "branch", 1);
-    fixture.edit("globex", |globex| globex.domain = domain("new.example.com"));
+    fixture.edit("globex", |globex| globex.definition.domain = domain("new.example.com"));
     fixture.converge();
     let mut acme = testing::wanted("acme");
-    acme.domain = domain("globex.example.com");
-    acme.instance = instance("branch");
+    acme.definition.domain = domain("globex.example.com");
+    acme.definition.instance = instance("branch");
     acme.adopt = true;
     fixture.want(acme);
     let plan = fixture.plan();
@@ -155,8 +157,8 @@ fn git_mv_and_an_edit_keep_their_order() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.git_mv("acme", "umbrella");
     fixture.edit("umbrella", |tenant| {
-        tenant.name = "Umbrella".into();
-        tenant.enabled = false;
+        tenant.definition.name = "Umbrella".into();
+        tenant.definition.enabled = false;
     });
     assert_eq!(steps(&fixture.converge()), "rename umbrella, disable umbrella, update umbrella");
 }
@@ -190,7 +192,7 @@ fn previously_takes_nothing_from_a_tenant_whose_file_is_broken() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.break_file("acme");
     let mut umbrella = testing::wanted("umbrella");
-    umbrella.domain = domain("acme.example.com");
+    umbrella.definition.domain = domain("acme.example.com");
     fixture.want(umbrella);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme, create umbrella"));
@@ -211,7 +213,7 @@ fn a_new_tenant_waits_for_a_domain_that_another_one_still_has() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     rename(&mut fixture, "acme", "old.example.com");
     let mut next = testing::wanted("next");
-    next.domain = domain("acme.example.com");
+    next.definition.domain = domain("acme.example.com");
     fixture.want(next);
     let plan = fixture.pass();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename acme", "create next"));
@@ -230,7 +232,7 @@ fn a_name_in_use_holds_a_rename() {
         why(&plan, "acme", Action::Rename).contains("already exists on hq and tenantd does not manage it")
     );
     // The rest of the tenant goes on.
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     assert_eq!(steps(&fixture.converge()), "update acme");
 }
 
@@ -314,7 +316,7 @@ fn previously_comes_before_a_domain_that_stayed_the_same() {
     rename(&mut fixture, "umbrella", "umbrella.example.com");
     fixture.edit("umbrella", |tenant| tenant.previously = Some(key("acme")));
     let mut next = testing::wanted("another");
-    next.domain = domain("acme.example.com");
+    next.definition.domain = domain("acme.example.com");
     fixture.want(next);
     let plan = fixture.pass();
     assert_eq!(steps(&plan), "rename umbrella, rename umbrella");
@@ -422,5 +424,5 @@ fn a_rename_that_was_cut_short_is_finished_beside_another_domain_of_the_old_name
     fixture.pbx("acme").name = "new.example.com".into();
     fixture.foreign("hq", 1, "acme.example.com");
     assert_eq!(steps(&fixture.converge()), "rename acme");
-    assert_eq!(fixture.record("acme").domain, domain("new.example.com"));
+    assert_eq!(fixture.record("acme").definition.domain, domain("new.example.com"));
 }

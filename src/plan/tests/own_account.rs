@@ -14,14 +14,14 @@ fn own() -> Fixture {
 #[test]
 fn it_may_be_managed_otherwise() {
     let mut fixture = own();
-    fixture.edit("acme", |acme| acme.name = "Acme".into());
+    fixture.edit("acme", |acme| acme.definition.name = "Acme".into());
     assert_eq!(steps(&fixture.converge()), "update acme");
 }
 
 #[test]
 fn it_is_not_disabled_when_its_file_says_so() {
     let mut fixture = own();
-    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable acme"));
     assert!(why(&plan, "acme", Action::Disable).contains("would lock tenantd out"));
@@ -41,14 +41,14 @@ fn it_is_not_disabled_or_deleted_when_its_file_goes() {
 #[test]
 fn it_is_not_renamed() {
     let mut fixture = own();
-    fixture.edit("acme", |acme| acme.domain = domain("new.example.com"));
+    fixture.edit("acme", |acme| acme.definition.domain = domain("new.example.com"));
     assert_eq!(held(&fixture.plan()), "rename acme");
 }
 
 #[test]
 fn it_is_not_moved_away() {
     let mut fixture = own();
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     let plan = fixture.plan();
     assert!(why(&plan, "acme", Action::Move).contains("would lock tenantd out"));
 }
@@ -57,7 +57,7 @@ fn it_is_not_moved_away() {
 fn the_same_name_on_another_instance_is_another_domain() {
     let mut fixture = own();
     fixture.policy.own_domains = [(instance("branch"), "acme.example.com".to_owned())].into();
-    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
     assert_eq!(steps(&fixture.plan()), "disable acme");
 }
 
@@ -89,7 +89,7 @@ fn it_is_never_adopted_and_nothing_advises_it() {
     };
     fixture.recorded.adoptions.insert(super::fixture::key("acme"), said);
     for (adopt, enabled) in [(true, true), (true, false), (false, true), (false, false)] {
-        fixture.edit("acme", |acme| (acme.adopt, acme.enabled) = (adopt, enabled));
+        fixture.edit("acme", |acme| (acme.adopt, acme.definition.enabled) = (adopt, enabled));
         let plan = fixture.plan();
         assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
         assert!(why(&plan, "acme", Action::Adopt).contains("holds tenantd's own account on hq"));
@@ -102,11 +102,11 @@ fn it_is_not_disabled_or_renamed_by_finishing_what_was_cut_short() {
     let mut fixture = own();
     fixture.record("acme").provisioned = false;
     assert_eq!(steps(&fixture.plan()), "create acme");
-    fixture.edit("acme", |acme| acme.enabled = false);
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
     assert_eq!(held(&fixture.plan()), "create acme");
     fixture.edit("acme", |acme| {
-        acme.enabled = true;
-        acme.domain = domain("new.example.com");
+        acme.definition.enabled = true;
+        acme.definition.domain = domain("new.example.com");
     });
     assert_eq!(held(&fixture.plan()), "create acme");
 }

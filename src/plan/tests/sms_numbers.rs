@@ -43,7 +43,7 @@ fn a_number_of_another_tenant_is_held_and_the_rest_goes_on() {
     give(&mut fixture, "globex", ["+4930123456"]);
     fixture.edit("acme", |tenant| {
         tenant.sms_numbers = Some(numbers(["+4930123456"]));
-        tenant.session_timeout = 30;
+        tenant.definition.session_timeout = 30;
     });
     let mut new = testing::wanted("new");
     new.sms_numbers = Some(numbers(["+4930123456"]));
@@ -57,9 +57,9 @@ fn a_number_of_another_tenant_is_held_and_the_rest_goes_on() {
     assert_eq!(why(&plan, "new", Action::Create), reason);
     // Once the other file gives it up, it changes hands.
     fixture.desired.tenants.remove(&key("new"));
-    fixture.edit("acme", |tenant| tenant.session_timeout = 60);
+    fixture.edit("acme", |tenant| tenant.definition.session_timeout = 60);
     fixture.edit("globex", |tenant| tenant.sms_numbers = Some([].into()));
-    fixture.recorded.tenants.get_mut(&key("acme")).unwrap().session_timeout = 60;
+    fixture.recorded.tenants.get_mut(&key("acme")).unwrap().definition.session_timeout = 60;
     assert_eq!(steps(&fixture.converge()), "update acme, update globex");
     assert_eq!(steps(&fixture.plan()), "");
 }
@@ -74,7 +74,7 @@ fn a_change_on_the_platform_is_put_right_and_called_so() {
     give(&mut fixture, "acme", ["+4930999999"]);
     let plan = fixture.plan();
     assert_eq!(plan.steps[0].reason, "drift: its SMS numbers were changed on the platform");
-    fixture.edit("acme", |tenant| tenant.domain = domain("other.example.com"));
+    fixture.edit("acme", |tenant| tenant.definition.domain = domain("other.example.com"));
     assert_eq!(steps(&fixture.plan()), "rename acme, update acme");
 }
 
@@ -109,7 +109,7 @@ fn a_number_whose_owner_is_held_is_waited_for_and_the_rest_goes_on() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme, update globex"));
     let reason = "the SMS number +4930222222 still belongs to the tenant globex, which does not release it in this run";
     assert_eq!(why(&plan, "acme", Action::Update), reason);
-    fixture.edit("acme", |tenant| tenant.session_timeout = 30);
+    fixture.edit("acme", |tenant| tenant.definition.session_timeout = 30);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme, update globex"));
     let fields: Vec<_> = plan.steps[0].changes.iter().map(|change| change.field.clone()).collect();

@@ -9,8 +9,8 @@ use crate::plan::Action;
 #[test]
 fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
     let mut fixture = Fixture::of(["acme", "globex"]);
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
-    fixture.edit("globex", |globex| globex.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
+    fixture.edit("globex", |globex| globex.definition.session_timeout = 30);
     fixture.pause(Some("acme"), None, 2);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update globex", "update acme"));
@@ -29,10 +29,10 @@ fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
 fn a_suspended_instance_is_left_alone() {
     let mut fixture = Fixture::of(["acme"]);
     let mut branch = testing::wanted("branch1");
-    branch.instance = instance("branch");
+    branch.definition.instance = instance("branch");
     fixture.agree(branch);
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
-    fixture.edit("branch1", |tenant| tenant.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
+    fixture.edit("branch1", |tenant| tenant.definition.session_timeout = 30);
     fixture.pause(None, Some("branch"), 2);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update branch1"));
@@ -42,8 +42,8 @@ fn a_suspended_instance_is_left_alone() {
 #[test]
 fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
     let mut fixture = Fixture::of(["acme", "globex"]);
-    fixture.edit("acme", |acme| acme.session_timeout = 30);
-    fixture.edit("globex", |globex| globex.session_timeout = 30);
+    fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
+    fixture.edit("globex", |globex| globex.definition.session_timeout = 30);
     fixture.pause(Some("acme"), Some("branch"), 2);
     assert_eq!(steps(&fixture.plan()), "update acme, update globex");
     fixture.pause(Some("acme"), Some("hq"), 2);
@@ -55,7 +55,7 @@ fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.pause(Some("acme"), None, 2);
     fixture.git_mv("acme", "umbrella");
-    fixture.edit("umbrella", |tenant| tenant.enabled = false);
+    fixture.edit("umbrella", |tenant| tenant.definition.enabled = false);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename umbrella, disable umbrella"));
 }
@@ -64,7 +64,7 @@ fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
 fn nobody_moves_from_or_to_a_suspended_instance() {
     for on in ["hq", "branch"] {
         let mut fixture = Fixture::of(["acme", "globex"]);
-        fixture.edit("acme", |acme| acme.instance = instance("branch"));
+        fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
         fixture.pause(None, Some(on), 2);
         let plan = fixture.plan();
         assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
@@ -95,8 +95,8 @@ fn the_brake_removes_nothing_and_stops_nothing_else() {
     fixture.removed("t00", 31);
     fixture.approve_deletion("t00", 1);
     fixture.remove_file("t01");
-    fixture.edit("t02", |tenant| tenant.enabled = false);
-    fixture.edit("t03", |tenant| tenant.session_timeout = 30);
+    fixture.edit("t02", |tenant| tenant.definition.enabled = false);
+    fixture.edit("t03", |tenant| tenant.definition.session_timeout = 30);
     fixture.policy.limits.removals.count = 5;
     assert_eq!(steps(&fixture.plan()), "delete t00, disable t01, disable t02, update t03");
     fixture.policy.no_removals = true;
@@ -112,11 +112,11 @@ fn only_plans_for_the_named_tenants() {
     fixture.removed("t00", 31);
     fixture.removed("t01", 1);
     fixture.remove_file("t02");
-    fixture.edit("t03", |tenant| tenant.drift = crate::model::DriftPolicy::Report);
-    fixture.record("t03").drift = crate::model::DriftPolicy::Report;
+    fixture.edit("t03", |tenant| tenant.definition.drift = crate::model::DriftPolicy::Report);
+    fixture.record("t03").definition.drift = crate::model::DriftPolicy::Report;
     fixture.pbx("t03").description = "theirs".into();
     for of in ["t04", "t05"] {
-        fixture.edit(of, |tenant| tenant.session_timeout = 30);
+        fixture.edit(of, |tenant| tenant.definition.session_timeout = 30);
     }
     let whole = fixture.plan();
     assert_eq!((whole.held.len(), whole.scheduled.len(), whole.drifted.len()), (1, 1, 1));
@@ -160,12 +160,12 @@ fn the_brake_stops_everything_that_closes() {
     braked(left_and_gone);
     let mut made_again = Fixture::of(["acme", "globex"]);
     made_again.vanish("acme");
-    made_again.edit("acme", |acme| acme.enabled = false);
+    made_again.edit("acme", |acme| acme.definition.enabled = false);
     braked(made_again);
     for enabled in [Some(true), None] {
         let mut adopted = Fixture::of(["globex"]);
         let mut acme = testing::wanted("acme");
-        (acme.adopt, acme.enabled) = (true, false);
+        (acme.adopt, acme.definition.enabled) = (true, false);
         adopted.want(acme);
         let id = adopted.foreign("hq", 1, "acme.example.com");
         adopted.domains("hq").get_mut(&id).unwrap().enabled = enabled;
@@ -179,15 +179,15 @@ fn the_brake_does_not_stop_what_takes_nothing_away() {
     fixture.policy.no_removals = true;
     fixture.vanish("acme");
     let mut adopted = testing::wanted("adopted");
-    (adopted.adopt, adopted.enabled) = (true, false);
+    (adopted.adopt, adopted.definition.enabled) = (true, false);
     fixture.want(adopted);
     let id = fixture.foreign("hq", 1, "adopted.example.com");
     fixture.domains("hq").get_mut(&id).unwrap().enabled = Some(false);
-    fixture.edit("globex", |globex| globex.instance = instance("branch"));
+    fixture.edit("globex", |globex| globex.definition.instance = instance("branch"));
     assert_eq!(steps(&fixture.converge()), "create acme, adopt adopted, move globex");
     fixture.vanish("acme");
-    fixture.edit("acme", |acme| acme.enabled = false);
-    fixture.record("acme").enabled = false;
+    fixture.edit("acme", |acme| acme.definition.enabled = false);
+    fixture.record("acme").definition.enabled = false;
     assert_eq!(steps(&fixture.converge()), "create acme");
 }
 
@@ -199,7 +199,7 @@ fn a_suspended_instance_holds_nothing_elsewhere() {
     fixture.pause(None, Some("hq"), 2);
     assert_eq!(steps(&fixture.plan()), "disable acme");
     let mut fixture = Fixture::of(["acme", "globex"]);
-    fixture.edit("acme", |acme| acme.instance = instance("branch"));
+    fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
     fixture.pause(None, Some("third"), 2);
     assert_eq!(steps(&fixture.plan()), "move acme");
 }

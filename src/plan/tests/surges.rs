@@ -11,10 +11,10 @@ fn all_tenants_of_an_instance_are_never_closed_at_once() {
     let mut fixture = Fixture::of_size(20);
     for of in ["b1", "b2"] {
         let mut tenant = testing::wanted(of);
-        tenant.instance = instance("branch");
+        tenant.definition.instance = instance("branch");
         fixture.agree(tenant);
     }
-    fixture.edit("b1", |tenant| tenant.enabled = false);
+    fixture.edit("b1", |tenant| tenant.definition.enabled = false);
     assert_eq!(steps(&fixture.plan()), "disable b1");
     fixture.remove_file("b2");
     let plan = fixture.plan();
@@ -31,9 +31,9 @@ fn the_only_tenant_of_an_instance_may_be_disabled() {
     assert_eq!(steps(&removing(1, 1).plan()), "disable t00");
     let mut fixture = disabling(4, 1);
     for of in ["t01", "t02", "t03"] {
-        fixture.record(of).enabled = false;
+        fixture.record(of).definition.enabled = false;
         fixture.record(of).disable_confirmed_at = Some(fixture.now);
-        fixture.edit(of, |tenant| tenant.enabled = false);
+        fixture.edit(of, |tenant| tenant.definition.enabled = false);
         fixture.pbx(of).enabled = Some(false);
     }
     assert_eq!(steps(&fixture.plan()), "disable t00", "the others were disabled before");
@@ -66,13 +66,13 @@ fn a_surge_of_updates_counts_tenants_and_not_steps() {
     fixture.policy.limits.disables = Limit { count: 10, percent: 0 };
     for of in ["t00", "t01"] {
         fixture.edit(of, |tenant| {
-            tenant.session_timeout = 30;
-            tenant.domain = super::fixture::domain(&format!("new-{of}.example.com"));
+            tenant.definition.session_timeout = 30;
+            tenant.definition.domain = super::fixture::domain(&format!("new-{of}.example.com"));
         });
     }
     assert_eq!(fixture.plan().steps.len(), 4);
-    fixture.edit("t02", |tenant| tenant.instance = instance("branch"));
-    fixture.edit("t03", |tenant| tenant.enabled = false);
+    fixture.edit("t02", |tenant| tenant.definition.instance = instance("branch"));
+    fixture.edit("t03", |tenant| tenant.definition.enabled = false);
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "disable t03");
     assert_eq!(held(&plan), "rename t00, update t00, rename t01, update t01, move t02");
@@ -85,17 +85,19 @@ fn a_surge_of_updates_counts_tenants_and_not_steps() {
 #[test]
 fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
     let mut fixture = Fixture::of_size(3);
-    ["t00", "t01"].into_iter().for_each(|of| fixture.edit(of, |tenant| tenant.instance = instance("branch")));
+    ["t00", "t01"]
+        .into_iter()
+        .for_each(|of| fixture.edit(of, |tenant| tenant.definition.instance = instance("branch")));
     assert_eq!(steps(&fixture.plan()), "move t00, move t01");
     let mut closed = fixture.clone();
-    closed.edit("t02", |tenant| tenant.enabled = false);
+    closed.edit("t02", |tenant| tenant.definition.enabled = false);
     assert_eq!(held(&closed.plan()), "move t00, move t01, disable t02");
-    fixture.edit("t02", |tenant| tenant.instance = instance("branch"));
+    fixture.edit("t02", |tenant| tenant.definition.instance = instance("branch"));
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move t00, move t01, move t02"));
     assert!(why(&plan, "t00", Action::Move).contains("it would leave hq without an enabled tenant (3 of 3"));
     let id = plan.removals_id.unwrap();
-    fixture.edit("t02", |tenant| tenant.name = "Another".into());
+    fixture.edit("t02", |tenant| tenant.definition.name = "Another".into());
     let other = fixture.plan().removals_id.unwrap();
     assert_ne!(other, id, "exactly this plan");
     fixture.approve(&other, 1);
@@ -111,7 +113,7 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
     fixture.want(testing::wanted("new-two"));
     fixture.foreign("hq", 1, "new-two.example.com");
     fixture.edit("new-two", |tenant| tenant.adopt = true);
-    fixture.edit("t00", |tenant| tenant.session_timeout = 30);
+    fixture.edit("t00", |tenant| tenant.definition.session_timeout = 30);
     let plan = fixture.plan();
     assert_eq!(
         (steps(&plan).as_str(), held(&plan).as_str()),

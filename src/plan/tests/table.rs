@@ -112,7 +112,7 @@ fn on_record(fixture: &mut Fixture, record: Record) {
     let (yesterday, long_ago) = (fixture.now - TimeDelta::days(1), fixture.now - TimeDelta::days(31));
     let acme = fixture.record("acme");
     let mut disable = |removed, at, confirmed| {
-        acme.enabled = false;
+        acme.definition.enabled = false;
         acme.disabled_at = Some(at);
         acme.disable_confirmed_at = confirmed;
         acme.file_removed_at = removed;
@@ -126,7 +126,7 @@ fn on_record(fixture: &mut Fixture, record: Record) {
         Record::PastRetention => disable(Some(long_ago), long_ago, Some(long_ago)),
         Record::Protected => {
             disable(Some(long_ago), long_ago, Some(long_ago));
-            acme.protected = true;
+            acme.definition.protected = true;
         }
         Record::Unprovisioned => acme.provisioned = false,
     }
@@ -153,13 +153,13 @@ fn on_file(fixture: &mut Fixture, file: File) {
     match file {
         File::Absent => fixture.remove_file("acme"),
         File::Enabled => {}
-        File::Disabled => fixture.edit("acme", |acme| acme.enabled = false),
+        File::Disabled => fixture.edit("acme", |acme| acme.definition.enabled = false),
         File::Broken => fixture.break_file("acme"),
         File::OtherKey => fixture.git_mv("acme", "umbrella"),
         File::Previously => {
             fixture.git_mv("acme", "umbrella");
             fixture.edit("umbrella", |tenant| {
-                tenant.domain = domain("umbrella.example.com");
+                tenant.definition.domain = domain("umbrella.example.com");
                 tenant.previously = Some(key("acme"));
             });
         }

@@ -60,7 +60,7 @@ fn another_instance_that_lost_domains_holds_nothing_here() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     for of in ["b1", "b2", "b3"] {
         let mut tenant = testing::wanted(of);
-        tenant.instance = super::fixture::instance("branch");
+        tenant.definition.instance = super::fixture::instance("branch");
         fixture.agree(tenant);
         fixture.vanish(of);
     }
@@ -79,10 +79,10 @@ fn another_server() -> Fixture {
 fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
     let mut fixture = another_server();
     fixture.want(testing::wanted("new"));
-    fixture.edit("t02", |tenant| tenant.name = "Another".into());
-    fixture.edit("t03", |tenant| tenant.enabled = false);
-    fixture.edit("t04", |tenant| tenant.domain = super::fixture::domain("new4.example.com"));
-    fixture.edit("t05", |tenant| tenant.instance = super::fixture::instance("branch"));
+    fixture.edit("t02", |tenant| tenant.definition.name = "Another".into());
+    fixture.edit("t03", |tenant| tenant.definition.enabled = false);
+    fixture.edit("t04", |tenant| tenant.definition.domain = super::fixture::domain("new4.example.com"));
+    fixture.edit("t05", |tenant| tenant.definition.instance = super::fixture::instance("branch"));
     fixture.removed("t06", 31);
     fixture.policy.allow_delete.insert(key("t06"));
     let plan = fixture.plan();
@@ -98,9 +98,9 @@ fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
     );
     // To it is as wrong as from it.
     let mut mover = testing::wanted("mover");
-    mover.instance = super::fixture::instance("branch");
+    mover.definition.instance = super::fixture::instance("branch");
     fixture.agree(mover);
-    fixture.edit("mover", |tenant| tenant.instance = super::fixture::instance("hq"));
+    fixture.edit("mover", |tenant| tenant.definition.instance = super::fixture::instance("hq"));
     assert!(why(&fixture.plan(), "mover", Action::Move).contains("missing on hq at once"));
 }
 

@@ -59,9 +59,9 @@ fn in_force(
     // What a file says; where it cannot be read, what it said last, and then only for shares that are there.
     let says = |key: &TenantKey| -> Option<(&CrossTenant, bool)> {
         match desired.tenants.get(key) {
-            Some(tenant) => Some((&tenant.cross_tenant, true)),
+            Some(tenant) => Some((&tenant.definition.cross_tenant, true)),
             None if unreadable || desired.is_broken(key) => {
-                records.get(key).map(|record| (&record.cross_tenant, false))
+                records.get(key).map(|record| (&record.definition.cross_tenant, false))
             }
             None => None,
         }
@@ -83,8 +83,8 @@ fn in_force(
                 }
                 let share = (kind.to_owned(), record.id.to_string(), partner.id.to_string());
                 // What is new waits until both tenants are as their files say; what is gone from a file ends at once.
-                let recorded = record.cross_tenant.kinds()[index].1.contains(other)
-                    && partner.cross_tenant.kinds()[index].1.contains(key);
+                let recorded = record.definition.cross_tenant.kinds()[index].1.contains(other)
+                    && partner.definition.cross_tenant.kinds()[index].1.contains(key);
                 if (own_read && theirs_read && recorded) || found.contains(&share) {
                     shares.insert(share);
                 }
