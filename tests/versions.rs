@@ -10,7 +10,7 @@ use tenantd::apply::StepResult;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{Credentials, PbxClient, PbxErrorKind, PbxRead as _};
 use tenantd::model::{Condition, DomainName, MaxUsers, Secret, SettingName};
-use tenantd::plan::Action;
+use tenantd::plan::{Action, ScheduledReason};
 use tenantd::report;
 use tenantd::sandbox::standin::{NewUser, PbxProfile, StandIn, StandInOptions};
 
@@ -160,7 +160,7 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         assert_eq!(waits.is_some(), outlive, "{plan:#?}");
         if let Some(scheduled) = waits {
             assert_eq!(scheduled.until, record.disable_confirmed_at.unwrap());
-            assert!(scheduled.reason.contains("web sessions"), "{}", scheduled.reason);
+            assert_eq!(scheduled.reason, ScheduledReason::WebSessionsOpen);
         }
         rig.live_through(TimeDelta::hours(4)).await;
         let plan = rig.plan().await;

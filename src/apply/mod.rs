@@ -189,8 +189,8 @@ async fn carry_out(run: &mut Run<'_>) -> Result<(), StepError> {
             run.update(*record, tenant, expect, *describe, settings).await
         }
         Work::Enable { record, expect } => run.enable(*record, expect).await,
-        Work::Disable { record, expect, removed, counts } => {
-            run.disable(*record, expect.as_ref(), *removed, *counts).await
+        Work::Disable { record, expect, file_removed, counts } => {
+            run.disable(*record, expect.as_ref(), *file_removed, *counts).await
         }
         Work::DisablePrevious { record, placement, expect } => {
             run.disable_previous(*record, placement, expect).await

@@ -23,7 +23,7 @@ use crate::model::{
     AdoptHow, Adoption, Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
-use crate::plan::{Plan, Policy, Step, holds_own_account};
+use crate::plan::{HeldReason, Plan, Policy, Step};
 use crate::reconcile::{self, PassInputs, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, AuditEntry, Database};
@@ -208,7 +208,8 @@ fn candidate<'a>(
         .map_or(&[][..], Vec::as_slice)
     {
         [domain] if look.policy.is_own_domain(&tenant.definition.instance, &domain.name) => {
-            no(holds_own_account(&domain.name, &tenant.definition.instance), false)
+            let (domain, instance) = (domain.name.clone(), tenant.definition.instance.clone());
+            no(HeldReason::OwnAccount { domain, instance }.to_string(), false)
         }
         [domain] => Ok(domain),
         [] => no(
@@ -253,11 +254,14 @@ async fn read_settings(config: &Config, clients: &Clients, look: &mut PassInputs
 
 /// An approval names removals of the plan that everybody makes, where these are not in.
 fn without_approval(mut plan: Plan) -> Plan {
-    for held in plan.held.iter_mut().filter(|held| {
-        held.lifted_by.as_ref().is_some_and(|lifted_by| lifted_by.starts_with("tenantd approve "))
-    }) {
+    let mut is_over_a_limit = false;
+    for held in plan.held.iter_mut().filter(|held| matches!(held.reason, HeldReason::Limit(_))) {
         held.lifted_by = None;
-        held.reason.push_str("; adopt fewer of them at once, or with `enabled: true` in their files");
+        is_over_a_limit = true;
+    }
+    if is_over_a_limit {
+        let advice = "Adopt fewer tenants at once, or set `enabled: true` in their files.";
+        plan.warnings.push(advice.to_owned());
     }
     plan
 }

@@ -13,7 +13,7 @@ use super::wake::{wake, when};
 use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System, to_the_minute};
 use crate::model::{Approval, Completeness, TenantKey};
-use crate::plan::{Action, Plan, Policy, record_retention_end};
+use crate::plan::{Action, Held, Plan, Policy, record_retention_end};
 use crate::reconcile::PassInputs;
 use crate::report::FORMAT_VERSION;
 use crate::store::Access;
@@ -138,7 +138,7 @@ pub fn why_not_deleted(look: &PassInputs, plan: &Plan, key: &TenantKey) -> Optio
         return None;
     }
     let held = plan.held.iter().find(|held| of_it(&held.tenant, held.action));
-    let why = held.map(|held| held.reason.clone()).or_else(|| deletable(look, plan, key, None).err());
+    let why = held.map(Held::why).or_else(|| deletable(look, plan, key, None).err());
     Some(why.unwrap_or_else(|| "nothing of it is to be deleted".to_owned()))
 }
 

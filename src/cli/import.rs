@@ -200,7 +200,7 @@ async fn take_over(
     }
     let plan = look.plan();
     for held in &plan.held {
-        context.say(&format!("not imported: {}: {}\n", held.tenant, held.reason));
+        context.say(&format!("not imported: {}: {}\n", held.tenant, held.why()));
     }
     // The file first: without a record its domain is not managed, but a record without its file would be disabled.
     for (tenant, _) in tenants.iter().filter(|(tenant, _)| plan.steps.iter().any(|s| s.tenant == tenant.key))

@@ -270,7 +270,7 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
             .as_ref()
             .map_or_else(String::new, |lifted_by| format!("; to go ahead: {lifted_by}"));
         let of = left_behind(&held.instance);
-        why.push(format!("{}{of} is held: {}{lifted_by}", held.action, held.reason));
+        why.push(format!("{}{of} is held: {}{lifted_by}", held.action, held.why()));
         let effects = plan.effects_of(&held.tenant, &held.instance, held.action);
         why.extend(effects.iter().map(|effect| format!("warning: {effect}")));
     }

@@ -169,7 +169,7 @@ pub struct Limits {
 }
 
 /// `max(count, percent of the managed tenants)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limit {
     pub count: u32,
     /// 0 to 100.

@@ -1,47 +1,38 @@
 //! Taking over a domain that exists on the PBX and is not managed.
 
+use super::reason::{HeldReason, StepReason};
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, Inputs};
 use crate::diff::{
     Field, enabled_values, number_list, setting_differs, wanted_settings, web_sign_in_is_blocked,
 };
 use crate::model::{
-    AdoptHow, Adoption, InstanceKey, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant,
+    AdoptHow, Adoption, Definition, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant,
     TenantDocument, TenantKey,
 };
 
 /// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
 pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
-    let hold = |reason: String, lifted_by: Option<String>| Held {
-        tenant: tenant.key.clone(),
-        instance: tenant.definition.instance.clone(),
-        action: Action::Adopt,
-        reason,
-        lifted_by,
-    };
-    if inputs.policy.is_own_domain(&tenant.definition.instance, &found.name) {
-        draft.held.push(hold(holds_own_account(&found.name, &tenant.definition.instance), None));
+    let Definition { domain, instance, .. } = &tenant.definition;
+    let hold = |reason: HeldReason| Held::new(&tenant.key, instance, Action::Adopt, reason);
+    if inputs.policy.is_own_domain(instance, &found.name) {
+        let reason = HeldReason::OwnAccount { domain: found.name.clone(), instance: instance.clone() };
+        draft.held.push(hold(reason));
         return;
     }
     let said = inputs.recorded.adoptions.get(&tenant.key).filter(|said| {
         said.instance == tenant.definition.instance && said.domain_id == found.id && said.until > inputs.now
     });
     let (how, reason) = match said {
-        _ if tenant.adopt => {
-            (AdoptHow::AsItsFileSays, "take over the existing domain (`adopt: true`)".to_owned())
-        }
+        _ if tenant.adopt => (AdoptHow::AsItsFileSays, StepReason::AdoptedByFile),
         Some(Adoption { how: AdoptHow::AsItIs, by, .. }) => {
-            (AdoptHow::AsItIs, format!("take over the existing domain as it is (import by {by})"))
+            (AdoptHow::AsItIs, StepReason::AdoptedByImport { by: by.clone() })
         }
-        Some(Adoption { how, by, .. }) => (*how, format!("take over the existing domain (adopt by {by})")),
+        Some(Adoption { how, by, .. }) => (*how, StepReason::AdoptedByCommand { by: by.clone() }),
         None => {
-            draft.held.push(hold(
-                format!(
-                    "{} already exists on {} and tenantd does not manage it",
-                    tenant.definition.domain, tenant.definition.instance
-                ),
-                Some(format!("tenantd adopt {}", tenant.key)),
-            ));
+            let reason =
+                HeldReason::DomainExists { domain: Some(domain.clone()), instance: instance.clone() };
+            draft.held.push(hold(reason).lifted_by(format!("tenantd adopt {}", tenant.key)));
             return;
         }
     };
@@ -62,14 +53,6 @@ pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, 
     });
 }
 
-/// Why the domain of tenantd's own account becomes nobody's, whatever a file or a person says.
-pub fn holds_own_account(domain: &str, instance: &InstanceKey) -> String {
-    format!(
-        "{domain} holds tenantd's own account on {instance}, so it cannot become a tenant: to disable or rename it \
-         would lock tenantd out"
-    )
-}
-
 /// More than these are lifted by one command.
 const FEW: usize = 3;
 
@@ -86,8 +69,7 @@ pub(super) fn one_command_for_many(inputs: Inputs<'_>, draft: &mut Draft) {
         return;
     }
     for held in draft.held.iter_mut().filter(is_one) {
-        held.reason =
-            format!("its domain already exists on {} and tenantd does not manage it", held.instance);
+        held.reason = HeldReason::DomainExists { domain: None, instance: held.instance.clone() };
         if only.is_empty() {
             held.lifted_by = Some("tenantd adopt --all".to_owned());
         }

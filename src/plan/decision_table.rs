@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::reason::{HeldReason, NotCheckedStep, StepReason};
 use super::types::{Action, Held, Preview, RecordRef, Step, Work};
 use super::{Draft, Inputs, adoption, file_removed, previous_placements, sms_numbers, update};
 use crate::diff::{Field, number_list};
 use crate::model::{
-    Completeness, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed, PbxDomain,
-    SmsNumber, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
+    Completeness, Definition, DomainId, DomainName, DomainState, InstanceKey, InstanceView, Observed,
+    PbxDomain, SmsNumber, Tenant, TenantDocument, TenantId, TenantKey, TenantRecord,
 };
 use crate::plan::FieldChange;
 
@@ -153,16 +154,9 @@ fn with_file<'a>(
     match record {
         None => without_record(inputs, index, tenant, draft),
         Some(record) if !inputs.observed.instances.contains_key(&record.definition.instance) => {
-            draft.held.push(Held {
-                tenant: tenant.key.clone(),
-                instance: record.definition.instance.clone(),
-                action: Action::Update,
-                reason: format!(
-                    "it is recorded on the instance {}, which is not in the configuration",
-                    record.definition.instance
-                ),
-                lifted_by: None,
-            })
+            let instance = &record.definition.instance;
+            let reason = HeldReason::InstanceNotConfigured { instance: instance.clone() };
+            draft.held.push(Held::new(&tenant.key, instance, Action::Update, reason));
         }
         Some(record) => update::tenant(inputs, index, tenant, record, draft),
     }
@@ -170,73 +164,58 @@ fn with_file<'a>(
 
 /// A file without a record: create, adopt, or held.
 fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant, draft: &mut Draft) {
-    let hold = |action: Action, reason: String, lifted_by: Option<String>| Held {
-        tenant: tenant.key.clone(),
-        instance: tenant.definition.instance.clone(),
-        action,
-        reason,
-        lifted_by,
-    };
+    let Definition { domain, instance, .. } = &tenant.definition;
+    let hold = |action: Action, reason: HeldReason| Held::new(&tenant.key, instance, action, reason);
     draft
         .previews
         .insert(tenant.key.clone(), Preview { before: None, after: Some(TenantDocument::from(tenant)) });
-    if let Some(owner) = index.recorded_with(&tenant.definition.domain) {
-        draft.held.push(hold(
-            Action::Create,
-            format!("its domain {} still belongs to the tenant {owner}", tenant.definition.domain),
-            None,
-        ));
+    if let Some(owner) = index.recorded_with(domain) {
+        let reason = HeldReason::DomainOfAnotherTenant { domain: domain.clone(), owner: owner.clone() };
+        draft.held.push(hold(Action::Create, reason));
         return;
     }
     if let Some(reason) = sms_numbers::taken(inputs, index, tenant, None) {
         let action = if tenant.adopt { Action::Adopt } else { Action::Create };
-        draft.held.push(hold(action, reason, None));
+        draft.held.push(hold(action, reason));
         return;
     }
-    if let InstanceView::Unknown { reason } = inputs.observed.instance(&tenant.definition.instance) {
-        draft.held.push(hold(
-            Action::Create,
-            format!(
-                "the instance {} is unknown, so it may be there already: {reason}",
-                tenant.definition.instance
-            ),
-            None,
-        ));
+    if let InstanceView::Unknown { reason: problem } = inputs.observed.instance(instance) {
+        let reason = HeldReason::InstanceNotChecked {
+            instance: instance.clone(),
+            problem: problem.clone(),
+            planned: NotCheckedStep::Create,
+        };
+        draft.held.push(hold(Action::Create, reason));
         return;
     }
-    match index.named(&tenant.definition.instance, tenant.definition.domain.as_str()) {
+    match index.named(instance, domain.as_str()) {
         [] => draft.steps.push(Step {
             tenant: tenant.key.clone(),
-            instance: tenant.definition.instance.clone(),
+            instance: instance.clone(),
             action: Action::Create,
-            reason: "the file is new".into(),
+            reason: StepReason::FileNew,
             changes: creation(tenant),
             work: Work::Create { tenant: tenant.clone() },
         }),
-        [found] => {
-            if let Some(owner) = index.owner(&tenant.definition.instance, found.id) {
-                draft.held.push(hold(
-                    Action::Create,
-                    format!(
-                        "the domain {} on {} is kept for the tenant {owner}",
-                        tenant.definition.domain, tenant.definition.instance
-                    ),
-                    None,
-                ));
-            } else {
-                adoption::unmanaged(inputs, tenant, found, draft);
+        [found] => match index.owner(instance, found.id) {
+            Some(owner) => {
+                let reason = HeldReason::DomainRecordedFor {
+                    domain: domain.clone(),
+                    instance: instance.clone(),
+                    owner: owner.clone(),
+                };
+                draft.held.push(hold(Action::Create, reason));
             }
+            None => adoption::unmanaged(inputs, tenant, found, draft),
+        },
+        several => {
+            let reason = HeldReason::SeveralDomains {
+                domain: domain.clone(),
+                instance: instance.clone(),
+                count: several.len(),
+            };
+            draft.held.push(hold(Action::Adopt, reason));
         }
-        several => draft.held.push(hold(
-            Action::Adopt,
-            format!(
-                "{} domains on {} have the name {}",
-                several.len(),
-                tenant.definition.instance,
-                tenant.definition.domain
-            ),
-            None,
-        )),
     }
 }
 
@@ -274,15 +253,10 @@ pub(super) fn name_is_shared(
     observed: &Observed,
     instance: &InstanceKey,
     domain: &PbxDomain,
-) -> Option<String> {
+) -> Option<HeldReason> {
     let InstanceView::Seen { domains, .. } = observed.instance(instance) else { return None };
-    domains.values().any(|other| other.name == domain.name && other.id != domain.id).then(|| {
-        format!(
-            "another domain on {instance} has the name {} too, and FusionPBX keeps their recordings and voicemail \
-             together; give that one another name first",
-            domain.name
-        )
-    })
+    let is_shared = domains.values().any(|other| other.name == domain.name && other.id != domain.id);
+    is_shared.then(|| HeldReason::NameShared { domain: domain.name.clone(), instance: instance.clone() })
 }
 
 /// What an instance shows of a record's domain.

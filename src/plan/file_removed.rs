@@ -3,12 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::decision_table::{name_is_shared, reference, seen};
+use super::reason::{HeldReason, NotCheckedStep, RetentionStart, ScheduledReason, StepReason};
 use super::types::{Action, FieldChange, Held, Preview, ScheduledStep, Step, Work};
 use super::update::locks_tenantd_out;
 use super::{Draft, Inputs};
 use crate::config::DeletionMode;
 use crate::diff::{Field, web_sign_in_is_open};
-use crate::environment::to_the_minute;
 use crate::model::{
     Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, TenantDocument, TenantId, TenantKey,
     TenantRecord,
@@ -16,15 +16,10 @@ use crate::model::{
 use crate::sabotage::{Bug, active};
 
 pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord, draft: &mut Draft) {
-    let hold = |action: Action, reason: String| Held {
-        tenant: key.clone(),
-        instance: record.definition.instance.clone(),
-        action,
-        reason,
-        lifted_by: None,
-    };
+    let instance = &record.definition.instance;
+    let hold = |action: Action, reason: HeldReason| Held::new(key, instance, action, reason);
     if inputs.desired.is_broken(key) {
-        draft.held.push(hold(Action::Update, "its file is broken, so what it wants is unknown".into()));
+        draft.held.push(hold(Action::Update, HeldReason::FileBroken));
         return;
     }
     let next = if record.definition.enabled || record.file_removed_at.is_none() {
@@ -33,7 +28,7 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
         Action::Delete
     };
     if let Some(file) = inputs.desired.unusual_file_of(key) {
-        let reason = format!("its file is not there, but {} could be it: {}", file.file, file.mend);
+        let reason = HeldReason::FileUnderAnotherName { file: file.file.clone(), mend: file.mend.clone() };
         draft.held.push(hold(next, reason));
         return;
     }
@@ -41,28 +36,21 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
         Completeness::Complete => {}
         Completeness::Partial { .. } if active(Bug::PartialIsComplete) => {}
         Completeness::Partial { reason } | Completeness::Unreadable { reason } => {
-            draft.held.push(hold(
-                next,
-                format!(
-                    "its file is not there, but {reason}: nothing is removed until every file can be read"
-                ),
-            ));
+            draft.held.push(hold(next, HeldReason::FilesNotFullyRead { problem: reason.clone() }));
             return;
         }
     }
     let domain = match seen(inputs.observed, record) {
         DomainState::Unknown => {
-            let InstanceView::Unknown { reason } = inputs.observed.instance(&record.definition.instance)
-            else {
+            let InstanceView::Unknown { reason: problem } = inputs.observed.instance(instance) else {
                 return;
             };
-            draft.held.push(hold(
-                next,
-                format!(
-                    "its file is gone, but the instance {} is unknown: {reason}",
-                    record.definition.instance
-                ),
-            ));
+            let reason = HeldReason::InstanceNotChecked {
+                instance: instance.clone(),
+                problem: problem.clone(),
+                planned: NotCheckedStep::FileRemoved,
+            };
+            draft.held.push(hold(next, reason));
             return;
         }
         DomainState::Present(domain) => Some(domain),
@@ -77,7 +65,7 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
         let after = TenantDocument { enabled: false, ..before.clone() };
         draft.previews.insert(key.clone(), Preview { before: Some(before), after: Some(after) });
         let work =
-            Work::Disable { record: reference(record), expect: domain.cloned(), removed: true, counts };
+            Work::Disable { record: reference(record), expect: domain.cloned(), file_removed: true, counts };
         draft.steps.push(Step {
             tenant: key.clone(),
             instance: record.definition.instance.clone(),
@@ -101,60 +89,42 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
 }
 
 /// What there is to disable: reason, changes, and whether it counts against the removal limits.
-type Why = (String, Vec<FieldChange>, bool);
+type Why = (StepReason, Vec<FieldChange>, bool);
 
 /// Whether there is something to close before deletion may be thought of.
 fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDomain>) -> Option<Why> {
     let file_gone = change(Field::File, "present", "gone");
     if record.definition.enabled {
         return Some((
-            "its file is gone".into(),
+            StepReason::FileRemoved,
             vec![change(Field::Enabled, "true", "false"), file_gone],
             true,
         ));
     }
     if record.file_removed_at.is_none() {
-        return Some((
-            "its file is gone; it is disabled already, and its retention starts".into(),
-            vec![file_gone],
-            true,
-        ));
+        return Some((StepReason::FileRemovedWhileDisabled, vec![file_gone], true));
     }
     if record.disable_confirmed_at.is_none() {
         let shut = change(Field::Enabled, "true", "false");
         let no_file = FieldChange { field: Field::File, before: None, after: Some("gone".to_owned()) };
+        let instance = record.definition.instance.clone();
         return Some(match (record.restored_at, domain) {
             (Some(at), None) => (
-                format!(
-                    "it was restored from an archive on {}, without a file and without its domain on {}; it stays \
-                     disabled, and {}.yaml creates it again",
-                    to_the_minute(at),
-                    record.definition.instance,
-                    record.key
-                ),
+                StepReason::RestoredWithoutFileAndDomain { at, instance, tenant: record.key.clone() },
                 vec![no_file],
                 false,
             ),
             (Some(at), Some(domain)) => (
-                format!(
-                    "it was restored from an archive on {}, without a file; it stays disabled",
-                    to_the_minute(at)
-                ),
+                StepReason::RestoredWithoutFile { at },
                 if domain.enabled == Some(false) { vec![no_file] } else { vec![shut, no_file] },
                 false,
             ),
-            (None, _) => {
-                ("the PBX did not confirm that it is disabled; disabling it again".into(), vec![shut], false)
-            }
+            (None, _) => (StepReason::DisableNotConfirmed, vec![shut], false),
         });
     }
     let domain = domain?;
     if domain.enabled != Some(false) {
-        return Some((
-            "drift: somebody enabled it on the PBX".into(),
-            vec![change(Field::Enabled, "true", "false")],
-            false,
-        ));
+        return Some((StepReason::DriftEnabled, vec![change(Field::Enabled, "true", "false")], false));
     }
     if deletion_begun(inputs, record.id, &record.definition.instance) {
         return None;
@@ -170,13 +140,8 @@ pub(super) fn change(field: Field, before: &str, after: &str) -> FieldChange {
 fn why_lock(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
     let unlocked =
         web_sign_in_is_open(inputs.observed.instance(&record.definition.instance), record.domain_id);
-    (unlocked && !record.web_sign_in_left_open).then(|| {
-        (
-            "drift: somebody opened its web sign-in on the PBX".into(),
-            vec![change(Field::WebSignIn, "open", "locked")],
-            false,
-        )
-    })
+    (unlocked && !record.web_sign_in_left_open)
+        .then(|| (StepReason::DriftWebSignIn, vec![change(Field::WebSignIn, "open", "locked")], false))
 }
 
 /// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
@@ -186,9 +151,6 @@ pub(super) fn deletion_begun(inputs: Inputs<'_>, tenant: TenantId, instance: &In
         intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
     })
 }
-
-const JUMPED: &str = "its retention is over by a clock that jumped, or tenantd was away; nothing is deleted until passes \
-                      have come evenly for a while";
 
 /// How long the clock must have run evenly before a retention is believed to be over.
 const STEADY_CLOCK: TimeDelta = TimeDelta::hours(24);
@@ -202,28 +164,19 @@ fn clock_suspect(inputs: Inputs<'_>) -> Option<DateTime<Utc>> {
     (inputs.now < until).then_some(until)
 }
 
-/// Until when a deletion waits, and why: its retention runs, or its end cannot be believed yet.
-pub(super) fn still_waits(
+/// Until when a deletion is scheduled, and why: its retention runs, or the end of it cannot be trusted yet.
+pub(super) fn scheduled(
     inputs: Inputs<'_>,
     until: DateTime<Utc>,
-    since: &str,
-) -> Option<(DateTime<Utc>, String)> {
+    since: RetentionStart,
+    protected: bool,
+) -> Option<(DateTime<Utc>, ScheduledReason)> {
     if inputs.now < until {
-        return Some((until, kept_for(inputs.policy.deletion.retention_days, since)));
+        let days = inputs.policy.deletion.retention_days;
+        return Some((until, ScheduledReason::Retention { days, since, protected }));
     }
-    clock_suspect(inputs).map(|until| (until, JUMPED.to_owned()))
+    clock_suspect(inputs).map(|until| (until, ScheduledReason::ClockNotSteady { protected }))
 }
-
-/// Why a deletion waits while its retention runs.
-pub fn kept_for(days: u32, since: &str) -> String {
-    format!("kept for {days} {} {since}", if days == 1 { "day" } else { "days" })
-}
-
-/// What follows where the tenant is protected.
-pub const KEPT_THEN_TOO: &str = "; it is protected, so it is kept then, too";
-
-/// Since when a removed tenant is kept.
-pub const SINCE_DISABLED: &str = "after it was disabled";
 
 /// When a removed tenant's retention is over; `None` while its file is there or its closing is not confirmed.
 ///
@@ -253,20 +206,13 @@ fn delete(
 ) {
     let Some(until) = record_retention_end(record, inputs.policy.deletion.retention_days) else { return };
     let action = if domain.is_some() { Action::Delete } else { Action::DeleteRecord };
-    let hold = |reason: String| Held {
-        tenant: key.clone(),
-        instance: record.definition.instance.clone(),
-        action,
-        reason,
-        lifted_by: None,
-    };
+    let hold = |reason: HeldReason| Held::new(key, &record.definition.instance, action, reason);
     if inputs.policy.deletion.mode == DeletionMode::Never {
         return;
     }
-    if let Some((until, mut reason)) = still_waits(inputs, until, SINCE_DISABLED) {
-        if record.definition.protected {
-            reason.push_str(KEPT_THEN_TOO);
-        }
+    if let Some((until, reason)) =
+        scheduled(inputs, until, RetentionStart::Disabled, record.definition.protected)
+    {
         draft.scheduled.push(ScheduledStep {
             tenant: key.clone(),
             instance: record.definition.instance.clone(),
@@ -280,28 +226,26 @@ fn delete(
         .previews
         .insert(key.clone(), Preview { before: Some(TenantDocument::from(&record.definition)), after: None });
     if record.definition.protected {
-        draft.held.push(hold(
-            "it is protected: bring its file back with `protected: false` before removing it".into(),
-        ));
+        draft.held.push(hold(HeldReason::Protected));
         return;
     }
     if let Some(open) = inputs.recorded.open_sessions.get(&record.id).filter(|open| **open > 0) {
-        draft.held.push(hold(format!("{open} user sessions are open")));
+        draft.held.push(hold(HeldReason::SessionsOpen { count: *open }));
         return;
     }
     if let Some(previous) =
         inputs.recorded.previous_placements.iter().find(|previous| previous.tenant == record.id)
     {
-        draft.held.push(hold(format!(
-            "its previous domain {} on {} is still kept and has to go first",
-            previous.domain, previous.instance
-        )));
+        draft.held.push(hold(HeldReason::PreviousPlacementFirst {
+            domain: previous.domain.clone(),
+            instance: previous.instance.clone(),
+        }));
         return;
     }
     if let Some(name) =
         domain.map(|domain| &domain.name).filter(|name| *name != record.definition.domain.as_str())
     {
-        draft.held.push(hold(renamed_since(name)));
+        draft.held.push(hold(HeldReason::RenamedOnPbx { name: name.clone() }));
         return;
     }
     if let Some(reason) =
@@ -316,10 +260,10 @@ fn delete(
         action,
         reason: match domain {
             Some(_) if deletion_begun(inputs, record.id, &record.definition.instance) => {
-                "an earlier pass did not finish deleting it".into()
+                StepReason::UnfinishedDelete
             }
-            Some(_) => "its file is gone, it is disabled, and its retention is over".into(),
-            None => "its file and its domain are gone, and its retention is over".into(),
+            Some(_) => StepReason::RetentionEnded,
+            None => StepReason::RetentionEndedWithoutDomain,
         },
         changes: vec![FieldChange {
             field: Field::Domain,
@@ -331,11 +275,4 @@ fn delete(
             None => Work::DeleteRecord { record: reference(record) },
         },
     });
-}
-
-/// Under another name it may have another use by now.
-pub(super) fn renamed_since(name: &str) -> String {
-    format!(
-        "somebody renamed its domain to {name} on the PBX; give it its name back there, or delete it there"
-    )
 }

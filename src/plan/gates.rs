@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file_removed::deletion_begun;
 use super::previous_placements::has_no_other_place;
+use super::reason::HeldReason;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, Inputs, decision_table, identity, limits, sms_numbers};
 use crate::config::DeletionMode;
@@ -65,16 +66,6 @@ fn takes_away(step: &Step) -> bool {
     matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord) || closes_by_making(step)
 }
 
-fn hold_step(step: &Step, reason: String, lifted_by: Option<String>) -> Held {
-    Held {
-        tenant: step.tenant.clone(),
-        instance: step.instance.clone(),
-        action: step.action,
-        reason,
-        lifted_by,
-    }
-}
-
 /// Moves the steps that may not be done to the held ones. Returns the id of the plan's removals.
 pub(super) fn hold(inputs: Inputs<'_>, draft: &mut Draft) -> Option<String> {
     if !inputs.policy.only.is_empty() {
@@ -87,13 +78,11 @@ pub(super) fn hold(inputs: Inputs<'_>, draft: &mut Draft) -> Option<String> {
     // Stable: a tenant's steps keep their order.
     draft.steps.sort_by(|a, b| a.tenant.cmp(&b.tenant));
     let records = Records::of(inputs);
-    another_server(inputs, &records, draft);
+    known_server_only(inputs, &records, draft);
     paused(inputs, &records, draft);
     beyond_the_tier(inputs, draft);
     if inputs.policy.no_removals {
-        move_steps(draft, takes_away, |step| {
-            hold_step(step, "this run was told to remove nothing (--no-removals)".into(), None)
-        });
+        hold_where(draft, |step| takes_away(step).then(|| Held::step(step, HeldReason::NoRemovals)));
     }
     // What waits for its own approval does not use up the limits, but the plan's approval covers it too.
     let removals: Vec<Step> =
@@ -111,17 +100,14 @@ pub(super) fn hold(inputs: Inputs<'_>, draft: &mut Draft) -> Option<String> {
         let over = limits::exceeded(inputs, &draft.steps);
         let lifted_by = removals_id.as_ref().map(|id| format!("tenantd approve {id}"));
         for over in &over {
-            draft.warnings.push(over.message(lifted_by.as_deref()));
+            let lift =
+                lifted_by.as_ref().map_or_else(String::new, |command| format!("; to go ahead: {command}"));
+            draft.warnings.push(format!("held: {}{lift}", over.limit));
         }
-        move_steps(
-            draft,
-            |step| over.iter().any(|over| over.holds(step)),
-            |step| {
-                let reason =
-                    over.iter().find(|over| over.holds(step)).map_or_else(String::new, |over| over.reason());
-                hold_step(step, reason, lifted_by.clone())
-            },
-        );
+        hold_where(draft, |step| {
+            let over = over.iter().find(|over| over.holds(step))?;
+            Some(Held::step(step, HeldReason::Limit(over.limit.clone())).lifted_by(lifted_by.clone()))
+        });
     }
     what_rests_on_held_steps(inputs, &records, draft);
     sms_numbers::hold_what_waits(inputs, draft);
@@ -143,28 +129,21 @@ fn what_rests_on_held_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &m
         .iter()
         .map(|held| ((held.tenant.clone(), held.instance.clone(), held.action), held.lifted_by.clone()))
         .collect();
-    let rests_on = |step: &Step| {
+    hold_where(draft, |step| {
         let record = records.of_step(step)?;
         let (action, reason) = match &step.work {
             // It makes the tenant as the file says, so it would disable it.
             Work::Move { tenant, .. } if !tenant.definition.enabled => {
-                (Action::Disable, "it waits for its disabling, which is held")
+                (Action::Disable, HeldReason::DisableHeld)
             }
             Work::DisablePrevious { .. } if has_no_other_place(inputs, &step.tenant, record) => {
-                (Action::Create, "it stays open until the tenant is made elsewhere, which is held")
+                (Action::Create, HeldReason::CreateElsewhereHeld)
             }
             _ => return None,
         };
         let lifted_by = held.get(&(step.tenant.clone(), record.definition.instance.clone(), action))?;
-        Some(hold_step(step, reason.to_owned(), lifted_by.clone()))
-    };
-    let steps = std::mem::take(&mut draft.steps);
-    for step in steps {
-        match rests_on(&step) {
-            Some(held) => draft.held.push(held),
-            None => draft.steps.push(step),
-        }
-    }
+        Some(Held::step(step, reason).lifted_by(lifted_by.clone()))
+    });
 }
 
 /// The id that an approval names: of every removal, and of what a surge limit holds.
@@ -174,13 +153,12 @@ fn identity_of_gated(removals: &[Step], over: &[limits::Exceeded], steps: &[Step
     (!gated.is_empty()).then(|| identity::of_removals(gated))
 }
 
-fn move_steps(draft: &mut Draft, which: impl Fn(&Step) -> bool, held: impl Fn(&Step) -> Held) {
-    let steps = std::mem::take(&mut draft.steps);
-    for step in steps {
-        if which(&step) {
-            draft.held.push(held(&step));
-        } else {
-            draft.steps.push(step);
+/// Moves the steps to the held ones for which `held` gives a reason.
+fn hold_where(draft: &mut Draft, held: impl Fn(&Step) -> Option<Held>) {
+    for step in std::mem::take(&mut draft.steps) {
+        match held(&step) {
+            Some(held) => draft.held.push(held),
+            None => draft.steps.push(step),
         }
     }
 }
@@ -194,20 +172,13 @@ fn beyond_the_tier(inputs: Inputs<'_>, draft: &mut Draft) {
     if new == 0 || managed + new <= usize::try_from(allowed).unwrap_or(usize::MAX) {
         return;
     }
-    move_steps(draft, is_new, |step| {
-        hold_step(
-            step,
-            format!(
-                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} are new"
-            ),
-            None,
-        )
-    });
+    let reason = HeldReason::TierFull { allowed, managed, new };
+    hold_where(draft, |step| is_new(step).then(|| Held::step(step, reason.clone())));
 }
 
 /// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
 /// to it, lest a restored backup be given a day's changes one by one.
-fn another_server(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
+fn known_server_only(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     let vanished = decision_table::vanished(inputs);
     if vanished.is_empty() {
         return;
@@ -224,19 +195,10 @@ fn another_server(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) 
         };
         touched.into_iter().flatten().find_map(|instance| Some((instance.clone(), *vanished.get(instance)?)))
     };
-    move_steps(
-        draft,
-        |step| writes_to(step).is_some(),
-        |step| {
-            let reason = writes_to(step).map_or_else(String::new, |(instance, missing)| {
-                format!(
-                    "{missing} recorded domains are missing on {instance} at once: it may be another server or a \
-                     restored backup, so nothing is changed there"
-                )
-            });
-            hold_step(step, reason, None)
-        },
-    );
+    hold_where(draft, |step| {
+        let (instance, missing) = writes_to(step)?;
+        Some(Held::step(step, HeldReason::DomainsMissing { instance, missing }))
+    });
 }
 
 /// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
@@ -249,33 +211,24 @@ fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
             pause.paused_by,
             pause.reason
         ));
-        move_steps(
-            draft,
-            |step| {
-                let record = records.of_step(step);
-                pause
-                    .key
-                    .as_ref()
-                    .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key))
-                    && pause.instance.as_ref().is_none_or(|instance| {
-                        let leaves = matches!(step.work, Work::Move { .. })
-                            && record.is_some_and(|record| *instance == record.definition.instance);
-                        *instance == step.instance || leaves
-                    })
-            },
-            |step| {
-                hold_step(
-                    step,
-                    format!(
-                        "paused by {} until {}: {}",
-                        pause.paused_by,
-                        to_the_minute(pause.until),
-                        pause.reason
-                    ),
-                    Some(pause.resume()),
-                )
-            },
-        );
+        let covers = |step: &Step| {
+            let record = records.of_step(step);
+            let is_of_tenant = pause
+                .key
+                .as_ref()
+                .is_none_or(|key| *key == step.tenant || record.is_some_and(|record| *key == record.key));
+            let is_on_instance = pause.instance.as_ref().is_none_or(|instance| {
+                let leaves = matches!(step.work, Work::Move { .. })
+                    && record.is_some_and(|record| *instance == record.definition.instance);
+                *instance == step.instance || leaves
+            });
+            is_of_tenant && is_on_instance
+        };
+        let reason =
+            HeldReason::Paused { by: pause.paused_by.clone(), until: pause.until, why: pause.reason.clone() };
+        hold_where(draft, |step| {
+            covers(step).then(|| Held::step(step, reason.clone()).lifted_by(pause.resume()))
+        });
     }
 }
 
@@ -293,25 +246,21 @@ fn unapproved_deletions(inputs: Inputs<'_>, removals_id: Option<&str>, draft: &m
         .chain(&inputs.policy.allow_delete)
         .cloned()
         .collect();
-    move_steps(
-        draft,
-        |step| {
-            let deletes = matches!(step.work, Work::Delete { .. } | Work::DeleteRecord { .. })
-                || matches!(&step.work, Work::DeletePrevious { expect: Some(_), .. });
-            deletes && !approved.contains(&step.tenant) && !resumes(inputs, step)
-        },
-        |step| {
-            let what =
-                if step.action == Action::DeleteRecord { "deleting its record" } else { "deleting it" };
-            hold_step(
-                step,
-                format!("{what} needs approval (deletion.mode is `approve`); {}", step.reason),
-                match (&step.work, removals_id) {
-                    // The tenant itself is there, so its deletion is nothing to approve.
-                    (Work::DeletePrevious { .. }, Some(id)) => Some(format!("tenantd approve {id}")),
-                    _ => Some(format!("tenantd approve --tenant {}", step.tenant)),
-                },
-            )
-        },
-    );
+    hold_where(draft, |step| {
+        let deletes = matches!(step.work, Work::Delete { .. } | Work::DeleteRecord { .. })
+            || matches!(&step.work, Work::DeletePrevious { expect: Some(_), .. });
+        if !deletes || approved.contains(&step.tenant) || resumes(inputs, step) {
+            return None;
+        }
+        let reason = HeldReason::NeedsApproval {
+            record_only: step.action == Action::DeleteRecord,
+            planned: step.reason.clone(),
+        };
+        let approve = match (&step.work, removals_id) {
+            // The tenant itself has a file, so there is no deletion of it to approve.
+            (Work::DeletePrevious { .. }, Some(id)) => format!("tenantd approve {id}"),
+            _ => format!("tenantd approve --tenant {}", step.tenant),
+        };
+        Some(Held::step(step, reason).lifted_by(approve))
+    });
 }

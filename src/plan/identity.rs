@@ -39,7 +39,7 @@ fn contents(work: &Work) -> Value {
         Work::Move { tenant, returns_to, .. } => {
             json!([definition_hash(tenant), returns_to.map(|id| id.to_string())])
         }
-        Work::Disable { removed, .. } => json!([removed]),
+        Work::Disable { file_removed, .. } => json!([file_removed]),
         Work::DisablePrevious { placement, .. } | Work::DeletePrevious { placement, .. } => {
             json!([placement.domain_id.to_string()])
         }
@@ -75,7 +75,7 @@ pub(super) fn of_plan(steps: &[Step], held: &[Held]) -> String {
     }
     let mut held: Vec<&Held> = held.iter().collect();
     held.sort_by_key(|held| (&held.tenant, &held.instance, held.action));
-    for Held { tenant, instance, action, reason: _, lifted_by: _ } in held {
+    for Held { tenant, instance, action, reason: _, lifted_by: _, out_of_service: _ } in held {
         feed(&mut hasher, &json!(["held", tenant.as_str(), instance.as_str(), action.as_str()]));
     }
     short("p", hasher)

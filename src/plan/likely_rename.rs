@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::likeness::{Common, Features, likeness};
+use super::reason::{HeldReason, LikelyRename, Likeness};
 use super::types::{Held, Step, Work};
 use super::{Draft, Inputs, identity};
-use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, Tenant, TenantKey, TenantRecord};
 
 /// For how long a created tenant may be a removed one under another name.
@@ -27,10 +27,7 @@ struct Pair<'a> {
     new: TenantKey,
     /// When the new one was created, where it was before this run.
     created: Option<DateTime<Utc>>,
-    /// In what they are alike.
-    why: &'static str,
-    /// The higher, the more alike.
-    weight: u8,
+    likeness: Likeness,
     /// What a person approves who says that they are two.
     id: String,
 }
@@ -38,7 +35,7 @@ struct Pair<'a> {
 /// A tenant that could be a removed one under another name.
 struct Candidate<'a> {
     tenant: &'a Tenant,
-    telling: Features,
+    features: Features,
     /// `None` where this run creates it.
     created: Option<DateTime<Utc>>,
 }
@@ -59,7 +56,7 @@ pub(super) fn hold(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
     let steps = std::mem::take(&mut draft.steps);
     for step in steps {
         let of_step: Vec<&Pair<'_>> = pairs.iter().filter(|pair| pair.is_of(&step)).collect();
-        match of_step.iter().max_by_key(|pair| pair.weight) {
+        match of_step.iter().max_by_key(|pair| pair.likeness) {
             Some(best) => draft.held.push(best.held(&step, &of_step)),
             None => draft.steps.push(step),
         }
@@ -70,43 +67,24 @@ impl Pair<'_> {
     fn is_of(&self, step: &Step) -> bool {
         match &step.work {
             Work::Create { tenant } => self.created.is_none() && tenant.key == self.new,
-            Work::Disable { record, removed: true, .. } => record.id == self.old.id,
+            Work::Disable { record, file_removed: true, .. } => record.id == self.old.id,
             _ => false,
         }
     }
 
     fn held(&self, step: &Step, all: &[&Pair<'_>]) -> Held {
-        let (old, new) = (&self.old.key, &self.new);
-        let others: Vec<String> = all
+        let others = all
             .iter()
             .filter(|pair| pair.id != self.id)
-            .map(|pair| if step.tenant == pair.new { &pair.old.key } else { &pair.new })
-            .map(|key| format!("`{key}`"))
-            .collect();
-        let others = match others.as_slice() {
-            [] => String::new(),
-            some => format!(" ({} would do as well)", some.join(", ")),
-        };
-        Held {
-            tenant: step.tenant.clone(),
-            instance: step.instance.clone(),
-            action: step.action,
-            reason: match self.created {
-                None => format!(
-                    "{new} is new and looks like {old}, whose file is gone: {}{others}. If it was renamed, write \
-                     `previously: {old}` in {new}.yaml; if they are two tenants, approve it",
-                    self.why
-                ),
-                // Too late for `previously:`: the new one has a record of its own.
-                Some(created) => format!(
-                    "{new} was created on {} and looks like {old}, whose file is gone: {}{others}. To keep {old} in \
-                     service, put {old}.yaml back; if they are two tenants, approve it",
-                    to_the_minute(created),
-                    self.why
-                ),
-            },
-            lifted_by: Some(format!("tenantd approve {}", self.id)),
-        }
+            .map(|pair| if step.tenant == pair.new { &pair.old.key } else { &pair.new });
+        let reason = HeldReason::LikelyRename(LikelyRename {
+            old: self.old.key.clone(),
+            new: self.new.clone(),
+            created: self.created,
+            likeness: self.likeness,
+            others: others.cloned().collect(),
+        });
+        Held::step(step, reason).lifted_by(format!("tenantd approve {}", self.id))
     }
 }
 
@@ -126,7 +104,7 @@ fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<
     let common = Common::of(inputs);
     let mut found = Vec::new();
     for old in gone.iter().copied() {
-        let told = Features::of_record(old);
+        let old_features = Features::of(&old.definition);
         // What comes in this run, and with it what came within the day.
         let newer = || {
             new.iter()
@@ -140,8 +118,8 @@ fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<
             let alone = tenant.definition.instance == old.definition.instance
                 && going[&old.definition.instance] == 1
                 && came == 1;
-            let Some((weight, why)) =
-                likeness(inputs, (old, &told), (tenant, &candidate.telling), &common, alone)
+            let Some(likeness) =
+                likeness(inputs, (old, &old_features), (tenant, &candidate.features), &common, alone)
             else {
                 continue;
             };
@@ -151,7 +129,7 @@ fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<
             });
             if !is_two {
                 let created = candidate.created;
-                found.push(Pair { old, new: tenant.key.clone(), created, why, weight, id });
+                found.push(Pair { old, new: tenant.key.clone(), created, likeness, id });
             }
         }
     }
@@ -160,7 +138,8 @@ fn pairs<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed, steps: &[Step]) -> Vec<Pair<
 
 /// What this run creates, and what was created within the last day.
 fn candidates<'a>(inputs: Inputs<'a>, steps: &'a [Step]) -> Vec<Candidate<'a>> {
-    let candidate = |tenant, created| Candidate { tenant, telling: Features::of(tenant), created };
+    let candidate =
+        |tenant, created| Candidate { tenant, features: Features::of(&tenant.definition), created };
     let now = steps.iter().filter_map(|step| match &step.work {
         Work::Create { tenant } => Some(candidate(tenant, None)),
         _ => None,

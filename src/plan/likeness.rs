@@ -5,38 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use similar::TextDiff;
 
 use super::Inputs;
-use crate::model::{CrossTenant, InstanceKey, SettingName, SmsNumber, Tenant, TenantDocument, TenantRecord};
+use super::reason::Likeness;
+use crate::model::{Definition, SmsNumber, Tenant, TenantDocument, TenantRecord};
 
 /// From which share of equal lines on two documents are one document renamed; git's own measure.
 const ALIKE: f32 = 0.6;
 /// The same of two keys' letters.
 const ALIKE_KEYS: f32 = 0.8;
 
-/// In what the two are alike, and how much that says. `alone`: no other tenant comes or goes on their instance, so that
+/// In what the two are alike. `alone`: no other tenant comes or goes on their instance, so that
 /// even lines that many tenants have tell something.
 pub(super) fn likeness(
     inputs: Inputs<'_>,
-    (old, old_telling): (&TenantRecord, &Features),
-    (new, new_telling): (&Tenant, &Features),
+    (old, old_features): (&TenantRecord, &Features),
+    (new, new_features): (&Tenant, &Features),
     common: &Common,
     alone: bool,
-) -> Option<(u8, &'static str)> {
+) -> Option<Likeness> {
     let (old_name, new_name) = (folded(&old.definition.name), folded(&new.definition.name));
     let same_instance = old.definition.instance == new.definition.instance;
     if old_name == new_name {
-        return Some((4, "they have the same name"));
+        return Some(Likeness::Names);
     }
     if same_instance && (contains(&old_name, &new_name) || contains(&new_name, &old_name)) {
-        return Some((3, "one name contains the other"));
+        return Some(Likeness::NameContainsTheOther);
     }
-    if common.share(old_telling, new_telling) >= ALIKE {
-        return Some((2, "most lines of their files are the same"));
+    if common.share(old_features, new_features) >= ALIKE {
+        return Some(Likeness::Lines);
     }
     if alone && same_lines(inputs, old, new) >= ALIKE {
-        return Some((2, "most lines of their files are the same, and no other tenant comes or goes there"));
+        return Some(Likeness::LinesWhereNoOther);
     }
-    (same_instance && keys_are_alike(old.key.as_str(), new.key.as_str()))
-        .then_some((1, "their keys are alike"))
+    (same_instance && keys_are_alike(old.key.as_str(), new.key.as_str())).then_some(Likeness::Keys)
 }
 
 /// `Hooli Inc` contains `Hooli`, and `Hoolihan` does not.
@@ -89,38 +89,13 @@ fn keys_are_alike(a: &str, b: &str) -> bool {
 pub(super) struct Features(BTreeSet<String>);
 
 impl Features {
-    pub(super) fn of(tenant: &Tenant) -> Self {
-        Self::lines(
-            &tenant.definition.name,
-            tenant.definition.domain.as_str(),
-            &tenant.definition.instance,
-            &tenant.definition.pbx_settings,
-            &tenant.definition.cross_tenant,
-        )
-    }
-
-    pub(super) fn of_record(record: &TenantRecord) -> Self {
-        Self::lines(
-            &record.definition.name,
-            record.definition.domain.as_str(),
-            &record.definition.instance,
-            &record.definition.pbx_settings,
-            &record.definition.cross_tenant,
-        )
-    }
-
-    fn lines(
-        name: &str,
-        domain: &str,
-        instance: &InstanceKey,
-        settings: &BTreeMap<SettingName, String>,
-        sharing: &CrossTenant,
-    ) -> Self {
+    pub(super) fn of(definition: &Definition) -> Self {
+        let Definition { name, domain, instance, pbx_settings, cross_tenant, .. } = definition;
         let mut lines: BTreeSet<String> =
             [format!("name: {name}"), format!("domain: {domain}"), format!("pbx_instance: {instance}")]
                 .into();
-        lines.extend(settings.iter().map(|(name, value)| format!("{name}: {value}")));
-        for (kind, with) in sharing.kinds() {
+        lines.extend(pbx_settings.iter().map(|(name, value)| format!("{name}: {value}")));
+        for (kind, with) in cross_tenant.kinds() {
             lines.extend(with.iter().map(|key| format!("{kind}: {key}")));
         }
         Self(lines)
@@ -137,7 +112,7 @@ impl Common {
     pub(super) fn of(inputs: Inputs<'_>) -> Self {
         let mut counts = BTreeMap::new();
         for record in inputs.recorded.tenants.values() {
-            for line in Features::of_record(record).0 {
+            for line in Features::of(&record.definition).0 {
                 *counts.entry(line).or_default() += 1;
             }
         }

@@ -4,56 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
 use super::gates::closes_by_making;
+use super::reason::LimitExceeded;
 use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
 use crate::sabotage::{Bug, active};
 
 /// Which of a plan's steps. A new key and a new domain are both renames, and only one of them interrupts phones.
-type Held = (Place, bool);
+type StepId = (Place, bool);
 
-fn place(step: &Step) -> Held {
+fn step_id(step: &Step) -> StepId {
     (step.place(), matches!(step.work, Work::Rekey { .. }))
 }
 
-/// A limit that the plan would exceed.
+/// A limit that the plan would exceed, and the steps that it holds.
 #[derive(Debug)]
 pub(super) struct Exceeded {
-    key: &'static str,
-    what: String,
-    /// How many tenants, with those of the window.
-    count: usize,
-    earlier: usize,
-    allowed: usize,
-    managed: usize,
-    limit: Option<Limit>,
-    held: BTreeSet<Held>,
-    instance: Option<InstanceKey>,
+    pub(super) limit: LimitExceeded,
+    held: BTreeSet<StepId>,
 }
 
 impl Exceeded {
     pub(super) fn holds(&self, step: &Step) -> bool {
-        self.held.contains(&place(step))
-    }
-
-    pub(super) fn reason(&self) -> String {
-        let Self { key, what, count, earlier, allowed, managed, limit, held: _, instance } = self;
-        if let Some(instance) = instance {
-            return format!(
-                "it would leave {instance} without an enabled tenant ({count} of {managed} at once); {key}"
-            );
-        }
-        let window =
-            if *earlier > 0 { format!(" ({earlier} of them in the last 24 h)") } else { String::new() };
-        let rule = limit.map_or_else(String::new, |limit| {
-            format!("; {key} is max({}, {} % of {managed})", limit.count, limit.percent)
-        });
-        format!("{count} tenants{window} would be {what}; the limit is {allowed}{rule}")
-    }
-
-    pub(super) fn message(&self, lifted_by: Option<&str>) -> String {
-        let lifted_by = lifted_by.map_or_else(String::new, |lifted_by| format!("; to go ahead: {lifted_by}"));
-        format!("held: {}{lifted_by}", self.reason())
+        self.held.contains(&step_id(step))
     }
 }
 
@@ -97,13 +70,14 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
         .map(|record| record.id)
         .collect();
     let removed = |step: &Step| match &step.work {
-        Work::Disable { record, removed: true, counts: true, .. }
-        | Work::Delete { record, .. }
-        | Work::DeleteRecord { record } => Some((record.id, "removed")),
+        Work::Disable { record, file_removed: true, counts: true, .. } => {
+            Some((record.id, "disabled (file removed)"))
+        }
+        Work::Delete { record, .. } | Work::DeleteRecord { record } => Some((record.id, "deleted")),
         _ => None,
     };
     let disabled = |step: &Step| match &step.work {
-        Work::Disable { record, removed: false, counts: true, .. }
+        Work::Disable { record, file_removed: false, counts: true, .. }
         | Work::Recreate { record, counts: true, .. } => Some((record.id, "disabled")),
         // There is no record yet, so the domain's identity stands for the tenant's.
         Work::Adopt { found, .. } if closes_by_making(step) => Some((TenantId(found.id.0), "disabled")),
@@ -151,18 +125,9 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     found
 }
 
-/// `disabled, moved or renamed`
-fn either(words: &[&str]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [others @ .., last] => format!("{} or {last}", others.join(", ")),
-    }
-}
-
 /// A limit over the rolling day. Tenants are counted, not steps; one that counted already does not count again.
 fn windowed(
-    key: &'static str,
+    name: &'static str,
     limit: Limit,
     managed: usize,
     lately: &BTreeSet<TenantId>,
@@ -172,8 +137,7 @@ fn windowed(
 ) -> Option<Exceeded> {
     let new = || steps.iter().filter_map(counts).filter(|(id, what)| !counted(*id, what));
     let fresh: BTreeSet<TenantId> = new().map(|(id, _)| id).collect();
-    let what: BTreeSet<&str> = new().map(|(_, what)| what).collect();
-    let what = either(&what.into_iter().collect::<Vec<_>>());
+    let done: BTreeSet<&'static str> = new().map(|(_, done)| done).collect();
     let count = lately.union(&fresh).count();
     let allowed = limit.of(managed);
     if fresh.is_empty() || count <= allowed {
@@ -182,25 +146,17 @@ fn windowed(
     let held = steps
         .iter()
         .filter(|step| counts(step).is_some_and(|(id, what)| !counted(id, what)))
-        .map(place)
+        .map(step_id)
         .collect();
-    Some(Exceeded {
-        key,
-        what,
-        count,
-        earlier: lately.len(),
-        allowed,
-        managed,
-        limit: Some(limit),
-        held,
-        instance: None,
-    })
+    let earlier = lately.len();
+    let limit = LimitExceeded::Configured { name, done, count, earlier, allowed, limit, managed };
+    Some(Exceeded { limit, held })
 }
 
 /// A limit on one plan, where the deployment set one.
 fn surge(
-    key: &'static str,
-    what: &'static str,
+    name: &'static str,
+    done: &'static str,
     limit: Option<Limit>,
     managed: usize,
     steps: &[Step],
@@ -213,18 +169,10 @@ fn surge(
     if tenants.len() <= allowed {
         return None;
     }
-    let held = steps.iter().filter(|step| counted(step)).map(place).collect();
-    Some(Exceeded {
-        key,
-        what: what.to_owned(),
-        count: tenants.len(),
-        earlier: 0,
-        allowed,
-        managed,
-        limit: Some(limit),
-        held,
-        instance: None,
-    })
+    let held = steps.iter().filter(|step| counted(step)).map(step_id).collect();
+    let (done, count) = ([done].into(), tenants.len());
+    let limit = LimitExceeded::Configured { name, done, count, earlier: 0, allowed, limit, managed };
+    Some(Exceeded { limit, held })
 }
 
 /// An instance that had several enabled tenants and would have none after this plan.
@@ -247,19 +195,12 @@ fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
             let closed: BTreeSet<TenantId> =
                 steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
-                key: "all tenants of an instance are never closed or moved away at once without approval",
-                what: "disabled".to_owned(),
-                count: closed.len(),
-                earlier: 0,
-                allowed: 0,
-                managed: tenants.len(),
-                limit: None,
+                limit: LimitExceeded::LastEnabledTenants { instance: instance.clone(), count: closed.len() },
                 held: steps
                     .iter()
                     .filter(|step| closes(step).is_some_and(|id| tenants.contains(&id)))
-                    .map(place)
+                    .map(step_id)
                     .collect(),
-                instance: Some(instance.clone()),
             })
         })
         .collect()

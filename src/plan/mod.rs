@@ -17,6 +17,7 @@ mod not_checked;
 mod out_of_service;
 mod policy;
 mod previous_placements;
+mod reason;
 mod retention_resets;
 mod sessions;
 mod sms_numbers;
@@ -32,13 +33,16 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 
-pub use adoption::holds_own_account;
 pub use effects::{Effect, affected};
-pub use file_removed::{KEPT_THEN_TOO, SINCE_DISABLED, kept_for, record_retention_end, retention_end};
+pub use file_removed::{record_retention_end, retention_end};
 pub use identity::{definition_hash, record as record_of};
-pub use out_of_service::{NO_PHONES, out_of_service};
+pub use out_of_service::{OutOfService, out_of_service};
 pub use policy::Policy;
-pub use sessions::{SESSIONS_MAY_GO_ON, sessions_go_on};
+pub use reason::{
+    HeldReason, LikelyRename, Likeness, LimitExceeded, NotCheckedStep, RetentionStart, ScheduledReason,
+    StepReason,
+};
+pub use sessions::sessions_go_on;
 pub use sms_numbers::wanted_by;
 pub use types::{
     Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, ScheduledStep, Step,
@@ -94,7 +98,7 @@ pub fn make(inputs: Inputs<'_>) -> Plan {
     likely_rename::hold(inputs, &rekeyed, &mut draft);
     let removals_id = gates::hold(inputs, &mut draft);
     sessions::tell(inputs, &mut draft);
-    out_of_service::tell(inputs, &mut draft);
+    out_of_service::note(inputs, &mut draft);
     let Draft {
         steps,
         held,

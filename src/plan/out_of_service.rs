@@ -1,46 +1,49 @@
-//! A tenant that is to be enabled and is disabled on its PBX: its phones cannot register, whatever keeps tenantd from
-//! enabling it. Whoever reads of a held step has to know.
+//! A tenant that should be enabled and is disabled on its PBX: its phones cannot register, whatever keeps tenantd from
+//! enabling it. A held step of such a tenant says so.
 
 use super::types::Action;
-use super::{Draft, Inputs, gates};
-use crate::model::{Desired, DomainState, Observed, Recorded, TenantKey};
+use super::{Draft, Inputs};
+use crate::model::{Desired, DomainState, InstanceKey, Observed, Recorded, TenantKey};
 
-/// How the sentence ends, whatever the instance.
-pub const NO_PHONES: &str = "phones cannot register";
+/// A tenant that should be enabled is disabled on this instance now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutOfService {
+    pub instance: InstanceKey,
+}
 
-/// What is to be said of a tenant that should be enabled and is disabled on its PBX.
+/// Where the tenant is disabled although it should be enabled.
 pub fn out_of_service(
     desired: &Desired,
     recorded: &Recorded,
     observed: &Observed,
     key: &TenantKey,
-) -> Option<String> {
+) -> Option<OutOfService> {
     let tenant = desired.tenants.get(key);
     let record = recorded
         .tenants
         .get(key)
         .or_else(|| recorded.tenants.get(tenant.and_then(|tenant| tenant.previously.as_ref())?))?;
-    // Where the file cannot be believed, what is recorded was desired last.
-    if !tenant.map_or(record.definition.enabled, |tenant| tenant.definition.enabled) || !record.provisioned {
+    // Where the file cannot be believed, the recorded state was the last desired one.
+    let should_be_enabled = tenant.map_or(record.definition.enabled, |tenant| tenant.definition.enabled);
+    if !should_be_enabled || !record.provisioned {
         return None;
     }
-    match observed.instance(&record.definition.instance).domain(record.domain_id) {
+    let instance = &record.definition.instance;
+    match observed.instance(instance).domain(record.domain_id) {
         DomainState::Present(domain) if domain.enabled == Some(false) => {
-            Some(format!("disabled on {} now; {NO_PHONES}", record.definition.instance))
+            Some(OutOfService { instance: instance.clone() })
         }
         DomainState::Present(_) | DomainState::Absent | DomainState::Unknown => None,
     }
 }
 
-/// Adds it to the tenant's held steps.
-pub(super) fn tell(inputs: Inputs<'_>, draft: &mut Draft) {
+/// Notes it at the tenant's held steps.
+pub(super) fn note(inputs: Inputs<'_>, draft: &mut Draft) {
     for held in &mut draft.held {
         let takes_away = matches!(held.action, Action::Disable | Action::Delete | Action::DeleteRecord);
-        if !takes_away
-            && let Some(now) = out_of_service(inputs.desired, inputs.recorded, inputs.observed, &held.tenant)
-        {
-            held.reason = format!("{}; {now}", held.reason);
+        if !takes_away {
+            held.out_of_service =
+                out_of_service(inputs.desired, inputs.recorded, inputs.observed, &held.tenant);
         }
     }
-    gates::sort_held(draft);
 }

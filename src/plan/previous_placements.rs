@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::decision_table::{name_is_shared, reference};
-use super::file_removed::{change, deletion_begun, renamed_since, retention_end, still_waits};
+use super::file_removed::{change, deletion_begun, retention_end, scheduled};
+use super::reason::{HeldReason, RetentionStart, StepReason};
 use super::types::{Action, FieldChange, Held, ScheduledStep, Step, Work};
 use super::update::our_own_account;
 use super::{Draft, Inputs};
@@ -51,7 +52,7 @@ fn previous(
     let domain = match view.domain(placement.domain_id) {
         DomainState::Unknown => return,
         DomainState::Absent => {
-            let reason = "the domain it left behind is gone";
+            let reason = StepReason::PreviousDomainGone;
             draft.steps.push(delete_step(key, record, placement, None, reason));
             return;
         }
@@ -67,10 +68,7 @@ fn previous(
         tenant: key.clone(),
         instance: placement.instance.clone(),
         action: Action::Disable,
-        reason: format!(
-            "the tenant moved to {}; what it left behind stays closed",
-            record.definition.instance
-        ),
+        reason: StepReason::PreviousStaysDisabled { instance: record.definition.instance.clone() },
         changes: vec![change(Field::Enabled, "true", "false")],
         work: Work::DisablePrevious {
             record: reference(record),
@@ -82,8 +80,7 @@ fn previous(
     if open || (unlocked && !begun) {
         let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
         if has_no_other_place(inputs, key, record) && !draft.steps.iter().any(is_made) {
-            let reason =
-                "it stays open until the tenant is made elsewhere, which an earlier pass did not finish";
+            let reason = HeldReason::CreateElsewhereUnfinished;
             draft.held.push(hold(key, placement, Action::Disable, reason));
             return;
         }
@@ -105,13 +102,15 @@ fn delete_previous(
     domain: &PbxDomain,
     draft: &mut Draft,
 ) {
-    let hold = |reason: &str| hold(key, placement, Action::Delete, reason);
+    let hold = |reason: HeldReason| hold(key, placement, Action::Delete, reason);
     let Some(confirmed_at) = placement.disable_confirmed_at else { return };
     if inputs.policy.deletion.mode == DeletionMode::Never {
         return;
     }
     let until = retention_end(placement.left_at, confirmed_at, inputs.policy.deletion.retention_days);
-    if let Some((until, reason)) = still_waits(inputs, until, "after its tenant moved away") {
+    if let Some((until, reason)) =
+        scheduled(inputs, until, RetentionStart::Moved, record.definition.protected)
+    {
         draft.scheduled.push(ScheduledStep {
             tenant: key.clone(),
             instance: placement.instance.clone(),
@@ -122,37 +121,33 @@ fn delete_previous(
         return;
     }
     if record.definition.protected {
-        draft.held.push(hold("what it left behind is kept, because the tenant is protected"));
+        draft.held.push(hold(HeldReason::PreviousProtected));
         return;
     }
-    if !matches!(inputs.desired.completeness, Completeness::Complete) {
-        draft.held.push(hold("nothing is removed until every file can be read"));
+    if let Completeness::Partial { reason } | Completeness::Unreadable { reason } =
+        &inputs.desired.completeness
+    {
+        draft.held.push(hold(HeldReason::PreviousFilesNotFullyRead { problem: reason.clone() }));
         return;
     }
     if domain.name != placement.domain.as_str() {
-        draft.held.push(hold(&renamed_since(&domain.name)));
+        draft.held.push(hold(HeldReason::RenamedOnPbx { name: domain.name.clone() }));
         return;
     }
     if let Some(reason) = name_is_shared(inputs.observed, &placement.instance, domain) {
-        draft.held.push(hold(&reason));
+        draft.held.push(hold(reason));
         return;
     }
     let reason = if deletion_begun(inputs, record.id, &placement.instance) {
-        "an earlier pass did not finish deleting what its move left behind"
+        StepReason::UnfinishedDeleteOfPrevious
     } else {
-        "left behind by its move, disabled, and its retention is over"
+        StepReason::RetentionOfPreviousEnded
     };
     draft.steps.push(delete_step(key, record, placement, Some(domain), reason));
 }
 
-fn hold(key: &TenantKey, placement: &PreviousPlacement, action: Action, reason: &str) -> Held {
-    Held {
-        tenant: key.clone(),
-        instance: placement.instance.clone(),
-        action,
-        reason: reason.to_owned(),
-        lifted_by: None,
-    }
+fn hold(key: &TenantKey, placement: &PreviousPlacement, action: Action, reason: HeldReason) -> Held {
+    Held::new(key, &placement.instance, action, reason)
 }
 
 /// Deletes what is there of it, or forgets it where nothing is.
@@ -161,13 +156,13 @@ fn delete_step(
     record: &TenantRecord,
     placement: &PreviousPlacement,
     domain: Option<&PbxDomain>,
-    reason: &str,
+    reason: StepReason,
 ) -> Step {
     Step {
         tenant: key.clone(),
         instance: placement.instance.clone(),
         action: if domain.is_some() { Action::Delete } else { Action::DeleteRecord },
-        reason: reason.to_owned(),
+        reason,
         changes: vec![FieldChange {
             field: Field::Domain,
             before: Some(placement.domain.to_string()),

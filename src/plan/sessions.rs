@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Action, Draft, Inputs, ScheduledStep};
+use super::{Action, Draft, Inputs, ScheduledReason, ScheduledStep};
 use crate::model::{InstanceKey, Observed};
 use crate::plan::Policy;
 
@@ -53,7 +53,7 @@ pub(super) fn tell(inputs: Inputs<'_>, draft: &mut Draft) {
             instance: instance.clone(),
             action: Action::Disable,
             until,
-            reason: SESSIONS_MAY_GO_ON.to_owned(),
+            reason: ScheduledReason::WebSessionsOpen,
         },
     );
     let scheduled: Vec<_> = scheduled.collect();
@@ -68,9 +68,6 @@ fn lasting(time: TimeDelta) -> String {
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
-
-/// Why a disable is not confirmed yet.
-pub const SESSIONS_MAY_GO_ON: &str = "disabled; web sessions that were open before may go on until then";
 
 /// Disabled tenants, and domains that a tenant left, whose web sessions may not be over.
 fn still_open(

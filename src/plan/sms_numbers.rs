@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision_table::Index;
+use super::reason::HeldReason;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, Inputs};
 use crate::diff::{self, Difference, Field};
@@ -23,14 +24,8 @@ pub(super) fn difference<'a>(
     None
 }
 
-fn held(tenant: &TenantKey, instance: &InstanceKey, reason: String) -> Held {
-    Held {
-        tenant: tenant.clone(),
-        instance: instance.clone(),
-        action: Action::Update,
-        reason,
-        lifted_by: None,
-    }
+fn held(tenant: &TenantKey, instance: &InstanceKey, reason: HeldReason) -> Held {
+    Held::new(tenant, instance, Action::Update, reason)
 }
 
 /// Why the tenant cannot have the numbers that its file wants: another one has one of them, and its file does not give
@@ -40,15 +35,14 @@ pub(super) fn taken<'a>(
     index: &Index<'a>,
     tenant: &'a Tenant,
     own: Option<TenantId>,
-) -> Option<String> {
+) -> Option<HeldReason> {
     let numbers = tenant.sms_numbers.iter().flatten();
     numbers
         .filter_map(|number| Some((number, index.with_number(number)?)))
         .find(|(number, (id, owner))| Some(*id) != own && !gives_up(inputs, owner, number))
-        .map(|(number, (_, owner))| {
-            format!(
-                "the SMS number {number} still belongs to the tenant {owner}; it must be released there first"
-            )
+        .map(|(number, (_, owner))| HeldReason::SmsNumberTaken {
+            number: number.clone(),
+            owner: owner.clone(),
         })
 }
 
@@ -80,10 +74,9 @@ pub(super) fn hold_what_waits(inputs: Inputs<'_>, draft: &mut Draft) {
             let found = wanted.iter().filter_map(|number| Some((number, owners.get(number)?)));
             let mut missing =
                 found.filter(|(_, (id, _))| Some(*id) != owner_of(step) && !changing.contains(id));
-            missing.next().map(|(number, (_, key))| {
-                format!(
-                    "the SMS number {number} still belongs to the tenant {key}, which does not release it in this run"
-                )
+            missing.next().map(|(number, (_, owner))| HeldReason::SmsNumberNotReleased {
+                number: number.clone(),
+                owner: (*owner).clone(),
             })
         };
         let found = draft

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::effects::Effect;
+use super::out_of_service::OutOfService;
+use super::reason::{HeldReason, ScheduledReason, StepReason};
 use crate::diff::{Difference, Field};
 use crate::model::{
     AdoptHow, DomainId, DomainName, InstanceKey, PbxDomain, PreviousPlacement, RemovalKind, RetentionResets,
@@ -141,8 +143,8 @@ pub enum Work {
     Disable {
         record: RecordRef,
         expect: Option<PbxDomain>,
-        /// Because the file is gone.
-        removed: bool,
+        /// Because the file was removed.
+        file_removed: bool,
         /// Counts against the removal limits: it takes access away from somebody who had it.
         counts: bool,
     },
@@ -173,7 +175,7 @@ pub struct Step {
     pub tenant: TenantKey,
     pub instance: InstanceKey,
     pub action: Action,
-    pub reason: String,
+    pub reason: StepReason,
     pub changes: Vec<FieldChange>,
     pub work: Work,
 }
@@ -209,18 +211,43 @@ pub struct Held {
     pub tenant: TenantKey,
     pub instance: InstanceKey,
     pub action: Action,
-    pub reason: String,
+    pub reason: HeldReason,
     /// The command that lifts the hold, where a command does.
     pub lifted_by: Option<String>,
+    /// The instance on which the tenant is disabled now, although it should be enabled.
+    pub out_of_service: Option<OutOfService>,
 }
 
-/// How the reason of a contested field begins.
-pub(super) const CONTESTED: &str = "contested field: ";
-
 impl Held {
-    /// Whether it is held because a field came back changed each time.
+    /// A held step that no command lifts.
+    pub(super) fn new(
+        tenant: &TenantKey,
+        instance: &InstanceKey,
+        action: Action,
+        reason: HeldReason,
+    ) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            instance: instance.clone(),
+            action,
+            reason,
+            lifted_by: None,
+            out_of_service: None,
+        }
+    }
+
+    /// The same step, held.
+    pub(super) fn step(step: &Step, reason: HeldReason) -> Self {
+        Self::new(&step.tenant, &step.instance, step.action, reason)
+    }
+
+    pub(super) fn lifted_by(self, command: impl Into<Option<String>>) -> Self {
+        Self { lifted_by: command.into(), ..self }
+    }
+
+    /// Whether it is held because a field was changed back each time that tenantd set it.
     pub fn is_contested(&self) -> bool {
-        self.reason.starts_with(CONTESTED)
+        matches!(self.reason, HeldReason::ContestedField { .. })
     }
 }
 
@@ -231,7 +258,7 @@ pub struct ScheduledStep {
     pub instance: InstanceKey,
     pub action: Action,
     pub until: DateTime<Utc>,
-    pub reason: String,
+    pub reason: ScheduledReason,
 }
 
 impl ScheduledStep {

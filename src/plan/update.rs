@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use super::adoption::becomes_managed;
 use super::decision_table::{Index, name_is_shared, reference, seen};
 use super::file_removed::deletion_begun;
-use super::types::{Action, CONTESTED, Drifted, FieldChange, Held, Preview, Step, Work};
+use super::reason::{HeldReason, NotCheckedStep, StepReason};
+use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, Inputs, definition_hash, sms_numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
-use crate::environment::to_the_minute;
 use crate::model::{
-    DomainId, DomainName, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
+    Definition, DomainId, DomainState, DriftPolicy, InstanceKey, InstanceView, MaxUsers, PbxDomain,
     SettingName, Tenant, TenantDocument, TenantRecord,
 };
 
@@ -140,17 +140,8 @@ fn without_reported(
                 change: FieldChange::from(&difference),
             });
         } else if fought && !won {
-            draft.held.push(Held {
-                tenant: tenant.key.clone(),
-                instance: record.definition.instance.clone(),
-                action: Action::Update,
-                reason: format!(
-                    "{CONTESTED}`{}` was set {CONTESTED_AFTER} times and came back changed each time; somebody or \
-                     something else sets it",
-                    difference.field
-                ),
-                lifted_by: None,
-            });
+            let reason = HeldReason::ContestedField { field: difference.field.clone() };
+            draft.held.push(Held::new(&tenant.key, &record.definition.instance, Action::Update, reason));
         } else {
             kept.push(difference);
         }
@@ -189,50 +180,38 @@ fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
 
 /// The instance could not be read: only what the file changed can be told, and it is held.
 fn unknown(inputs: Inputs<'_>, tenant: &Tenant, record: &TenantRecord, draft: &mut Draft) {
-    let InstanceView::Unknown { reason } = inputs.observed.instance(&record.definition.instance) else {
-        return;
-    };
+    let instance = &record.definition.instance;
+    let InstanceView::Unknown { reason: problem } = inputs.observed.instance(instance) else { return };
     let mut differences = diff::tenant(tenant, record, None);
     differences.extend(diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id)));
-    // Without a change there is nothing to hold, and it is not unchanged either: nobody looked.
+    // Without a change there is nothing to hold, and it does not count as unchanged, because it was not checked.
     if differences.is_empty() {
         return;
     }
-    let fields: Vec<String> = differences.iter().map(|difference| difference.field.to_string()).collect();
-    draft.held.push(Held {
-        tenant: tenant.key.clone(),
-        instance: record.definition.instance.clone(),
-        action: Action::Update,
-        reason: format!(
-            "{} changed, but the instance {} is unknown: {reason}",
-            fields.join(", "),
-            record.definition.instance
-        ),
-        lifted_by: None,
-    });
+    let fields = differences.into_iter().map(|difference| difference.field).collect();
+    let reason = HeldReason::InstanceNotChecked {
+        instance: instance.clone(),
+        problem: problem.clone(),
+        planned: NotCheckedStep::Update(fields),
+    };
+    draft.held.push(Held::new(&tenant.key, instance, Action::Update, reason));
 }
 
 /// Recorded, and the instance does not have it: made again under the recorded identity.
 fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, draft: &mut Draft) {
-    let hold = |reason: String| Held {
-        tenant: tenant.key.clone(),
-        instance: record.definition.instance.clone(),
-        action: Action::Create,
-        reason,
-        lifted_by: None,
-    };
+    let instance = &record.definition.instance;
+    let hold = |reason: HeldReason| Held::new(&tenant.key, instance, Action::Create, reason);
     if let Some(taken) = taken(index, tenant, record, None) {
-        draft.held.push(hold(format!("its domain is gone from {}, and {taken}", record.definition.instance)));
+        draft.held.push(hold(HeldReason::DomainMissingAndTaken {
+            instance: instance.clone(),
+            taken: Box::new(taken),
+        }));
         return;
     }
     if record.provisioned {
         draft.changed_outside.insert(tenant.key.clone());
-        if let Some(vanished) = index.vanished(&record.definition.instance) {
-            draft.held.push(hold(format!(
-                "{vanished} recorded domains are missing on {} at once: it may be another server or a restored \
-                 backup, so nothing is made again",
-                record.definition.instance
-            )));
+        if let Some(missing) = index.vanished(instance) {
+            draft.held.push(hold(HeldReason::DomainsMissing { instance: instance.clone(), missing }));
             return;
         }
         if tenant.definition.drift == DriftPolicy::Report {
@@ -251,7 +230,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
                     tenant: tenant.key.clone(),
                     instance: record.definition.instance.clone(),
                     action: Action::Disable,
-                    reason: "the file changed".to_owned(),
+                    reason: StepReason::FileChanged,
                     changes: vec![FieldChange {
                         field: Field::Enabled,
                         before: Some("true".to_owned()),
@@ -260,7 +239,7 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
                     work: Work::Disable {
                         record: reference(record),
                         expect: None,
-                        removed: false,
+                        file_removed: false,
                         counts: true,
                     },
                 });
@@ -275,11 +254,9 @@ fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, d
         tenant,
         record,
         match record.restored_at {
-            _ if record.provisioned => {
-                "drift: its domain is gone from the PBX, so it is made again".to_owned()
-            }
-            Some(at) => format!("{}; its domain is not on {}", restored(at), record.definition.instance),
-            None => UNFINISHED.to_owned(),
+            _ if record.provisioned => StepReason::DriftDomainMissing,
+            Some(at) => StepReason::RestoredWithoutDomain { at, instance: instance.clone() },
+            None => StepReason::UnfinishedCreate,
         },
     ));
 }
@@ -304,24 +281,14 @@ fn unfinished_creation<'a>(
             .or_else(|| taken(index, tenant, record, Some(record.domain_id)))
     };
     match refused {
-        Some(reason) => draft.held.push(Held {
-            tenant: tenant.key.clone(),
-            instance: record.definition.instance.clone(),
-            action: Action::Create,
-            reason,
-            lifted_by: None,
-        }),
+        Some(reason) => {
+            draft.held.push(Held::new(&tenant.key, &record.definition.instance, Action::Create, reason))
+        }
         None => draft.steps.push(match record.restored_at {
-            None => recreation(tenant, record, UNFINISHED.to_owned()),
+            None => recreation(tenant, record, StepReason::UnfinishedCreate),
             Some(at) => still_there(inputs, tenant, record, domain, at),
         }),
     }
-}
-
-const UNFINISHED: &str = "an earlier pass did not finish making it";
-
-fn restored(at: DateTime<Utc>) -> String {
-    format!("it was restored from an archive on {}", to_the_minute(at))
 }
 
 /// A record that came back from its archive, and its domain, which was there all the time.
@@ -344,13 +311,13 @@ fn still_there(
         ..recreation(
             tenant,
             record,
-            format!("{}; its domain is still on {}", restored(at), record.definition.instance),
+            StepReason::Restored { at, instance: record.definition.instance.clone() },
         )
     }
 }
 
 /// The domain under its recorded identity, made or finished.
-fn recreation(tenant: &Tenant, record: &TenantRecord, reason: String) -> Step {
+fn recreation(tenant: &Tenant, record: &TenantRecord, reason: StepReason) -> Step {
     Step {
         tenant: tenant.key.clone(),
         instance: record.definition.instance.clone(),
@@ -377,16 +344,14 @@ fn moving<'a>(
     record: &'a TenantRecord,
     draft: &mut Draft,
 ) {
-    let hold = |reason: String| Held {
-        tenant: tenant.key.clone(),
-        instance: tenant.definition.instance.clone(),
-        action: Action::Move,
-        reason,
-        lifted_by: None,
-    };
+    let hold = |reason: HeldReason| Held::new(&tenant.key, &tenant.definition.instance, Action::Move, reason);
     for instance in [&tenant.definition.instance, &record.definition.instance] {
-        if let InstanceView::Unknown { reason } = inputs.observed.instance(instance) {
-            draft.held.push(hold(format!("the instance {instance} is unknown: {reason}")));
+        if let InstanceView::Unknown { reason: problem } = inputs.observed.instance(instance) {
+            draft.held.push(hold(HeldReason::InstanceNotChecked {
+                instance: instance.clone(),
+                problem: problem.clone(),
+                planned: NotCheckedStep::Move,
+            }));
             return;
         }
     }
@@ -423,7 +388,7 @@ fn moving<'a>(
             tenant: tenant.key.clone(),
             instance: record.definition.instance.clone(),
             action: Action::Disable,
-            reason: "the file changed".into(),
+            reason: StepReason::FileChanged,
             changes: switched.into_iter().map(FieldChange::from).collect(),
             work: Work::Disable {
                 record: reference(record),
@@ -431,7 +396,7 @@ fn moving<'a>(
                     DomainState::Present(domain) => Some(domain.clone()),
                     DomainState::Absent | DomainState::Unknown => None,
                 },
-                removed: false,
+                file_removed: false,
                 counts: true,
             },
         });
@@ -440,10 +405,10 @@ fn moving<'a>(
         tenant: tenant.key.clone(),
         instance: tenant.definition.instance.clone(),
         action: Action::Move,
-        reason: format!(
-            "the file names the instance {} instead of {}",
-            tenant.definition.instance, record.definition.instance
-        ),
+        reason: StepReason::InstanceChanged {
+            from: record.definition.instance.clone(),
+            to: tenant.definition.instance.clone(),
+        },
         changes: differences.into_iter().filter(|d| d.field != Field::Key).map(FieldChange::from).collect(),
         work: Work::Move { record: reference(record), tenant: tenant.clone(), returns_to },
     });
@@ -452,7 +417,7 @@ fn moving<'a>(
 /// Closing or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
 ///
 /// The name that the PBX shows is the one to sign in with, so it counts like the recorded one.
-pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Option<String> {
+pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Option<HeldReason> {
     let shown = match seen(inputs.observed, record) {
         DomainState::Present(domain) => Some(domain.name.as_str()),
         DomainState::Absent | DomainState::Unknown => None,
@@ -464,14 +429,12 @@ pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Op
 }
 
 /// Why nothing is closed or renamed that has this name on this instance.
-pub(super) fn our_own_account(inputs: Inputs<'_>, instance: &InstanceKey, name: &str) -> Option<String> {
+pub(super) fn our_own_account(inputs: Inputs<'_>, instance: &InstanceKey, name: &str) -> Option<HeldReason> {
     let own = inputs.policy.own_domains.get(instance)?;
-    inputs.policy.is_own_domain(instance, name).then(|| {
-        format!(
-            "{own} is the domain of tenantd's own account on {instance}: closing or renaming it would lock tenantd \
-             out; give the account a domain of its own"
-        )
-    })
+    inputs
+        .policy
+        .is_own_domain(instance, name)
+        .then(|| HeldReason::WouldLockTenantdOut { domain: own.clone(), instance: instance.clone() })
 }
 
 fn rekey_first(tenant: &Tenant, record: &TenantRecord, differences: &[Difference], draft: &mut Draft) {
@@ -480,10 +443,9 @@ fn rekey_first(tenant: &Tenant, record: &TenantRecord, differences: &[Difference
         tenant: tenant.key.clone(),
         instance: record.definition.instance.clone(),
         action: Action::Rename,
-        reason: if tenant.previously.as_ref() == Some(&record.key) {
-            format!("the file says that it was {} before", record.key)
-        } else {
-            format!("the file of {} was renamed; the PBX is not touched", record.key)
+        reason: StepReason::FileRenamed {
+            from: record.key.clone(),
+            said: tenant.previously.as_ref() == Some(&record.key),
         },
         changes: vec![change.into()],
         work: Work::Rekey { record: reference(record), to: tenant.key.clone() },
@@ -509,23 +471,22 @@ fn steps<'a>(
     rekey_first(tenant, record, differences, draft);
     let reason = |differences: &[&Difference]| {
         if record.file_removed_at.is_some() && differences.iter().any(|d| d.origin == Origin::File) {
-            "its file is back".to_owned()
+            StepReason::FileBack
         } else if differences.iter().any(|difference| unfinished(record, difference)) {
             // `tenantd block` has it looked at anew; a block is recorded before it is sent, so nothing was begun.
             let not_begun = !tenant.definition.enabled
                 && !record.definition.enabled
                 && record.web_sign_in_block.is_none()
                 && record.settings_checked_at.is_none();
-            if not_begun { "its web sign-in is not blocked yet" } else { "an earlier pass did not finish" }
-                .to_owned()
+            if not_begun { StepReason::WebSignInNotBlocked } else { StepReason::Unfinished }
         } else if differences.iter().all(|difference| difference.origin == Origin::Drift) {
-            "drift: somebody changed it on the PBX".to_owned()
+            StepReason::DriftOnPbx
         } else if differences.iter().all(|difference| difference.field == Field::SmsNumbers)
             && record.applied_definition_hash.as_ref() == Some(&definition_hash(tenant))
         {
-            "drift: its SMS numbers were changed on the platform".to_owned()
+            StepReason::DriftOfSmsNumbers
         } else {
-            "the file changed".to_owned()
+            StepReason::FileChanged
         }
     };
     let of = |wanted: &dyn Fn(&Field) -> bool| -> Vec<&Difference> {
@@ -533,7 +494,7 @@ fn steps<'a>(
     };
     let changes =
         |differences: &[&Difference]| differences.iter().map(|d| FieldChange::from(*d)).collect::<Vec<_>>();
-    let step = |action, reason: String, changes, work| Step {
+    let step = |action, reason: StepReason, changes, work| Step {
         tenant: tenant.key.clone(),
         instance: record.definition.instance.clone(),
         action,
@@ -558,13 +519,7 @@ fn steps<'a>(
                 Work::Enable { record: reference(record), expect: domain.clone() },
             ));
         } else if let Some(reason) = locks_tenantd_out(inputs, record) {
-            draft.held.push(Held {
-                tenant: tenant.key.clone(),
-                instance: record.definition.instance.clone(),
-                action: Action::Disable,
-                reason,
-                lifted_by: None,
-            });
+            draft.held.push(Held::new(&tenant.key, &record.definition.instance, Action::Disable, reason));
         } else {
             draft.steps.push(step(
                 Action::Disable,
@@ -573,7 +528,7 @@ fn steps<'a>(
                 Work::Disable {
                     record: reference(record),
                     expect: Some(domain.clone()),
-                    removed: false,
+                    file_removed: false,
                     counts: record.definition.enabled,
                 },
             ));
@@ -597,13 +552,9 @@ fn steps<'a>(
                     expect: domain.clone(),
                 },
             )),
-            Err(reason) => draft.held.push(Held {
-                tenant: tenant.key.clone(),
-                instance: record.definition.instance.clone(),
-                action: Action::Rename,
-                reason,
-                lifted_by: None,
-            }),
+            Err(reason) => {
+                draft.held.push(Held::new(&tenant.key, &record.definition.instance, Action::Rename, reason))
+            }
         }
     }
 
@@ -653,7 +604,7 @@ fn may_rename<'a>(
     index: &Index<'a>,
     tenant: &'a Tenant,
     record: &'a TenantRecord,
-) -> Result<(), String> {
+) -> Result<(), HeldReason> {
     let shared = || match seen(inputs.observed, record) {
         DomainState::Present(domain) if domain.name != tenant.definition.domain.as_str() => {
             name_is_shared(inputs.observed, &record.definition.instance, domain)
@@ -678,24 +629,17 @@ fn taken<'a>(
     tenant: &'a Tenant,
     record: &'a TenantRecord,
     own: Option<DomainId>,
-) -> Option<String> {
-    let to: &DomainName = &tenant.definition.domain;
-    if let Some(owner) = index.recorded_with(to).filter(|owner| **owner != record.key) {
-        return Some(format!(
-            "the domain {to} still belongs to the tenant {owner}; it must have another one first"
-        ));
+) -> Option<HeldReason> {
+    let Definition { domain, instance, .. } = &tenant.definition;
+    if let Some(owner) = index.recorded_with(domain).filter(|owner| **owner != record.key) {
+        return Some(HeldReason::DomainOfAnotherTenant { domain: domain.clone(), owner: owner.clone() });
     }
-    let named = index.named(&tenant.definition.instance, to.as_str());
+    let named = index.named(instance, domain.as_str());
     let found = named.iter().find(|found| Some(found.id) != own)?;
-    Some(match index.owner(&tenant.definition.instance, found.id) {
-        Some(owner) => {
-            format!("the domain {to} on {} is kept for the tenant {owner}", tenant.definition.instance)
-        }
-        None => {
-            format!(
-                "the domain {to} already exists on {} and tenantd does not manage it",
-                tenant.definition.instance
-            )
-        }
+    let owner = index.owner(instance, found.id);
+    let (domain, instance) = (domain.clone(), instance.clone());
+    Some(match owner {
+        Some(owner) => HeldReason::DomainRecordedFor { domain, instance, owner: owner.clone() },
+        None => HeldReason::DomainExists { domain: Some(domain), instance },
     })
 }

@@ -122,8 +122,8 @@ impl Reported {
         let mut reported = Self { any: true, ..Self::default() };
         for held in &plan.held {
             let reason = match unknown.contains(&held.instance) {
-                true => without_numbers(&held.reason),
-                false => held.reason.clone(),
+                true => without_numbers(&held.why()),
+                false => held.why(),
             };
             let place = (held.tenant.clone(), held.instance.clone(), held.action);
             reported.held.entry(place).or_default().insert((reason, held.lifted_by.clone()));
@@ -133,7 +133,9 @@ impl Reported {
             reported.drifted.insert(field, preview::change_text(change));
         }
         for ScheduledStep { tenant, instance, action, until, reason } in &plan.scheduled {
-            reported.scheduled.insert((tenant.clone(), instance.clone(), *action), (*until, reason.clone()));
+            reported
+                .scheduled
+                .insert((tenant.clone(), instance.clone(), *action), (*until, reason.to_string()));
         }
         for one in &plan.not_checked {
             reported.not_checked.insert(one.instance.clone(), without_numbers(&one.reason));
@@ -156,8 +158,8 @@ impl Reported {
         let is_told = |held: &&Held| {
             let place = (held.tenant.clone(), held.instance.clone(), held.action);
             let reason = match unknown.contains(&held.instance) {
-                true => without_numbers(&held.reason),
-                false => held.reason.clone(),
+                true => without_numbers(&held.why()),
+                false => held.why(),
             };
             self.held.get(&place).is_some_and(|reported| reported.contains(&(reason, held.lifted_by.clone())))
         };
@@ -170,7 +172,7 @@ impl Reported {
             let place = (scheduled.tenant.clone(), scheduled.instance.clone(), scheduled.action);
             self.scheduled
                 .get(&place)
-                .is_some_and(|reported| *reported == (scheduled.until, scheduled.reason.clone()))
+                .is_some_and(|reported| *reported == (scheduled.until, scheduled.reason.to_string()))
         };
         let gone = |old: &InstanceKey| !now.not_checked.contains_key(old);
         PlanChanges {
@@ -241,7 +243,7 @@ impl ReportedFiles {
 mod tests {
     use super::*;
     use crate::model::{BrokenFile, TenantId};
-    use crate::plan::{Counts, RecordRef, Step, Work};
+    use crate::plan::{Counts, HeldReason, RecordRef, Step, StepReason, Work};
 
     fn key(name: &str) -> TenantKey {
         TenantKey::parse(name).unwrap()
@@ -256,8 +258,9 @@ mod tests {
             tenant: key("acme"),
             instance: hq(),
             action: Action::Disable,
-            reason: (*reason).to_owned(),
+            reason: HeldReason::FilesNotFullyRead { problem: (*reason).to_owned() },
             lifted_by: Some((*lifted_by).to_owned()),
+            out_of_service: None,
         });
         Plan {
             id: "p-0000000000000000".to_owned(),
@@ -304,7 +307,7 @@ mod tests {
             tenant: key("acme"),
             instance: hq(),
             action: Action::DeleteRecord,
-            reason: "its file is gone".to_owned(),
+            reason: StepReason::FileRemoved,
             changes: Vec::new(),
             work: forget,
         };

@@ -9,7 +9,7 @@ use crate::model::{
     BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, TenantCondition, TenantKey,
     TenantRecord, UnusualFile,
 };
-use crate::plan::{self, Action, Held, Plan, Policy, ScheduledStep, Work};
+use crate::plan::{self, Action, Held, Plan, Policy, RetentionStart, ScheduledReason, ScheduledStep, Work};
 use crate::reconcile::PassInputs;
 
 use super::{chain, preview};
@@ -27,7 +27,7 @@ pub fn conditions(
     let findings = Findings::of(inputs, plan, outcome, after);
     keys.into_iter()
         .filter(|key| only.is_empty() || only.contains(*key))
-        .map(|key| (key.clone(), findings.with_what_is_disabled(key)))
+        .map(|key| (key.clone(), findings.with_out_of_service(key)))
         .collect()
 }
 
@@ -113,23 +113,23 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// The standing, and that its phones are refused where they should not be.
-    fn with_what_is_disabled(&self, key: &TenantKey) -> TenantCondition {
-        let standing = self.standing(key);
-        let said = standing.reason.as_ref().is_some_and(|reason| reason.contains(plan::NO_PHONES));
-        let now =
-            plan::out_of_service(&self.inputs.desired, &self.inputs.recorded, &self.inputs.observed, key);
-        match now.filter(|_| !said && !self.done.contains(key) && standing.condition != Condition::InSync) {
-            None => standing,
-            Some(now) => {
-                let reason =
-                    standing.reason.as_ref().map_or_else(|| now.clone(), |reason| format!("{reason}; {now}"));
-                TenantCondition { reason: Some(reason), ..standing }
+    /// The condition, and that the tenant's phones are refused where they should not be.
+    fn with_out_of_service(&self, key: &TenantKey) -> TenantCondition {
+        let condition = self.condition(key);
+        let PassInputs { desired, recorded, observed, .. } = self.inputs;
+        match plan::out_of_service(desired, recorded, observed, key) {
+            Some(out_of_service) if !self.done.contains(key) && condition.condition != Condition::InSync => {
+                let reason = condition.reason.as_ref().map_or_else(
+                    || out_of_service.to_string(),
+                    |reason| format!("{reason}. {out_of_service}"),
+                );
+                TenantCondition { reason: Some(reason), ..condition }
             }
+            _ => condition,
         }
     }
 
-    fn standing(&self, key: &TenantKey) -> TenantCondition {
+    fn condition(&self, key: &TenantKey) -> TenantCondition {
         let record = self.after.tenants.get(key);
         let desired = self.inputs.desired.tenants.get(key);
         let instance = record
@@ -191,7 +191,7 @@ impl<'a> Findings<'a> {
                     instance: record.definition.instance.clone(),
                     action: Action::Disable,
                     until,
-                    reason: plan::SESSIONS_MAY_GO_ON.to_owned(),
+                    reason: ScheduledReason::WebSessionsOpen,
                 })
             })
     }
@@ -224,13 +224,13 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
         return Some(TenantCondition::new(Condition::InSync, text));
     }
     let days = policy.deletion.retention_days;
-    let protected = if record.definition.protected { plan::KEPT_THEN_TOO } else { "" };
     // In the words of a plan that says so itself, so that `since` goes on.
-    let text = format!(
-        "delete on {}: {}{protected}",
-        record.definition.instance,
-        plan::kept_for(days, plan::SINCE_DISABLED)
-    );
+    let reason = ScheduledReason::Retention {
+        days,
+        since: RetentionStart::Disabled,
+        protected: record.definition.protected,
+    };
+    let text = format!("{} on {}: {reason}", Action::Delete, record.definition.instance);
     Some(match plan::record_retention_end(record, days) {
         Some(until) => {
             TenantCondition { until: Some(until), ..TenantCondition::new(Condition::Scheduled, text) }

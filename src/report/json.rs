@@ -39,6 +39,9 @@ pub struct StepJson {
     pub tenant: String,
     pub instance: String,
     pub action: Action,
+    /// The stable code of the reason.
+    pub code: &'static str,
+    /// For people; its wording may change.
     pub reason: String,
     pub changes: Vec<ChangeJson>,
     /// What it means for people.
@@ -65,6 +68,9 @@ pub struct HeldJson {
     pub tenant: String,
     pub instance: String,
     pub action: Action,
+    /// The stable code of the reason.
+    pub code: &'static str,
+    /// For people; its wording may change.
     pub reason: String,
     /// The command that lifts the hold, where one does.
     pub lifted_by: Option<String>,
@@ -78,6 +84,9 @@ pub struct ScheduledJson {
     pub action: Action,
     /// RFC 3339.
     pub until: String,
+    /// The stable code of the reason.
+    pub code: &'static str,
+    /// For people; its wording may change.
     pub reason: String,
 }
 
@@ -165,7 +174,8 @@ impl From<&Plan> for PlanJson {
                     tenant: step.tenant.to_string(),
                     instance: step.instance.to_string(),
                     action: step.action,
-                    reason: step.reason.clone(),
+                    code: step.reason.code(),
+                    reason: step.reason.to_string(),
                     changes: step.changes.iter().map(Into::into).collect(),
                     effects: effects(plan.effects_of_step(step)),
                 })
@@ -176,7 +186,8 @@ impl From<&Plan> for PlanJson {
                     tenant: held.tenant.to_string(),
                     instance: held.instance.to_string(),
                     action: held.action,
-                    reason: held.reason.clone(),
+                    code: held.reason.code(),
+                    reason: held.why(),
                     lifted_by: held.lifted_by.clone(),
                     effects: effects(plan.effects_of(&held.tenant, &held.instance, held.action)),
                 })
@@ -188,7 +199,8 @@ impl From<&Plan> for PlanJson {
                     instance: scheduled.instance.to_string(),
                     action: scheduled.action,
                     until: scheduled.until.to_rfc3339(),
-                    reason: scheduled.reason.clone(),
+                    code: scheduled.reason.code(),
+                    reason: scheduled.reason.to_string(),
                 })
                 .collect(),
             drifted: drifted

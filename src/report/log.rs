@@ -40,6 +40,7 @@ fn planned(plan: &Plan, step: &Step) {
         tenant = %step.tenant,
         instance = %step.instance,
         action = %step.action,
+        code = step.reason.code(),
         reason = %step.reason,
         "planned: {} {} on {}, because {}{changes}",
         step.action,
@@ -63,13 +64,14 @@ fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
             tenant = %held.tenant,
             instance = %held.instance,
             action = %held.action,
-            reason = %held.reason,
+            code = held.reason.code(),
+            reason = held.why(),
             lifted_by = held.lifted_by.as_deref(),
             "held: {} {} on {}: {}{lifted_by}",
             held.action,
             held.tenant,
             held.instance,
-            held.reason
+            held.why()
         );
         effects(plan, &held.tenant, &held.instance, held.action);
     }
@@ -90,6 +92,7 @@ fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
             instance = %scheduled.instance,
             action = %scheduled.action,
             until = %scheduled.until.to_rfc3339(),
+            code = scheduled.reason.code(),
             reason = %scheduled.reason,
             "scheduled: {} {} on {} not before {}: {}",
             scheduled.action,

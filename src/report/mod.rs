@@ -7,6 +7,7 @@ mod conditions;
 mod json;
 mod log;
 mod preview;
+mod reasons;
 mod status;
 mod text;
 

@@ -28,11 +28,13 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         text.push('\n');
     }
     // Many tenants that are held for one reason are one line.
-    let mut held: BTreeMap<(Action, &str, Option<&str>), Vec<&Held>> = BTreeMap::new();
-    for one in &plan.held {
-        held.entry((one.action, &one.reason, one.lifted_by.as_deref())).or_default().push(one);
+    let mut groups: BTreeMap<_, Vec<&Held>> = BTreeMap::new();
+    for held in &plan.held {
+        let Held { tenant: _, instance: _, action, reason, lifted_by, out_of_service } = held;
+        groups.entry((reason, action, out_of_service, lifted_by)).or_default().push(held);
     }
-    for ((action, reason, lifted_by), tenants) in held {
+    for ((_, action, _, lifted_by), tenants) in groups {
+        let reason = tenants[0].why();
         let _ = writeln!(
             text,
             "{} {action} {} — {reason}",
@@ -213,7 +215,7 @@ pub fn summary(plan: &Plan) -> String {
 
 /// `Plan p-…: 1 to create, 2 to update; 1 held; 12 unchanged; 3 domains not managed.`
 fn closing(plan: &Plan, paint: Paint) -> String {
-    // Where nobody could inputs, "nothing to do" would be a guess.
+    // Where an instance could not be checked, "nothing to do" would be a guess.
     let nothing_seen = plan.steps.is_empty() && !plan.not_checked.is_empty();
     let mut parts = vec![if nothing_seen { "nothing can be done".to_owned() } else { summary(plan) }];
     let mut also = |number: usize, what: &str| {
@@ -242,6 +244,7 @@ fn closing(plan: &Plan, paint: Paint) -> String {
 mod tests {
     use super::*;
     use crate::model::InstanceKey;
+    use crate::plan::HeldReason;
 
     #[test]
     fn many_tenants_that_are_held_have_a_short_heading() {
@@ -249,8 +252,9 @@ mod tests {
             tenant: TenantKey::parse(&format!("c{number:03}")).unwrap(),
             instance: InstanceKey::parse("hq").unwrap(),
             action: Action::Rename,
-            reason: "too many".into(),
+            reason: HeldReason::NoRemovals,
             lifted_by: None,
+            out_of_service: None,
         };
         let all: Vec<Held> = (1..=200).map(held).collect();
         let named = |of: &[Held]| tenants_of(&of.iter().collect::<Vec<_>>());

@@ -70,7 +70,7 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
 
     let (step, reason, fields) = site.only_step().await;
     assert_eq!(step, "adopt acme");
-    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain is still on hq"));
+    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain still exists on hq"));
     assert!(fields.contains(&"\"enabled\"".to_owned()) && !fields.contains(&"\"domain\"".to_owned()), "{fields:?}");
     let ran = site.apply().await;
     assert!(ran.stdout.contains("done adopt acme on hq"), "{ran:#?}");
@@ -118,7 +118,7 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     site.tenant("acme");
     let (step, reason, _) = site.only_step().await;
     assert_eq!(step, "create acme");
-    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain is not on hq"), "{reason}");
+    assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain does not exist on hq"), "{reason}");
     let ran = site.apply().await;
     is_true(&ran.stdout);
     let told = "acme: users not synchronised this time: its domain was just made on hq and has no users yet";

@@ -163,5 +163,5 @@ pub fn all_done(outcome: &Outcome, tenant: &str) -> bool {
 pub fn held_because(plan: &Plan, tenant: &str) -> String {
     let held: Vec<_> = plan.held.iter().filter(|held| held.tenant == key(tenant)).collect();
     assert_eq!(held.len(), 1, "{tenant} is held once: {plan:#?}");
-    held[0].reason.clone()
+    held[0].why()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tenantd::environment::Environment as _;
-use tenantd::plan::{Action, SESSIONS_MAY_GO_ON};
+use tenantd::plan::{Action, ScheduledReason};
 use uuid::Uuid;
 
 use crate::common::rig::{instance, key};
@@ -71,7 +71,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
 
     // What tenantd says from then on.
     let plan = live.plan().await;
-    let waits = plan.scheduled.iter().filter(|scheduled| scheduled.reason == SESSIONS_MAY_GO_ON).count();
+    let waits = plan.scheduled.iter().filter(|scheduled| scheduled.reason == ScheduledReason::WebSessionsOpen).count();
     assert_eq!(waits, usize::from(!ends), "{:?}", plan.scheduled);
     let confirmed = live.rig.record("acme").await.disable_confirmed_at.unwrap();
     let lifetime = TimeDelta::hours(24);
@@ -80,7 +80,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     for line in shown.lines().filter(|line| line.contains("disable") || line.contains("session")) {
         live.tell(&format!("open session on {version}: show: {}", line.trim()));
     }
-    assert_eq!(shown.contains(SESSIONS_MAY_GO_ON), !ends, "{shown}");
+    assert_eq!(shown.contains(&ScheduledReason::WebSessionsOpen.to_string()), !ends, "{shown}");
     let checked = live.tenantd(&["pbx", "check", "--instance", "hq"]).await;
     assert_eq!(checked.contains("does not end open web sessions"), !ends, "{checked}");
 
@@ -93,8 +93,8 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     live.rig.live_through(lifetime + TimeDelta::hours(1)).await;
     let plan = live.plan().await;
     assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
-    let at_rest = |reason: &str| plan.scheduled.iter().all(|scheduled| scheduled.reason != reason);
-    assert!(at_rest(SESSIONS_MAY_GO_ON), "{:?}", plan.scheduled);
+    let ended = plan.scheduled.iter().all(|scheduled| scheduled.reason != ScheduledReason::WebSessionsOpen);
+    assert!(ended, "{:?}", plan.scheduled);
     if live.may_delete {
         live.converge().await;
         assert!(live.person("hq").named(&live.name("acme")).await.is_empty());

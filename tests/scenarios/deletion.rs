@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use tenantd::config::DeletionMode;
 use tenantd::plan::Action;
+use tenantd::plan::StepReason;
 use tenantd::sandbox::standin::{Fault, FaultKind, NewUser, TABLES};
 
 use crate::common::rig::{Rig, key, tenant};
@@ -181,7 +182,7 @@ on_both_databases! { async fn a_deletion_that_was_begun_needs_no_second_approval
     rig.allow_delete.clear();
     let plan = rig.converge().await;
     assert_eq!(steps(&plan), ["delete acme"]);
-    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting it");
+    assert_eq!(plan.steps[0].reason, StepReason::UnfinishedDelete);
     rig.assert_at_rest(&strangers).await;
 } }
 

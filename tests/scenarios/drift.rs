@@ -1,6 +1,7 @@
 //! What somebody else changed on a PBX: put right, or only shown.
 
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName, Tenant};
+use tenantd::plan::StepReason;
 use tenantd::sandbox::standin::{Handle, NewSetting};
 use uuid::Uuid;
 
@@ -45,7 +46,7 @@ on_both_databases! { async fn drift_is_put_right(mut rig) {
 
     let plan = rig.converge().await;
     assert_eq!(steps(&plan), ["update acme", "enable acme"]);
-    assert!(plan.steps.iter().all(|step| step.reason == "drift: somebody changed it on the PBX"), "{plan:#?}");
+    assert!(plan.steps.iter().all(|step| step.reason == StepReason::DriftOnPbx), "{plan:#?}");
     let domain = rig.only("hq", "acme.example.com");
     assert_eq!((domain.uuid, domain.enabled, domain.description.as_deref()), (acme, Some(true), Some("acme Ltd")));
     let value = |subcategory: &str| {
@@ -103,7 +104,7 @@ on_both_databases! { async fn a_domain_that_was_deleted_by_hand_is_made_again_un
     rig.pbx("hq").remove_domain(uuid);
     let plan = rig.converge().await;
     assert_eq!(steps(&plan), ["create acme"]);
-    assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
+    assert_eq!(plan.steps[0].reason, StepReason::DriftDomainMissing);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
     assert_eq!(rig.pbx("hq").settings(uuid).len(), 2);
     rig.assert_at_rest(&strangers).await;

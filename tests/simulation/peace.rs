@@ -5,7 +5,7 @@ use tenantd::config::DeletionMode;
 use tenantd::model::{
     DriftPolicy, MaxUsers, PbxSetting, Recorded, SettingName, Tenant, TenantKey, TenantRecord,
 };
-use tenantd::plan::{CONTESTED_AFTER, Held, Plan};
+use tenantd::plan::{CONTESTED_AFTER, Held, HeldReason, Plan};
 
 use crate::model_pbx::Domain;
 use crate::person;
@@ -69,7 +69,7 @@ impl World {
         if held.lifted_by.as_ref().is_some_and(|lifted_by| !lifted_by.starts_with("tenantd adopt ")) {
             return false;
         }
-        if held.reason.contains("stays open until the tenant is made elsewhere") {
+        if matches!(held.reason, HeldReason::CreateElsewhereHeld | HeldReason::CreateElsewhereUnfinished) {
             return plan.held.iter().any(|other| {
                 other != held && other.tenant == held.tenant && self.is_legitimate(other, plan)
             });
@@ -78,7 +78,10 @@ impl World {
         let state = self.sim.lock();
         let wanted = self.directory.files.get(&held.tenant);
         let record = recorded.tenants.get(&held.tenant);
-        let reason = held.reason.as_str();
+        let reason = match &held.reason {
+            HeldReason::DomainMissingAndTaken { taken, .. } => &**taken,
+            reason => reason,
+        };
         let others_there = wanted.is_some_and(|wanted| {
             state.servers[&wanted.definition.instance].domains.iter().any(|(id, domain)| {
                 domain.name == wanted.definition.domain.as_str()
@@ -87,13 +90,16 @@ impl World {
                     })
             })
         });
-        if reason.contains("tenantd does not manage it")
-            || reason.contains("have the name")
-            || reason.contains("another one has its name")
-        {
+        if matches!(reason, HeldReason::DomainExists { .. } | HeldReason::SeveralDomains { .. }) {
             return others_there;
         }
-        if reason.contains("belongs to the tenant") || reason.contains("is kept for the tenant") {
+        if matches!(
+            reason,
+            HeldReason::DomainOfAnotherTenant { .. }
+                | HeldReason::DomainRecordedFor { .. }
+                | HeldReason::SmsNumberTaken { .. }
+                | HeldReason::SmsNumberNotReleased { .. }
+        ) {
             return others_there
                 || wanted.is_some_and(|wanted| {
                     recorded.tenants.values().any(|other| {
@@ -104,7 +110,7 @@ impl World {
                         .any(|other| other.domain == wanted.definition.domain)
                 });
         }
-        if reason.contains("somebody renamed its domain") {
+        if matches!(reason, HeldReason::RenamedOnPbx { .. }) {
             return record.is_some_and(|record| {
                 let ours =
                     recorded.previous_placements.iter().filter(|previous| previous.tenant == record.id);
@@ -115,27 +121,27 @@ impl World {
                     })
             });
         }
-        if reason.contains("FusionPBX keeps their recordings") {
+        if matches!(reason, HeldReason::NameShared { .. }) {
             let named = |name: &str| {
                 state.servers[&held.instance].domains.values().filter(|domain| domain.name == name).count()
             };
             return state.servers[&held.instance].domains.values().any(|domain| named(&domain.name) > 1);
         }
-        if reason.contains("protected") {
+        if matches!(reason, HeldReason::Protected | HeldReason::PreviousProtected) {
             // A lost domain that is not to be made again leaves its record under the key that it had.
             let left =
                 recorded.previous_placements.iter().filter(|previous| previous.instance == held.instance);
             let left = left.filter_map(|previous| recorded.tenants.get(&previous.key));
             return record.into_iter().chain(left).any(|record| record.definition.protected);
         }
-        if reason.contains("contested field") {
+        if matches!(reason, HeldReason::ContestedField { .. }) {
             return record
                 .is_some_and(|record| record.corrections.values().any(|times| *times >= CONTESTED_AFTER));
         }
-        if reason.contains("are missing on") {
+        if matches!(reason, HeldReason::DomainsMissing { .. }) {
             return true;
         }
-        if reason.contains("previous domain") {
+        if matches!(reason, HeldReason::PreviousPlacementFirst { .. }) {
             return plan.scheduled.iter().any(|scheduled| scheduled.tenant == held.tenant)
                 || plan.held.iter().any(|other| other != held && other.tenant == held.tenant);
         }

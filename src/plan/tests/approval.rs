@@ -48,8 +48,8 @@ fn an_approval_of_one_tenants_deletion_is_for_this_tenant_and_ends() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("delete t00", "delete t01"));
     assert_eq!(
         why(&plan, "t01", Action::Delete),
-        "deleting it needs approval (deletion.mode is `approve`); its file is gone, it is disabled, and its \
-         retention is over"
+        "deleting it needs approval (`deletion.mode: approve`); its file was removed, it is disabled, and its \
+         retention has ended"
     );
     assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd approve --tenant t01"));
     fixture.later(TimeDelta::hours(1));

@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, block_row, held, key, row, steps, why};
 use crate::diff::Field;
 use crate::model::{DriftPolicy, MaxUsers, SettingName, testing};
-use crate::plan::{Action, CONTESTED_AFTER, Work, correction_key};
+use crate::plan::{Action, CONTESTED_AFTER, StepReason, Work, correction_key};
 
 fn extensions() -> SettingName {
     SettingName::new("limit", "extensions", "numeric")
@@ -15,7 +15,7 @@ fn drift_is_put_right_and_named_so() {
     fixture.pbx("acme").description = "theirs".into();
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "update acme");
-    assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
+    assert_eq!(plan.steps[0].reason, StepReason::DriftOnPbx);
     assert_eq!(fixture.pbx("acme").description, "acme Ltd");
     assert_eq!(plan.previews[&key("acme")].before.as_ref().unwrap().name, "theirs");
 }
@@ -27,8 +27,8 @@ fn a_change_of_the_file_is_named_so() {
     fixture.pbx("acme").name = "other.example.com".into();
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename acme, update acme");
-    assert_eq!(plan.steps[0].reason, "drift: somebody changed it on the PBX");
-    assert_eq!(plan.steps[1].reason, "the file changed");
+    assert_eq!(plan.steps[0].reason, StepReason::DriftOnPbx);
+    assert_eq!(plan.steps[1].reason, StepReason::FileChanged);
     assert!(matches!(plan.steps[1].work, Work::Update { describe: true, .. }));
 }
 
@@ -171,7 +171,7 @@ fn a_disable_that_was_cut_short_is_no_drift() {
     fixture.record("acme").disable_confirmed_at = None;
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
-    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
+    assert_eq!(plan.steps[0].reason, StepReason::Unfinished);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_field_that_came_back_three_times_is_left_alone() {
     fixture.record("acme").corrections = [(wanted, CONTESTED_AFTER)].into();
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
-    assert!(why(&plan, "acme", Action::Update).starts_with("contested field: `name` was set 3 times"));
+    assert!(why(&plan, "acme", Action::Update).starts_with("`name` is contested: tenantd set it 3 times"));
     assert!(plan.settled.is_empty());
     // Other fields go on, and another wanted value starts anew.
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
@@ -228,7 +228,7 @@ fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
     assert_eq!(
         why(&plan, "acme", Action::Update),
-        "name, session_timeout changed, but the instance hq is unknown: it does not answer"
+        "name, session_timeout changed, but hq was not checked: it does not answer"
     );
     assert_eq!((plan.counts.unchanged, plan.counts.not_checked), (0, 2), "nobody looked at globex either");
 }
@@ -243,8 +243,8 @@ fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
     fixture.record("acme").disable_confirmed_at = None;
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
-    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish");
-    assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, removed: false, .. }));
+    assert_eq!(plan.steps[0].reason, StepReason::Unfinished);
+    assert!(matches!(plan.steps[0].work, Work::Disable { counts: false, file_removed: false, .. }));
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
     fixture.remove_file("acme");
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "disable acme", "and not forgotten at once");
-    assert!(plan.steps[0].reason.contains("its retention starts"));
+    assert!(plan.steps[0].reason == StepReason::FileRemovedWhileDisabled);
 }
 
 #[test]
@@ -396,5 +396,5 @@ fn half_a_creation_that_somebody_renamed_to_a_name_in_use_is_left_alone() {
     fixture.foreign("hq", 1, "theirs.example.com");
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
-    assert!(why(&plan, "acme", Action::Create).contains("keeps their recordings"));
+    assert!(why(&plan, "acme", Action::Create).contains("keeps the recordings"));
 }

@@ -148,7 +148,7 @@ fn one(fixture: &mut Fixture, step: &Step) {
             record.web_sign_in_left_open = false;
             insert(fixture, record);
         }
-        Work::Disable { record, expect, removed, counts } => {
+        Work::Disable { record, expect, file_removed: removed, counts } => {
             let mut record = take(fixture, *record);
             let found = seen(fixture, &record.definition.instance, record.domain_id);
             // A step before this one may have changed its name or description.

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::fixture::{Fixture, block_row, deletable, held, instance, key, steps, why};
 use crate::config::DeletionMode;
 use crate::model::{BrokenFile, Completeness, Desired};
-use crate::plan::{Action, Work};
+use crate::plan::{Action, StepReason, Work};
 
 #[test]
 fn an_empty_directory_removes_nothing() {
@@ -37,8 +37,8 @@ fn a_file_that_is_gone_disables_and_nothing_more_in_this_pass() {
     fixture.remove_file("acme");
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "disable acme");
-    assert_eq!(plan.steps[0].reason, "its file is gone");
-    assert!(matches!(plan.steps[0].work, Work::Disable { removed: true, counts: true, .. }));
+    assert_eq!(plan.steps[0].reason, StepReason::FileRemoved);
+    assert!(matches!(plan.steps[0].work, Work::Disable { file_removed: true, counts: true, .. }));
     let preview = &plan.previews[&key("acme")];
     assert!(preview.before.as_ref().unwrap().enabled && !preview.after.as_ref().unwrap().enabled);
 }
@@ -72,7 +72,7 @@ fn a_file_that_comes_back_brings_everything_back() {
     fixture.want(acme);
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "enable acme");
-    assert_eq!(plan.steps[0].reason, "its file is back");
+    assert_eq!(plan.steps[0].reason, StepReason::FileBack);
     assert_eq!(*fixture.pbx("acme"), domain);
     let record = fixture.record("acme");
     assert!(
@@ -89,7 +89,7 @@ fn a_tenant_that_was_disabled_already_starts_its_retention_when_its_file_goes() 
     fixture.record("acme").file_removed_at = None;
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "disable acme");
-    assert!(plan.steps[0].reason.contains("its retention starts"));
+    assert!(plan.steps[0].reason == StepReason::FileRemovedWhileDisabled);
     let now = fixture.now;
     assert_eq!(fixture.record("acme").file_removed_at, Some(now));
     assert_eq!(fixture.plan().scheduled[0].until, fixture.now + TimeDelta::days(30));
@@ -103,7 +103,10 @@ fn broken_file_holds_removals() {
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "");
     assert_eq!(held(&plan), "delete acme, disable one, update two");
-    assert!(why(&plan, "one", Action::Disable).contains("nothing is removed until every file can be read"));
+    assert!(
+        why(&plan, "one", Action::Disable)
+            .contains("No tenant is disabled or deleted until every file can be read")
+    );
     assert!(why(&plan, "two", Action::Update).contains("its file is broken"));
     assert!(plan.warnings[0].contains("two.yaml is broken: nothing is removed"));
     assert_eq!(plan.counts.broken_files, 1);
@@ -143,7 +146,7 @@ fn an_unknown_instance_holds_removals_on_it_and_nowhere_else() {
     fixture.lose("hq");
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("disable b1", "disable acme"));
-    assert!(why(&plan, "acme", Action::Disable).contains("hq is unknown: it does not answer"));
+    assert!(why(&plan, "acme", Action::Disable).contains("hq was not checked: it does not answer"));
     assert!(plan.warnings[0].starts_with("nothing is changed on hq"));
     assert_eq!(plan.counts.unknown_instances, 1);
 }
@@ -168,7 +171,7 @@ fn closing_again_what_somebody_opened_uses_up_no_limit() {
     let plan = fixture.converge();
     assert_eq!(plan.count(Action::Disable), 5);
     assert_eq!(plan.removals_id, None);
-    assert!(plan.steps.iter().all(|step| step.reason == "drift: somebody enabled it on the PBX"));
+    assert!(plan.steps.iter().all(|step| step.reason == StepReason::DriftEnabled));
 }
 
 #[test]

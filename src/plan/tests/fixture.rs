@@ -350,9 +350,9 @@ pub fn held(plan: &Plan) -> String {
 }
 
 /// The reason why an action is held.
-pub fn why<'p>(plan: &'p Plan, of: &str, action: Action) -> &'p str {
+pub fn why(plan: &Plan, of: &str, action: Action) -> String {
     plan.held
         .iter()
         .find(|held| held.tenant == key(of) && held.action == action)
-        .map_or_else(|| panic!("{action} of {of} is not held: {plan:#?}"), |held| held.reason.as_str())
+        .map_or_else(|| panic!("{action} of {of} is not held: {plan:#?}"), Held::why)
 }

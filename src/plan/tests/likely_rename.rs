@@ -48,7 +48,7 @@ fn both_halves_of_a_likely_rename_are_held_with_the_line_and_the_command() {
     let (disable, create) = (held_of(&plan, "hooli"), held_of(&plan, "hooli-inc"));
     assert_eq!((disable.action, create.action), (Action::Disable, Action::Create));
     assert_eq!((&disable.reason, &disable.lifted_by), (&create.reason, &create.lifted_by));
-    assert!(disable.reason.contains("write `previously: hooli` in hooli-inc.yaml"), "{}", disable.reason);
+    assert!(disable.why().contains("write `previously: hooli` in hooli-inc.yaml"), "{}", disable.reason);
     assert!(id_of(&disable).starts_with("t-"));
 }
 
@@ -67,8 +67,8 @@ fn the_new_half_waits_while_the_old_one_is_held_for_another_reason() {
     fixture.break_file("umbrella");
     let plan = fixture.plan();
     assert!(plan.steps.iter().all(|step| step.action != Action::Create), "{plan:#?}");
-    assert!(held_of(&plan, "hooli-inc").reason.contains("looks like hooli"));
-    assert!(held_of(&plan, "hooli").reason.contains("umbrella.yaml is broken"));
+    assert!(held_of(&plan, "hooli-inc").why().contains("looks like hooli"));
+    assert!(held_of(&plan, "hooli").why().contains("umbrella.yaml is broken"));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn where_one_tenant_goes_and_one_comes_whole_files_are_compared_as_git_does() {
     };
     let plan = rebranded(|_| ()).plan();
     assert!(plan.steps.is_empty(), "{plan:#?}");
-    assert!(held_of(&plan, "globex").reason.contains("most lines of their files are the same"));
+    assert!(held_of(&plan, "globex").why().contains("most lines of their files are the same"));
     assert_eq!(held_of(&plan, "globex").lifted_by, held_of(&plan, "initrode").lifted_by);
     // Less than half of it is the same.
     let other = |tenant: &mut crate::model::Tenant| {
@@ -207,9 +207,9 @@ fn a_rename_in_two_runs_holds_the_removal_for_a_day_and_its_advice_works() {
     assert!(plan.steps.is_empty(), "{plan:#?}");
     let held = held_of(&plan, "buecher");
     assert_eq!((held.action, plan.held.len()), (Action::Disable, 1));
-    assert!(held.reason.contains("put buecher.yaml back; if they are two tenants, approve it"), "{held:?}");
+    assert!(held.why().contains("restore buecher.yaml; if they are two tenants, approve it"), "{held:?}");
     // It says nothing of a line that can no longer be written.
-    assert!(!held.reason.contains("previously"), "{held:?}");
+    assert!(!held.why().contains("previously"), "{held:?}");
     // The file is put back.
     let mut fixture = copied_and_removed();
     fixture.want(testing::wanted("buecher"));
@@ -254,7 +254,7 @@ fn of_several_candidates_the_best_is_asked_about_and_the_others_are_named_and_he
     assert!(plan.steps.is_empty(), "{plan:#?}");
     let held = held_of(&plan, "hooli");
     assert!(
-        held.reason.starts_with("hooli-inc is new") && held.reason.contains("`hooli-xyz`"),
+        held.why().starts_with("hooli-inc is new") && held.why().contains("`hooli-xyz`"),
         "{}",
         held.reason
     );

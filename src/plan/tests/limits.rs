@@ -58,7 +58,7 @@ fn renames_and_moves_count_like_disables() {
     assert_eq!(counts(&plan), (0, 4));
     assert_eq!(
         why(&plan, "t00", Action::Rename),
-        "4 tenants would be renamed; the limit is 3; limits.disables is max(3, 20 % of 9)"
+        "4 tenants would be renamed; the limit is 3 (`limits.disables`: 3, or 20 % of 9)"
     );
     let id = plan.removals_id.clone().unwrap();
     assert_eq!(plan.held[0].lifted_by, Some(format!("tenantd approve {id}")));
@@ -85,7 +85,8 @@ fn renames_count_for_a_day_and_each_tenant_once() {
     fixture.edit("t03", |tenant| tenant.definition.domain = domain("fourth.example.com"));
     assert_eq!(held(&fixture.plan()), "rename t03");
     assert!(
-        why(&fixture.plan(), "t03", Action::Rename).starts_with("4 tenants (3 of them in the last 24 h)")
+        why(&fixture.plan(), "t03", Action::Rename)
+            .starts_with("4 tenants would be renamed within 24 hours, 3 of them already")
     );
     // Again the same tenant: it was counted. To disable it is more than what was counted, and is looked at anew.
     fixture.edit("t00", |tenant| {
@@ -108,7 +109,10 @@ fn an_approved_rename_is_no_approval_of_a_disable() {
     (0..4).for_each(|n| fixture.edit(&format!("t{n:02}"), |tenant| tenant.definition.enabled = false));
     let plan = fixture.plan();
     assert_eq!(held(&plan), "disable t00, disable t01, disable t02, disable t03");
-    assert!(why(&plan, "t00", Action::Disable).starts_with("4 tenants (4 of them in the last 24 h)"));
+    assert!(
+        why(&plan, "t00", Action::Disable)
+            .starts_with("4 tenants would be disabled within 24 hours, 4 of them already")
+    );
     // Nor is the name changed once more.
     fixture.edit("t00", |tenant| tenant.definition.domain = domain("again.example.com"));
     assert_eq!(steps(&fixture.plan()), "rename t00");
@@ -175,15 +179,15 @@ fn the_message_has_the_count_the_limit_its_key_and_the_command() {
     fixture.removed_lately("t09", RemovalKind::FileGone, 3);
     let plan = fixture.plan();
     let id = plan.removals_id.clone().unwrap();
-    let reason = "3 tenants (1 of them in the last 24 h) would be removed; the limit is 1; limits.removals is \
-                  max(1, 10 % of 10)";
+    let reason = "3 tenants would be disabled (file removed) within 24 hours, 1 of them already; the limit is 1 \
+                  (`limits.removals`: 1, or 10 % of 10)";
     assert_eq!(why(&plan, "t00", Action::Disable), reason);
     assert_eq!(plan.held[0].lifted_by, Some(format!("tenantd approve {id}")));
     assert_eq!(plan.warnings, [format!("held: {reason}; to go ahead: tenantd approve {id}")]);
     let plan = disabling(9, 4).plan();
     assert_eq!(
         why(&plan, "t00", Action::Disable),
-        "4 tenants would be disabled; the limit is 3; limits.disables is max(3, 20 % of 9)"
+        "4 tenants would be disabled; the limit is 3 (`limits.disables`: 3, or 20 % of 9)"
     );
 }
 
@@ -355,7 +359,7 @@ fn a_move_that_disables_counts_like_a_disable() {
         held(&plan),
         "move t00, disable t00, move t01, disable t01, move t02, disable t02, disable t03, move t04"
     );
-    assert_eq!(why(&plan, "t00", Action::Move), "it waits for its disabling, which is held");
+    assert_eq!(why(&plan, "t00", Action::Move), "the step that disables it is held");
     let id = plan.removals_id.unwrap();
     assert!(plan.held.iter().all(|held| held.lifted_by == Some(format!("tenantd approve {id}"))));
     fixture.approve(&id, 1);

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::fixture::{Fixture, block_row, domain, held, instance, key, steps, why};
 use crate::config::DeletionMode;
 use crate::model::testing;
-use crate::plan::{Action, Work};
+use crate::plan::{Action, StepReason, Work};
 
 fn moving() -> Fixture {
     let mut fixture = Fixture::of(["acme", "globex", "umbrella"]);
@@ -42,7 +42,7 @@ fn a_move_needs_both_sides_to_be_known() {
         fixture.lose(on);
         let plan = fixture.plan();
         assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"), "{on}");
-        assert!(why(&plan, "acme", Action::Move).contains(&format!("the instance {on} is unknown")));
+        assert!(why(&plan, "acme", Action::Move).contains(&format!("{on} was not checked")));
     }
 }
 
@@ -64,7 +64,7 @@ fn a_name_that_is_taken_there_holds_a_move() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"));
     assert!(
-        why(&plan, "acme", Action::Move).contains("already exists on branch and tenantd does not manage it")
+        why(&plan, "acme", Action::Move).contains("already exists on branch, and tenantd does not manage it")
     );
     let mut fixture = moving();
     let mut other = testing::wanted("other");
@@ -72,7 +72,7 @@ fn a_name_that_is_taken_there_holds_a_move() {
     fixture.agree(other);
     fixture.pbx("other").name = "acme.example.com".into();
     let plan = fixture.plan();
-    assert!(why(&plan, "acme", Action::Move).contains("is kept for the tenant other"));
+    assert!(why(&plan, "acme", Action::Move).contains("is recorded as a domain of the tenant other"));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_deletion_of_what_was_left_behind_is_finished_without_another_approval() {
     fixture.begun("acme", "branch", Action::Delete);
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "delete acme");
-    assert_eq!(plan.steps[0].reason, "an earlier pass did not finish deleting what its move left behind");
+    assert_eq!(plan.steps[0].reason, StepReason::UnfinishedDeleteOfPrevious);
     let mut waits = fixture.clone();
     waits.recorded.clock_steady_since = Some(waits.now);
     assert_eq!(steps(&waits.plan()), "disable acme", "it is closed while it waits");
@@ -263,7 +263,7 @@ fn a_deletion_of_what_was_left_behind_is_finished_without_another_approval() {
     assert_eq!(steps(&fixture.plan()), "disable acme", "else an open web sign-in is closed first");
     fixture.read_settings_of("branch", id, vec![block_row(id)]);
     assert_eq!(held(&fixture.plan()), "delete acme");
-    assert_eq!(fixture.plan().held[0].reason.matches("its retention is over").count(), 1);
+    assert_eq!(fixture.plan().held[0].why().matches("retention").count(), 1);
 }
 
 /// A move that died after its first transaction: the new domain is not there yet, and the old one is still in use.
@@ -295,7 +295,7 @@ fn what_a_tenant_leaves_stays_open_until_it_is_made_elsewhere() {
         assert_eq!(steps(&plan), "");
         assert!(
             why(&plan, "acme", Action::Disable)
-                .starts_with("it stays open until the tenant is made elsewhere")
+                .starts_with("it stays enabled until it is created on its new instance")
         );
         fixture
     };

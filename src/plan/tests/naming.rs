@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, domain, held, instance, key, steps, why};
 use crate::diff::Field;
 use crate::model::{MaxUsers, SettingName, testing};
-use crate::plan::{Action, Work};
+use crate::plan::{Action, StepReason, Work};
 
 fn rename(fixture: &mut Fixture, of: &str, to: &str) {
     fixture.edit(of, |tenant| tenant.definition.domain = domain(to));
@@ -47,7 +47,7 @@ fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
     assert_eq!(
         why(&plan, "acme", Action::Adopt),
-        "acme.example.com already exists on hq and tenantd does not manage it"
+        "acme.example.com already exists on hq, and tenantd does not manage it"
     );
     assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd adopt acme"));
     fixture.edit("acme", |acme| {
@@ -96,7 +96,7 @@ fn two_domains_of_one_name_are_not_adopted() {
     fixture.foreign("hq", 2, "acme.example.com");
     let plan = fixture.plan();
     assert_eq!(held(&plan), "adopt acme");
-    assert!(why(&plan, "acme", Action::Adopt).starts_with("2 domains on hq have the name"));
+    assert!(why(&plan, "acme", Action::Adopt).starts_with("2 domains on hq are named"));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn what_another_tenant_has_is_not_adopted() {
     fixture.want(acme);
     let plan = fixture.plan();
     assert_eq!(held(&plan), "create acme");
-    assert!(why(&plan, "acme", Action::Create).contains("is kept for the tenant globex"));
+    assert!(why(&plan, "acme", Action::Create).contains("is recorded as a domain of the tenant globex"));
     assert_eq!(steps(&plan), "rename globex", "its own name comes back");
 }
 
@@ -125,7 +125,7 @@ fn what_a_tenant_left_behind_is_not_adopted() {
     fixture.want(acme);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
-    assert!(why(&plan, "acme", Action::Create).contains("is kept for the tenant globex"));
+    assert!(why(&plan, "acme", Action::Create).contains("is recorded as a domain of the tenant globex"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn git_mv_does_not_touch_the_pbx() {
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename umbrella");
     assert!(matches!(plan.steps[0].work, Work::Rekey { .. }));
-    assert_eq!(plan.steps[0].reason, "the file of acme was renamed; the PBX is not touched");
+    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), said: false });
     assert_eq!(fixture.observed, before);
     assert!(fixture.recorded.tenants.contains_key(&key("umbrella")));
 }
@@ -173,7 +173,7 @@ fn another_key_and_another_domain_at_once_need_previously() {
     fixture.edit("umbrella", |tenant| tenant.previously = Some(key("acme")));
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename umbrella, rename umbrella");
-    assert_eq!(plan.steps[0].reason, "the file says that it was acme before");
+    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), said: true });
     fixture.edit("umbrella", |tenant| tenant.previously = None);
     assert!(fixture.plan().is_empty(), "the line may go, or stay");
 }
@@ -229,7 +229,7 @@ fn a_name_in_use_holds_a_rename() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename acme"));
     assert!(
-        why(&plan, "acme", Action::Rename).contains("already exists on hq and tenantd does not manage it")
+        why(&plan, "acme", Action::Rename).contains("already exists on hq, and tenantd does not manage it")
     );
     // The rest of the tenant goes on.
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
@@ -251,7 +251,7 @@ fn a_name_that_is_kept_for_another_tenant_holds_a_rename() {
     rename(&mut fixture, "acme", "other.example.com");
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("rename globex", "rename acme"));
-    assert!(why(&plan, "acme", Action::Rename).contains("is kept for the tenant globex"));
+    assert!(why(&plan, "acme", Action::Rename).contains("is recorded as a domain of the tenant globex"));
     fixture.pass();
     assert_eq!(steps(&fixture.converge()), "rename acme");
 }
@@ -364,7 +364,7 @@ fn finishing_what_was_cut_short_takes_no_name_in_use() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(
-        why(&plan, "acme", Action::Create).contains("already exists on hq and tenantd does not manage it")
+        why(&plan, "acme", Action::Create).contains("already exists on hq, and tenantd does not manage it")
     );
     rename(&mut fixture, "acme", "free.example.com");
     assert_eq!(steps(&fixture.converge()), "create acme");
@@ -387,7 +387,7 @@ fn finishing_what_was_cut_short_takes_no_recorded_domain() {
 /// FusionPBX keeps recordings and voicemail by name, and would take theirs along.
 #[test]
 fn a_domain_that_shares_its_name_is_neither_renamed_nor_deleted() {
-    let shares = "another domain on hq has the name acme.example.com too";
+    let shares = "another domain on hq is also named acme.example.com";
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.foreign("hq", 1, "acme.example.com");
     assert!(fixture.plan().is_empty());

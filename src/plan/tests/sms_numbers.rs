@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, domain, held, key, steps, why};
 use crate::diff::Field;
 use crate::model::{SmsNumber, testing};
-use crate::plan::{Action, Effect};
+use crate::plan::{Action, Effect, StepReason};
 
 fn numbers<const N: usize>(texts: [&str; N]) -> std::collections::BTreeSet<SmsNumber> {
     texts.map(|text| SmsNumber::parse(text).unwrap()).into()
@@ -51,8 +51,7 @@ fn a_number_of_another_tenant_is_held_and_the_rest_goes_on() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme, create new"));
     assert_eq!(plan.steps[0].changes.len(), 1);
-    let reason =
-        "the SMS number +4930123456 still belongs to the tenant globex; it must be released there first";
+    let reason = "the SMS number +4930123456 still belongs to the tenant globex. Release it there first";
     assert_eq!(why(&plan, "acme", Action::Update), reason);
     assert_eq!(why(&plan, "new", Action::Create), reason);
     // Once the other file gives it up, it changes hands.
@@ -73,7 +72,7 @@ fn a_change_on_the_platform_is_put_right_and_called_so() {
     fixture.record("acme").applied_definition_hash = Some(hash);
     give(&mut fixture, "acme", ["+4930999999"]);
     let plan = fixture.plan();
-    assert_eq!(plan.steps[0].reason, "drift: its SMS numbers were changed on the platform");
+    assert_eq!(plan.steps[0].reason, StepReason::DriftOfSmsNumbers);
     fixture.edit("acme", |tenant| tenant.definition.domain = domain("other.example.com"));
     assert_eq!(steps(&fixture.plan()), "rename acme, update acme");
 }

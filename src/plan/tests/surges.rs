@@ -19,9 +19,7 @@ fn all_tenants_of_an_instance_are_never_closed_at_once() {
     fixture.remove_file("b2");
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable b1, disable b2"));
-    assert!(
-        why(&plan, "b1", Action::Disable).contains("it would leave branch without an enabled tenant (2 of 2")
-    );
+    assert!(why(&plan, "b1", Action::Disable).contains("all 2 enabled tenants of branch would be disabled"));
     fixture.approve(&plan.removals_id.unwrap(), 1);
     assert_eq!(steps(&fixture.converge()), "disable b1, disable b2");
 }
@@ -53,7 +51,7 @@ fn a_surge_of_creates_is_held_where_the_deployment_says_so() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create n0, create n1, adopt n2"));
     assert!(
         why(&plan, "n0", Action::Create)
-            .contains("3 tenants would be created; the limit is 2; limits.creates")
+            .contains("3 tenants would be created; the limit is 2 (`limits.creates`")
     );
     fixture.approve(&plan.removals_id.unwrap(), 1);
     assert_eq!(counts(&fixture.converge()), (3, 0));
@@ -78,7 +76,7 @@ fn a_surge_of_updates_counts_tenants_and_not_steps() {
     assert_eq!(held(&plan), "rename t00, update t00, rename t01, update t01, move t02");
     assert!(
         why(&plan, "t00", Action::Update)
-            .contains("3 tenants would be changed; the limit is 2; limits.updates")
+            .contains("3 tenants would be changed; the limit is 2 (`limits.updates`")
     );
 }
 
@@ -95,7 +93,7 @@ fn all_tenants_of_an_instance_are_never_moved_away_at_once() {
     fixture.edit("t02", |tenant| tenant.definition.instance = instance("branch"));
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move t00, move t01, move t02"));
-    assert!(why(&plan, "t00", Action::Move).contains("it would leave hq without an enabled tenant (3 of 3"));
+    assert!(why(&plan, "t00", Action::Move).contains("all 3 enabled tenants of hq would be disabled"));
     let id = plan.removals_id.unwrap();
     fixture.edit("t02", |tenant| tenant.definition.name = "Another".into());
     let other = fixture.plan().removals_id.unwrap();
@@ -121,7 +119,7 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
     );
     assert_eq!(
         why(&plan, "new-two", Action::Adopt),
-        "the tier allows 4 tenants (tier.max_tenants); there are 3, and 2 are new"
+        "the tier allows 4 tenants (`tier.max_tenants`); 3 exist, and 2 would be added"
     );
     fixture.policy.max_tenants = Some(5);
     assert_eq!(steps(&fixture.plan()), "create new-one, adopt new-two, update t00");

@@ -4,6 +4,7 @@ use super::fixture::{Fixture, held, key, steps, why};
 use crate::config::Limit;
 use crate::model::testing;
 use crate::plan::Action;
+use crate::plan::StepReason;
 
 #[test]
 fn a_domain_that_is_gone_is_made_again_under_its_identity() {
@@ -12,7 +13,7 @@ fn a_domain_that_is_gone_is_made_again_under_its_identity() {
     fixture.vanish("acme");
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "create acme");
-    assert_eq!(plan.steps[0].reason, "drift: its domain is gone from the PBX, so it is made again");
+    assert_eq!(plan.steps[0].reason, StepReason::DriftDomainMissing);
     assert_eq!(plan.previews[&key("acme")].before, None);
     assert_eq!(fixture.pbx("acme").id, id);
 }
@@ -26,7 +27,7 @@ fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(
         why(&plan, "acme", Action::Create)
-            .contains("the domain acme.example.com already exists on hq and tenantd does not manage it")
+            .contains("acme.example.com already exists on hq, and tenantd does not manage it")
     );
 }
 
@@ -42,7 +43,7 @@ fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
     assert_eq!((plan.steps.len(), plan.held.len()), (0, 2));
     let reason = why(&plan, "t00", Action::Create);
     assert!(reason.starts_with("2 recorded domains are missing on hq at once"));
-    assert!(reason.ends_with("so nothing is made again"));
+    assert!(reason.ends_with("so nothing is changed there"));
     assert_eq!(gone(2, 20).plan().count(Action::Create), 2);
     assert_eq!(gone(3, 20).plan().count(Action::Create), 0);
     let mut fixture = gone(2, 5);
@@ -52,7 +53,7 @@ fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
     let mut fixture = gone(3, 5);
     ["t00", "t01"].into_iter().for_each(|of| fixture.record(of).provisioned = false);
     assert_eq!(fixture.plan().count(Action::Create), 3);
-    assert_eq!(fixture.plan().steps[0].reason, "an earlier pass did not finish making it");
+    assert_eq!(fixture.plan().steps[0].reason, StepReason::UnfinishedCreate);
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn nothing_is_changed_on_a_server_that_lost_many_of_our_domains() {
     );
     assert_eq!(
         why(&plan, "t02", Action::Update),
-        "2 recorded domains are missing on hq at once: it may be another server or a restored backup, so nothing is \
+        "2 recorded domains are missing on hq at once. It may be another server or a restored backup, so nothing is \
          changed there"
     );
     // To it is as wrong as from it.
