@@ -1,17 +1,15 @@
 //! A record without a file: disable now, delete much later and only when everything allows it.
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use super::decision_table::{name_is_shared, reference, seen};
-use super::reason::{HeldReason, NotCheckedStep, RetentionStart, ScheduledReason, StepReason};
+use super::index::{name_is_shared, reference, seen};
+use super::own_account::locks_tenantd_out;
+use super::reason::{HeldReason, NotCheckedStep, RetentionStart, StepReason};
+use super::retention::{deletion_begun, record_retention_end, scheduled};
 use super::types::{Action, FieldChange, Held, Preview, ScheduledStep, Step, Work};
-use super::update::locks_tenantd_out;
 use super::{Draft, Inputs};
 use crate::config::DeletionMode;
 use crate::diff::{Field, web_sign_in_is_open};
 use crate::model::{
-    Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, TenantDocument, TenantId, TenantKey,
-    TenantRecord,
+    Completeness, DomainState, InstanceView, PbxDomain, TenantDocument, TenantKey, TenantRecord,
 };
 use crate::sabotage::{Bug, active};
 
@@ -93,11 +91,11 @@ type Why = (StepReason, Vec<FieldChange>, bool);
 
 /// Whether there is something to close before deletion may be thought of.
 fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDomain>) -> Option<Why> {
-    let file_gone = change(Field::File, "present", "gone");
+    let file_gone = FieldChange::between(Field::File, "present", "gone");
     if record.definition.enabled {
         return Some((
             StepReason::FileRemoved,
-            vec![change(Field::Enabled, "true", "false"), file_gone],
+            vec![FieldChange::between(Field::Enabled, "true", "false"), file_gone],
             true,
         ));
     }
@@ -105,7 +103,7 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
         return Some((StepReason::FileRemovedWhileDisabled, vec![file_gone], true));
     }
     if record.disable_confirmed_at.is_none() {
-        let shut = change(Field::Enabled, "true", "false");
+        let shut = FieldChange::between(Field::Enabled, "true", "false");
         let no_file = FieldChange { field: Field::File, before: None, after: Some("gone".to_owned()) };
         let instance = record.definition.instance.clone();
         return Some(match (record.restored_at, domain) {
@@ -124,7 +122,11 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
     }
     let domain = domain?;
     if domain.enabled != Some(false) {
-        return Some((StepReason::DriftEnabled, vec![change(Field::Enabled, "true", "false")], false));
+        return Some((
+            StepReason::DriftEnabled,
+            vec![FieldChange::between(Field::Enabled, "true", "false")],
+            false,
+        ));
     }
     if deletion_begun(inputs, record.id, &record.definition.instance) {
         return None;
@@ -132,69 +134,13 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
     why_lock(inputs, record)
 }
 
-pub(super) fn change(field: Field, before: &str, after: &str) -> FieldChange {
-    FieldChange { field, before: Some(before.to_owned()), after: Some(after.to_owned()) }
-}
-
 /// Whether its web sign-in is open and must not be.
 fn why_lock(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
     let unlocked =
         web_sign_in_is_open(inputs.observed.instance(&record.definition.instance), record.domain_id);
-    (unlocked && !record.web_sign_in_left_open)
-        .then(|| (StepReason::DriftWebSignIn, vec![change(Field::WebSignIn, "open", "locked")], false))
-}
-
-/// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
-/// the middle of it. To finish needs no other approval than to begin, and no other retention.
-pub(super) fn deletion_begun(inputs: Inputs<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
-    inputs.recorded.open_intents.iter().any(|intent| {
-        intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
+    (unlocked && !record.web_sign_in_left_open).then(|| {
+        (StepReason::DriftWebSignIn, vec![FieldChange::between(Field::WebSignIn, "open", "locked")], false)
     })
-}
-
-/// How long the clock must have run evenly before a retention is believed to be over.
-const STEADY_CLOCK: TimeDelta = TimeDelta::hours(24);
-
-/// Until when a deletion waits because the clock jumped, or tenantd was away: a day, or the retention if that is
-/// shorter.
-fn clock_suspect(inputs: Inputs<'_>) -> Option<DateTime<Utc>> {
-    let since = inputs.recorded.clock_steady_since?;
-    let retention = TimeDelta::days(i64::from(inputs.policy.deletion.retention_days));
-    let until = since + STEADY_CLOCK.min(retention);
-    (inputs.now < until).then_some(until)
-}
-
-/// Until when a deletion is scheduled, and why: its retention runs, or the end of it cannot be trusted yet.
-pub(super) fn scheduled(
-    inputs: Inputs<'_>,
-    until: DateTime<Utc>,
-    since: RetentionStart,
-    protected: bool,
-) -> Option<(DateTime<Utc>, ScheduledReason)> {
-    if inputs.now < until {
-        let days = inputs.policy.deletion.retention_days;
-        return Some((until, ScheduledReason::Retention { days, since, protected }));
-    }
-    clock_suspect(inputs).map(|until| (until, ScheduledReason::ClockNotSteady { protected }))
-}
-
-/// When a removed tenant's retention is over; `None` while its file is there or its closing is not confirmed.
-///
-/// A clock that was set back leaves times that are still to come, so the latest of them counts.
-pub fn record_retention_end(record: &TenantRecord, retention_days: u32) -> Option<DateTime<Utc>> {
-    let confirmed_at = record.disable_confirmed_at?.max(record.disabled_at?);
-    Some(retention_end(record.file_removed_at?, confirmed_at, retention_days))
-}
-
-/// So many days after the later of the file's going, or the tenant's leaving, and the PBX's no.
-pub fn retention_end(
-    file_removed_at: DateTime<Utc>,
-    disable_confirmed_at: DateTime<Utc>,
-    retention_days: u32,
-) -> DateTime<Utc> {
-    let from = file_removed_at.max(disable_confirmed_at);
-    let days = if active(Bug::NoRetention) { 0 } else { i64::from(retention_days) };
-    from.checked_add_signed(TimeDelta::days(days)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn delete(

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file_removed::deletion_begun;
 use super::previous_placements::has_no_other_place;
 use super::reason::HeldReason;
+use super::retention::deletion_begun;
 use super::types::{Action, Held, Step, Work};
-use super::{Draft, Inputs, decision_table, identity, limits, sms_numbers};
+use super::{Draft, Inputs, identity, limits, sms_numbers};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
 use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
@@ -52,18 +52,10 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Whether the step makes a domain, or takes one over, whose tenant could sign in until now and then cannot.
-pub(super) fn closes_by_making(step: &Step) -> bool {
-    match &step.work {
-        Work::Recreate { counts, .. } => *counts,
-        Work::Adopt { tenant, found, .. } => !tenant.definition.enabled && found.enabled != Some(false),
-        _ => false,
-    }
-}
-
 /// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
 fn takes_away(step: &Step) -> bool {
-    matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord) || closes_by_making(step)
+    matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord)
+        || step.disables_by_creating()
 }
 
 /// Moves the steps that may not be done to the held ones. Returns the id of the plan's removals.
@@ -179,7 +171,7 @@ fn beyond_the_tier(inputs: Inputs<'_>, draft: &mut Draft) {
 /// A server that lost many of our domains at once is not the one we knew, whatever else it shows: nothing is written
 /// to it, lest a restored backup be given a day's changes one by one.
 fn known_server_only(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
-    let vanished = decision_table::vanished(inputs);
+    let vanished = super::index::vanished(inputs);
     if vanished.is_empty() {
         return;
     }

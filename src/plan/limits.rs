@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
-use super::gates::closes_by_making;
 use super::reason::LimitExceeded;
 use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
@@ -46,7 +45,7 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     // A deletion that was begun and not finished yet is one of the window's.
     let begun =
         inputs.recorded.tenants.values().filter(|record| {
-            super::file_removed::deletion_begun(inputs, record.id, &record.definition.instance)
+            super::retention::deletion_begun(inputs, record.id, &record.definition.instance)
         });
     let removed_lately: BTreeSet<TenantId> =
         in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
@@ -80,7 +79,7 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
         Work::Disable { record, file_removed: false, counts: true, .. }
         | Work::Recreate { record, counts: true, .. } => Some((record.id, "disabled")),
         // There is no record yet, so the domain's identity stands for the tenant's.
-        Work::Adopt { found, .. } if closes_by_making(step) => Some((TenantId(found.id.0), "disabled")),
+        Work::Adopt { found, .. } if step.disables_by_creating() => Some((TenantId(found.id.0), "disabled")),
         _ => step.interrupts(|id| enabled.contains(&id)).map(|(id, kind)| (id, kind.as_str())),
     };
     let mut found = Vec::new();

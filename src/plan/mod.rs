@@ -6,18 +6,25 @@
 
 mod adoption;
 mod decision_table;
+mod effect;
 mod effects;
 mod file_removed;
 mod gates;
 mod identity;
+mod index;
 mod likely_rename;
 mod likeness;
 mod limits;
+mod move_tenant;
 mod not_checked;
 mod out_of_service;
+mod own_account;
 mod policy;
 mod previous_placements;
 mod reason;
+mod recreate;
+mod rename;
+mod retention;
 mod retention_resets;
 mod sessions;
 mod sms_numbers;
@@ -33,20 +40,21 @@ use chrono::{DateTime, Utc};
 
 use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
 
-pub use effects::{Effect, affected};
-pub use file_removed::{record_retention_end, retention_end};
+pub use effect::Effect;
+pub use effects::affected;
 pub use identity::{definition_hash, record as record_of};
-pub use out_of_service::{OutOfService, out_of_service};
+pub use out_of_service::out_of_service;
 pub use policy::Policy;
 pub use reason::{
     HeldReason, LikelyRename, Likeness, LimitExceeded, NotCheckedStep, RetentionStart, ScheduledReason,
     StepReason,
 };
+pub use retention::{record_retention_end, retention_end};
 pub use sessions::sessions_go_on;
 pub use sms_numbers::wanted_by;
 pub use types::{
-    Action, Counts, Drifted, FieldChange, Held, NotChecked, Plan, Preview, RecordRef, ScheduledStep, Step,
-    Work,
+    Action, Counts, Drifted, FieldChange, Held, NotChecked, OutOfService, Plan, Preview, RecordRef,
+    ScheduledStep, Step, Work,
 };
 pub use update::CONTESTED_AFTER;
 pub(crate) use update::correction_key;
@@ -79,10 +87,7 @@ struct Draft {
 /// Instances that lost more recorded domains at once than the removal limit allows, with how many: perhaps another
 /// server, or a restored backup. What it shows of anything else is not to be believed either.
 pub fn vanished(inputs: Inputs<'_>) -> BTreeMap<InstanceKey, usize> {
-    decision_table::vanished(inputs)
-        .into_iter()
-        .map(|(instance, missing)| (instance.clone(), missing))
-        .collect()
+    index::vanished(inputs).into_iter().map(|(instance, missing)| (instance.clone(), missing)).collect()
 }
 
 /// Makes the plan of one pass.

@@ -1,15 +1,9 @@
 //! A tenant that should be enabled and is disabled on its PBX: its phones cannot register, whatever keeps tenantd from
 //! enabling it. A held step of such a tenant says so.
 
-use super::types::Action;
+use super::types::{Action, OutOfService};
 use super::{Draft, Inputs};
-use crate::model::{Desired, DomainState, InstanceKey, Observed, Recorded, TenantKey};
-
-/// A tenant that should be enabled is disabled on this instance now.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OutOfService {
-    pub instance: InstanceKey,
-}
+use crate::model::{Desired, DomainState, Observed, Recorded, TenantKey};
 
 /// Where the tenant is disabled although it should be enabled.
 pub fn out_of_service(

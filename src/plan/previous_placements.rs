@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::decision_table::{name_is_shared, reference};
-use super::file_removed::{change, deletion_begun, retention_end, scheduled};
+use super::index::{name_is_shared, reference};
+use super::own_account::our_own_account;
 use super::reason::{HeldReason, RetentionStart, StepReason};
+use super::retention::{deletion_begun, retention_end, scheduled};
 use super::types::{Action, FieldChange, Held, ScheduledStep, Step, Work};
-use super::update::our_own_account;
 use super::{Draft, Inputs};
 use crate::config::DeletionMode;
 use crate::diff::{Field, web_sign_in_is_open};
@@ -69,7 +69,7 @@ fn previous(
         instance: placement.instance.clone(),
         action: Action::Disable,
         reason: StepReason::PreviousStaysDisabled { instance: record.definition.instance.clone() },
-        changes: vec![change(Field::Enabled, "true", "false")],
+        changes: vec![FieldChange::between(Field::Enabled, "true", "false")],
         work: Work::DisablePrevious {
             record: reference(record),
             placement: placement.clone(),

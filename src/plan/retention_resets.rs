@@ -2,7 +2,7 @@
 //! and who was removed and has a file again, also where nothing can be done for it now.
 
 use super::Inputs;
-use super::file_removed::deletion_begun;
+use super::retention::deletion_begun;
 use crate::diff::web_sign_in_is_open;
 use crate::model::{DomainId, DomainState, InstanceKey, RetentionResets, TenantId};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decision_table::Index;
+use super::index::Index;
 use super::reason::HeldReason;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, Inputs};

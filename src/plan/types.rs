@@ -3,8 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::effects::Effect;
-use super::out_of_service::OutOfService;
+use super::effect::Effect;
 use super::reason::{HeldReason, ScheduledReason, StepReason};
 use crate::diff::{Difference, Field};
 use crate::model::{
@@ -83,6 +82,13 @@ impl From<&Difference> for FieldChange {
     fn from(difference: &Difference) -> Self {
         let Difference { field, before, after, origin: _ } = difference;
         Self { field: field.clone(), before: before.clone(), after: after.clone() }
+    }
+}
+
+impl FieldChange {
+    /// A change between two values.
+    pub(super) fn between(field: Field, before: &str, after: &str) -> Self {
+        Self { field, before: Some(before.to_owned()), after: Some(after.to_owned()) }
     }
 }
 
@@ -200,6 +206,15 @@ impl Step {
         }
     }
 
+    /// Whether the step creates a domain, or takes one over, whose tenant could sign in until now and then cannot.
+    pub(super) fn disables_by_creating(&self) -> bool {
+        match &self.work {
+            Work::Recreate { counts, .. } => *counts,
+            Work::Adopt { tenant, found, .. } => !tenant.definition.enabled && found.enabled != Some(false),
+            _ => false,
+        }
+    }
+
     pub fn place(&self) -> Place {
         (self.tenant.clone(), self.instance.clone(), self.action)
     }
@@ -216,6 +231,12 @@ pub struct Held {
     pub lifted_by: Option<String>,
     /// The instance on which the tenant is disabled now, although it should be enabled.
     pub out_of_service: Option<OutOfService>,
+}
+
+/// A tenant that should be enabled is disabled on this instance now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutOfService {
+    pub instance: InstanceKey,
 }
 
 impl Held {

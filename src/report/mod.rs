@@ -4,6 +4,7 @@
 
 mod changes;
 mod conditions;
+mod effects;
 mod json;
 mod log;
 mod preview;

@@ -256,7 +256,7 @@ fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought
     fixture.want(crate::model::testing::wanted("acme"));
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "enable acme");
-    assert!(plan.warnings[0].contains("its dialplans, extensions and users may be gone"));
+    assert!(plan.warnings[0].contains("Check there whether dialplans, extensions or users are missing"));
     let mut fixture = deletable();
     fixture.begun("acme", "hq", Action::Delete);
     fixture.policy.no_removals = true;
