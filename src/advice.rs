@@ -41,8 +41,8 @@ pub fn all(
     for (key, record) in &recorded.tenants {
         if was_removed_while_enabled(desired, key, record) {
             let text = format!(
-                "the file of {key} was removed while it was enabled; put it back with `enabled: false`, see that \
-                 nobody misses it, and then remove it"
+                "{key}.yaml was deleted while {key} was still in service. Safer: restore it with `enabled: false`, \
+                 wait until nobody complains, then delete it"
             );
             found.push(Advice { lint: REMOVED_WHILE_ENABLED, tenant: key.clone(), text });
         }

@@ -69,8 +69,8 @@ impl PassInputs {
         }
         plan::vanished(self.inputs()).get(instance).map(|missing| {
             format!(
-                "{missing} recorded domains are missing on {instance} at once: it may be another server or a restored \
-                 backup"
+                "{missing} recorded domains are missing on {instance} at once. It may be another server or a \
+                 restored backup"
             )
         })
     }
@@ -185,7 +185,8 @@ pub async fn carry_out(
         tracing::warn!(error = %report::chain(&error), "sharing between tenants is not up to date");
     }
     if let Err(error) = note_conditions(writer, inputs, plan, &outcome).await {
-        tracing::warn!(error = %report::chain(&error), "the tenants' conditions are not noted, so `status` is older");
+        tracing::warn!(error = %report::chain(&error), "the tenants' conditions were not saved, so `status` shows \
+                                                        the ones of an earlier run");
     }
     Ok(outcome)
 }
@@ -235,7 +236,7 @@ pub async fn sync_users(
     {
         Ok(notes) => notes,
         Err(error) => {
-            tracing::warn!(error = %report::chain(&error), "users are not synchronised in this pass");
+            tracing::warn!(error = %report::chain(&error), "users are not synchronised in this run");
             return Vec::new();
         }
     };
@@ -296,6 +297,6 @@ async fn sync_one(
         Ok(Err(error)) => report::chain(&error),
         Err(panic) => format!("it panicked: {}", report::panic_text(&*panic)),
     };
-    tracing::warn!(instance = %key, error, "the users of {key} are not synchronised in this pass");
+    tracing::warn!(instance = %key, error, "the users of {key} are not synchronised in this run");
     None
 }

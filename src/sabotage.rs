@@ -3,7 +3,7 @@
 //! Without the feature `sabotage`, which no release build takes, [`active`] is a constant `false`.
 
 #[cfg(all(feature = "sabotage", not(debug_assertions)))]
-compile_error!("the feature `sabotage` puts bugs in on purpose; it is for tests only");
+compile_error!("the feature `sabotage` adds bugs on purpose; it is for tests only");
 
 /// A guard that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

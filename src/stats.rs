@@ -64,7 +64,7 @@ pub fn near_limits(stats: &[TenantStats], tier: &Tier) -> Vec<(Option<TenantKey>
             if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
         let kept_out = match tenant.users_over_limit {
             0 => String::new(),
-            kept_out => format!(", {kept_out} more of its PBX are kept out"),
+            kept_out => format!(", {kept_out} more users of its PBX are over the limit"),
         };
         let text =
             format!("{} {how} {whose}: {} of {limit} users{kept_out}", tenant.key, tenant.active_users);
@@ -109,7 +109,7 @@ pub fn table_of(stats: &[StatsJson]) -> String {
     for tenant in stats {
         let users = match tenant.users_over_limit {
             0 => tenant.active_users.to_string(),
-            kept_out => format!("{} (+{kept_out} kept out)", tenant.active_users),
+            kept_out => format!("{} (+{kept_out} over the limit)", tenant.active_users),
         };
         let last_activity =
             tenant.last_activity.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok());

@@ -63,14 +63,16 @@ on_both_databases! { async fn what_reaches_into_another_tenants_domain_is_named_
     assert_eq!(told(&found), [
         "hq: dialplan queue of beta.example.com: its context is agents@acme.example.com, the domain of the tenant acme",
         "hq: extension 1 of theirs.example.com: its user_context is acme.example.com, the domain of the tenant acme",
-        "hq: extension 2 of a domain that is gone: its user_context is acme.example.com, the domain of the tenant acme",
+        "hq: extension 2 of a domain that does not exist: its user_context is acme.example.com, the domain of the \
+         tenant acme",
         "hq: extension 666 of acme.example.com: its user_context is Beta.example.com, the domain of the tenant beta",
         "hq: gateway gw0 of acme.example.com: its proxy is beta.example.com:5061, the domain of the tenant beta",
         "hq: gateway gw1 of acme.example.com: its realm is beta.example.com, the domain of the tenant beta",
         "hq: gateway gw2 of acme.example.com: its from_domain is beta.example.com, the domain of the tenant beta",
         "hq: gateway gw3 of acme.example.com: its register_proxy is sip:beta.example.com;transport=tls, the domain of the \
          tenant beta",
-        "hq: gateway gw4 of acme.example.com: its outbound_proxy is sip:beta.example.com, the domain of the tenant beta",
+        "hq: gateway gw4 of acme.example.com: its outbound_proxy is sip:beta.example.com, the domain of the tenant \
+         beta",
     ]);
     assert!(!found.is_tight());
     assert_eq!(rig.mutations(), before, "it only reads");

@@ -136,7 +136,7 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         let (plan, outcome) = rig.pass().await;
         // At once, and not only in the next plan: in what the run did, and in the tenant's condition.
         let did = report::outcome_text(&outcome, report::Paint(false));
-        let said = did.matches(": web sessions that were open before may go on until ").count();
+        let said = did.matches(": web sessions that were open before may work until ").count();
         assert_eq!(said, if outlive { 2 } else { 0 }, "{did}");
         let known = rig.database.read(|store| store.conditions()).await.unwrap();
         let globex = &known[&key("globex")].standing;

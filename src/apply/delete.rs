@@ -70,7 +70,7 @@ impl Run<'_> {
             .write_at_one_state(move |store| {
                 let mut scope = store.scope(removal.tenant);
                 if let Some(differs) = archive::contents_agree(&mut scope, &archive.manifest.tables)? {
-                    return Err(StoreError::Refused(format!("{differs}: it is not deleted")));
+                    return Err(StoreError::Refused(format!("{differs}, so it is not deleted")));
                 }
                 scope.delete_all()?;
                 store.delete_tenant(removal.tenant)?;
@@ -156,10 +156,10 @@ impl Run<'_> {
             return refuse("is protected");
         }
         let Some(from) = record_retention_end(&record, self.apply.retention_days) else {
-            return refuse("is not confirmed disabled since its file went");
+            return refuse("is not confirmed disabled since its file was removed");
         };
         if self.now() < from {
-            return refuse("is within its retention");
+            return refuse("is still in its retention");
         }
         record.deletable_from = Some(from);
         self.update_record(&record, |_, _| Ok(())).await
@@ -185,9 +185,9 @@ impl Run<'_> {
                 return Err(StepError::Refused("it is not confirmed disabled, so it is not deleted".into()));
             };
             if self.now() < retention_end(placement.left_at, confirmed_at, self.apply.retention_days) {
-                return Err(StepError::Refused("it is within its retention, so it is not deleted".into()));
+                return Err(StepError::Refused("it is still in its retention, so it is not deleted".into()));
             }
-            let what = "delete what the tenant left behind";
+            let what = "delete the previous domain of the tenant";
             let id = self.delete_domain(
                 &placement.instance,
                 record.id,

@@ -27,7 +27,7 @@ impl StepOutcome {
     /// What a person has to know of a step that was done.
     pub fn note(&self) -> Option<String> {
         let until = to_the_minute(self.sessions_until?);
-        Some(format!("web sessions that were open before may go on until {until}"))
+        Some(format!("web sessions that were open before may work until {until}"))
     }
 }
 
@@ -56,19 +56,19 @@ impl Outcome {
 /// Why a step was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    #[error("the PBX did not do it")]
+    #[error("the PBX refused or failed")]
     Pbx(#[source] PbxError),
-    #[error("the database did not do it")]
+    #[error("the database failed")]
     Store(#[source] StoreError),
     #[error("{0} since the plan was made")]
     Stale(String),
-    #[error("the SMS numbers of the run did not change hands: {0}")]
+    #[error("the SMS numbers of this run were not reassigned: {0}")]
     Numbers(String),
-    #[error("{what} reads back as {found}, not {wanted}")]
+    #[error("{what} is {found} after the change, not {wanted}")]
     NotApplied { what: String, wanted: String, found: String },
     #[error(
-        "the PBX answered as if it had deleted the domain, and it is still there: the account's group lacks the \
-         permission `domain_delete`, which no group has in a stock FusionPBX; grant it under Advanced, Group Manager, \
+        "the PBX reported success, but the domain still exists: the account's group lacks the permission \
+         `domain_delete`, which no group of a stock FusionPBX has. Grant it under Advanced, Group Manager, \
          Permissions"
     )]
     DeleteNotPermitted,

@@ -83,8 +83,8 @@ impl Run<'_> {
         let record = self.update_record(&record, move |store, _| store.append_audit(&entry)).await?;
         if pbx.domains_named(to.as_str()).await?.into_iter().any(|domain| domain.id != record.domain_id) {
             return Err(StepError::Refused(format!(
-                "{instance} has two domains named {to} now: somebody made one at the same moment; delete theirs or \
-                 rename this tenant"
+                "{instance} now has two domains named {to}, because another one was created at the same moment. \
+                 Delete that one, or rename this tenant"
             )));
         }
         Ok(())

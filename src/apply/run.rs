@@ -282,7 +282,7 @@ fn nobody_else(
     ours: Option<DomainId>,
 ) -> Result<(), StepError> {
     if found.into_iter().any(|domain| Some(domain.id) != ours) {
-        return Err(StepError::Stale(format!("a domain {name} appeared on {instance}")));
+        return Err(StepError::Stale(format!("a domain {name} was created on {instance}")));
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ pub(super) fn lock(
                 value: NOBODY.into(),
                 order: Some(ORDER),
                 enabled: true,
-                description: "tenantd: nobody signs in while the tenant is disabled".into(),
+                description: "tenantd: web sign-in is blocked while the tenant is disabled".into(),
             },
         ));
     }

@@ -62,9 +62,9 @@ pub enum ArchiveError {
     Io { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error("the archive {} is damaged: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
-    #[error("the archive is of a form that this program does not know ({found}; it knows {FORMAT})")]
+    #[error("the archive has the format {found}, and this program knows {FORMAT}")]
     Format { found: u32 },
-    #[error("{what} is taken: {by}")]
+    #[error("{what} already exists: {by}")]
     Taken { what: String, by: String },
     #[error("the archive does not fit this database: {0}")]
     Unfit(String),

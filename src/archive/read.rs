@@ -58,7 +58,7 @@ pub(super) fn walk(
         let entry = entry.map_err(unreadable)?;
         let name = entry.path().map_err(unreadable)?.display().to_string();
         if name != format!("{}.jsonl", expected.table) {
-            return Err(damaged(format!("{name} stands where {} should", expected.table)));
+            return Err(damaged(format!("it contains {name} in place of {}", expected.table)));
         }
         let mut lines = BufReader::new(entry);
         let mut hash = Sha256::new();
@@ -74,11 +74,11 @@ pub(super) fn walk(
             take(&expected.table, line.trim_end_matches('\n'))?;
         }
         if rows != expected.rows || hex(&hash.finalize()) != expected.sha256 {
-            return Err(damaged(format!("the table {} is not as its manifest says", expected.table)));
+            return Err(damaged(format!("the table {} does not match its manifest", expected.table)));
         }
     }
     if entries.next().is_some() {
-        return Err(damaged("there is more in it than its manifest says".to_owned()));
+        return Err(damaged("it contains more than its manifest says".to_owned()));
     }
     // The checksum of the gzip itself stands behind the last entry.
     let mut rest = tar.into_inner();

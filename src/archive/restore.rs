@@ -46,7 +46,7 @@ pub fn restore(
 ) -> Result<Restored, ArchiveError> {
     let unfit = |what: String| ArchiveError::Unfit(what);
     let tenant = TenantId(
-        manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no proper identity".to_owned()))?,
+        manifest.tenant_id.parse().map_err(|_| unfit("its tenant has no valid identity".to_owned()))?,
     );
     let key = TenantKey::parse(&manifest.key).map_err(|error| unfit(error.to_string()))?;
     let catalog = store.catalog()?;
@@ -90,7 +90,7 @@ pub fn restore(
     if read != manifest {
         return Err(ArchiveError::Damaged {
             path: path.to_owned(),
-            what: "it is another file than the one that was checked".to_owned(),
+            what: "the file changed after it was checked".to_owned(),
         });
     }
     let Loading { max_users, ended, respelt, released, columns, .. } = loading;

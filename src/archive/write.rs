@@ -76,12 +76,12 @@ pub(super) fn finish(
     if read_back != manifest {
         return Err(ArchiveError::Damaged {
             path: partial.path().to_owned(),
-            what: "it does not read back as it was written".to_owned(),
+            what: "it differs from what was written".to_owned(),
         });
     }
     let sha256 = sha256_of(partial.path())?;
     let path = dir.join(file_name(record));
-    partial.persist(&path).map_err(|error| io("give its name to", &path)(error.error))?;
+    partial.persist(&path).map_err(|error| io("rename", &path)(error.error))?;
     // The name must survive a power cut as well.
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync the directory", dir))?;
     Ok(ArchiveFile { path, sha256, manifest })

@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
     if let Some(instance) = &args.instance
         && !config.instances.contains_key(instance)
     {
-        return Err(Failure::new(format!("there is no instance {instance} in the configuration")));
+        return Err(Failure::new(format!("unknown instance {instance}: it is not in the configuration")));
     }
     let loaded = context.load(&config).await;
     context.show_problems(&loaded.problems);
@@ -195,13 +195,13 @@ fn candidate<'a>(
         let there = look.observed.instance(&record.definition.instance).domain(record.domain_id);
         return match there {
             DomainState::Absent => {
-                no("it is managed already; `tenantd apply` makes its domain again".into(), true)
+                no("it is already managed; `tenantd apply` creates its domain again".into(), true)
             }
-            DomainState::Present(_) | DomainState::Unknown => no("it is managed already".into(), true),
+            DomainState::Present(_) | DomainState::Unknown => no("it is already managed".into(), true),
         };
     }
     if let Some(reason) = look.doubts(&tenant.definition.instance) {
-        return no(format!("{} cannot be compared for certain: {reason}", tenant.definition.instance), false);
+        return no(format!("{} cannot be compared reliably: {reason}", tenant.definition.instance), false);
     }
     match by_name
         .get(&(&tenant.definition.instance, tenant.definition.domain.as_str()))
@@ -214,14 +214,14 @@ fn candidate<'a>(
         [domain] => Ok(domain),
         [] => no(
             format!(
-                "{} is not on {}; `tenantd apply` creates it",
+                "{} does not exist on {}; `tenantd apply` creates it",
                 tenant.definition.domain, tenant.definition.instance
             ),
             true,
         ),
         several => no(
             format!(
-                "{} domains on {} have the name {}",
+                "{} domains on {} are named {}",
                 several.len(),
                 tenant.definition.instance,
                 tenant.definition.domain
@@ -277,7 +277,7 @@ fn preview(plan: &Plan, context: &Context) -> String {
     let mut text = String::new();
     if !same.is_empty() {
         let keys: Vec<&str> = same.iter().map(|step| step.tenant.as_str()).collect();
-        text.push_str(&format!("as their files say already: {}\n\n", keys.join(", ")));
+        text.push_str(&format!("no changes: {}\n\n", keys.join(", ")));
     }
     let rest = report::preview(&Plan { steps: changed.clone(), ..plan.clone() }, context.paint());
     // The closing line counts what everybody's plan would do.

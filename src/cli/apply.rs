@@ -142,8 +142,8 @@ fn decides_by_itself(args: &ApplyArgs, daemon: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{daemon} is running and decides by itself, so {} cannot be used. Use `tenantd approve` or `tenantd pause`, or \
-         stop the daemon",
+        "{} cannot be used while {daemon} is running, because it makes its own plan. Use `tenantd approve` or \
+         `tenantd pause`, or stop the daemon",
         given.join(" and ")
     )))
 }
@@ -278,7 +278,7 @@ pub fn stop_on_signal() -> CancellationToken {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping: the step in hand is finished first");
+        tracing::info!("stopping after the current step");
         cancelled.cancel();
     });
     stop

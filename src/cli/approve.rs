@@ -33,12 +33,12 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
         (Some(id), None) if id.starts_with("t-") => (Some(id.clone()), None, two_tenants(&plan, id)?),
         (Some(id), None) => {
             let Some(removals_id) = plan.removals_id.clone() else {
-                return Err(Failure::new(format!("the current plan {} has nothing to approve", plan.id)));
+                return Err(Failure::new(format!("the current plan {} needs no approval", plan.id)));
             };
             if *id != removals_id && *id != plan.id {
                 return Err(Failure::new(format!(
-                    "{id} is not the current plan: that is {} with the removals {removals_id}; look at `tenantd plan` \
-                     and approve what it shows",
+                    "{id} is out of date: the current plan is {} and its approval is {removals_id}. Review it with \
+                     `tenantd plan`",
                     plan.id
                 )));
             }
@@ -97,10 +97,10 @@ fn two_tenants(plan: &Plan, id: &str) -> Result<String> {
         .collect();
     if held.is_empty() {
         return Err(Failure::new(format!(
-            "no likely rename of the current plan has the id {id}; look at `tenantd plan` and approve what it shows"
+            "{id} is out of date: the current plan has no likely rename of this id. Review it with `tenantd plan`"
         )));
     }
-    Ok(format!("{id}: they are two tenants: {}", held.join(", ")))
+    Ok(format!("{id}: two different tenants: {}", held.join(", ")))
 }
 
 /// Whether approving a plan's removals lifts this as well. That two tenants are two is said of each pair by itself.
@@ -119,7 +119,7 @@ fn what_it_lifts(look: &PassInputs, removals_id: &str) -> String {
         .filter(|held| held.lifted_by.as_deref().is_some_and(is_covered))
         .map(|held| format!("{} {}", held.action, held.tenant))
         .collect();
-    if held.is_empty() { "nothing of it is held".to_owned() } else { held.join(", ") }
+    if held.is_empty() { "it holds nothing".to_owned() } else { held.join(", ") }
 }
 
 /// What approving this tenant's deletion lets go ahead; refused where that cannot be seen now.
@@ -139,7 +139,7 @@ pub fn why_not_deleted(look: &PassInputs, plan: &Plan, key: &TenantKey) -> Optio
     }
     let held = plan.held.iter().find(|held| of_it(&held.tenant, held.action));
     let why = held.map(Held::why).or_else(|| deletable(look, plan, key, None).err());
-    Some(why.unwrap_or_else(|| "nothing of it is to be deleted".to_owned()))
+    Some(why.unwrap_or_else(|| "it is not due for deletion".to_owned()))
 }
 
 /// What may be deleted of a tenant: with an approval that holds so long, or in this run; or why nothing may.
@@ -156,41 +156,38 @@ fn deletable(
         Completeness::Unreadable { reason } => return no(format!("the tenants directory {reason}")),
     }
     let Some(record) = look.recorded.tenants.get(key) else {
-        return no("it has no record yet, so there is nothing to delete".to_owned());
+        return no("it is not recorded yet, so there is nothing to delete".to_owned());
     };
     let deletion = &look.policy.deletion;
     if look.desired.tenants.contains_key(key) {
         let lifted_by = format!("tenantd approve --tenant {key}");
         let left_behind = plan.held.iter().find(|held| held.lifted_by.as_ref() == Some(&lifted_by));
         let Some(held) = left_behind else {
-            return no("it has a file; only a tenant whose file is gone can be deleted".to_owned());
+            return no("it has a file, and only a tenant without a file is deleted".to_owned());
         };
         // The word would also do for the tenant itself, were its file to go meanwhile.
         if valid_for.is_some_and(|time| TimeDelta::days(i64::from(deletion.retention_days)) < time) {
             return no(format!(
-                "it has a file, and only what it left behind on {} can be deleted; its retention is shorter than the \
-                 approval, so say it for one run: `tenantd apply --allow-delete {key}`",
+                "it has a file, so only its previous domain on {} can be deleted. The retention of that domain is \
+                 shorter than this approval; delete it in one run instead: tenantd apply --allow-delete {key}",
                 held.instance
             ));
         }
-        return Ok(format!("the deletion of what {key} left behind on {}", held.instance));
+        return Ok(format!("the deletion of the previous domain of {key} on {}", held.instance));
     }
     if record.definition.enabled || record.file_removed_at.is_none() {
-        return no(
-            "it is not disabled as a removed tenant yet; the next pass does that, if nothing holds it"
-                .to_owned(),
-        );
+        return no("it is not disabled yet; the next run disables it, unless that is held".to_owned());
     }
     if record.definition.protected {
         return no(
-            "it is protected: bring its file back with `protected: false` before removing it".to_owned()
+            "it is protected. Restore its file with `protected: false`, apply that, and remove the file again".to_owned()
         );
     }
     if deletion.mode == DeletionMode::Never {
         return no("`deletion.mode` is `never`".to_owned());
     }
     let Some(retention) = record_retention_end(record, deletion.retention_days) else {
-        return no("it is not confirmed closed on the PBX yet; the next pass looks".to_owned());
+        return no("the PBX has not confirmed yet that it is disabled; the next run checks".to_owned());
     };
     let waits =
         plan.scheduled.iter().filter(|scheduled| scheduled.tenant == *key).map(|scheduled| scheduled.until);
@@ -198,14 +195,18 @@ fn deletable(
     let expires = look.now + valid_for.unwrap_or_default();
     if until >= expires {
         if valid_for.is_none() {
-            return no(format!("it is kept until {}", to_the_minute(until)));
+            return no(format!("its retention ends on {}", to_the_minute(until)));
         }
         let days = (until - look.now).num_days() + 1;
         return no(format!(
-            "it is kept until {}, and the approval would expire before, at {}; {}",
+            "its retention ends on {}, and the approval would expire before, at {}; {}",
             to_the_minute(until),
             to_the_minute(expires),
-            if days <= 7 { format!("say it with `--for {days}d`") } else { "say it again then".to_owned() }
+            if days <= 7 {
+                format!("Approve it with `--for {days}d`")
+            } else {
+                "Approve it after that date".to_owned()
+            }
         ));
     }
     Ok(format!("the deletion of {key}"))

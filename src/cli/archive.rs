@@ -80,7 +80,7 @@ pub async fn restore(context: &Context, file: &Path) -> Result<Exit> {
         context.say(&when(woken.as_deref()));
         if !restored.numbers_released.is_empty() {
             context.say(&format!(
-                "its messages of {} are back without the number, which another tenant has or which is none\n",
+                "its messages of {} were restored without the number, which another tenant has or which is not valid\n",
                 restored.numbers_released.join(", ")
             ));
         }
@@ -103,7 +103,7 @@ async fn restored_text(
     let desired = context.load(config).await.desired;
     let next = match desired.tenants.values().find(|tenant| tenant.key.as_str() == key) {
         Some(tenant) if tenant.definition.enabled => {
-            format!("{key}.yaml exists, so the next run takes its domain over again, or creates it.")
+            format!("{key}.yaml exists, so the next run takes over its domain again, or creates it.")
         }
         Some(_) => format!("{key}.yaml says `enabled: false`, so it stays disabled."),
         None => format!("To put it back into service, add {key}.yaml with `enabled: true`."),

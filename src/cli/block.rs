@@ -22,9 +22,8 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
     let records = database.read(|store| store.tenants()).await.map_err(|error| Failure::of(&error))?;
     let mut open: Vec<TenantRecord> = Vec::new();
     for key in &args.keys {
-        let record = records
-            .get(key)
-            .ok_or_else(|| Failure::new(format!("there is no record of the tenant {key}")))?;
+        let record =
+            records.get(key).ok_or_else(|| Failure::new(format!("the tenant {key} is not recorded")))?;
         if record.definition.enabled {
             return Err(Failure::new(format!(
                 "{key} is enabled, so its users may sign in. To disable it, write `enabled: false` in its file"
@@ -33,7 +32,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
         if record.web_sign_in_left_open {
             open.push(record.clone());
         } else {
-            context.say(&format!("{key}: its web sign-in is blocked already\n"));
+            context.say(&format!("{key}: its web sign-in is already blocked\n"));
         }
     }
     if open.is_empty() {

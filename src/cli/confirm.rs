@@ -23,13 +23,13 @@ pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
         return Err(Failure {
             exit: Exit::Usage,
             ..Failure::new(format!(
-                "No terminal to ask on, so nothing was changed ({summary}). Run `tenantd apply --yes`, or `tenantd apply \
-                 --plan {}` for exactly this plan.",
+                "Nothing was changed, because there is no terminal to ask on ({summary}). Run `tenantd apply \
+                 --yes`, or `tenantd apply --plan {}` for exactly this plan.",
                 plan.id
             ))
         });
     }
-    if asked(&format!("Carry out plan {}: {summary}?", plan.id)).await? {
+    if asked(&format!("Apply plan {}: {summary}?", plan.id)).await? {
         return Ok(());
     }
     Err(Failure::new("not confirmed, so nothing was changed"))
@@ -43,7 +43,9 @@ pub async fn agreed(context: &Context, question: &str, yes: bool) -> Result<bool
     if !can_ask(context) {
         return Err(Failure {
             exit: Exit::Usage,
-            ..Failure::new("No terminal to ask on, so nothing was changed. Run it again with `--yes`.")
+            ..Failure::new(
+                "Nothing was changed, because there is no terminal to ask on. Run it again with `--yes`.",
+            )
         });
     }
     asked(question).await

@@ -208,7 +208,7 @@ impl Context {
         let problems = config.check_secrets(&process_environment);
         self.show_problems(&problems);
         if problems.iter().any(Problem::is_error) {
-            return Err(Failure::new("not everything that the configuration refers to is there"));
+            return Err(Failure::new("the configuration refers to something that is missing"));
         }
         Ok(config)
     }
@@ -223,10 +223,7 @@ impl Context {
         let options = DatabaseOptions { database: config.database.clone(), password, access };
         let database = Database::open(options).await.map_err(|error| Failure::of(&error))?;
         if database.is_new() {
-            eprintln!(
-                "note: the database {} holds nothing of tenantd yet: every tenant is new",
-                config.database
-            );
+            eprintln!("note: the database {} is empty, so every tenant is new", config.database);
         }
         Ok(database)
     }

@@ -70,35 +70,31 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Done => {
-                "done; for `plan`, a plan was made; with `--detailed-exitcode`, everything was checked and there is \
-                 nothing to do"
+                "success; with `plan --detailed-exitcode`: everything was checked and nothing is to be done"
             }
             Self::Error => {
-                "any other error, a result that cannot be written included; `isolation check`: something leaks, or \
+                "any other error, or the result could not be written; `isolation check`: a leak, or an instance \
                  could not be checked; `status --check`: WARNING"
             }
             Self::Changes => "`plan --detailed-exitcode`: there are changes; `status --check`: CRITICAL",
             Self::Held => {
-                "something is held (`plan --detailed-exitcode`, `apply`, `sandbox --once`): a step, or what belongs to \
-                 a broken file; `sync`: users are kept out by a limit; `status --check`: UNKNOWN"
+                "a step is held or a file is broken (`plan --detailed-exitcode`, `apply`, `sandbox --once`); \
+                 `sync`: users are over a limit; `status --check`: UNKNOWN"
             }
             Self::SomeFailed => {
                 "some steps failed or were skipped, and the others were done; or an instance cannot be reached, was \
                  not fully read or not understood, so its tenants were not checked (`plan --detailed-exitcode`, \
-                 `apply`, `sync`); `import`: a domain was skipped that could be a tenant; `adopt`, `block`: a tenant \
-                 that was named is not done"
+                 `apply`, `sync`); `import`: a domain that could be a tenant was skipped; `adopt`, `block`: a named \
+                 tenant was skipped"
             }
             Self::StalePlan => {
-                "`apply`: files, database or PBX changed since the plan was made that `--plan` names or that was shown \
-                 for the question"
+                "`apply`: files, database or PBX changed since the plan was made (`--plan`) or shown"
             }
             Self::Drift => {
-                "`plan --detailed-exitcode`: somebody changed a tenant on the PBX, whether `apply` would put it right \
-                 or the file says `drift: report`"
+                "`plan --detailed-exitcode`: drift: a tenant was changed on the PBX, whether `apply` would correct \
+                 it or its file says `drift: report`"
             }
-            Self::Usage => {
-                "the command line was not understood, or needs an option such as `--yes` or `--all`"
-            }
+            Self::Usage => "the command line is not valid, or needs an option such as `--yes` or `--all`",
         }
     }
 

@@ -33,7 +33,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     if !loaded.desired.broken.is_empty() {
         context.show_problems(&loaded.problems);
         return Err(Failure::new(
-            "mend the broken files first: a name or domain in them could be taken twice",
+            "correct the broken files first: a name or domain in them could be imported again",
         ));
     }
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness
@@ -81,7 +81,8 @@ fn make_directory(dir: &Path) -> Result<()> {
     });
     made.map_err(|error| {
         Failure::new(format!(
-            "cannot make the tenants directory {}: {error}; make it as a user who may, with `install -d {}`",
+            "cannot create the tenants directory {}: {error}. Create it with `install -d {}` as a user with the \
+             permission",
             dir.display(),
             dir.display()
         ))
@@ -158,7 +159,7 @@ async fn unmanaged(
             Ok(tenant) => {
                 named.insert(
                     tenant.definition.domain.to_string(),
-                    format!("{} has this name, too", domain.name),
+                    format!("{} also has this name", domain.name),
                 );
                 found.tenants.push((tenant, domain.clone()));
             }
@@ -171,11 +172,11 @@ async fn unmanaged(
 fn named_already(tenant: &Tenant, args: &ImportArgs) -> String {
     let key = &tenant.key;
     if tenant.definition.instance == args.instance {
-        format!("{key}.yaml names it already; to take it over: tenantd adopt {key}")
+        format!("{key}.yaml already names it. To take it over: tenantd adopt {key}")
     } else {
         format!(
-            "{key}.yaml names it already, on {}; to take it over here, write `pbx_instance: {}` there, then: tenantd \
-             adopt {key}",
+            "{key}.yaml already names it, on {}. To take it over here, write `pbx_instance: {}` there, then: \
+             tenantd adopt {key}",
             tenant.definition.instance, args.instance
         )
     }
@@ -214,7 +215,7 @@ async fn take_over(
             context.say(&format!("imported {} as {}\n", domain.name, tenant.key));
         } else if plan.steps.iter().any(|step| step.tenant == tenant.key) {
             context.say(&format!(
-                "not imported: {}: {}.yaml is written; to take it over: tenantd adopt {}\n",
+                "not imported: {}: {}.yaml was written. To take it over: tenantd adopt {}\n",
                 domain.name, tenant.key, tenant.key
             ));
         }
@@ -255,8 +256,8 @@ fn within_the_tier(allowed: Option<u32>, recorded: &Recorded, new: usize) -> Res
     match allowed {
         Some(allowed) if new > 0 && managed + new > usize::try_from(allowed).unwrap_or(usize::MAX) => {
             Err(Failure::new(format!(
-                "the tier allows {allowed} tenants (tier.max_tenants); there are {managed}, and {new} would be \
-                 imported, so nothing was: `--matching` narrows it down"
+                "nothing was imported: the tier allows {allowed} tenants (`tier.max_tenants`), {managed} exist, and \
+                 {new} would be added. Import fewer with `--matching`"
             )))
         }
         _ => Ok(()),
@@ -279,26 +280,25 @@ fn describe(
     let Some(enabled) = domain.enabled else {
         return Err("its `enabled` is NULL; set it on the PBX first".into());
     };
-    let max_users = match enabled_values(rows, &SettingName::user_limit()) {
-        None => MaxUsers::Unlimited,
-        Some(value) => MaxUsers::Limited(
-            value
-                .parse()
-                .map_err(|_| format!("its setting limit.users.numeric is `{value}`, not one number"))?,
-        ),
-    };
+    let max_users =
+        match enabled_values(rows, &SettingName::user_limit()) {
+            None => MaxUsers::Unlimited,
+            Some(value) => MaxUsers::Limited(value.parse().map_err(|_| {
+                format!("its setting limit.users.numeric is `{value}`, which is not a number")
+            })?),
+        };
     if let (MaxUsers::Limited(n), Some(ceiling)) = (max_users, config.tier.max_users_per_tenant)
         && n > ceiling
     {
         return Err(format!("its user limit {n} is above the tier's {ceiling}"));
     }
-    let key = free_key(&name, taken).ok_or("no key could be made of its name")?;
+    let key = free_key(&name, taken).ok_or("its name cannot be turned into a key")?;
     taken.insert(key.to_string());
     // Without a description the domain is the name, which needs no description on the PBX.
     let described =
         if domain.description.is_empty() { domain.name.clone() } else { domain.description.clone() };
     if described.trim() != described {
-        return Err("its description begins or ends with a space; mend it on the PBX first".into());
+        return Err("its description begins or ends with a space; correct it on the PBX first".into());
     }
     Ok(Tenant {
         key,
@@ -348,7 +348,8 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     let failed = |error: std::io::Error| {
         let error = std::io::Error::from(error.kind());
         Failure::new(format!(
-            "cannot write {}: {error}; run it as a user who may write there, and once more: what is imported stays so",
+            "cannot write {}: {error}. Run it again as a user with permission to write there; what was imported \
+             stays imported",
             path.display()
         ))
     };

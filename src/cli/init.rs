@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit> {
     let dir = config.parent().unwrap_or(Path::new("/")).to_owned();
     if config.exists() {
         return Err(Failure::new(format!(
-            "{} exists, so nothing was written. To check it: tenantd -c {} validate",
+            "nothing was written, because {} exists. To check it: tenantd -c {} validate",
             config.display(),
             config.display()
         )));

@@ -23,10 +23,10 @@ pub async fn run(context: &Context, command: &IsolationCommand) -> Result<Exit> 
     let database = context.database(&config, Access::ReadOnly).await?;
     let mut report = isolation::check(&database).await.map_err(|error| Failure::of(&error))?;
     if report.tables.is_empty() {
-        return Err(Failure::new("there is no database yet: `tenantd apply` or the daemon makes it"));
+        return Err(Failure::new("there is no database yet. `tenantd apply` or the daemon creates it"));
     }
     if *no_pbx {
-        report.notes.push("the PBXs were not looked at, as asked for".to_owned());
+        report.notes.push("the PBXs were not checked (--no-pbx)".to_owned());
     } else {
         report.pbxs = sweep_pbxs(context, &config, &database).await?;
     }

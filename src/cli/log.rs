@@ -20,7 +20,7 @@ pub fn start(global: &Global, default: &str) -> Result<()> {
     let given = global.log.as_deref().filter(|text| !text.trim().is_empty());
     let checked = given.map_or(Ok(()), |text| {
         check_filter(text).map_err(|why| Failure {
-            message: format!("`--log` or TENANTD_LOG: `{text}` is no filter: {why}"),
+            message: format!("`--log` or TENANTD_LOG: `{text}` is not a filter: {why}"),
             exit: Exit::Usage,
         })
     });
@@ -114,7 +114,7 @@ fn check_filter(filter: &str) -> std::result::Result<(), String> {
             LEVELS.contains(&part.to_lowercase().as_str()) || part.parse().is_ok_and(|n: u8| n <= 5);
         if !is_level && part != "tenantd" {
             return Err(format!(
-                "{part} is none of the levels {}; a module is named with one",
+                "{part} is not one of the levels {}; write a module as `MODULE=LEVEL`",
                 LEVELS.join(", ")
             ));
         }

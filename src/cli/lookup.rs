@@ -24,9 +24,9 @@ pub fn known<'k>(
         let meant = did_you_mean(key.as_str(), all.iter().map(|key| key.as_str()));
         return Err(Failure::new(match &desired.completeness {
             Completeness::Unreadable { reason } => {
-                format!("there is no tenant {key}: no record, and the tenants directory {reason}{meant}")
+                format!("unknown tenant {key}: it is not recorded, and the tenants directory {reason}{meant}")
             }
-            _ => format!("there is no tenant {key}: no file and no record{meant}"),
+            _ => format!("unknown tenant {key}: it has neither a file nor a record{meant}"),
         }));
     }
     Ok(())
@@ -45,7 +45,7 @@ pub async fn record_of<'r>(
             let desired = context.load(config).await.desired;
             known(&desired, records.keys(), [key])?;
             Err(Failure::new(format!(
-                "the tenant {key} has a file and no record yet; `tenantd apply` creates or adopts it"
+                "the tenant {key} has a file and is not recorded yet. `tenantd apply` creates or adopts it"
             )))
         }
     }
@@ -55,7 +55,7 @@ pub async fn record_of<'r>(
 pub fn known_instance<'c>(config: &'c Config, key: &InstanceKey) -> Result<&'c InstanceConfig> {
     config.instances.get(key).ok_or_else(|| {
         let meant = did_you_mean(key.as_str(), config.instances.keys().map(InstanceKey::as_str));
-        Failure::new(format!("there is no instance {key} in the configuration{meant}"))
+        Failure::new(format!("unknown instance {key}: it is not in the configuration{meant}"))
     })
 }
 

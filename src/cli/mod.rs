@@ -158,13 +158,12 @@ fn ignored(cli: &Cli, matches: &ArgMatches) -> Option<String> {
     let makes_its_own = matches!(&cli.command, Command::Sandbox(args) if args.action.is_none());
     if makes_its_own && given("config") == Some(true) {
         return Some(
-            "`sandbox` makes a configuration of its own, so --config has no meaning; `--tenants DIR` names the tenant \
-             files"
+            "`sandbox` creates a configuration of its own, so it takes no --config. To name tenant files: --tenants DIR"
                 .to_owned(),
         );
     }
     (cli.global.output == Output::Json)
-        .then(|| format!("`{name}` has no JSON result, so --output has no meaning"))
+        .then(|| format!("`{name}` has no JSON result, so it takes no --output"))
 }
 
 /// Shows what clap has to say. `--help` and `--version` are no usage errors, unless they cannot be shown.

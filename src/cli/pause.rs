@@ -26,14 +26,14 @@ pub async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
     }
     if until > now + LONGEST_PAUSE {
         return Err(Failure::new(format!(
-            "`--until` is too far away: a pause ends after {} days at most, which is {}; it can be paused again then",
+            "`--until` is too far away: a pause lasts {} days at most, until {}. Pause again then",
             LONGEST_PAUSE.num_days(),
             to_the_minute(now + LONGEST_PAUSE)
         )));
     }
     if args.reason.trim().is_empty() {
         return Err(Failure::new(
-            "`--reason` is empty; write why, so that others see it in `tenantd status`",
+            "`--reason` is empty. Write why, because `tenantd status` shows it to others",
         ));
     }
     if let Some(instance) = &args.scope.instance {
@@ -88,11 +88,11 @@ pub async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {
         (None, None) => ("all tenants stay".to_owned(), "any of them"),
     };
     let until = to_the_minute(until);
-    context.say(&format!("{who} in service; tenantd changes nothing on {them} until {until}\n"));
+    context.say(&format!("{who} in service, and tenantd does not change {them} until {until}\n"));
     for replaced in replaced {
-        context.say(&format!("this replaces {replaced}\n"));
+        context.say(&format!("This replaces {replaced}\n"));
     }
-    context.say(&format!("to end it before: {resume}\n"));
+    context.say(&format!("To end the pause earlier: {resume}\n"));
     Ok(Exit::Done)
 }
 
@@ -133,7 +133,7 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
             if covers(pause) {
                 let of = pause.scope();
                 let are = if args.key.is_some() { "is" } else { "are" };
-                format!("{paused} {are} still paused by the pause of {of}, until {until}: {reason}; `{resume}` ends it")
+                format!("{paused} {are} still paused by the pause of {of} until {until}: {reason}. To end it: {resume}")
             } else {
                 format!("still paused: {} until {until}: {reason}", pause.scope())
             }
@@ -141,7 +141,7 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
         .collect();
     let still_text: String = still.iter().map(|pause| format!("{pause}\n")).collect();
     if ended == 0 {
-        return Err(Failure::new(format!("there is no pause of {paused}\n{still_text}").trim_end()));
+        return Err(Failure::new(format!("{paused}: no pause\n{still_text}").trim_end()));
     }
     let woken = if left.iter().any(covers) { None } else { Some(wake(&database).await) };
     if context.is_json() {
@@ -154,7 +154,7 @@ pub async fn resume(context: &Context, args: &ScopeArgs) -> Result<Exit> {
     } else {
         // Nothing takes effect while a wider pause holds.
         let when = woken.map(|woken| when(woken.as_deref())).unwrap_or_default();
-        context.say(&format!("the pause of {paused} has ended\n{still_text}{when}"));
+        context.say(&format!("{paused}: the pause has ended\n{still_text}{when}"));
     }
     Ok(Exit::Done)
 }

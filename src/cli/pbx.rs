@@ -146,20 +146,22 @@ fn text(context: &Context, checks: &[CheckJson]) -> String {
             (Some(version), Some(true)) => writeln!(text, "  FusionPBX {version}: tested with this version"),
             (Some(version), _) => writeln!(
                 text,
-                "  {} FusionPBX {version}: not tested with this version; run `tenantd plan` before the daemon",
+                "{} FusionPBX {version}: tenantd was not tested with this version. Run `tenantd plan` before you \
+                 start the daemon",
                 paint.warning("note:")
             ),
             (None, _) => writeln!(
                 text,
-                "  {} FusionPBX does not show its version to this account (permission `system_view_info`)",
+                "{} FusionPBX does not show its version to this account, which lacks the permission \
+                 `system_view_info`",
                 paint.warning("note:")
             ),
         };
         if check.disable_ends_sessions == Some(false) {
             let _ = writeln!(
                 text,
-                "  {} this version does not end open web sessions when a tenant is disabled; tenantd counts a disable as \
-                 confirmed after `web_session_lifetime`. FusionPBX 5.5.3 and later end them at once",
+                "{} this version does not end open web sessions when a tenant is disabled, so tenantd counts a \
+                 disable as confirmed only after `web_session_lifetime`. FusionPBX 5.5.3 and later end them at once",
                 paint.warning("warning:")
             );
         }
@@ -179,14 +181,14 @@ fn text(context: &Context, checks: &[CheckJson]) -> String {
                     if skew > 0 { "ahead of" } else { "behind" }
                 );
             }
-            Some(_) => text.push_str("  its clock agrees with ours\n"),
+            Some(_) => text.push_str("  its clock agrees with this machine's\n"),
             None => {}
         }
         for missing in &check.missing_permissions {
             let _ = writeln!(
                 text,
-                "  {} the permission `{}` is missing ({}): grant it to the account's group under Advanced, Group \
-                 Manager, Permissions, and sign in anew",
+                "{} the account's group lacks the permission `{}` ({}). Grant it under Advanced, Group Manager, \
+                 Permissions, and sign in again",
                 paint.warning("grant:"),
                 missing.permission,
                 missing.needed_for
@@ -219,7 +221,9 @@ async fn capture(context: &Context, instance: &InstanceKey, out: Option<&Path>) 
     if let Some(stopped) = &capture.stopped {
         let _ = writeln!(said, "  The sign-in stopped: {stopped}.");
     }
-    said.push_str("Names, addresses, numbers and secrets in it are replaced; look through it before you give it away.\n");
+    said.push_str(
+        "Names, addresses, numbers and secrets in it are replaced. Check it before you pass it on.\n",
+    );
     context.say(&said);
     Ok(Exit::Done)
 }
@@ -238,8 +242,8 @@ async fn enroll(context: &Context, instance: &InstanceKey) -> Result<Exit> {
         context.json(&serde_json::json!({ "format_version": FORMAT_VERSION, "enrolled": instance.as_str() }));
     } else {
         context.say(&format!(
-            "the next server that answers as {instance} is accepted; check it now: tenantd pbx check --instance \
-             {instance}\n"
+            "The next server that answers as {instance} will be accepted. Check it now: tenantd pbx check \
+             --instance {instance}\n"
         ));
     }
     Ok(Exit::Done)

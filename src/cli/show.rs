@@ -161,7 +161,7 @@ async fn collect(context: &Context, key: &TenantKey, with_earlier: bool) -> Resu
         || look.desired.is_broken(key);
     if !known && history.is_empty() {
         return Err(Failure::new(format!(
-            "there is no tenant {key}: no file, no record, and the audit log does not know it"
+            "unknown tenant {key}: it has no file and no record, and the audit log does not name it"
         )));
     }
     let shown = build(&look, key, &history, &tombstones);
@@ -173,15 +173,13 @@ async fn collect(context: &Context, key: &TenantKey, with_earlier: bool) -> Resu
 fn earlier_tenant(look: &PassInputs, key: &TenantKey, tombstones: &[Tombstone], id: TenantId) -> String {
     if let Some(record) = look.recorded.tenants.values().find(|record| record.id == id) {
         let now = &record.key;
-        return format!(
-            "an earlier tenant had the key {key} and has the key {now} now: `tenantd show {now}`"
-        );
+        return format!("an earlier tenant with the key {key} now has the key {now}: tenantd show {now}");
     }
     let deleted = tombstones.iter().rev().find(|tombstone| tombstone.tenant == id).map_or_else(
         || "is gone".to_owned(),
         |tombstone| format!("({}) was deleted {}", tombstone.domain, to_the_minute(tombstone.deleted_at)),
     );
-    format!("an earlier tenant that had the key {key} {deleted}; its history: `tenantd show {key} --earlier`")
+    format!("an earlier tenant with the key {key} {deleted}. Its history: tenantd show {key} --earlier")
 }
 
 /// How it stands, as `status` has it. What was deleted stands no more.
@@ -248,7 +246,7 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
                     .iter()
                     .any(|previous| previous.tenant == record.id && previous.instance == *instance) =>
         {
-            format!(" of what it left behind on {instance}")
+            format!(" of its previous domain on {instance}")
         }
         _ => String::new(),
     };
@@ -258,7 +256,10 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
         let only_noted = matches!(&step.work, Work::Disable { expect: None, .. })
             && step.changes.iter().all(|change| change.field == Field::File);
         why.push(match only_noted {
-            true => format!("the next run notes that it has no file, and sends nothing: {}", step.reason),
+            true => format!(
+                "the next run records that it has no file, and changes nothing on the PBX: {}",
+                step.reason
+            ),
             false => format!("the next run will {} it: {}", step.action, step.reason),
         });
         let effects = plan.effects_of_step(step);
@@ -283,16 +284,16 @@ fn build(look: &PassInputs, key: &TenantKey, history: &[AuditEntry], tombstones:
         ));
     }
     for drifted in &plan.drifted {
-        why.push(format!("`{}` drifted and is only reported (drift: report)", drifted.change.field));
+        why.push(format!("`{}` drifted and is only reported (`drift: report`)", drifted.change.field));
     }
     let mut unknown = Vec::new();
     if let Completeness::Unreadable { reason } = &look.desired.completeness {
-        unknown.push((reason, format!("what its file wants is unknown: the tenants directory {reason}")));
+        unknown.push((reason, format!("its desired state is not known: the tenants directory {reason}")));
     }
     if let Some(record) = record
         && let InstanceView::Unknown { reason } = look.observed.instance(&record.definition.instance)
     {
-        unknown.push((reason, format!("the instance {} is unknown: {reason}", record.definition.instance)));
+        unknown.push((reason, format!("{} was not checked: {reason}", record.definition.instance)));
     }
     for (reason, line) in unknown {
         if !why.iter().any(|why: &String| why.contains(reason.as_str())) {
@@ -385,29 +386,31 @@ fn nothing_to_do(
         }
         let is_its = |work: &Work| matches!(work, Work::Rekey { record: of, .. } if of.id == record.id);
         return match look.plan().steps.iter().find(|step| is_its(&step.work)) {
-            Some(step) => format!("its file was renamed: the next pass makes it the tenant {}", step.tenant),
+            Some(step) => format!("its file was renamed: the next run renames it to {}", step.tenant),
             None if record.file_removed_at.is_some() && look.policy.deletion.mode == DeletionMode::Never => {
-                "its file is gone and it is disabled; deletion.mode is `never`, so it is kept".to_owned()
+                "its file was removed and it is disabled; it is never deleted (`deletion.mode: never`)"
+                    .to_owned()
             }
-            None => "it has no file, and nothing is to be done about it in this pass".to_owned(),
+            None => "it has no file, and the next run does nothing for it".to_owned(),
         };
     }
     if look.desired.is_broken(key) {
-        return "its file is broken and it has no record: nothing is done until it can be read".to_owned();
+        return "its file is broken and it is not recorded, so nothing is done until its file can be read"
+            .to_owned();
     }
     if look.desired.tenants.contains_key(key) {
-        return "it has a file and no record, and nothing is to be done about it in this pass".to_owned();
+        return "it has a file and is not recorded, and the next run does nothing for it".to_owned();
     }
     let was = |id: TenantId| history.iter().any(|entry| entry.tenant == Some(id));
     if let Some(record) = look.recorded.tenants.values().find(|record| was(record.id)) {
-        return format!("its file was renamed: it is the tenant {} now", record.key);
+        return format!("its file was renamed: it is now the tenant {}", record.key);
     }
     match tombstones.iter().rev().find(|tombstone| tombstone.key == *key || was(tombstone.tenant)) {
-        Some(tombstone) if tombstone.key == *key => "it was deleted; only its history remains".to_owned(),
+        Some(tombstone) if tombstone.key == *key => "it was deleted, and only its history remains".to_owned(),
         Some(tombstone) => {
-            format!("it became the tenant {}, which was deleted; only its history remains", tombstone.key)
+            format!("it was renamed to {}, which was deleted, and only its history remains", tombstone.key)
         }
-        None => "it has neither a file nor a record; nothing says that it was deleted".to_owned(),
+        None => "it has neither a file nor a record, and its history names no deletion".to_owned(),
     }
 }
 
@@ -474,7 +477,7 @@ fn text(context: &Context, shown: &ShowJson) -> String {
             for (what, at) in [
                 ("disabled", &recorded.disabled_at),
                 ("confirmed disabled on the PBX", &recorded.disable_confirmed_at),
-                ("its file has been gone", &recorded.file_removed_at),
+                ("its file was removed", &recorded.file_removed_at),
             ] {
                 let is_to_come =
                     |at: &String| DateTime::parse_from_rfc3339(at).is_ok_and(|at| at > System.now());
@@ -491,7 +494,7 @@ fn text(context: &Context, shown: &ShowJson) -> String {
     }
     let _ = writeln!(text, "\n{}", paint.strong("on the PBX"));
     match &shown.pbx {
-        None => text.push_str("  nothing of ours\n"),
+        None => text.push_str("  no managed domain\n"),
         Some(pbx) => {
             let _ = writeln!(text, "  {} on {}", pbx.state, pbx.instance);
             if let Some(name) = &pbx.name {

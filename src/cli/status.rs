@@ -310,7 +310,7 @@ pub async fn note_run(database: &Database, actor: &str, started_at: DateTime<Utc
         ..Heartbeat::new("command line", DaemonState::Command, 0, now)
     };
     if let Err(error) = database.write(move |store| store.put_heartbeat(&beat)).await {
-        tracing::warn!(error = %report::chain(&error), "the run is not noted for `status`");
+        tracing::warn!(error = %report::chain(&error), "the result of this run was not saved for `status`");
     }
 }
 
@@ -333,10 +333,10 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
     let unread = match &loaded.desired.completeness {
         Completeness::Complete => None,
         Completeness::Partial { reason } => {
-            Some(format!("{reason}: nothing is removed until every file can be read"))
+            Some(format!("{reason}: no tenant is disabled or deleted until every file can be read"))
         }
         Completeness::Unreadable { reason } => Some(format!(
-            "the tenants directory {reason}: what the files want is unknown, and nothing is changed"
+            "the tenants directory {reason}, so the desired state is not known and nothing is changed"
         )),
     };
     let unread = unread.map(|text| WarningJson { lint: None, subject: None, text });
@@ -346,7 +346,7 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
         Some(WarningJson {
             lint: None,
             subject: Some(instance.key.clone()),
-            text: format!("the instance {} is unknown: {problem}", instance.key),
+            text: format!("{} was not checked: {problem}", instance.key),
         })
     });
     unread.into_iter().chain(unknown).chain(of_files).chain(of_tenants).chain(of_all).collect()

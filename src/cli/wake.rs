@@ -18,13 +18,13 @@ pub async fn wake(database: &Database) -> Option<String> {
         Ok(Err(by)) => pass_requests::wake(database, &System).await.map(|()| by),
         Err(error) => Err(error),
     };
-    woken.inspect_err(|error| tracing::warn!(error = %chain(error), "a running daemon is not woken")).ok()
+    woken.inspect_err(|error| tracing::warn!(error = %chain(error), "the running daemon was not told")).ok()
 }
 
 /// When a decision takes effect, for people.
 pub fn when(woken: Option<&str>) -> String {
     match woken {
-        Some(by) => format!("{by} does it now\n"),
-        None => "it takes effect at the next run, or now with `tenantd apply`\n".to_owned(),
+        Some(by) => format!("{by} applies it now\n"),
+        None => "It takes effect at the next run, or now with `tenantd apply`.\n".to_owned(),
     }
 }

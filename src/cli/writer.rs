@@ -63,8 +63,8 @@ async fn wait(
         }
         if told.as_ref() != Some(&by) {
             tell(&match daemon {
-                Some(process) => format!("The daemon ({process}) is asked to do this run.\n"),
-                None => format!("Another command is working ({by}). Waiting for it to end.\n"),
+                Some(process) => format!("Asking the daemon ({process}) to do this run.\n"),
+                None => format!("Waiting for another command to end ({by}).\n"),
             });
             told = Some(by.clone());
         }
@@ -86,7 +86,7 @@ async fn wait(
         }
         if Instant::now() >= until {
             return Err(Failure::new(format!(
-                "{by} did not finish within {} minutes; look at its log",
+                "{by} did not finish within {} minutes. Check its log",
                 PATIENCE.as_secs() / 60
             )));
         }

@@ -26,8 +26,8 @@ pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>, base: &Path) -> Opt
     if let Some(path) = text.text.strip_prefix("sqlite:") {
         for field in [password, ca_file].into_iter().flatten() {
             reader.report(
-                Finding::warning(field.key_span, format!("`{}` means nothing to SQLite", field.path))
-                    .expected("it beside a `postgres://` address only")
+                Finding::warning(field.key_span, format!("`{}` has no meaning for SQLite", field.path))
+                    .expected("the key only with a `postgres://` address")
                     .help("delete the line"),
             );
         }
@@ -37,9 +37,9 @@ pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>, base: &Path) -> Opt
     let in_address = url.root_cert().map(|path| base.join(path));
     if let (Some(ca_file), Some(_)) = (&ca_file, &in_address) {
         reader.report(
-            Finding::error(ca_file.key_span, format!("`{}` and `sslrootcert` at once", ca_file.path))
+            Finding::error(ca_file.key_span, format!("both `{}` and `sslrootcert` are set", ca_file.path))
                 .expected("one of the two")
-                .help("take `sslrootcert` out of `database_url`"),
+                .help("remove `sslrootcert` from `database_url`"),
         );
         return None;
     }
@@ -59,7 +59,10 @@ fn sqlite(reader: &mut Reader, text: Text<'_>, path: &str, base: &Path) -> Optio
     let finding = if path.is_empty() || path.ends_with('/') {
         finding.help("name the database's file")
     } else if path.contains(":memory:") {
-        finding.help("name a file: a database in memory is lost at the end, and with it what tenantd owns")
+        finding.help(
+            "name a file: a database in memory is lost when tenantd ends, and with it the record of all \
+                      tenants",
+        )
     } else if path.contains(['?', '#', '%']) {
         finding.help("write a plain path, without `?`, `#` or `%`")
     } else {
@@ -77,7 +80,7 @@ fn postgres(reader: &mut Reader, field: &Field<'_>, text: Text<'_>) -> Option<Po
     if !matches!(scheme, "postgres" | "postgresql") {
         let (what, help) = match Url::parse(text.text) {
             Ok(_) => (
-                "is of another kind of database".to_owned(),
+                "names another kind of database".to_owned(),
                 "tenantd keeps its state in SQLite or PostgreSQL",
             ),
             Err(error) => (format!("is not an address ({error})"), "write it as `scheme://…`"),
@@ -108,7 +111,7 @@ fn check(reader: &mut Reader, field: &Field<'_>, url: &PostgresUrl, ca_file: boo
     if unchecked {
         reader.report(
             Finding::warning(field.node.span, about("has `sslmode=require`, which checks no certificate"))
-                .expected("`sslmode=verify-full`: with `require`, anyone on the way can answer as the server")
+                .expected("`sslmode=verify-full`: with `require`, another machine on the way can pretend to be the server")
                 .help("write `sslmode=verify-full`, or name the server's certificate in `database_ca_file`"),
         );
     }

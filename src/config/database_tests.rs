@@ -29,17 +29,17 @@ fn validate_refuses_what_cannot_work_and_shows_where() {
         ("postgres://u@db/x?target_session_attrs=read-only", "", "asks for a server that may be read-only"),
         ("postgres://u@db/x?sslkey=k.pem", "", "the parameter `sslkey`, which tenantd cannot follow"),
         ("postgres://u@db/x?pool_size=3", "", "a parameter that tenantd does not know"),
-        ("postgres://u@db/x?connect_timeout=soon", "", "a value of `connect_timeout` that means nothing"),
+        ("postgres://u@db/x?connect_timeout=soon", "", "an invalid value of `connect_timeout`"),
         ("postgres://u@db/x?connect_timeout", "", "a parameter without a value"),
-        ("postgres://u@db:0/x", "", "a port that is no number from 1 to 65535"),
-        ("postgres://u@db:99999/x", "", "a port that is no number from 1 to 65535"),
+        ("postgres://u@db:0/x", "", "a port that is not a number from 1 to 65535"),
+        ("postgres://u@db:99999/x", "", "a port that is not a number from 1 to 65535"),
         ("postgres://u@h1,h2,h3/x?port=1,2", "", "a different number of hosts and ports"),
         ("postgres://u@h1,,h2/x", "", "names no host"),
         ("postgres:///x", "", "names no host"),
         ("postgres://u@db/", "", "names no database"),
-        ("postgres://u@db/x?password=hunter2", "", "holds a password"),
-        ("postgres://u:hunter2@h1:5432,h2:5433/x", "", "holds a password"),
-        ("postgres://u:hunter2@h1,h2:port/x?sslmode=never", "", "holds a password"),
+        ("postgres://u@db/x?password=hunter2", "", "contains a password"),
+        ("postgres://u:hunter2@h1:5432,h2:5433/x", "", "contains a password"),
+        ("postgres://u:hunter2@h1,h2:port/x?sslmode=never", "", "contains a password"),
     ] {
         let (works, text) = said(url, more);
         assert!(!works && text.contains(part), "{url}: {text}");

@@ -63,7 +63,7 @@ pub(super) fn read(
             reader.report(
                 Finding::error(url_span, format!("`{name}` has the same address as `{other}`"))
                     .expected("each PBX once")
-                    .help("two instances that are one PBX would fight over its domains; delete one"),
+                    .help("delete one of the two: both would change the domains of one PBX"),
             );
         }
         instances.insert(instance.key.clone(), instance);
@@ -72,7 +72,7 @@ pub(super) fn read(
         reader.report(
             Finding::error(field.key_span, "there is no PBX instance")
                 .expected("at least one")
-                .help("add one: `hq: {url: …, username: …, password: …}`"),
+                .help("add one, for example `hq: {url: …, username: …, password: …}`"),
         );
     }
     instances
@@ -93,7 +93,7 @@ fn instance_key(reader: &mut Reader, name: &str, style: Style, field: &Field<'_>
         Ok(key) => Some(key),
         Err(error) => {
             reader.report(
-                Finding::error(field.key_span, "this is no instance key")
+                Finding::error(field.key_span, "this is not an instance key")
                     .expected("a short name such as `hq`, and `: ` behind it")
                     .help(error.to_string()),
             );
@@ -111,9 +111,9 @@ fn instance(
     if matches!(field.node.value, Value::Scalar { .. } | Value::Sequence(_)) {
         // What stands here is not shown: it may be a password one level too far out.
         reader.report(
-            Finding::error(field.key_span, format!("`{}` has no keys of its own", field.path))
+            Finding::error(field.key_span, format!("`{}` has no settings", field.path))
                 .expected(format!("a PBX instance with the keys {}", KEYS.join(", ")))
-                .help("write them on lines of their own below it, indented deeper"),
+                .help("write them on the lines below, indented"),
         );
         return None;
     }
@@ -136,8 +136,8 @@ fn instance(
                 && url.scheme() == "http"
             {
                 reader.report(
-                    Finding::warning(field.key_span, format!("`{}` means nothing with http://", field.path))
-                        .expected("it beside an `https://` address only")
+                    Finding::warning(field.key_span, format!("`{}` has no meaning with http://", field.path))
+                        .expected("the key only with an `https://` address")
                         .help("delete the line, or use https://"),
                 );
             }
@@ -195,15 +195,19 @@ fn address(reader: &mut Reader, field: &Field<'_>, allow_plaintext: bool) -> Opt
         }
     };
     let finding = if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
-        finding("is no web address".into()).help("begin it with `https://`")
+        finding("is not a web address".into()).help("begin it with `https://`")
     } else if url.password().is_some() || !url.username().is_empty() {
-        finding("holds an account".into())
-            .help("take it out; the account stands in `username` and `password`, and change the password: it may be in version control")
+        finding("contains an account".into()).help(
+            "remove it, use `username` and `password`, and change the password, because it may be in version \
+                   control",
+        )
     } else if url.query().is_some() || url.fragment().is_some() {
         finding("has a `?` or a `#`".into()).help("cut it off there")
     } else if url.scheme() == "http" && !allow_plaintext && !is_loopback(&url) {
-        finding("sends the password unencrypted".into())
-            .help("use https://; if the network is trusted, say so with `allow_plaintext: true` (a stock FusionPBX drops its session cookie over http)")
+        finding("sends the password unencrypted".into()).help(
+            "use https://, or set `allow_plaintext: true` if the network is trusted (a stock FusionPBX needs \
+                   https:// for its session cookie)",
+        )
     } else {
         return Some(url);
     };
@@ -229,7 +233,10 @@ fn username(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
         reader.report(
             Finding::warning(text.span, format!("`{}` names no domain", field.path))
                 .expected("`user@domain`")
-                .help("FusionPBX then looks for the account in the domain of the server's host name"),
+                .help(
+                    "write `user@domain`; without it, FusionPBX looks for the account in the domain of the \
+                       server's host name",
+                ),
         );
     }
     Some(text.text.to_owned())
@@ -243,15 +250,15 @@ fn tls(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<TlsTrust> 
         (None, Some(print)) => fingerprint(reader, &print).map(TlsTrust::Fingerprint),
         (Some(_), Some(print)) => {
             reader.report(
-                Finding::error(print.key_span, "`ca_file` and `fingerprint` at once")
+                Finding::error(print.key_span, "both `ca_file` and `fingerprint` are set")
                     .expected(OF)
-                    .help("keep the one that is meant"),
+                    .help("keep one of them"),
             );
             None
         }
         (None, None) => {
             reader.report(
-                Finding::error(field.key_span, format!("`{}` says nothing", field.path))
+                Finding::error(field.key_span, format!("`{}` is empty", field.path))
                     .expected(OF)
                     .help("delete the line to trust the system's certificates"),
             );
@@ -280,7 +287,8 @@ fn fingerprint(reader: &mut Reader, field: &Field<'_>) -> Option<[u8; 32]> {
         reader.report(
             Finding::error(text.span, format!("`{}` is {}", field.path, quoted(text.text)))
                 .expected(EXPECTED)
-                .help("print it: `openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint -sha256`"),
+                .help("print it: `openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint \
+                       -sha256`"),
         );
     }
     print

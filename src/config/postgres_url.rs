@@ -302,14 +302,15 @@ impl PostgresUrl {
             "sslcert" | "sslkey" | "passfile" | "service" | "hostaddr" | "gssencmode" => {
                 return Err(PostgresUrlError {
                     what: format!("has the parameter `{name}`, which tenantd cannot follow"),
-                    help: "take it out; the password stands in `database_password`",
+                    help: "remove it; the password belongs in `database_password`",
                 });
             }
             _ => {
                 return Err(PostgresUrlError {
                     what: "has a parameter that tenantd does not know".to_owned(),
-                    help: "keep to `sslmode`, `sslrootcert`, `target_session_attrs`, `options`, `application_name`, \
-                           `connect_timeout`, `keepalives…`, `channel_binding` and `load_balance_hosts`",
+                    help: "use only `sslmode`, `sslrootcert`, `target_session_attrs`, `options`, \
+                           `application_name`, `connect_timeout`, `keepalives…`, `channel_binding` and \
+                           `load_balance_hosts`",
                 });
             }
         }
@@ -323,7 +324,7 @@ impl PostgresUrl {
             let one = format!("{name}='{value}' ");
             // One at a time, so that the one with a wrong value can be named.
             if one.parse::<tokio_postgres::Config>().is_err() {
-                return Err(wrong(format!("has a value of `{name}` that means nothing")));
+                return Err(wrong(format!("has an invalid value of `{name}`")));
             }
             all.push_str(&one);
         }
@@ -339,9 +340,9 @@ impl PostgresUrl {
 
 fn holds_password() -> PostgresUrlError {
     PostgresUrlError {
-        what: "holds a password".to_owned(),
-        help: "take it out, set `database_password: {credential: database}`, and change it: it may be in version \
-               control",
+        what: "contains a password".to_owned(),
+        help: "remove it, set `database_password: {credential: database}`, and change the password, because it may \
+               be in version control",
     }
 }
 
@@ -379,7 +380,7 @@ fn servers(names: &[String], ports: &[String]) -> Result<Vec<Server>, PostgresUr
                 "" => 5432,
                 text => match text.parse() {
                     Ok(port) if port > 0 => port,
-                    _ => return Err(wrong("has a port that is no number from 1 to 65535")),
+                    _ => return Err(wrong("has a port that is not a number from 1 to 65535")),
                 },
             };
             let host = match name.strip_prefix('/') {
@@ -399,5 +400,5 @@ fn decode(text: &str) -> Result<String, PostgresUrlError> {
     percent_encoding::percent_decode_str(text)
         .decode_utf8()
         .map(|text| text.into_owned())
-        .map_err(|_| wrong("has a `%` that begins no UTF-8 character"))
+        .map_err(|_| wrong("has a `%` that does not begin a UTF-8 character"))
 }

@@ -56,8 +56,8 @@ impl Config {
             let finding = Finding::error(None, format!("the configuration cannot be read ({error})"))
                 .expected("tenantd's configuration file")
                 .help(
-                    "name it with `--config` or `TENANTD_CONFIG`; `tenantd init` writes a first one, and `tenantd \
-                     sandbox` needs none",
+                    "name it with `--config` or `TENANTD_CONFIG`, or write a first one with `tenantd init` \
+                     (`tenantd sandbox` needs none)",
                 );
             ConfigErrors { problems: vec![Problem::of_file(shown.clone(), finding)] }
         };
@@ -158,7 +158,7 @@ fn commit_rules(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<C
     let allowed_signers = fields.get("allowed_signers").and_then(|field| file_path(reader, &field, base));
     if branch.is_none() && allowed_signers.is_none() {
         reader.report(
-            Finding::error(field.key_span, "`git` asks for nothing")
+            Finding::error(field.key_span, "`git` is empty")
                 .expected("`branch`, `allowed_signers` or both")
                 .help("write for example `git: { branch: main }`, or delete the key"),
         );
@@ -215,7 +215,7 @@ fn sharing(reader: &mut Reader, field: &Field<'_>) -> AllowedSharing {
                 let help =
                     near.map_or("delete the item".to_owned(), |near| format!("did you mean `{near}`?"));
                 reader.report(
-                    Finding::error(text.span, format!("there is no kind of sharing {}", yaml::quoted(other)))
+                    Finding::error(text.span, format!("unknown kind of sharing {}", yaml::quoted(other)))
                         .expected("`presence`, `contacts` or `chat`")
                         .help(help),
                 );

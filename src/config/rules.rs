@@ -67,7 +67,7 @@ pub(super) fn deletion(reader: &mut Reader, field: &Field<'_>) -> Deletion {
             reader.report(
                 Finding::warning(field.node.span, "a disabled tenant may be deleted at once")
                     .expected("some days of retention, such as 30")
-                    .help("with 0 days a file that was removed by mistake cannot simply be put back"),
+                    .help("write 1 day or more, so that a file that was removed by mistake can be restored in time"),
             );
         }
     }
@@ -98,14 +98,14 @@ fn limit(reader: &mut Reader, field: &Field<'_>) -> Option<Limit> {
     let percent = percent.and_then(|field| reader.number(&field, 0..=100, "percent"));
     let limit = Limit { count: count?, percent: percent? };
     let what = match limit {
-        Limit { count: 0, percent: 0 } => "nothing passes this limit without approval",
-        Limit { percent: 100, .. } => "this limit holds nothing back",
+        Limit { count: 0, percent: 0 } => "this limit holds every step until it is approved",
+        Limit { percent: 100, .. } => "this limit never holds a step",
         _ => return Some(limit),
     };
     reader.report(
         Finding::warning(field.key_span, format!("`{}`: {what}", field.path))
             .expected("a small share, such as `{count: 1, percent: 10}`")
-            .help("keep it if that is meant"),
+            .help("leave it if you want that"),
     );
     Some(limit)
 }
@@ -157,7 +157,7 @@ fn user_sync(reader: &mut Reader, field: &Field<'_>, interval: Duration) -> Opti
         let finding =
             Finding::warning(field.node.span, format!("`{}` is shorter than `daemon.interval`", field.path))
                 .expected(format!("at least {}, or `never`", humantime::format_duration(interval)))
-                .help("users are read at passes, so every pass reads them then");
+                .help("write a longer time, because users are read during runs");
         reader.report(finding);
     }
     Some(Some(read))

@@ -98,7 +98,7 @@ impl SecretSource {
     fn help(&self, kind: &SecretErrorKind, environment: &Environment<'_>) -> String {
         match (kind, self) {
             (SecretErrorKind::NoCredentials, _) => {
-                "by hand: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
+                "in a shell: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
             }
             (_, Self::Env(name)) => format!("export {name}=…, or name another place"),
             _ => match self.path(environment) {
@@ -168,14 +168,14 @@ impl Config {
         for (key, source) in self.secrets() {
             if let Err(SecretError { place, kind }) = source.resolve(environment) {
                 let help = source.help(&kind, environment);
-                let finding = Finding::error(None, format!("`{key}`: there is no secret in {place}: {kind}"))
-                    .expected("a secret in the place that is named")
+                let finding = Finding::error(None, format!("`{key}`: no secret in {place}: {kind}"))
+                    .expected("a secret in that place")
                     .help(help);
                 found.push((key, finding));
             } else if let SecretSource::File(path) = source
                 && is_world_readable(path)
             {
-                let what = format!("`{key}`: everybody on this machine may read {}", path.display());
+                let what = format!("`{key}`: every user of this machine may read {}", path.display());
                 let finding = Finding::warning(None, what)
                     .expected("a file that only tenantd's user may read")
                     .help(format!("`chmod o-r {}`", path.display()));
@@ -205,7 +205,8 @@ impl Config {
                     Ok(_) => "holds no certificate".to_owned(),
                     Err(error) => format!("holds no readable certificate ({error})"),
                 };
-                let help = "write the authority's certificate there, from `-----BEGIN CERTIFICATE-----` on";
+                let help =
+                    "save the authority's certificate there, beginning with `-----BEGIN CERTIFICATE-----`";
                 Some((format!("{} {what}", path.display()), help))
             }
         };
@@ -225,7 +226,7 @@ impl Config {
         let DatabaseConfig::Postgres { password: Some(source), .. } = &self.database else { return Ok(None) };
         source.resolve(environment).map(Some).map_err(|SecretError { place, kind }| {
             let help = source.help(&kind, environment);
-            format!("`database_password`: there is no secret in {place}: {kind}; {help}")
+            format!("`database_password`: no secret in {place}: {kind}; {help}")
         })
     }
 
@@ -290,14 +291,14 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
         Value::Mapping(entries) => entries,
         Value::Refused => return None,
         Value::Scalar { text, .. } if text.is_empty() || matches!(text.as_str(), "~" | "null") => {
-            reader.wrong(field, EXPECTED, "name the place, not the secret");
+            reader.wrong(field, EXPECTED, "write where the secret is kept, not the secret");
             return None;
         }
         Value::Scalar { .. } | Value::Sequence(_) => {
             reader.report(
-                Finding::error(field.node.span, format!("a secret stands in `{path}` itself"))
+                Finding::error(field.node.span, format!("`{path}` contains the secret itself"))
                     .expected(EXPECTED)
-                    .help("move it there, and change it: it may be in version control already"),
+                    .help("move it there and change it, because it may be in version control already"),
             );
             return None;
         }
@@ -306,7 +307,7 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
         reader.report(
             Finding::error(field.key_span, format!("`{path}` names {} places", entries.len()))
                 .expected(EXPECTED)
-                .help("keep the one that is meant"),
+                .help("keep one of them"),
         );
         return None;
     };
@@ -323,7 +324,7 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
             reader.report(
                 Finding::error(entry.key_span, format!("an unknown key in `{path}`"))
                     .expected(EXPECTED)
-                    .help("its key is `credential`, `file` or `env`; what stands here is not shown, it may be a secret"),
+                    .help("write `credential`, `file` or `env`; the value is not shown, because it may be a secret"),
             );
             return None;
         }
@@ -346,7 +347,7 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
     };
     if !fits {
         reader.report(
-            Finding::error(place.node.span, format!("the value of `{}` is no such name", place.path))
+            Finding::error(place.node.span, format!("the value of `{}` is not such a name", place.path))
                 .expected(expected)
                 .help("write the name of the place, not the secret"),
         );

@@ -31,7 +31,8 @@ daemon: { interval: 10m, quiet: 250ms }
 cross_tenant: { allow: [presence, chat] }
 "#;
 
-const SMALL: &str = "database_url: sqlite:t.db\ntenants_dir: tenants.d\npbx_instances:\n  hq: {url: https://a.example, username: t@a.example, password: {env: HQ}}\n";
+const SMALL: &str = "database_url: sqlite:t.db\ntenants_dir: tenants.d\npbx_instances:\n  hq: {url: \
+                     https://a.example, username: t@a.example, password: {env: HQ}}\n";
 
 fn parse(text: &str) -> Result<(Config, Vec<Problem>), ConfigErrors> {
     Config::parse(Path::new("/etc/tenantd/tenantd.yaml"), "tenantd.yaml", text.as_bytes())
@@ -194,7 +195,7 @@ fn the_rules_for_commits_ask_for_something() {
     assert!(both.allowed_signers.unwrap().is_absolute());
     assert_eq!(rules("{branch: main}").unwrap().allowed_signers, None);
     for (text, told) in [
-        ("{}", "`git` asks for nothing"),
+        ("{}", "`git` is empty"),
         ("{branch: }", "git.branch"),
         ("{branch: [main]}", "git.branch"),
         ("{allowed_signer: signers}", "allowed_signers"),

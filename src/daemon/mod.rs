@@ -90,7 +90,7 @@ impl PassListener for LogListener {
     }
 
     fn unchanged(&self, plan: &Plan) {
-        debug!(plan = %plan.id, held = plan.held.len(), "nothing changed: {} held as before", plan.held.len());
+        debug!(plan = %plan.id, held = plan.held.len(), "no changes; {} held as before", plan.held.len());
     }
 
     fn applied(&self, plan: &Plan, outcome: &Outcome) {
@@ -111,7 +111,7 @@ pub async fn run(
     service::status("reading the configuration and opening the database");
     let resources = set_up.set_up().await?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| SetUpError {
-        message: format!("cannot wait for SIGHUP: {error}"),
+        message: format!("cannot listen for SIGHUP: {error}"),
         problems: Vec::new(),
     })?;
     let readiness = Readiness::default();
@@ -122,7 +122,7 @@ pub async fn run(
         tenants_dir = %resources.config.tenants_dir.display(),
         instances = resources.config.instances.len(),
         database = %resources.config.database,
-        "tenantd {} runs", env!("CARGO_PKG_VERSION")
+        "tenantd {} started", env!("CARGO_PKG_VERSION")
     );
     let watch = watch::Watch::new(&resources.config.tenants_dir);
     let mut daemon = Daemon {
@@ -239,7 +239,7 @@ impl Daemon<'_> {
                     return true;
                 }
                 Ok(Err(by)) if !reported => {
-                    info!(holder = %by, "standing by: {by} holds the writer's lease");
+                    info!(holder = %by, "standing by, because {by} holds the writer's lease");
                     service::status(&format!("standing by for {by}"));
                     self.readiness.ready();
                     let stands_by = |beat: &mut Heartbeat| {
@@ -268,14 +268,18 @@ impl Daemon<'_> {
         let rest = match restart_delay::rest(&self.resources.database, self.environment).await {
             Ok(rest) => rest,
             Err(error) => {
-                warn!(error = %chain(&error), "when tenantd started last is not known");
+                warn!(error = %chain(&error), "the time of the last start cannot be read");
                 None
             }
         };
         let Some(rest) = rest else { return true };
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        info!(rest_ms, "started again so soon: the first pass comes in {:.1} s", rest.as_secs_f64());
-        service::status("started again so soon: resting before the first pass");
+        info!(
+            rest_ms,
+            "restarted within a minute; waiting {:.1} s before the first request to a PBX",
+            rest.as_secs_f64()
+        );
+        service::status("restarted within a minute; waiting before the first request to a PBX");
         tokio::select! {
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(rest) => true,
@@ -290,13 +294,13 @@ impl Daemon<'_> {
                 self.heartbeat.moved(database.clone(), self.resources.config.daemon.interval);
                 self.resources.database = database;
             }
-            Err(error) => debug!(error, "cannot open the database again"),
+            Err(error) => debug!(error, "cannot reconnect to the database"),
         }
     }
 
     /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
     async fn reload(&mut self) {
-        info!("SIGHUP: reading the configuration again");
+        info!("SIGHUP: reloading the configuration");
         self.readiness.reloading();
         match self.set_up.set_up().await {
             Ok(fresh) => {
@@ -308,8 +312,8 @@ impl Daemon<'_> {
                 self.resources = fresh;
                 self.old_configuration = None;
                 service::old_configuration(None);
-                info!("the configuration was read again and is in use");
-                self.readiness.reloaded("the configuration was read again");
+                info!("the configuration was reloaded");
+                self.readiness.reloaded("the configuration was reloaded");
                 self.heartbeat.beat(self.environment, |beat| note_configuration(beat, None)).await;
             }
             Err(error) => {
@@ -322,7 +326,7 @@ impl Daemon<'_> {
                     self.old_configuration.take().map_or_else(|| self.environment.now(), |(at, _)| at);
                 let old = (since, error.in_a_line());
                 service::old_configuration(Some(format!(
-                    "an old configuration is in use since {}: {}",
+                    "the previous configuration is in use since {}: {}",
                     to_the_minute(since),
                     old.1
                 )));
@@ -405,7 +409,7 @@ impl Daemon<'_> {
 
     fn report_recovery(&mut self) {
         if let Some(before) = self.last_failure.take() {
-            info!(before, "the database is back: runs are carried out again");
+            info!(before, "the database is available again");
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn pass(
     let Resources { config, database: _, readers, writers } = resources;
     let PassContext { database, environment, listener, stop, readiness } = *context;
     let instances = count(config.instances.len(), "instance");
-    service::status(&format!("looking at the tenant files and at {instances}"));
+    service::status(&format!("reading the tenant files and {instances}"));
     let loaded = load::read(config).await;
     report_files(&loaded, reported);
     let reader = Reader {
@@ -92,11 +92,7 @@ pub(super) async fn pass(
     }
     reported.plan = std::mem::take(&mut reported.plan).after(&plan);
     if !plan.steps.is_empty() {
-        service::status(&format!(
-            "carrying out the plan {} with {}",
-            plan.id,
-            count(plan.steps.len(), "step")
-        ));
+        service::status(&format!("applying the plan {} with {}", plan.id, count(plan.steps.len(), "step")));
     }
     let actor = actor(revision.as_deref(), &plan);
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };

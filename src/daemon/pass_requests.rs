@@ -159,7 +159,7 @@ impl PassRequests {
         let now = environment.now();
         let Ok(text) = serde_json::to_string(&answer) else { return };
         if let Err(error) = database.write(move |store| store.put_fact(DONE, &text, now)).await {
-            tracing::warn!(error = %crate::report::chain(&error), "the request for a pass is not answered");
+            tracing::warn!(error = %crate::report::chain(&error), "the answer to a pass request was not saved");
         }
     }
 }

@@ -66,7 +66,7 @@ impl Watch {
             info!(
                 dir = %self.dir.display(),
                 interval_s = POLL_INTERVAL.as_secs(),
-                "the tenants directory is on a file system that sends no events: it is polled"
+                "the file system of the tenants directory sends no events, so tenantd polls the directory"
             );
             self.polling = true;
         }
@@ -85,8 +85,8 @@ impl Watch {
                     warn!(
                         dir = %self.dir.display(),
                         %error,
-                        "the tenants directory cannot be watched, so it is polled; if a limit was reached, raise \
-                         fs.inotify.max_user_watches"
+                        "the tenants directory cannot be watched, so tenantd polls it. If a limit was reached, \
+                         raise fs.inotify.max_user_watches"
                     );
                     self.polling = true;
                 }

@@ -127,56 +127,57 @@ impl fmt::Display for PbxErrorKind {
             Self::Certificate { detail } => write!(f, "the server's certificate is not trusted: {detail}"),
             Self::CredentialsRejected => f.write_str("the server rejected the user name or password"),
             Self::SecondFactorNeeded => f.write_str(
-                "the account needs a code as a second factor; give tenantd the secret of its authenticator as `totp:`, \
-                 or use an account without one (codes by e-mail are not supported)",
+                "the account needs a second factor. Set `totp:` to the secret of its authenticator, or use an \
+                 account without one (codes by e-mail are not supported)",
             ),
             Self::CodeRejected { skew: Some(skew) } if skew.abs() > 30 => write!(
                 f,
-                "the server rejected the code of the second factor, and its clock is {} s {} ours; set the clock, then \
-                 check the secret in `totp:`",
+                "the server rejected the code of the second factor, and its clock is {} s {} ours. Set the clock, \
+                 then check the secret in `totp:`",
                 skew.abs(),
                 if *skew > 0 { "ahead of" } else { "behind" }
             ),
             Self::CodeRejected { skew } => write!(
                 f,
-                "the server rejected the code of the second factor{}; the secret in `totp:` is not that of the account",
+                "the server rejected the code of the second factor{}. Check the secret in `totp:`",
                 if skew.is_some() { " although both clocks agree" } else { "" }
             ),
             Self::SignInStopped { found, help } => write!(f, "{found}; {help}"),
             Self::Blocked { status } => write!(
                 f,
-                "a proxy or firewall in front of FusionPBX turned the request away (status {status}); allow tenantd's \
+                "a proxy or firewall in front of FusionPBX rejected the request (status {status}). Allow tenantd's \
                  address there"
             ),
             Self::NotThere => {
-                f.write_str("there is no such page; check `url`, which must lead to FusionPBX's start page")
+                f.write_str("the page does not exist. Check `url`, which must lead to FusionPBX's start page")
             }
             Self::LedElsewhere { expected, to } => write!(
                 f,
-                "expected {expected}, and was sent to {to}; check `url`, or sign in once with a browser and finish what \
-                 it asks for"
+                "expected {expected}, and was redirected to {to}. Check `url`, or sign in once with a browser and complete what it asks for"
             ),
             Self::NotUnderstood(page) => {
                 let NotUnderstood { expected, found, version, instance } = &**page;
                 match version {
-                    Some(version) => write!(f, "FusionPBX {version} shows {expected} in another form: {found}")?,
-                    None => write!(f, "{expected} has another form than in any known FusionPBX: {found}")?,
+                    Some(version) => write!(f, "FusionPBX {version} shows {expected} in a form that tenantd does \
+                                                not understand: {found}")?,
+                    None => write!(f, "{expected} has a form that tenantd does not understand: {found}")?,
                 }
                 write!(f, "; to report it: tenantd pbx capture {instance}")
             }
             Self::NotOffered { permission } => {
-                write!(f, "the page does not offer it; the account's group probably lacks the permission `{permission}`")
+                write!(f, "the page does not offer it. The account's group probably lacks the permission \
+                           `{permission}`")
             }
             Self::AccessDenied { permission: Some(permission) } => {
-                write!(f, "access denied; the account's group lacks the permission `{permission}`")
+                write!(f, "access denied. The account's group lacks the permission `{permission}`")
             }
             Self::AccessDenied { permission: None } => f.write_str("access denied"),
             Self::UnexpectedPage { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Incomplete { expected, found } => {
-                write!(f, "the list is incomplete: the server names {expected} rows, {found} were read")
+                write!(f, "the list was not fully read: the server reports {expected} rows, and {found} were read")
             }
             Self::Busy { retry_after: Some(after) } => {
-                write!(f, "the server asks to wait {} s", after.as_secs())
+                write!(f, "the server asks tenantd to wait {} s", after.as_secs())
             }
             Self::Busy { retry_after: None } => f.write_str("the server is busy"),
             Self::Server => f.write_str("the server failed"),
@@ -184,7 +185,7 @@ impl fmt::Display for PbxErrorKind {
             Self::OutcomeUnknown { detail } => {
                 write!(
                     f,
-                    "the request was sent and its answer was lost ({detail}); it may have been carried out"
+                    "the request was sent and got no answer ({detail}). The next run checks whether it was carried out"
                 )
             }
             Self::Setup { detail } => f.write_str(detail),

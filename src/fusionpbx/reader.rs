@@ -54,7 +54,7 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
             Some(_) => {
                 let kind = PbxErrorKind::UnexpectedPage {
                     expected: "the form of a domain",
-                    found: "an empty form for a domain that is listed".to_owned(),
+                    found: "an empty form for a listed domain".to_owned(),
                 };
                 return Err(PbxError::new(operation, kind).on_page(DOMAIN_EDIT.path));
             }
@@ -144,7 +144,7 @@ pub(super) async fn settings(
         if list.domain_name.is_empty() {
             // An empty list may mean anything, if the page does not even know the domain.
             let kind = PbxErrorKind::UnexpectedPage {
-                expected: "the settings of a domain that is there",
+                expected: "the settings of an existing domain",
                 found: "a page that names no domain".to_owned(),
             };
             return Err(PbxError::new(operation, kind).on_page(SETTINGS.path));
@@ -163,7 +163,7 @@ pub(super) async fn settings(
             if form.is_empty() {
                 let kind = PbxErrorKind::UnexpectedPage {
                     expected: "the form of a setting",
-                    found: "an empty form for a setting that is listed".to_owned(),
+                    found: "an empty form for a listed setting".to_owned(),
                 };
                 return Err(PbxError::new(operation, kind).on_page(SETTING_EDIT.path));
             }

@@ -59,7 +59,7 @@ impl Tries<'_> {
         }
         debug!(
             instance = %self.instance, page = error.page, status = error.status, error = %error.kind,
-            delay_ms = delay.as_millis(), "a read failed and will be tried again"
+            delay_ms = delay.as_millis(), "a read failed and is tried again"
         );
         tokio::time::sleep(delay).await;
         Ok(())

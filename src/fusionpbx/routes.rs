@@ -13,7 +13,7 @@ use super::pages::{RouteList, RoutePage, RouteRow, gateway_targets};
 use super::paging::{self, Page, PagedList};
 use crate::model::{PbxRoute, RouteKind};
 
-const OPERATION: &str = "read where calls go";
+const OPERATION: &str = "read the call routing";
 
 const EXTENSION_LIST: RouteList = RouteList {
     expected: "the list of extensions",

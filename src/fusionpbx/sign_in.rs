@@ -46,12 +46,12 @@ impl Refusal {
             Self::Code { skew } => PbxErrorKind::CodeRejected { skew },
             Self::CodeWanted => PbxErrorKind::SecondFactorNeeded,
             Self::Enrolment => PbxErrorKind::SignInStopped {
-                found: "FusionPBX has just made a secret for the account's second factor, which nobody has seen",
-                help: "sign in once with a browser, note the new secret, and give it to tenantd as `totp:`",
+                found: "FusionPBX has just created a new secret for the account's second factor",
+                help: "sign in once with a browser, and set `totp:` to the new secret",
             },
             Self::NewPassword => PbxErrorKind::SignInStopped {
                 found: "FusionPBX asks for a new password",
-                help: "sign in once with a browser, change it, and give tenantd the new one",
+                help: "sign in once with a browser, change it, and give the new one to tenantd",
             },
         }
     }
@@ -109,7 +109,7 @@ impl Connection {
         }
         let kind = PbxErrorKind::UnexpectedPage {
             expected: SIGN_IN_ANSWER,
-            found: "one form after the other".to_owned(),
+            found: "one form after another".to_owned(),
         };
         Err(error(operation, page, Some(answer.status), kind))
     }
@@ -142,13 +142,13 @@ impl Connection {
                     found: pages::describe(&answer.text),
                 }),
                 None => Err(PbxErrorKind::SignInStopped {
-                    found: "FusionPBX shows another page before it lets the account in, such as terms to accept",
-                    help: "sign in once with a browser and finish what it asks for",
+                    found: "FusionPBX shows another page first, such as terms to accept",
+                    help: "sign in once with a browser and complete what it asks for",
                 }),
             },
             // The older ones have the same form, and sign in on another page.
             (404, None) if !first => Err(PbxErrorKind::SignInStopped {
-                found: "the server has a sign-in form and no page /core/dashboard/, as a FusionPBX older than 5.2",
+                found: "the server has no dashboard page, so it is a FusionPBX older than 5.2",
                 help: "upgrade FusionPBX to 5.2 or later",
             }),
             (status, None) => {
@@ -227,8 +227,8 @@ impl Connection {
     pub(super) fn lost_session(&self, session: &Session) -> PbxErrorKind {
         if !self.transport.is_encrypted() && session.cookies.has_secure() {
             return PbxErrorKind::Setup {
-                detail: "the server marks its session cookie `Secure`, as a stock FusionPBX does, so it may not be \
-                         sent over plain http://; use https:// (a self-signed certificate can be pinned)"
+                detail: "the server marks its session cookie `Secure`, as a stock FusionPBX does, so it works over \
+                         https:// only. Use https:// (a self-signed certificate can be pinned)"
                     .to_owned(),
             };
         }

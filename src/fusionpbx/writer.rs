@@ -12,7 +12,7 @@ pub(super) async fn create_domain(connection: &Connection, domain: &NewDomain) -
         if stored.is_empty() || stored == domain.name {
             Ok(())
         } else {
-            Err("its id is already that of another domain")
+            Err("its id already belongs to another domain")
         }
     })
     .await
@@ -22,7 +22,7 @@ pub(super) async fn update_domain(connection: &Connection, domain: &NewDomain) -
     let operation = format!("update the domain {}", domain.name);
     put_domain(connection, &operation, domain, |stored| {
         // FusionPBX would make one.
-        if stored.is_empty() { Err("there is no domain with its id") } else { Ok(()) }
+        if stored.is_empty() { Err("no domain has its id") } else { Ok(()) }
     })
     .await
 }

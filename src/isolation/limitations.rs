@@ -8,8 +8,8 @@ const TIMEOUTS: [(&str, &str); 3] =
 
 pub(super) fn notes(protection: &Protection) -> Vec<String> {
     let mut notes = vec![
-        "PostgreSQL cannot prevent LOCK TABLE by a service: who may update a table may lock it, and others wait until the \
-         transaction ends; timeouts of the service's login end it"
+        "PostgreSQL cannot prevent a service from locking a table that it may update, and other sessions wait until \
+         that transaction ends. Timeouts of the service's login end it"
             .to_owned(),
     ];
     for role in &protection.roles {

@@ -67,7 +67,7 @@ impl IsolationReport {
                 text.push_str(&format!("leak  {} ({}): {}\n", finding.object, finding.kind, finding.detail));
             }
             text.push_str(&match not_checked {
-                Some(reason) => format!("open  {instance} could not be checked, which is no pass: {reason}\n"),
+                Some(reason) => format!("FAIL  {instance} could not be checked: {reason}\n"),
                 None => format!(
                     "{instance}: {extensions} extensions, {dialplans} dialplans and {gateways} gateways of {domains} \
                      domains: {}\n",
@@ -142,9 +142,10 @@ fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Trie
         }
         None => report.notes.extend(
             [
-                "SQLite has no roles and no row-level security: whoever opens the file reads and writes every tenant",
-                "SQLite checks foreign keys only on connections that ask for it (PRAGMA foreign_keys = ON)",
-                "rows of a disabled tenant are kept from users by the services alone",
+                "SQLite has no roles and no row-level security: a program that opens the file can read and write \
+                 every tenant",
+                "SQLite checks foreign keys only on connections that switch this on (PRAGMA foreign_keys = ON)",
+                "only the services keep users from the rows of a disabled tenant",
             ]
             .map(str::to_owned),
         ),

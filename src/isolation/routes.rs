@@ -82,7 +82,7 @@ pub fn judged(
         let PbxRoute { kind, name, domain, domain_name, targets } = route;
         let own = match domain {
             // Rows of a domain that was deleted by halves work on, within whoever has its name now.
-            Some(id) => domains.get(id).map_or("a domain that is gone", String::as_str),
+            Some(id) => domains.get(id).map_or("a domain that does not exist", String::as_str),
             // What belongs to all domains is the provider's own.
             None if domains.values().all(|known| known != domain_name) => continue,
             None => domain_name,

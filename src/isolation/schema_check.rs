@@ -10,7 +10,7 @@ pub(super) fn catalog(catalog: &Catalog) -> Vec<Finding> {
     let data = catalog.data_tables();
     for table in catalog.tables.values() {
         if !OWN_TABLES.contains(&table.name.as_str()) && !table.has(TENANT) {
-            let what = "the table has no column tenant_id: nothing says whose its rows are";
+            let what = "the table has no column tenant_id, so its rows belong to no tenant";
             findings.push(Finding::new(&table.name, "key", what));
         }
     }
@@ -144,7 +144,7 @@ fn policies(table: &str, found: &[&Policy], owner: &str, findings: &mut Vec<Find
         {
             shared = true;
         } else {
-            let what = format!("the policy {} is none of tenantd's and lets rows through", policy.name);
+            let what = format!("the policy {} was not made by tenantd and shows more rows", policy.name);
             findings.push(Finding::new(table, "policy", what));
         }
     }

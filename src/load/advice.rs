@@ -12,12 +12,15 @@ pub struct Lint {
     pub about: &'static str,
 }
 
-pub const UNCLEAR_NAME: Lint =
-    Lint { name: "unclear-name", about: "a name that does not say which organisation or department it is" };
+pub const UNCLEAR_NAME: Lint = Lint {
+    name: "unclear-name",
+    about: "a name that does not say which organisation or department the tenant is",
+};
 pub const DUPLICATE_NAME: Lint = Lint { name: "duplicate-name", about: "two tenants with the same name" };
 pub const DOMAIN_UNRESOLVABLE: Lint = Lint {
     name: "domain-unresolvable",
-    about: "a domain that phones cannot find: with an underscore, with a port, or of numbers that are no address",
+    about: "a domain that phones cannot look up: with an underscore, with a port, or of numbers that are not an \
+            address",
 };
 pub const SESSION_TIMEOUT_RANGE: Lint =
     Lint { name: "session-timeout-range", about: "a session timeout below 5 minutes or above 8 hours" };
@@ -35,7 +38,7 @@ pub const USERS_NEAR_LIMIT: Lint =
     Lint { name: "users-near-limit", about: "80 % or more of the users that the tenant may have" };
 pub const REMOVED_WHILE_ENABLED: Lint = Lint {
     name: "removed-while-enabled",
-    about: "a file that was removed without `enabled: false` before; accepted by what the file said last",
+    about: "a file that was removed while the tenant was enabled (accepted in the last version of the file)",
 };
 
 /// Every lint that a file may accept, in the order of the manual.
@@ -111,7 +114,7 @@ pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span
     let lower = name.to_lowercase();
     let base = lower.trim_end_matches(|c: char| !c.is_alphabetic()).replace(['_', '-'], " ");
     let why = if NOBODY.contains(&base.as_str()) || NOBODY.contains(&lower.as_str()) {
-        "could be anybody"
+        "does not say who this is"
     } else if base.is_empty() || !name.chars().any(char::is_alphabetic) {
         "has no letters"
     } else if name.chars().filter(|c| c.is_alphanumeric()).count() < 2 {
@@ -127,24 +130,22 @@ pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span
         UNCLEAR_NAME
             .warn(span, format!("the name {} {why}", quoted(name)))
             .expected("the organisation or department, such as `Acme Corp`")
-            .help("name it for the people who read the list"),
+            .help("use the name of the organisation or department"),
     )
 }
 
 /// A domain that FusionPBX takes and that no phone finds.
 pub(super) fn domain(domain: &DomainName, span: Span) -> Option<Finding> {
     let why = match domain.unresolvable()? {
-        Unresolvable::Underscore => "has an underscore, which many phones do not look up (RFC 1123)",
-        Unresolvable::Port => "has a port, and no phone can look that up as a name",
-        Unresolvable::Numbers => "has numbers alone and is not an IPv4 address",
+        Unresolvable::Underscore => "has an underscore, and many phones do not look up such names (RFC 1123)",
+        Unresolvable::Port => "has a port, and phones cannot look up a name with a port",
+        Unresolvable::Numbers => "consists of numbers and is not an IPv4 address",
     };
     Some(
         DOMAIN_UNRESOLVABLE
             .warn(span, format!("the domain {} {why}", quoted(domain.as_str())))
             .expected("a host name that phones can look up, or an IPv4 address")
-            .help(
-                "keep it if the PBX has it and its phones use a proxy; else give the tenant another domain",
-            ),
+            .help("give the tenant another domain, unless its phones use a proxy"),
     )
 }
 
@@ -156,7 +157,7 @@ pub(super) fn session_timeout(minutes: u32, span: Span) -> Option<Finding> {
             SESSION_TIMEOUT_RANGE
                 .warn(span, format!("users are signed out after {minutes} minutes"))
                 .expected(format!("{least} to {most} minutes"))
-                .help("people will sign in all day; 30 to 60 is usual, 15 where security is high"),
+                .help("use 30 to 60 minutes, or 15 where security matters more"),
         );
     }
     if minutes > *most {
@@ -164,14 +165,14 @@ pub(super) fn session_timeout(minutes: u32, span: Span) -> Option<Finding> {
             SESSION_TIMEOUT_RANGE
                 .warn(span, format!("users stay signed in for {}", hours(minutes)))
                 .expected(format!("{least} to {most} minutes"))
-                .help("a telephone left alone stays open that long; 30 to 60 minutes is usual"),
+                .help("use 30 to 60 minutes: an unattended phone stays signed in that long"),
         );
     }
     (minutes > SESSION_TIMEOUT_ADVISED).then(|| {
         SESSION_TIMEOUT_LONG
             .warn(span, format!("users stay signed in for {}", hours(minutes)))
             .expected("30 to 60 minutes, shorter where security is high")
-            .help("lower it if you can")
+            .help("lower it if possible")
     })
 }
 

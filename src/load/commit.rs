@@ -71,7 +71,7 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     if let Some(signers) = &rules.allowed_signers {
         let file = format!("gpg.ssh.allowedSignersFile={}", signers.display());
         git(dir, &["-c", &file, "verify-commit", commit], &[]).await.map_err(|why| {
-            format!("is at the commit {short}, which nobody in {} has signed ({why})", signers.display())
+            format!("is at the commit {short}, which is not signed by a key in {} ({why})", signers.display())
         })?;
     }
     let committed = files(dir, commit, prefix).await.map_err(|why| format!("cannot be compared ({why})"))?;
@@ -82,9 +82,9 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     match snapshot.files.keys().chain(committed.keys()).find(differs) {
         Some(name) => {
             let what = match (snapshot.files.contains_key(name), committed.contains_key(name)) {
-                (true, false) => "is not in it; commit it or delete it",
-                (false, true) => "is missing; commit that it is gone, or put it back with `git checkout`",
-                _ => "differs; commit it, or put it back with `git checkout`",
+                (true, false) => "is not in the commit; commit the file or delete it",
+                (false, true) => "is missing; commit its removal, or restore it with `git checkout`",
+                _ => "differs from the commit; commit the change, or undo it with `git checkout`",
             };
             Err(format!("is not as in the commit {short}: {name} {what}"))
         }

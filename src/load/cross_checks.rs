@@ -56,7 +56,7 @@ fn two_files_of_one_key(drafts: &mut [Draft]) {
     for group in groups {
         for &index in &group {
             let others = others(drafts, &group, index);
-            let finding = Finding::error(start_of_file(), format!("{others} is a file of the same tenant"))
+            let finding = Finding::error(start_of_file(), format!("{others} is also a file of this tenant"))
                 .expected("one file for a tenant")
                 .help("delete one of the two, or rename it");
             drafts[index].findings.push(finding);
@@ -72,9 +72,9 @@ fn domains(drafts: &mut [Draft]) {
             let others = others(drafts, &group, index);
             let Some((domain, span)) = &drafts[index].domain else { continue };
             let finding =
-                Finding::error(*span, format!("the domain {} stands also in {others}", shown(domain)))
-                    .expected("a domain that no other file has")
-                    .help("correct the wrong file; until then none of them is used");
+                Finding::error(*span, format!("the domain {} is also used in {others}", shown(domain)))
+                    .expected("a domain belongs to one tenant")
+                    .help("correct one of the files; until then none of them is applied");
             drafts[index].findings.push(finding);
         }
     }
@@ -92,9 +92,9 @@ fn sms_numbers(drafts: &mut [Draft]) {
         let group: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
         for (index, span) in places {
             let others = others(drafts, &group, index);
-            let finding = Finding::error(span, format!("the SMS number `{number}` stands also in {others}"))
-                .expected("a number that no other file has")
-                .help("delete it in the wrong file; until then none of them is used");
+            let finding = Finding::error(span, format!("the SMS number `{number}` is also used in {others}"))
+                .expected("a number belongs to one tenant")
+                .help("delete it in one of the files; until then none of them is applied");
             drafts[index].findings.push(finding);
         }
     }
@@ -113,8 +113,8 @@ fn previously(drafts: &mut [Draft]) {
         for &index in &group {
             let others = others(drafts, &group, index);
             let Some((key, span)) = &drafts[index].previously else { continue };
-            let finding = Finding::error(*span, format!("{others} was `{key}` before as well"))
-                .expected("one successor of a tenant")
+            let finding = Finding::error(*span, format!("{others} also says `previously: {key}`"))
+                .expected("one file that continues the tenant")
                 .help("delete the line in the wrong file");
             drafts[index].findings.push(finding);
         }
@@ -132,7 +132,7 @@ fn previously(drafts: &mut [Draft]) {
     for (index, span, key, file) in taken {
         drafts[index].findings.push(
             Finding::error(span, format!("`{key}` still has a file of its own, `{file}`"))
-                .expected("the key of a file that is gone")
+                .expected("the key of a removed file")
                 .help(format!("delete `{file}` in the same commit, or delete this line")),
         );
     }
@@ -153,7 +153,7 @@ fn sharing(drafts: &mut [Draft]) {
                 None => found.push((
                     index,
                     advice::SHARING_UNKNOWN
-                        .warn(*span, format!("there is no tenant `{other}`"))
+                        .warn(*span, format!("the tenant `{other}` does not exist"))
                         .expected("the key of a tenant that has a file")
                         .help(
                             match crate::yaml::nearest(
@@ -161,7 +161,7 @@ fn sharing(drafts: &mut [Draft]) {
                                 keys.keys().map(TenantKey::as_str).take(2000),
                             ) {
                                 Some(near) => format!("did you mean `{near}`?"),
-                                None => "correct it, or delete the item".to_owned(),
+                                None => "correct the key, or delete the item".to_owned(),
                             },
                         ),
                 )),
@@ -171,7 +171,7 @@ fn sharing(drafts: &mut [Draft]) {
                     index,
                     advice::SHARING_ONE_SIDED
                         .warn(*span, format!("`{}` does not share {kind} with `{key}`", drafts[at].file))
-                        .expected("both files to name each other")
+                        .expected("both files name each other")
                         .help(format!("add `{key}` there; until then nothing is shared")),
                 )),
             }
@@ -197,7 +197,7 @@ fn names(drafts: &mut [Draft]) {
                 found.push((
                     index,
                     advice::DUPLICATE_NAME
-                        .warn(*span, format!("`{other}` has the name {} too", quoted(name)))
+                        .warn(*span, format!("`{other}` is also named {}", quoted(name)))
                         .expected("names that tell tenants apart")
                         .help("add the department or the town"),
                 ));

@@ -22,7 +22,7 @@ pub async fn read(config: &Config) -> Loaded {
     };
     read.await.unwrap_or_else(|error| Loaded {
         desired: crate::model::Desired::unreadable(format!(
-            "{} could not be read: reading it panicked ({error})",
+            "{} could not be read, because of a bug in tenantd ({error})",
             config.tenants_dir.display()
         )),
         problems: Vec::new(),

@@ -33,7 +33,7 @@ const MAGIC: [&[u8]; 7] = [
 ];
 
 /// Why nothing is known of what is in such a file.
-pub(super) const PACKED: &str = "is packed or encrypted, and tenantd does not open it";
+pub(super) const PACKED: &str = "is packed or encrypted, so tenantd cannot read it";
 
 /// What is left of what may be read.
 pub(super) struct Budget {
@@ -51,7 +51,7 @@ impl Default for Budget {
 pub(super) fn of_file(name: &str, file: Option<File>, budget: &mut Budget) -> Mentions {
     let opaque = |why: &str| Mentions { opaque: Some(why.to_owned()), ..Mentions::default() };
     if budget.files == 0 || budget.bytes == 0 {
-        return opaque("is one of too many files to look into");
+        return opaque("is one of too many files to read");
     }
     budget.files -= 1;
     let mut bytes = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn of_file(name: &str, file: Option<File>, budget: &mut Budget) -> Me
     let is_too_large = bytes.len() > MAX_BYTES;
     let mut traces = of_bytes(name, &bytes);
     if is_too_large && traces.opaque.is_none() {
-        traces.opaque = Some("is too large to be looked through".to_owned());
+        traces.opaque = Some("is too large to be read".to_owned());
     }
     traces
 }

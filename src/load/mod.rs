@@ -77,13 +77,13 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         // What keeps git or a folder from being read is told by the reason itself.
         let finding = if files.is_empty() && unreadable.is_none() || reason == "does not exist" {
             finding.expected("a directory of tenant files (`KEY.yaml`)").help(
-                "write the first file there, or `tenantd import --instance INSTANCE`; if there were files: check \
-                 `tenants_dir` and what is mounted there",
+                "add a file, or run `tenantd import --instance INSTANCE`. If there were files before, check \
+                 `tenants_dir` and its mount",
             )
         } else if reason == "is not a directory" {
             finding
                 .expected("a directory of tenant files (`KEY.yaml`)")
-                .help("check `tenants_dir` and what is mounted there; nothing is removed meanwhile")
+                .help("check `tenants_dir` and its mount; until then no tenant is disabled or deleted")
         } else {
             finding.help("nothing is changed meanwhile")
         };

@@ -27,7 +27,7 @@ pub(super) fn judge(path: &str) -> Result<(), &'static str> {
     } else if name.contains('\u{fffd}') {
         "its name is not UTF-8"
     } else {
-        "its name has other characters than a-z, 0-9, `.`, `_` and `-`, or begins with a sign"
+        "its name has characters other than a-z, 0-9, `.`, `_` and `-`, or begins with a sign"
     })
 }
 

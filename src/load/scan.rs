@@ -111,7 +111,7 @@ fn unlisted(path: &str, error: Errno) -> String {
     } else {
         format!("cannot be listed ({})", meaning(error))
     };
-    if path.is_empty() { why } else { format!("cannot be read whole: its folder {path} {why}") }
+    if path.is_empty() { why } else { format!("was not fully read: its folder {path} {why}") }
 }
 
 fn identity_of(stat: &Stat) -> (u64, u64) {
@@ -159,10 +159,7 @@ struct Scanner<'d> {
 impl Scanner<'_> {
     fn folder(&mut self, folder: &Folder) -> Result<(), String> {
         if folder.depth > MAX_DEPTH {
-            return Err(format!(
-                "cannot be read whole: {} is more than {MAX_DEPTH} folders deep",
-                folder.path
-            ));
+            return Err(format!("was not fully read: {} is more than {MAX_DEPTH} folders deep", folder.path));
         }
         let mut entries = Vec::new();
         for entry in Dir::read_from(&folder.fd).map_err(|error| unlisted(&folder.path, error))? {
@@ -177,7 +174,7 @@ impl Scanner<'_> {
             return Err(format!("holds more than {MAX_ENTRIES} files and folders"));
         }
         if entries.is_empty() && folder.depth > 0 && !folder.is_hidden() {
-            let why = "is an empty folder, so something that was mounted there may be missing";
+            let why = "is an empty folder, so a mount may be missing";
             self.ignore(folder.path.clone(), "an empty folder", opaque(why));
         }
         entries.sort();
@@ -243,7 +240,7 @@ impl Scanner<'_> {
     fn subfolder(&mut self, folder: &Folder, at: &Path, path: String) -> Result<(), String> {
         let hidden = path.split('/').any(|part| part.starts_with('.'));
         if at.to_str().is_none() {
-            return Err(format!("cannot be read whole: the name of its folder {path} is not UTF-8"));
+            return Err(format!("was not fully read: the name of its folder {path} is not UTF-8"));
         }
         let opened = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW | OFlags::DIRECTORY)
             .and_then(|fd| Ok((identity_of(&fstat(&fd)?), fd)));
@@ -321,8 +318,8 @@ impl Scanner<'_> {
             |inode, reason: &str| File { inode, content: Content::Unreadable(reason.to_owned()) };
         let stat = match statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return unreadable(0, "went away while the directory was read"),
-            Err(error) => return unreadable(0, &format!("cannot be looked at ({})", meaning(error))),
+            Err(Errno::NOENT) => return unreadable(0, "disappeared while the directory was read"),
+            Err(error) => return unreadable(0, &format!("cannot be examined ({})", meaning(error))),
         };
         let inode = widen(stat.st_ino);
         let opened = match FileType::from_raw_mode(stat.st_mode) {
@@ -336,7 +333,7 @@ impl Scanner<'_> {
         match opened.and_then(|fd| Ok((fstat(&fd)?, fd))) {
             Ok((stat, fd)) => self.contents(&stat, fd),
             Err(Errno::ACCESS) => unreadable(inode, "may not be read by tenantd (permission denied)"),
-            Err(Errno::NOENT) => unreadable(inode, "went away while the directory was read"),
+            Err(Errno::NOENT) => unreadable(inode, "disappeared while the directory was read"),
             Err(error) => unreadable(inode, &format!("cannot be opened ({})", meaning(error))),
         }
     }

@@ -81,7 +81,7 @@ impl Draft {
             Content::Unreadable(reason) => {
                 let finding = Finding::error(None, format!("it {reason}"))
                     .expected("a regular file that tenantd may read")
-                    .help("until then its tenant is left as it is and nothing is removed");
+                    .help("until then its tenant is not changed, and no tenant is disabled or deleted");
                 draft.problems.push(Problem::of_file(shown, finding));
                 return draft;
             }
@@ -89,7 +89,7 @@ impl Draft {
         if draft.key.is_none() {
             let finding =
                 Finding::error(None, format!("its name is longer than {} characters", TenantKey::MAX_CHARS))
-                    .expected("a short key, which is the tenant's identity")
+                    .expected("a short key")
                     .help("rename the file");
             draft.problems.push(Problem::of_file(shown, finding));
         }
@@ -179,7 +179,7 @@ impl Draft {
             reader.report(
                 Finding::error(*span, format!("`previously` names this tenant's own key `{key}`"))
                     .expected("the key that the tenant had before")
-                    .help("delete the line, or name the old file's stem"),
+                    .help("delete the line, or write the old file's name without its ending"),
             );
         }
         let drift = match fields.get("drift") {
@@ -223,8 +223,8 @@ impl Draft {
             match SmsNumber::parse(text.text) {
                 Ok(number) if numbers.insert(number.clone()) => self.sms_numbers.push((number, text.span)),
                 Ok(number) => reader.report(
-                    Finding::error(text.span, format!("`{number}` stands twice in `sms_numbers`"))
-                        .expected("each number once, in any spelling")
+                    Finding::error(text.span, format!("`{number}` is repeated in `sms_numbers`"))
+                        .expected("each number once, however it is written")
                         .help("delete one of the two"),
                 ),
                 Err(error) => reader.report(
@@ -251,9 +251,12 @@ impl Draft {
             if !allowed {
                 reader.report(
                     advice::SHARING_NOT_ALLOWED
-                        .warn(field.key_span, format!("this deployment does not allow sharing of {kind}"))
+                        .warn(
+                            field.key_span,
+                            format!("this deployment does not allow tenants to share {kind}"),
+                        )
                         .expected(format!("`cross_tenant: {{allow: [{kind}]}}` in tenantd.yaml"))
-                        .help("until it is allowed there, nothing is shared"),
+                        .help("allow it there, or delete the line"),
                 );
             }
             for text in reader.texts(&field, "a list of tenant keys", "a tenant's key") {
@@ -266,7 +269,7 @@ impl Draft {
                     );
                 } else if !with.insert(other.clone()) {
                     reader.report(
-                        Finding::error(text.span, format!("`{other}` stands twice in `{}`", field.path))
+                        Finding::error(text.span, format!("`{other}` is repeated in `{}`", field.path))
                             .expected("each tenant once")
                             .help("delete one of the two"),
                     );
@@ -287,8 +290,7 @@ fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)
     let trimmed = text.text.trim();
     let length = text.text.chars().count();
     let finding = if trimmed.is_empty() {
-        Finding::error(text.span, "`name` has only blanks")
-            .help("write the organisation's or department's name")
+        Finding::error(text.span, "`name` is blank").help("write the organisation's or department's name")
     } else if trimmed.len() != text.text.len() {
         Finding::error(text.span, "`name` begins or ends with a blank")
             .help(format!("write `name: \"{trimmed}\"`"))
@@ -313,10 +315,10 @@ fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> 
                 .expected("a host name such as `acme.example.com`, or an IPv4 address");
             reader.report(match error {
                 DomainError::Character(':' | '/') => {
-                    finding.help("write the host name alone, without scheme and path")
+                    finding.help("write only the host name, without scheme and path")
                 }
                 DomainError::Ipv6 => finding.help("give the tenant a host name"),
-                _ => finding.help("write the name that the tenant's telephones register with"),
+                _ => finding.help("write the name with which the tenant's phones register"),
             });
             None
         }
@@ -339,7 +341,7 @@ fn instance(reader: &mut Reader, field: &Field<'_>, config: &Config) -> Option<I
         Some(near) => format!("did you mean `pbx_instance: {near}`?"),
         None => "write one of these, or add the instance to tenantd.yaml".to_owned(),
     };
-    let what = format!("there is no PBX instance {}", quoted(text.text));
+    let what = format!("unknown PBX instance {}", quoted(text.text));
     reader.report(Finding::error(text.span, what).expected(expected).help(help));
     None
 }
@@ -383,8 +385,8 @@ fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKe
         Ok(key) => Some(key),
         Err(error) => {
             reader.report(
-                Finding::error(text.span, format!("{} in `{path}` is no tenant's key", quoted(text.text)))
-                    .expected("a file name in this directory without its ending")
+                Finding::error(text.span, format!("{} in `{path}` is not a tenant's key", quoted(text.text)))
+                    .expected("the name of a tenant file without its ending")
                     .help(error.to_string()),
             );
             None
@@ -394,18 +396,18 @@ fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKe
 
 fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
     let names = || advice::LINTS.iter().map(|lint| lint.name);
-    let expected = format!("a list of lint names ({})", names().collect::<Vec<_>>().join(", "));
+    let expected = format!("a list of advice ({})", names().collect::<Vec<_>>().join(", "));
     let mut accepted = BTreeSet::new();
-    for text in reader.texts(field, &expected, "a lint's name") {
+    for text in reader.texts(field, &expected, "the name of a piece of advice") {
         if names().any(|name| name == text.text) {
             accepted.insert(text.text.to_owned());
             continue;
         }
         let help = match nearest(text.text, names()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "delete the item; errors cannot be accepted, only warnings".to_owned(),
+            None => "delete the item; only advice can be accepted, errors cannot".to_owned(),
         };
-        let what = format!("there is no lint {}", quoted(text.text));
+        let what = format!("unknown advice {}", quoted(text.text));
         reader.report(Finding::error(text.span, what).expected(expected.clone()).help(help));
     }
     accepted

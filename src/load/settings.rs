@@ -19,9 +19,9 @@ pub(super) fn read(
         if looks_secret(&name) {
             source.mask([field.node.span]);
             reader.report(
-                Finding::error(field.key_span, format!("`{name}` is a secret by its name"))
-                    .expected("no secret in a file under version control, nor in tenantd's database")
-                    .help("set it on the PBX by hand, and delete the line"),
+                Finding::error(field.key_span, format!("`{name}` is a secret, judging by its name"))
+                    .expected("no secret in a file under version control or in tenantd's database")
+                    .help("set it on the PBX, and delete the line"),
             );
             continue;
         }
@@ -34,15 +34,15 @@ fn setting_name(reader: &mut Reader, key: &str, field: &Field<'_>) -> Option<Set
     let finding = match SettingName::parse(key) {
         Ok(name) => {
             let instead = match (name.category.as_str(), name.subcategory.as_str()) {
-                ("domain", "cidr") => "use `enabled: false` to keep the tenant's users out",
+                ("domain", "cidr") => "use `enabled: false` to disable the tenant",
                 ("limit", "users") => "use `max_users`",
                 _ => return Some(name),
             };
-            Finding::error(field.key_span, format!("tenantd itself looks after the setting {}", quoted(key)))
+            Finding::error(field.key_span, format!("tenantd manages the setting {} itself", quoted(key)))
                 .expected("other settings only")
                 .help(format!("delete the line and {instead}"))
         }
-        Err(error) => Finding::error(field.key_span, format!("{} is no name of a setting", quoted(key)))
+        Err(error) => Finding::error(field.key_span, format!("{} is not the name of a setting", quoted(key)))
             .expected("`category.subcategory.type`, such as `domain.time_zone.name`")
             .help(error.to_string()),
     };
@@ -66,7 +66,7 @@ fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
             if text.text.ends_with('\n') { "ends with a line break" } else { "begins or ends with a blank" };
         reader.report(
             Finding::error(text.span, format!("the value of {} {blank}", quoted(field.key)))
-                .expected("a value as FusionPBX stores it, which cuts blanks off at both ends")
+                .expected("a value without blanks at its ends, as FusionPBX stores it")
                 .help("delete them; after a `|`, write `|-`"),
         );
         return None;

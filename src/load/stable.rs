@@ -27,10 +27,13 @@ pub fn stable_snapshot(dir: &Path, settle: Duration, sleep: &mut dyn FnMut(Durat
     }
     let reason = match lock {
         Some(path) => {
-            format!("is being changed by git ({} is there; if no git is running, delete it)", path.display())
+            format!(
+                "is being changed by git: {} exists. If no git is running, delete that file",
+                path.display()
+            )
         }
         None => {
-            format!("changes all the time ({ROUNDS} readings, {} apart)", humantime::format_duration(settle))
+            format!("keeps changing ({ROUNDS} readings, {} apart)", humantime::format_duration(settle))
         }
     };
     Snapshot::unreadable(dir, reason)

@@ -176,13 +176,15 @@ fn only(dir: &Path, entry: IgnoredFile, key: Option<TenantKey>, by_domain: bool)
             (
                 format!("{how} {key}, and is not read: {why}"),
                 format!(
-                    "{key} is left as it is and nothing is removed; {back}, or delete it if {key} is to be removed"
+                    "{key} is not changed and no tenant is disabled or deleted; {back}, or delete the file if {key} \
+                     should be removed"
                 ),
             )
         }
         None => (
             format!("it could be a tenant's file, and is not read: {why}"),
-            "nothing is removed meanwhile; give it a name like `acme.yaml`, or move it out of the tenants directory"
+            "until then no tenant is disabled or deleted; give the file a name like `acme.yaml`, or move it out of \
+             the tenants directory"
                 .to_owned(),
         ),
     };
@@ -201,7 +203,7 @@ fn only(dir: &Path, entry: IgnoredFile, key: Option<TenantKey>, by_domain: bool)
 fn second(dir: &Path, entry: IgnoredFile, key: &TenantKey) -> UnusualFile {
     let shown = dir.join(&entry.file).to_string_lossy().into_owned();
     let mend = format!(
-        "{key}.yaml is in force and nothing is removed meanwhile; `rm {}`, or give it a name of its own",
+        "{key}.yaml is in force, and no tenant is disabled or deleted; `rm {}`, or give the file another name",
         quote(&shown)
     );
     UnusualFile {
@@ -219,11 +221,11 @@ fn second(dir: &Path, entry: IgnoredFile, key: &TenantKey) -> UnusualFile {
 fn link(dir: &Path, entry: IgnoredFile) -> UnusualFile {
     let shown = dir.join(&entry.file).to_string_lossy().into_owned();
     let mend = format!(
-        "nothing is removed meanwhile; put the folder itself there, or delete the link: `rm {}`",
+        "until then no tenant is disabled or deleted; put the folder itself there, or delete the link: `rm {}`",
         quote(&shown)
     );
     UnusualFile {
-        what: format!("tenants' files could be behind it: it is {}", entry.reason),
+        what: format!("it may lead to tenant files: it is {}", entry.reason),
         file: entry.file,
         shown,
         tenants: BTreeSet::new(),
@@ -242,7 +244,9 @@ fn opaque(dir: &Path, entry: IgnoredFile, tenants: BTreeSet<TenantKey>) -> Unusu
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     UnusualFile {
         what: format!("the file of {}{more} could be in it: it {why}", some.join(", ")),
-        mend: "nothing is removed meanwhile; delete it, or move it out of the tenants directory".to_owned(),
+        mend: "until then no tenant is disabled or deleted; delete the file, or move it out of the tenants \
+               directory"
+            .to_owned(),
         file: entry.file,
         shown,
         tenants,

@@ -23,7 +23,7 @@ pub enum DomainError {
     #[error("`{0}` is not a port; a port is a number from 1 to 65535")]
     Port(String),
     /// FusionPBX splits `Host` at its first colon and so never finds such a domain.
-    #[error("it is an IPv6 address, which FusionPBX cannot find: it reads a host only up to the first colon")]
+    #[error("it is an IPv6 address, and FusionPBX reads a host name only up to the first colon")]
     Ipv6,
     #[error("it is not a valid internationalised name (UTS 46)")]
     Idna,

@@ -14,7 +14,7 @@ pub enum SmsNumberError {
     Character,
     #[error("it has {0} digits; behind the `+` there are 7 to 15 (E.164)")]
     Length(usize),
-    #[error("no country code begins with 0")]
+    #[error("a country code does not begin with 0")]
     LeadingZero,
     #[error(
         "it is neither in international form (`+49…`) nor a short code of 3 to 8 digits without a leading zero"

@@ -98,8 +98,8 @@ impl Observer<'_> {
         }
         let found = found.unwrap_or_else(|| "none".to_owned());
         Some(format!(
-            "another server answers at its address: the domain of tenantd's account was {known} and is {found}; if \
-             the server was replaced on purpose, `tenantd pbx enroll {key}` accepts it"
+            "another server answers at its address: the id of the domain of tenantd's account was {known} and is \
+             now {found}. If the server was replaced on purpose: tenantd pbx enroll {key}"
         ))
     }
 

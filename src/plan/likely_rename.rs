@@ -178,21 +178,24 @@ pub(super) fn without_effect(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut 
         if own.is_some() && record.is_none() {
             draft
                 .warnings
-                .push(format!("{old} was renamed to {key} already. Delete the line `previously: {old}`."));
+                .push(format!("{old} is already renamed to {key}. Delete the line `previously: {old}`."));
             continue;
         }
         let why = match (own, record) {
             (Some(_), Some(_)) => format!(
-                "{key} is a tenant of its own already, so {old} cannot become it any more; to bring {old} back, put \
-                 {old}.yaml back as it was and remove {key}.yaml in the same commit"
+                "{key} already exists, so {old} cannot be renamed to it. To undo, restore {old}.yaml and remove \
+                 {key}.yaml in the same commit"
             ),
-            (_, None) => format!("there is no record of {old}; correct the key, or delete the line"),
+            (_, None) => format!("the tenant {old} is not recorded; correct the key, or delete the line"),
             (None, Some(_)) if inputs.desired.is_broken(old) => {
-                format!("the file of {old} is still there, and is broken; delete it in the same commit")
+                format!("the file of {old} still exists and is broken; delete it in the same commit")
             }
             (None, Some(_)) => match rekeyed.iter().find(|(_, of)| *of == old) {
-                Some((heir, _)) => format!("{old} becomes {heir} already; delete the line in one of the two"),
-                None => format!("the file of {old} is still there; delete it in the same commit"),
+                Some((heir, _)) => format!(
+                    "{old} is already renamed to {heir}; delete the line in one of the two \
+                                            files"
+                ),
+                None => format!("the file of {old} still exists; delete it in the same commit"),
             },
         };
         draft.warnings.push(format!("{key}: `previously: {old}` has no effect: {why}"));

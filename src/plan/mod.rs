@@ -169,7 +169,9 @@ fn warn_about_the_unknown(inputs: Inputs<'_>, not_checked: &[NotChecked], draft:
     match &inputs.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { reason } => {
-            draft.warnings.push(format!("{reason}: nothing is removed until every file can be read"));
+            draft
+                .warnings
+                .push(format!("{reason}: no tenant is disabled or deleted until every file can be read"));
         }
         Completeness::Unreadable { reason } => draft
             .warnings
@@ -178,8 +180,8 @@ fn warn_about_the_unknown(inputs: Inputs<'_>, not_checked: &[NotChecked], draft:
     for NotChecked { instance, reason, tenants } in not_checked {
         let its_tenants = match tenants {
             0 => String::new(),
-            1 => ", and its tenant is not checked".to_owned(),
-            many => format!(", and its {many} tenants are not checked"),
+            1 => ", and its tenant was not checked".to_owned(),
+            many => format!(", and its {many} tenants were not checked"),
         };
         draft.warnings.push(format!("nothing is changed on {instance}{its_tenants}: {reason}"));
     }

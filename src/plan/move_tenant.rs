@@ -47,7 +47,7 @@ pub(super) fn moving<'a>(
     let mut differences = diff::tenant(tenant, record, None);
     differences.extend(diff::sms_numbers(tenant, inputs.recorded.sms_numbers.get(&record.id)));
     draft.warnings.push(format!(
-        "{}: moving from {} to {} does not take extensions and call routing along; its users are synchronised from {} \
+        "{}: moving from {} to {} does not move extensions and call routing. Its users are synchronised from {} \
          afterwards",
         tenant.key, record.definition.instance, tenant.definition.instance, tenant.definition.instance
     ));

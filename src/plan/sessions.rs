@@ -39,8 +39,8 @@ pub(super) fn tell(inputs: Inputs<'_>, draft: &mut Draft) {
             );
             let whose = if count == 1 { "the tenant" } else { "the tenants" };
             format!(
-                "{server} may not end web sessions that are open: those of {whose} to be disabled may go on for {} \
-                 (`web_session_lifetime`); phones and new sign-ins are refused at once",
+                "{server} may not end open web sessions: those of {whose} to be disabled may work for {} more \
+                 (`web_session_lifetime`). Phones and new sign-ins are refused at once",
                 lasting(go_on[instance])
             )
         })

@@ -325,7 +325,7 @@ mod tests {
     fn how_long_until_a_server_is_asked_again_is_no_news_and_that_it_answers_is() {
         let unknown = |reason: &str| {
             let one = NotChecked { instance: hq(), reason: reason.to_owned(), tenants: 1 };
-            let text = format!("nothing is changed on hq, and its tenant is not checked: {reason}");
+            let text = format!("nothing is changed on hq, and its tenant was not checked: {reason}");
             Plan { not_checked: vec![one], warnings: vec![text], ..plan(&[]) }
         };
         let first = unknown("not asked for 29 s");

@@ -207,11 +207,14 @@ impl<'a> Findings<'a> {
             |step| matches!(step.work, Work::Rekey { record: of, .. } if of.id == record.id && step.tenant != *key),
         );
         if let Some(step) = renamed {
-            let text = format!("its file was renamed: it becomes the tenant {}", step.tenant);
+            let text = format!("its file was renamed, so it becomes the tenant {}", step.tenant);
             return Some(TenantCondition::new(Condition::Pending, text));
         }
         Some(removed(record, &self.inputs.policy).unwrap_or_else(|| {
-            TenantCondition::new(Condition::Held, "its file is gone, and nothing is removed in this run")
+            TenantCondition::new(
+                Condition::Held,
+                "its file was removed, and this run disables and deletes no tenant",
+            )
         }))
     }
 }
@@ -220,7 +223,7 @@ impl<'a> Findings<'a> {
 fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
     record.file_removed_at.filter(|_| !record.definition.enabled)?;
     if policy.deletion.mode == DeletionMode::Never {
-        let text = "its file is gone and it is disabled; `deletion.mode` is `never`, so it is kept";
+        let text = "its file was removed and it is disabled; it is never deleted (`deletion.mode: never`)";
         return Some(TenantCondition::new(Condition::InSync, text));
     }
     let days = policy.deletion.retention_days;
@@ -237,7 +240,7 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
         }
         None => TenantCondition::new(
             Condition::Pending,
-            "its file is gone; the PBX did not confirm yet that it is disabled",
+            "its file was removed; the PBX has not confirmed yet that it is disabled",
         ),
     })
 }

@@ -19,17 +19,15 @@ impl fmt::Display for Effect {
             }
             Self::Phones { from, to } => write!(
                 f,
-                "phones that register at {from} are off until they are set up for {to}, and provisioning addresses that \
-                 name {from} change"
+                "phones registered at {from} stop working until they are set up for {to}, and provisioning \
+                 addresses with {from} change"
             ),
             Self::Server { from, to } => write!(
                 f,
-                "phones must register with the server of {to} instead of that of {from}, which then refuses them, and web \
-                 sessions on {from} end"
+                "phones must register with {to}, because {from} refuses them from then on; web sessions on {from} end"
             ),
             Self::Active { users, open_sessions, last_activity } => {
-                let who =
-                    if *users == 0 && *open_sessions == 0 { "nobody is active" } else { "still active" };
+                let who = if *users == 0 && *open_sessions == 0 { "not in use" } else { "still in use" };
                 let last = last_activity.map_or_else(
                     || "no activity yet".to_owned(),
                     |at| format!("last activity {}", to_the_minute(at)),

@@ -80,7 +80,7 @@ fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
             tenant = %drifted.tenant,
             instance = %drifted.instance,
             field = %drifted.change.field,
-            "drifted and left alone: {} on {}: {}",
+            "drifted and only reported (`drift: report`): {} on {}: {}",
             drifted.tenant,
             drifted.instance,
             preview::change_text(&drifted.change)
@@ -106,7 +106,7 @@ fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
         warn!(
             instance = %one.instance,
             reason = %one.reason,
-            "{} is not checked, so nothing is changed there and its {} not checked: {}",
+            "{} was not checked, so nothing is changed there and its {} not checked: {}",
             one.instance,
             if one.tenants == 1 { "tenant is".to_owned() } else { format!("{} tenants are", one.tenants) },
             one.reason
@@ -128,7 +128,9 @@ fn ended(changes: &PlanChanges<'_>) {
         info!(%tenant, %instance, field, "no longer drifted: {tenant} on {instance}: {field}");
     }
     if changes.all_in_order {
-        info!("everything is in order again: nothing is held or drifted, and every instance is checked");
+        info!(
+            "everything is in order again: no step is held, no tenant has drifted, and every instance was checked"
+        );
     }
 }
 
@@ -141,10 +143,7 @@ pub fn files(changes: &FileChanges) {
         info!(tenant = key.as_ref().map(tracing::field::display), "{file} is in order again");
     }
     for (file, key) in &changes.gone {
-        info!(
-            tenant = key.as_ref().map(tracing::field::display),
-            "{file}, which was broken, is there no more"
-        );
+        info!(tenant = key.as_ref().map(tracing::field::display), "{file}, which was broken, was removed");
     }
 }
 
@@ -203,11 +202,10 @@ pub fn users(report: &InstanceSync, before: &SyncState) {
     match unknown {
         Some(reason) if changes => warn!(
             instance,
-            reason,
-            "the users of {instance} are not known for certain, so none of its users is changed: {reason}"
+            reason, "the users of {instance} were not fully read, so none of its users is changed: {reason}"
         ),
-        Some(reason) => debug!(instance, reason, "the users of {instance} are still not known for certain"),
-        None if before.problem.is_some() => info!(instance, "the users of {instance} are known again"),
+        Some(reason) => debug!(instance, reason, "the users of {instance} were again not fully read"),
+        None if before.problem.is_some() => info!(instance, "the users of {instance} were fully read again"),
         None => {}
     }
     for tenant in tenants {
@@ -230,7 +228,8 @@ pub fn users(report: &InstanceSync, before: &SyncState) {
                 instance,
                 over_limit,
                 refused,
-                "users of {} are kept out: {over_limit} beyond max_users, {refused} whose address or name is taken",
+                "users of {} are disabled: {over_limit} over `max_users`, {refused} because their address or name \
+                 is taken",
                 tenant.tenant
             );
         }

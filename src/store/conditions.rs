@@ -82,7 +82,7 @@ pub(super) fn put(
     about: About<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let failed = || StoreError::query("note the tenants' conditions");
+    let failed = || StoreError::query("save the tenants' conditions");
     let known = all(conn)?;
     for (key, standing) in standings {
         let before = known.get(key);

@@ -176,8 +176,7 @@ async fn read_only(client: &Client) -> Result<Option<String>, String> {
     });
     Ok(match row {
         Some((Some("t"), _)) => Some(
-            "it is a stand-by server (read-only); name the server that takes writes in `database_url`, or all of \
-             them with commas between"
+            "it is a read-only stand-by server. Name the primary in `database_url`, or all servers separated by commas"
                 .to_owned(),
         ),
         Some((_, Some("on"))) => {
@@ -194,11 +193,12 @@ fn why(error: &tokio_postgres::Error) -> Refusal {
         let text = if *refusal.code() == SqlState::INVALID_PASSWORD
             || message.contains("password authentication failed")
         {
-            "the server rejected the user name or password; check `database_url` and `database_password`"
+            "the server rejected the user name or password. Check `database_url` and `database_password`"
                 .to_owned()
         } else if message.contains("unsupported startup parameter") {
             format!(
-                "{message} (a pooler passes none on); take `options` out of `database_url`, and use ALTER ROLE … SET"
+                "{message} (a pooler does not forward it). Remove `options` from `database_url`, and use ALTER ROLE \
+                 … SET"
             )
         } else {
             message.to_owned()
@@ -208,14 +208,15 @@ fn why(error: &tokio_postgres::Error) -> Refusal {
     let text = last_of(error);
     if text.contains("password missing") {
         return Refusal::by_server(
-            "the server asks for a password, and there is none; set `database_password: {credential: database}`",
+            "the server asks for a password. Set `database_password: {credential: database}`",
         );
     }
     if let Some(tls) = find_tls(error) {
         return Refusal::by_server(tls::in_words(tls));
     }
     if text.contains("does not support TLS") {
-        let text = "the server has no TLS; turn it on there (`ssl = on`), or ask for plain text with `sslmode=disable`";
+        let text = "the server does not offer TLS. Enable it there (`ssl = on`), or use plain text with \
+                    `sslmode=disable`";
         return Refusal { no_tls: true, ..Refusal::by_server(text) };
     }
     Refusal { text, by_server: error.is_closed(), no_tls: false }

@@ -55,8 +55,8 @@ pub fn warn_if_open_to_others(database: &Path) {
     if !open.is_empty() {
         let files: Vec<String> = open.iter().map(|path| format!("'{}'", path.display())).collect();
         tracing::warn!(
-            "everybody on this machine may read the database, with all users' names and addresses; to mend it: chmod \
-             600 {}",
+            "every user of this machine may read the database, with all users' names and addresses. To correct it: \
+             chmod 600 {}",
             files.join(" ")
         );
     }

@@ -72,7 +72,7 @@ pub(super) fn note(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let now = now.naive_utc();
-    let failed = || StoreError::query("note the state of the PBX instance");
+    let failed = || StoreError::query("save the state of the PBX instance");
     let known: Option<Row> = pbx_instances::table
         .find(key.as_str())
         .select(Row::as_select())
@@ -118,7 +118,7 @@ pub(super) fn forget_identity(
     url: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    note(conn, key, url, None, Err("to be enrolled anew"), now)?;
+    note(conn, key, url, None, Err("to be enrolled again"), now)?;
     diesel::update(pbx_instances::table.find(key.as_str()))
         .set(pbx_instances::identity.eq(None::<String>))
         .execute(conn)

@@ -75,7 +75,7 @@ pub(super) fn open(
         })
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("write down the intent"))
+        .map_err(StoreError::query("write the intent"))
 }
 
 pub(super) fn close(
@@ -99,5 +99,5 @@ pub(super) fn forget_closed_before(
     diesel::delete(journal::table.filter(journal::closed_at.lt(Some(before.naive_utc()))))
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("drop old intents"))
+        .map_err(StoreError::query("delete old intents"))
 }

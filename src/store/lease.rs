@@ -153,7 +153,7 @@ pub(super) fn may_be_held_by(
             .bind::<Text, _>(holder)
             .bind::<BigInt, _>(seconds(GRACE))
             .load(conn)
-            .map_err(StoreError::query("look at the writer's lease"))?;
+            .map_err(StoreError::query("read the writer's lease"))?;
             Ok(!rows.is_empty())
         }
     }

@@ -76,7 +76,7 @@ fn applied(conn: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
     let versions: Vec<String> = __diesel_schema_migrations::table
         .select(__diesel_schema_migrations::version)
         .load(conn)
-        .map_err(StoreError::query("look for the schema's versions"))?;
+        .map_err(StoreError::query("read the schema's version"))?;
     Ok(versions.into_iter().collect())
 }
 
@@ -89,7 +89,7 @@ fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         n: i64,
     }
-    let query = StoreError::query("look for the schema's versions");
+    let query = StoreError::query("read the schema's version");
     match conn {
         AnyConnection::Sqlite(conn) => {
             let count: Count = diesel::sql_query(
@@ -180,7 +180,7 @@ fn migrate_postgres(conn: &mut AnyConnection) -> Result<(), StoreError> {
     conn.batch_execute(
         "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7305146); SET LOCAL lock_timeout = '10s'",
     )
-    .map_err(query("wait for another one's migration"))?;
+    .map_err(query("wait for the migration of another process"))?;
     if schema(conn)? == Schema::UpToDate {
         return Ok(());
     }

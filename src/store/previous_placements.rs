@@ -128,5 +128,5 @@ pub(super) fn not_closed(
         ))
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("note which domains somebody opened"))
+        .map_err(StoreError::query("save which domains were enabled on the PBX"))
 }

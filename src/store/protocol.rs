@@ -51,8 +51,8 @@ impl Named {
     fn ownership(&self) -> String {
         let user = self.user.as_deref().unwrap_or("TENANTD");
         format!(
-            "tenantd's role must own its tables; an administrator runs ALTER DATABASE {} OWNER TO {user}, and, where \
-             another role made the tables, REASSIGN OWNED BY that role TO {user}",
+            "tenantd's role must own its tables. An administrator runs: ALTER DATABASE {} OWNER TO {user}, and, if \
+             another role created the tables, REASSIGN OWNED BY that role TO {user}",
             self.database
         )
     }
@@ -83,7 +83,7 @@ impl Wire {
     ) -> QueryResult<T> {
         let lost = |what: String| Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(what));
         let Some(client) = &self.client else {
-            return Err(lost(format!("the connection to {} was given up", self.place.server)));
+            return Err(lost(format!("the connection to {} was abandoned", self.place.server)));
         };
         let patience = self.patience;
         let answer = self.runtime.block_on(async { tokio::time::timeout(patience, ask(client)).await });
@@ -126,7 +126,7 @@ fn refused(error: tokio_postgres::Error, place: &Named) -> Error {
             "{server} is read-only (a stand-by server, or default_transaction_read_only): {}",
             refusal.message()
         )),
-        SqlState::QUERY_CANCELED => Some(format!("{server} gave the statement up: {}", refusal.message())),
+        SqlState::QUERY_CANCELED => Some(format!("{server} cancelled the statement: {}", refusal.message())),
         SqlState::LOCK_NOT_AVAILABLE => {
             Some(format!("{server}: another session holds a lock: {}", refusal.message()))
         }
@@ -140,8 +140,8 @@ fn refused(error: tokio_postgres::Error, place: &Named) -> Error {
 }
 
 /// What PgBouncer's `pool_mode = statement` means for tenantd.
-const STATEMENT_POOLING: &str = "the pooler allows no transactions (`pool_mode = statement`), and tenantd writes nothing \
-                                 without one; set `pool_mode = transaction` or `session`";
+const STATEMENT_POOLING: &str = "the pooler allows no transactions (`pool_mode = statement`), and tenantd needs \
+                                 them. Set `pool_mode = transaction` or `session`";
 
 struct Refusal {
     refusal: DbError,

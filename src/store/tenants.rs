@@ -241,7 +241,7 @@ pub(super) fn settings_checked(
         diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set(tenants::settings_checked_at.eq(Some(now.naive_utc())))
             .execute(conn)
-            .map_err(StoreError::query("note that settings were compared"))?;
+            .map_err(StoreError::query("save that settings were compared"))?;
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) ->
                 tenants::deletable_from.eq(None::<NaiveDateTime>),
             ))
             .execute(conn)
-            .map_err(StoreError::query("note which files came back"))?;
+            .map_err(StoreError::query("save which files are back"))?;
     }
     Ok(())
 }
@@ -269,7 +269,7 @@ pub(super) fn not_closed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> 
                 tenants::deletable_from.eq(None::<NaiveDateTime>),
             ))
             .execute(conn)
-            .map_err(StoreError::query("note which domains somebody opened"))?;
+            .map_err(StoreError::query("save which domains were enabled on the PBX"))?;
     }
     Ok(())
 }
@@ -288,5 +288,5 @@ pub(super) fn remove_lasting_corrections(
         .set(tenants::corrections_json.eq(codec::to_json(&record.corrections)))
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("note which corrections lasted"))
+        .map_err(StoreError::query("save which corrections lasted"))
 }

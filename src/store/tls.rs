@@ -34,8 +34,7 @@ pub(super) fn client_config(mode: TlsMode, ca_file: Option<&Path>) -> Result<Cli
     if check != Check::Nothing && roots.is_empty() {
         return Err(match ca_file {
             Some(path) => format!("{} holds no certificate", path.display()).into(),
-            None => "this machine has no root certificates (package ca-certificates), and there is no \
-                     `database_ca_file`"
+            None => "this machine has no root certificates (package ca-certificates), and `database_ca_file` is not set"
                 .into(),
         });
     }
@@ -129,24 +128,24 @@ impl ServerCertVerifier for Verifier {
 pub(super) fn in_words(error: &Error) -> String {
     let why = match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "it is self-signed, or its issuer is unknown; name the issuer's certificate, or this one, in \
+            "it is self-signed, or its issuer is not trusted. Name the issuer's certificate, or this one, in \
              `database_ca_file`"
         }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
-            "it is for another host name; write the name that it is for (its subjectAltName) in `database_url`"
+            "it is for another host name. Use a name from the certificate (its subjectAltName) in `database_url`"
         }
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             "it has expired"
         }
         Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => "it is not valid yet; is the clock right?",
+        ) => "it is not valid yet. Check the clock",
         Error::InvalidCertificate(CertificateError::Other(other))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {
-            "it is an authority's certificate that signed itself; name this very certificate in `database_ca_file`"
+            "it is a self-signed certificate of an authority. Name this certificate in `database_ca_file`"
         }
         Error::InvalidCertificate(_) => "it cannot be checked",
         other => return format!("TLS failed: {other}"),

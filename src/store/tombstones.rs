@@ -50,7 +50,7 @@ pub(super) fn add(conn: &mut AnyConnection, tombstone: &Tombstone) -> Result<(),
         })
         .execute(conn)
         .map(drop)
-        .map_err(StoreError::query("leave a tombstone"))
+        .map_err(StoreError::query("write the tombstone"))
 }
 
 pub(super) fn remove(conn: &mut AnyConnection, id: TenantId) -> Result<(), StoreError> {

@@ -52,7 +52,7 @@ pub(super) fn too_many(
         _ => String::new(),
     };
     Ok(Some(format!(
-        "{missing} of {all} users are missing at once on {instance}; if they are gone on purpose, `tenantd sync{which} \
-         --accept-missing` accepts it"
+        "{missing} of {all} users are missing at once on {instance}, so none is disabled. If they were deleted on \
+         purpose: tenantd sync{which} --accept-missing"
     )))
 }

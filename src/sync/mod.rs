@@ -122,7 +122,7 @@ pub async fn sync_instance(
         .write(move |store| {
             let note = SyncState::in_writer(store, &instance)?;
             if note.is_newer_than(now, now + started.elapsed()) {
-                let reason = "another process read them meanwhile, and later: this reading is an old one";
+                let reason = "another process has read them since, so this reading is out of date";
                 return Ok(InstanceSync::unknown(&instance, reason.to_owned()));
             }
             apply(store, &instance, &there, &rules, &note, now, &mut report)?;
@@ -177,7 +177,7 @@ fn apply(
         } else if !there.domains.contains(&record.domain_id) {
             format!("its domain is not on {instance}")
         } else if made_again.contains(key) {
-            format!("its domain was just made on {instance} and has no users yet")
+            format!("its domain was just re-created on {instance} and is still empty")
         } else {
             return true;
         };
@@ -347,7 +347,7 @@ pub fn text(reports: &[InstanceSync]) -> String {
         let InstanceSync { instance, tenants, left_alone, unknown } = report;
         if let Some(reason) = unknown {
             text.push_str(&format!(
-                "{instance}: nothing is changed, its users are not known for certain: {reason}\n"
+                "{instance}: no user is changed, because its users were not fully read: {reason}\n"
             ));
         }
         for (tenant, reason) in left_alone {
@@ -356,22 +356,25 @@ pub fn text(reports: &[InstanceSync]) -> String {
         for done in tenants {
             let TenantSync { tenant, added, changed, disabled, over_limit, refused } = done;
             text.push_str(&format!(
-                "{tenant}: {} added, {} changed, {} disabled, {} kept out\n",
+                "{tenant}: {} added, {} changed, {} disabled, {} over the limit\n",
                 added.len(),
                 changed.len(),
                 disabled.len(),
                 done.kept_out()
             ));
             for username in over_limit {
-                text.push_str(&format!("  kept out: {username}: {tenant} is at its limit of users\n"));
+                text.push_str(&format!(
+                    "over the limit: {username}: {tenant} already has as many users as \
+                                        `max_users` allows\n"
+                ));
             }
             for RefusedUser { username, reason } in refused {
-                text.push_str(&format!("  not taken over: {username}: {reason}\n"));
+                text.push_str(&format!("  not added: {username}: {reason}\n"));
             }
         }
     }
     if text.is_empty() {
-        text.push_str("every tenant has the users of its PBX\n");
+        text.push_str("Users are up to date on all instances.\n");
     }
     text
 }

@@ -30,81 +30,81 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
                 source.slice(line)[..lead].find('\t').map(|tab| line.start + tab)
             })
             .unwrap_or(at);
-        return Finding::error(Span { start: tab, end: tab + 1 }, "a tab in the indentation")
+        return Finding::error(Span { start: tab, end: tab + 1 }, "the line is indented with a tab")
             .expected("spaces")
-            .help("replace the tab by spaces");
+            .help("replace the tab with spaces");
     }
     if has("mapping values are not allowed") {
         if text[line.start..at].contains(": ") {
-            return Finding::error(one, "a second `: ` on this line")
+            return Finding::error(one, "the line has a second `: `")
                 .expected("one `key: value` on a line")
                 .help("put a text that contains `: ` in quotes");
         }
         return Finding::error(
             Span { start: line.start + indent(source.slice(line)), ..one },
-            "this line goes on from the one before it, and has a `: ` all the same",
+            "the indentation is wrong",
         )
-        .expected("keys of one level in one column, each with its `: `")
-        .help("look at this line's indentation, and whether the line before it is `key: value`");
+        .expected("keys of one level in the same column")
+        .help("start this key in the column of the keys above it");
     }
     if has("simple key") {
         // It is found out at the end of the line or later.
         let end = text[..at].trim_end().len();
         let line = source.line_span(end.saturating_sub(1));
         let start = line.start + indent(source.slice(line));
-        return Finding::error(Span { start, end: end.max(start) }, "a line without `: `")
+        return Finding::error(Span { start, end: end.max(start) }, "the line has no `: `")
             .expected("`key: value`")
             .help("write a colon and a space after the key");
     }
     if has("end of stream") || has("indentation in quoted") || has("unexpected document indicator") {
-        return Finding::error(rest, "a quoted text that never ends")
+        return Finding::error(rest, "the quoted text has no closing quote")
             .expected("a closing quote")
-            .help("close it on this line, with the kind of quote that opens it");
+            .help("close the quote on this line");
     }
     if has("trailing content after") {
-        return Finding::error(rest, "text after a closing quote")
+        return Finding::error(rest, "there is text after the closing quote")
             .expected("the end of the line or a comment")
-            .help("put all of the value in the quotes; a `'` within '…' is written twice");
+            .help("put the whole value in quotes; inside '…', write a `'` twice");
     }
     if has("unknown escape") || has("hexadecimal") || has("Unicode character escape") {
-        return Finding::error(rest, "a backslash in \"…\" that begins no known escape")
+        return Finding::error(rest, "the backslash in \"…\" begins no known escape")
             .expected("one such as \\n, \\\" or \\\\")
             .help("write '…' instead of \"…\", or double the backslash");
     }
     if has("unexpected character") && char_here == Some('%') && text[..at].ends_with('{') {
-        return Finding::error(one, "a template's placeholder (`{% %}`)")
-            .expected("the file that the template makes")
-            .help("fill in the template and put its result here");
+        return Finding::error(one, "the file has a template placeholder (`{% %}`)")
+            .expected("the finished file")
+            .help("fill in the template and save its result here");
     }
     if has("unexpected character") {
         let shown = quoted(&char_here.map(String::from).unwrap_or_default());
-        return Finding::error(one, format!("a value that begins with {shown}"))
-            .expected("text that does not begin with a sign of YAML")
+        return Finding::error(one, format!("the value begins with {shown}"))
+            .expected("text that does not begin with a YAML sign")
             .help("put the value in quotes");
     }
     if matches!(char_here, Some(']' | '}')) && (has("flow") || has("bracket")) {
-        return Finding::error(one, "a closing bracket that does not fit the last open one")
+        return Finding::error(one, "the closing bracket does not match the last open one")
             .expected("`]` for `[` and `}` for `{`, as many of each")
             .help("correct the brackets of this line, or put the text in quotes");
     }
     if has("flow sequence") || has("flow mapping") || has("flow construct") || has("illegal placement of ':'")
     {
-        return Finding::error(one, "a `[` or `{` before this place is not closed, or a comma is missing")
+        return Finding::error(one, "an earlier `[` or `{` is not closed, or a comma is missing")
             .expected("`[a, b]` or `{key: value, key: value}`")
             .help("close the bracket, or put a comma between the items");
     }
     if has("misplaced bracket") {
-        return Finding::error(one, "a closing bracket that nothing opened")
+        return Finding::error(one, "the closing bracket has no opening one")
             .expected("as many opening as closing brackets")
             .help("delete it, or put the text in quotes");
     }
     if has("anchor") || has("alias") {
-        return Finding::error(one, "a value that begins with `&` or `*`")
+        return Finding::error(one, "the value begins with `&` or `*`")
             .expected("values written out, without anchors and aliases")
             .help("put it in quotes if it is meant as text");
     }
     if has("tag") || has("TAG") || has("handle") {
-        return Finding::error(rest, "a tag, which begins with `!`")
+        return Finding::error(rest, "the value begins with `!`, which is a tag")
             .expected("values without tags")
             .help("delete the tag; put the value in quotes if the `!` is meant as text");
     }
@@ -114,23 +114,23 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
         || has("document start")
         || has("block sequence")
     {
-        return Finding::error(rest, "this line fits into nothing above it")
-            .expected("keys of one level in one column, list items with `- ` before each")
-            .help("line it up with the lines that it belongs to");
+        return Finding::error(rest, "the indentation fits no line above")
+            .expected("keys of one level in the same column, and `- ` before each list item")
+            .help("align the line with those that it belongs to");
     }
     if has("block scalar") {
-        return Finding::error(rest, "a text block that begins wrongly")
+        return Finding::error(rest, "the text block begins wrongly")
             .expected("`|` or `>` alone at the end of the line, then indented lines")
             .help("write the value in quotes on one line");
     }
     if has("comment intercepting") || has("plain scalar") {
-        return Finding::error(rest, "a text without quotes that YAML cannot read")
+        return Finding::error(rest, "YAML cannot read this text without quotes")
             .expected("text on one line")
             .help("put it in quotes");
     }
-    Finding::error(one, format!("not YAML ({info})"))
+    Finding::error(one, format!("this is not YAML ({info})"))
         .expected("YAML 1.2")
-        .help("look at this place and the line before it")
+        .help("check this line and the one before it")
 }
 
 /// The blanks at a line's beginning, in bytes.

@@ -99,7 +99,7 @@ impl Reader {
                 self.report(
                     Finding::error(node.span, format!("the file holds {held}"))
                         .expected(format!("{of}, which is `key: value` on each line"))
-                        .help(format!("begin with `{example}`; a space must follow each colon")),
+                        .help(format!("begin with `{example}`, with a space after the colon")),
                 );
                 None
             }
@@ -160,7 +160,7 @@ impl Reader {
             }
             let place = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
             let what = if self.discreet && !entry.is_plainly_a_key() {
-                format!("an unknown key{place}, or one without `: ` behind it")
+                format!("unknown key{place}, or a key without `: `")
             } else {
                 format!("unknown key {}{place}", quoted(&entry.key))
             };
@@ -171,7 +171,7 @@ impl Reader {
                 if self.findings.len() < 100 { nearest(&entry.key, known.iter().copied()) } else { None };
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "delete it, or see the README for what it should be".to_owned(),
+                None => "delete it, or look up the right key in the README".to_owned(),
             };
             self.findings.push(finding.help(help));
         }

@@ -40,7 +40,7 @@ impl Source {
         if bytes.len() > max_bytes {
             let finding = Finding::error(None, format!("the file has {} bytes", bytes.len()))
                 .expected(format!("at most {max_bytes}"))
-                .help("is it really one of tenantd's YAML files?");
+                .help("check whether this is a file for tenantd");
             return Err(vec![Problem::of_file(name, finding)]);
         }
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
@@ -161,8 +161,8 @@ impl Source {
         problems.sort();
         if more > 0 {
             let severity = problems.iter().map(|problem| problem.severity).min().unwrap_or(Severity::Error);
-            let finding = Finding::error(None, format!("{more} more problems"));
-            let finding = Finding { severity, ..finding }.help("mend the first ones and look again");
+            let finding = Finding::error(None, format!("there are {more} more problems"));
+            let finding = Finding { severity, ..finding }.help("correct the first ones and try again");
             problems.push(Problem::of_file(self.name.clone(), finding));
         }
         problems
@@ -235,7 +235,7 @@ impl Source {
             }
             let span = Span { start, end: start + c.len_utf8() };
             return Some(match c {
-                '\u{feff}' if start == 0 => Finding::error(span, "the file starts with a byte order mark")
+                '\u{feff}' if start == 0 => Finding::error(span, "the file begins with a byte order mark")
                     .expected("UTF-8 without it")
                     .help(format!(
                         "save it as UTF-8 without BOM: `sed -i '1s/^\\xEF\\xBB\\xBF//' {}`",
@@ -243,13 +243,13 @@ impl Source {
                     )),
                 '\0' => Finding::error(span, "a NUL byte")
                     .expected("text")
-                    .help("the file is damaged or not a text file; take it from version control again"),
-                '\r' => Finding::error(span, "a carriage return that ends no line")
+                    .help("the file is damaged or not a text file; restore it from version control"),
+                '\r' => Finding::error(span, "there is a carriage return in the middle of a line")
                     .expected("lines that end in LF or CR LF")
                     .help("save the file with Unix line endings"),
                 c => Finding::error(span, format!("the hidden character {}", quoted(&c.to_string())))
                     .expected("characters that can be seen")
-                    .help("delete it; it makes the line look different from what it says"),
+                    .help("delete the character; it makes the line look different from what it says"),
             });
         }
         None

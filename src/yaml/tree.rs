@@ -105,7 +105,7 @@ impl Builder<'_> {
             if line.starts_with('%') {
                 return Err(Finding::error(
                     Span { start, end: start + line.trim_end().len() },
-                    "a YAML directive",
+                    "the line is a YAML directive",
                 )
                 .expected("plain YAML 1.2")
                 .help("delete this line"));
@@ -124,10 +124,10 @@ impl Builder<'_> {
         let found = text.match_indices("<<<<<<< ").find(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
         match found {
             None => Ok(()),
-            Some((at, _)) => Err(Finding::error(self.source.line_span(at), "an unresolved merge conflict")
+            Some((at, _)) => Err(Finding::error(self.source.line_span(at), "the file has an unresolved merge conflict")
                 .expected("one version of these lines")
                 .help(
-                    "keep the lines that are right and delete the marks `<<<<<<<`, `=======` and `>>>>>>>`",
+                    "keep the right lines, and delete the others and the marks `<<<<<<<`, `=======` and `>>>>>>>`",
                 )),
         }
     }
@@ -195,7 +195,8 @@ impl Builder<'_> {
         if anchor != 0 {
             let finding = Finding::error(place, "an anchor")
                 .expected("values written out, without anchors and aliases")
-                .help("delete the `&` word and write the value at each place that uses it; put a text beginning with `&` in quotes");
+                .help("delete the `&` word and write the value at each place that uses it; put a text beginning \
+                       with `&` in quotes");
             self.findings.push(finding);
         } else if tagged {
             let finding = Finding::error(place, "a tag").expected("values without tags").help(
@@ -233,7 +234,7 @@ impl Builder<'_> {
             let what = format!("more than {} keys and values", self.limits.nodes);
             let finding = Finding::error(node.span, what)
                 .expected("a file that a person wrote")
-                .help("is it really one of tenantd's YAML files?");
+                .help("check whether this is a file for tenantd");
             return Err(finding);
         }
         let Some(frame) = self.stack.last_mut() else {
@@ -252,7 +253,7 @@ impl Builder<'_> {
                         let finding = Finding::error(
                             span,
                             format!(
-                                "the key {key} stands a second time; the first is at {}:{}",
+                                "the key {key} is repeated; it stands at {}:{} already",
                                 first.line, first.column
                             ),
                         )
@@ -274,34 +275,34 @@ fn read_key(node: Node, findings: &mut Vec<Finding>) -> Key {
     let span = node.span;
     let finding = match node.value {
         Value::Scalar { text, style: Style::Plain } if text == "<<" => {
-            Finding::error(span, "the merge key `<<`")
+            Finding::error(span, "the file has a merge key `<<`")
                 .expected("values written out, without anchors and aliases")
-                .help("write the keys that it would merge at this place")
+                .help("write the merged keys here")
         }
         Value::Scalar { text, style } if !text.is_empty() => return Key::Word { text, style, span },
         Value::Scalar { .. } => {
             Finding::error(span, "a key is missing here").expected("`key: value`").help("write the key")
         }
         Value::Refused => return Key::Refused,
-        Value::Sequence(_) | Value::Mapping(_) => Finding::error(span, "a key that is a list or a mapping")
+        Value::Sequence(_) | Value::Mapping(_) => Finding::error(span, "the key is a list or a mapping")
             .expected("a word as the key")
-            .help("put it in quotes if it is a text; a placeholder (`{{ }}`) here means that a template was not filled in"),
+            .help("put it in quotes if it is text. If it is a placeholder (`{{ }}`), fill in the template first"),
     };
     findings.push(finding);
     Key::Refused
 }
 
 pub(super) fn too_deep(span: Span, depth: usize) -> Finding {
-    Finding::error(span, format!("more than {depth} levels within each other"))
-        .expected("the few levels that tenantd knows")
-        .help("is it really one of tenantd's YAML files?")
+    Finding::error(span, format!("there are more than {depth} nested levels"))
+        .expected("the few levels of a file for tenantd")
+        .help("check whether this is a file for tenantd")
 }
 
 /// An alias, whether or not its anchor exists.
 pub(super) fn alias(span: Span) -> Finding {
     Finding::error(span, "an alias")
         .expected("values written out, without anchors and aliases")
-        .help("write the value here; if a text beginning with `*` was meant, put it in quotes")
+        .help("write the value here, or put it in quotes if the text begins with `*`")
 }
 
 #[cfg(test)]
@@ -369,6 +370,9 @@ mod tests {
     fn one_document_without_directives() {
         assert!(lines("---\na: 1\n...\n").is_empty());
         assert!(lines("a: 1\n---\nb: 2\n")[0].starts_with("x.yaml:2:1: error: a second document"));
-        assert!(lines("# c\n%YAML 1.1\n---\na: 1\n")[0].starts_with("x.yaml:2:1: error: a YAML directive"));
+        assert!(
+            lines("# c\n%YAML 1.1\n---\na: 1\n")[0]
+                .starts_with("x.yaml:2:1: error: the line is a YAML directive")
+        );
     }
 }

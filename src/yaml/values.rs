@@ -15,11 +15,7 @@ impl Reader {
                 self.scalar_text(field.node, text, *style, path, expected, &format!("{}: ", field.key))
             }
             Value::Scalar { .. } => {
-                self.wrong(
-                    field,
-                    expected,
-                    "give it a value, or delete the line where the key may be left out",
-                );
+                self.wrong(field, expected, "give it a value, or delete the line");
                 None
             }
             _ => {
@@ -82,9 +78,9 @@ impl Reader {
             // A text without quotes that was folded from several lines is longer than its first one looks.
             if span.end - span.start > text.len() {
                 self.report(
-                    Finding::error(span, format!("`{path}` goes on over several lines"))
+                    Finding::error(span, format!("`{path}` spans several lines"))
                         .expected("a text on one line")
-                        .help("write it on one line; if it is meant to be one text, put it in quotes"),
+                        .help("write it on one line, in quotes if it is one text"),
                 );
                 return None;
             }
@@ -194,7 +190,7 @@ impl Reader {
         if let Value::Scalar { text, .. } = &field.node.value
             && Reading::of(text) == Some(Reading::Integer)
         {
-            self.wrong(field, &expected, &format!("say the unit: `{key}: {text}s` for seconds"));
+            self.wrong(field, &expected, &format!("add the unit: `{key}: {text}s` for seconds"));
             return None;
         }
         let Text { text, span } = self.text(field, &expected)?;
@@ -233,7 +229,7 @@ impl Reader {
                 self.report(
                     Finding::error(text.span, what)
                         .expected("characters that can be seen")
-                        .help("delete it; it makes the text look different from what it is"),
+                        .help("delete the character; it makes the text look different from what it is"),
                 );
                 false
             }

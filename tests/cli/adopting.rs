@@ -73,7 +73,7 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
 
     // What cannot be adopted is named with what does it.
     let ran = site.run(&["adopt", "acme", "new", "--yes"]).await;
-    assert!(ran.ended_with(4).stderr.contains("skipped acme: it is managed already"), "{ran:#?}");
+    assert!(ran.ended_with(4).stderr.contains("skipped acme: it is already managed"), "{ran:#?}");
     assert!(ran.stderr.contains("new.example.com is not on hq; `tenantd apply` creates it"), "{ran:#?}");
     site.run(&["adopt", "nobody"]).await.ended_with(1);
     site.run(&["adopt"]).await.ended_with(64);
@@ -92,7 +92,8 @@ at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_a
     let ran = site.run(&["import", "--instance", "hq"]).await;
     let advice = "skipped acme.example.com: acme.yaml names it already; to take it over: tenantd adopt acme";
     assert!(ran.ended_with(4).stdout.contains(advice), "{ran:#?}");
-    assert!(ran.stdout.contains("moved.yaml names it already, on branch; to take it over here, write `pbx_instance: hq`"));
+    assert!(ran.stdout.contains("moved.yaml names it already, on branch; to take it over here, write `pbx_instance: \
+                                 hq`"));
     site.run(&["adopt", "acme", "--yes"]).await.ended_with(0);
     site.tenant("moved");
     site.run(&["adopt", "moved", "--yes"]).await.ended_with(0);

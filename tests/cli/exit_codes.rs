@@ -138,7 +138,7 @@ at_both_sites! { async fn a_broken_file_is_something_held_also_where_its_tenant_
         assert!(ran.stdout.contains("1 broken file"), "{ran:#?}");
     }
     let ran = site.run(&["apply"]).await;
-    assert!(ran.stdout.contains("new.yaml is broken: nothing is removed until every file"), "{ran:#?}");
+    assert!(ran.stdout.contains("new.yaml is broken: no tenant is disabled or deleted until every file"), "{ran:#?}");
     let ran = site.run(&["apply", "-o", "json"]).await;
     assert_eq!(ran.ended_with(3).json()["summary"]["broken_files"], 1, "{ran:#?}");
     assert_eq!(site.mutations(), before);

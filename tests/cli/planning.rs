@@ -135,7 +135,7 @@ at_both_sites! { async fn show_tells_why_the_next_step_does_or_does_not_happen(s
     site.apply().await;
     let ran = site.run(&["show", "acme"]).await;
     assert!(ran.stdout.contains("kept for 30 days after it was disabled"), "{ran:#?}");
-    assert!(ran.stdout.contains("its file has been gone since"), "{ran:#?}");
+    assert!(ran.stdout.contains("its file was removed since"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
 

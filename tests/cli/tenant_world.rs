@@ -122,7 +122,7 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     assert_eq!(site.users("enabled").await, ["anna"]);
 
     let ran = site.run(&["sync"]).await;
-    assert_eq!(ran.ended_with(0).stdout, "every tenant has the users of its PBX\n");
+    assert_eq!(ran.ended_with(0).stdout, "Users are up to date on all instances.\n");
     site.add_user("hq", "acme", "bert");
     site.add_user("hq", "beta", "cleo");
     let synced = site.run(&["sync", "acme", "-o", "json"]).await.ended_with(0).json();
@@ -313,7 +313,7 @@ at_both_sites! { async fn plan_show_json_and_log_say_what_a_step_means_for_peopl
     for (tenant, kind, text) in [
         ("acme", "sign_in_addresses", "sign-in addresses change from `user@acme.example.com` to `user@renamed.example.com` (1 user)"),
         ("acme", "phones", "phones that register at acme.example.com are off until they are set up for renamed.example.com"),
-        ("beta", "active", "still active: 1 user, 1 open session, last activity "),
+        ("beta", "active", "still in use: 1 user, 1 open session, last activity "),
         ("gamma", "sessions_end", "1 of 2 open sessions ends at once, because it is older than 30 minutes"),
     ] {
         assert!(plan.ended_with(0).stdout.contains(&format!("warning: {text}")), "{text}: {plan:#?}");

@@ -24,7 +24,7 @@ at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombston
     assert_eq!(site.deletions(), 1);
     assert!(site.pbx("hq").domains_named("t00.example.com").is_empty());
     let ran = site.run(&["show", "t00"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it was deleted; only its history remains"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("it was deleted, and only its history remains"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
 

@@ -182,7 +182,7 @@ async fn a_reload_is_announced_and_ended_also_where_the_configuration_is_broken(
     std::fs::write(&path, good).unwrap();
     daemon.signal("HUP");
     until("a reload that works", || {
-        listen().iter().any(|line| line == "STATUS=the configuration was read again")
+        listen().iter().any(|line| line == "STATUS=the configuration was reloaded")
     })
     .await;
     daemon.stop().await;
@@ -221,7 +221,7 @@ async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     let shown = site.run(&["status"]).await;
     assert!(shown.stdout.contains("tenantd: an old configuration is in use since "), "{shown:#?}");
     daemon.signal("HUP");
-    until("it is confirmed", || count(&daemon, "the configuration was read again and is in use") == 1).await;
+    until("it is confirmed", || count(&daemon, "the configuration was reloaded") == 1).await;
     passes(&daemon, 1).await;
     until("the status is as before", || {
         let last = last_status();
@@ -230,6 +230,6 @@ async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     .await;
     let check = site.run(&["status", "--check"]).await;
     assert_eq!(check.code, 0, "{check:#?}");
-    assert_eq!(count(&daemon, "the configuration was read again and is in use"), 1);
+    assert_eq!(count(&daemon, "the configuration was reloaded"), 1);
     daemon.stop().await;
 }

@@ -114,7 +114,7 @@ async fn stopped_in_the_middle(site: Site) {
     daemon.stop().await;
     let took = asked.elapsed();
     let told = std::fs::read_to_string(log).unwrap();
-    assert!(told.contains("stopping: the step in hand is finished first"), "{told}");
+    assert!(told.contains("stopping after the current step"), "{told}");
     assert!(told.contains("tenantd was asked to stop"), "what was not begun is told: {told}");
     assert!(took < PATIENCE / 3, "{took:?}");
     // Every step that was begun is finished, and no other was begun.

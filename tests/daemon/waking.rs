@@ -25,7 +25,7 @@ at_both_sites! { async fn an_edit_and_a_signal_bring_a_pass_at_once_and_nothing_
     assert_eq!(daemon.passes(), passes, "{}", daemon.told());
     daemon.signal("HUP");
     until("a pass after SIGHUP", || site.is_as_its_file_says("t00")).await;
-    assert!(daemon.told().contains("SIGHUP: reading the configuration again"));
+    assert!(daemon.told().contains("SIGHUP: reloading the configuration"));
     // The configuration is read anew as well: from now on the interval brings passes.
     site.configure("");
     daemon.signal("HUP");

@@ -135,7 +135,7 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     refused("t00.yaml differs").await;
     repository.git(&["checkout", "-q", "tenants.d/t00.yaml"]);
     site.tenant("evil");
-    refused("evil.yaml is not in it; commit it or delete it").await;
+    refused("evil.yaml is not in the commit; commit the file or delete it").await;
     std::fs::remove_file(site.path("tenants.d/evil.yaml")).unwrap();
     std::fs::remove_file(site.path("tenants.d/t01.yaml")).unwrap();
     refused("t01.yaml is missing; commit that it is gone").await;

@@ -222,8 +222,8 @@ pub async fn a_statement_pool_is_refused_with_one_line() {
         assert_eq!(ran.code, 1, "{ran:#?}");
         let line = format!(
             "error: cannot open the database postgres://keeper@127.0.0.1:{}/crystalqore: the pooler allows no \
-             transactions (`pool_mode = statement`), and tenantd writes nothing without one; set `pool_mode = \
-             transaction` or `session`\n",
+             transactions (`pool_mode = statement`), and tenantd needs them. Set `pool_mode = transaction` or \
+             `session`\n",
             pooler.port
         );
         assert_eq!(ran.stderr, line, "{command:?}");

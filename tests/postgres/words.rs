@@ -20,15 +20,11 @@ pub async fn an_error_names_host_port_user_and_database_and_never_the_password()
         format!("error: cannot open the database postgres://keeper@127.0.0.1:{port}/crystalqore: ")
     };
     for (port, more, part) in [
-        (
-            cluster.port,
-            "",
-            "the server asks for a password, and there is none; set `database_password: {credential: database}`",
-        ),
+        (cluster.port, "", "the server asks for a password. Set `database_password: {credential: database}`"),
         (
             cluster.port,
             "database_password: { file: bad }\n",
-            "the server rejected the user name or password; check `database_url` and `database_password`",
+            "the server rejected the user name or password. Check `database_url` and `database_password`",
         ),
         (nobody, "database_password: { file: good }\n", "Connection refused"),
     ] {

@@ -171,7 +171,7 @@ impl PbxRead for ModelClient {
             match server(state, instance)?.domains.get(&id) {
                 Some(domain) => Ok(domain.rows.values().cloned().collect()),
                 None => Err(PbxErrorKind::UnexpectedPage {
-                    expected: "the settings of a domain that is there",
+                    expected: "the settings of an existing domain",
                     found: "a page that names no domain".into(),
                 }),
             }

@@ -212,8 +212,8 @@ impl Server {
         match mutation {
             Mutation::Create(new) => there
                 .is_some_and(|domain| domain.name != new.name)
-                .then_some("its id is already that of another domain"),
-            Mutation::Update(_) => there.is_none().then_some("there is no domain with its id"),
+                .then_some("its id already belongs to another domain"),
+            Mutation::Update(_) => there.is_none().then_some("no domain has its id"),
             Mutation::Put(_, row) => (row.order == Some(0)).then_some("the order is missing"),
             Mutation::Delete(_) | Mutation::Remove(..) => None,
         }

@@ -36,8 +36,8 @@ async fn ask(context: &Context, request: &Request) -> Result<Exit> {
     let path = socket(&context.global.config);
     let none = |error: std::io::Error| {
         Failure::new(format!(
-            "no sandbox listens at {} ({error}). Start one with `tenantd sandbox`, and type the line with `export \
-             TENANTD_CONFIG` that it shows",
+            "no sandbox is running at {} ({error}). Start one with `tenantd sandbox`, and enter the line with \
+             `export TENANTD_CONFIG` that it shows",
             path.display()
         ))
     };
@@ -116,9 +116,7 @@ impl Answering {
                     1 => "1 day".to_owned(),
                     days => format!("{days} days"),
                 };
-                format!(
-                    "As if {passed} had passed: what was disabled, removed or counted lies that much further back."
-                )
+                format!("Moved the recorded times back by {passed}, as if that time had passed.")
             }
         };
         // Drift and an end of retention show at a pass, and the next could be minutes away.
@@ -134,7 +132,7 @@ impl Answering {
         let record = tenants
             .values()
             .find(|record| record.key.as_str() == key)
-            .ok_or_else(|| format!("there is no record of the tenant {key}; `tenantd status` shows all"))?;
+            .ok_or_else(|| format!("the tenant {key} is not recorded; `tenantd status` shows all"))?;
         let pbx = self
             .pbxs
             .get(record.definition.instance.as_str())
@@ -144,18 +142,21 @@ impl Answering {
             "enabled" => {
                 pbx.edit_domain(id, |row| row.enabled = Some(row.enabled != Some(true)));
                 format!(
-                    "Somebody switched {} on {} the other way.",
+                    "Switched {} on {} between enabled and disabled, as an administrator would on the PBX.",
                     record.definition.domain, record.definition.instance
                 )
             }
             "gone" => {
                 pbx.remove_domain(id);
-                format!("Somebody deleted {} on {}.", record.definition.domain, record.definition.instance)
+                format!(
+                    "Deleted {} on {}, as an administrator would on the PBX.",
+                    record.definition.domain, record.definition.instance
+                )
             }
             _ => {
                 pbx.edit_domain(id, |row| row.description = Some("Changed by hand".to_owned()));
                 format!(
-                    "Somebody gave {} another name on {}.",
+                    "Renamed {} on {}, as an administrator would on the PBX.",
                     record.definition.domain, record.definition.instance
                 )
             }

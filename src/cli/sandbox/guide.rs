@@ -49,22 +49,25 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
         let new = if name.ends_with(" & Sons") { name.clone() } else { format!("{name} \\& Sons") };
         for (number, (what, line)) in [
             ("change a name", format!("sed -i 's/^name: .*/name: {new}/' {file}")),
-            ("break the file: nothing is removed", format!("echo '  - [' >> {file}")),
+            ("break the file: no tenant is disabled or deleted", format!("echo '  - [' >> {file}")),
             ("mend it", format!("sed -i '$d' {file}")),
-            ("somebody changes it on the PBX", format!("{tenantd} sandbox poke {key}")),
-            ("take over what nobody manages", format!("{tenantd} import --instance {first_instance}")),
-            ("who works there", format!("{tenantd} stats")),
-            ("remove the file: disabled, not deleted", format!("mv {file} {aside}")),
+            ("change it on the PBX", format!("{tenantd} sandbox poke {key}")),
+            (
+                "take over a domain that is not managed",
+                format!("{tenantd} import --instance {first_instance}"),
+            ),
+            ("see its users", format!("{tenantd} stats")),
+            ("remove the file: the tenant is disabled, not deleted", format!("mv {file} {aside}")),
             ("a month later", format!("{tenantd} sandbox fast-forward 31d")),
             (
-                "its retention is over; delete it",
+                "its retention has ended: delete it",
                 format!("{tenantd} approve --tenant {key} && {tenantd} apply --yes"),
             ),
             (
-                "bring its data back, and its file",
+                "restore its data and its file",
                 format!("{tenantd} restore '{place}'/archive/{key}-*.tar.gz; mv {aside} {file}"),
             ),
-            ("see how it all stands", format!("{tenantd} status")),
+            ("see the state of all tenants", format!("{tenantd} status")),
         ]
         .into_iter()
         .enumerate()
@@ -79,9 +82,9 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
 /// At the end.
 pub fn farewell(config: &Config, own_examples: bool) -> String {
     let files = if own_examples {
-        "The files went with it, as they were examples or copies.".to_owned()
+        "The example files were deleted with it.".to_owned()
     } else {
-        format!("The files in {} are as you left them.", config.tenants_dir.display())
+        format!("The files in {} were kept.", config.tenants_dir.display())
     };
     format!(
         "\nThe sandbox has ended, and with it its database and its PBXs. {files}\nFor real: {} init\n",

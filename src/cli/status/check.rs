@@ -53,7 +53,8 @@ pub fn check(status: &StatusJson) -> (State, CheckJson) {
     if let Some(reason) = status.daemon.old_configuration_reason.as_ref().filter(|_| status.daemon.running) {
         let since = status.daemon.old_configuration_since.as_deref();
         let since = since.map_or_else(String::new, super::text::minute);
-        findings.push((State::Warning, format!("an old configuration is in use since {since}: {reason}")));
+        findings
+            .push((State::Warning, format!("the previous configuration is in use since {since}: {reason}")));
     }
     for instance in &status.instances {
         if let Some(problem) = &instance.problem {
@@ -116,12 +117,12 @@ fn of_daemon(status: &StatusJson) -> Option<(State, String)> {
             let holder = daemon.holder.as_deref().unwrap_or("the daemon");
             Some((
                 State::Critical,
-                format!("no daemon serves: {holder} ended without a word, last seen {seen}"),
+                format!("no daemon is running: {holder} ended unexpectedly and was last seen {seen}"),
             ))
         }
         Some(_) if !daemon.running => {
             let seen = daemon.seen_at.as_deref().map_or_else(String::new, super::text::minute);
-            Some((State::Critical, format!("the daemon was not seen since {seen}")))
+            Some((State::Critical, format!("the daemon was last seen {seen}")))
         }
         Some(_) => {
             let error = daemon.last_error.as_ref()?;

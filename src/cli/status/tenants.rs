@@ -98,7 +98,7 @@ pub fn standing(
     }
     match known {
         Some(known) => (known.standing.clone(), Some(known.since)),
-        None => (TenantCondition::new(Condition::NotChecked, "no run has looked at it yet"), None),
+        None => (TenantCondition::new(Condition::NotChecked, "no run has checked it yet"), None),
     }
 }
 
@@ -111,18 +111,18 @@ fn changed_since(of: Subject<'_>, known: Option<&ConditionSince>) -> Option<Tena
             let at = record.restored_at.map_or_else(String::new, |at| to_the_minute(at).to_string());
             pending(match desired {
                 Some(_) => format!(
-                    "restored from an archive on {at}; the next run takes its domain over again, or creates it"
+                    "restored from an archive on {at}; the next run takes over its domain again, or creates it"
                 ),
                 None => format!(
-                    "restored from an archive on {at}; it has no file, so it stays disabled: add {}.yaml to put it \
-                     into service",
+                    "restored from an archive on {at} and has no file, so it stays disabled. To put it into \
+                     service, add {}.yaml",
                     of.key
                 ),
             })
         }
-        (Some(_), None) if known.is_none() => pending("its file is new: the next run looks at it".to_owned()),
+        (Some(_), None) if known.is_none() => pending("its file is new; the next run checks it".to_owned()),
         _ if before == Some(Condition::Paused) => {
-            pending("its pause is over: the next run looks at it".to_owned())
+            pending("its pause has ended; the next run checks it".to_owned())
         }
         (Some(desired), Some(record))
             if matches!(before, Some(Condition::InSync | Condition::Scheduled) | None) =>
@@ -228,8 +228,8 @@ fn problem(
         .or_else(|| {
             of.record.filter(|record| record.web_sign_in_left_open && !record.definition.enabled).map(|_| {
                 format!(
-                    "it was disabled before it was imported, and its web sign-in is still open; to block it: tenantd \
-                     block {key}"
+                    "it was disabled before it was imported, and its web sign-in is not blocked. To block it: \
+                     tenantd block {key}"
                 )
             })
         });

@@ -35,7 +35,7 @@ pub fn text(context: &Context, status: &StatusJson, now: DateTime<Utc>) -> Strin
     for instance in &status.instances {
         if let Some(problem) = &instance.users_problem {
             let warning = paint.warning("instance");
-            let _ = writeln!(text, "{warning} {}: its users cannot be read whole: {problem}", instance.key);
+            let _ = writeln!(text, "{warning} {}: its users were not fully read: {problem}", instance.key);
         }
     }
     for pause in &status.pauses {
@@ -74,11 +74,11 @@ fn life_signs(status: &StatusJson, now: DateTime<Utc>) -> String {
             format!("tenantd: not running; {holder} was stopped at {}.", at(&daemon.seen_at))
         }
         (Some(_), Some(holder)) if daemon.ended_abruptly => format!(
-            "tenantd: not running; {holder} ended without a word and was last seen at {}.",
+            "tenantd: not running; {holder} ended unexpectedly and was last seen at {}.",
             at(&daemon.seen_at)
         ),
         (Some(_), Some(holder)) if !daemon.running => {
-            format!("tenantd: not running; {holder} was not seen since {}.", at(&daemon.seen_at))
+            format!("tenantd: not running; {holder} was last seen at {}.", at(&daemon.seen_at))
         }
         (Some(state), Some(holder)) => format!("tenantd: running; {holder}, {}.", state.as_str()),
     };
@@ -88,7 +88,7 @@ fn life_signs(status: &StatusJson, now: DateTime<Utc>) -> String {
         if !daemon.running
             && let Some(age) = age(pass.ended_at.as_deref(), now)
         {
-            let _ = write!(text, " What is shown is {age} old.");
+            let _ = write!(text, " This state is {age} old.");
         }
     }
     if daemon.running && daemon.next_pass_at.is_some() {
@@ -100,7 +100,7 @@ fn life_signs(status: &StatusJson, now: DateTime<Utc>) -> String {
     }
     if let Some(reason) = daemon.old_configuration_reason.as_ref().filter(|_| daemon.running) {
         let since = at(&daemon.old_configuration_since);
-        let _ = writeln!(text, "tenantd: an old configuration is in use since {since}: {reason}");
+        let _ = writeln!(text, "tenantd: the previous configuration is in use since {since}: {reason}");
     }
     for holder in &status.standing_by {
         let _ = writeln!(text, "tenantd: standing by: {holder}");

@@ -58,7 +58,7 @@ impl RoutePage {
         if document.select(&SHOWN).next().is_none() {
             // Without the permission the page neither repeats what was asked for nor offers it.
             return Err(if offers(&document, &["?show=all"]) {
-                list.not_understood("a list that does not say whose rows it shows")
+                list.not_understood("a list that does not say which domains' rows it shows")
             } else {
                 denied(kind.all)
             });

@@ -58,8 +58,8 @@ fn a_disable_and_a_deletion_say_who_is_active() {
     assert_eq!(
         said(&fixture.plan()),
         [
-            "disable acme: still active: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
-            "disable globex: nobody is active: no users, no open sessions, no activity yet"
+            "disable acme: still in use: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
+            "disable globex: not in use: no users, no open sessions, no activity yet"
         ]
     );
     let mut fixture = deletable();
@@ -69,7 +69,7 @@ fn a_disable_and_a_deletion_say_who_is_active() {
     assert_eq!(held(&plan), "delete acme");
     assert_eq!(
         said(&plan),
-        ["delete acme: still active: 2 users, no open sessions, last activity 2025-10-09 08:48 UTC"],
+        ["delete acme: still in use: 2 users, no open sessions, last activity 2025-10-09 08:48 UTC"],
         "whoever approves it is told"
     );
 }
@@ -83,7 +83,7 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
                   sessions on hq end";
     let last = crate::environment::to_the_minute(fixture.now - TimeDelta::minutes(5));
     let moved = [
-        format!("move acme: still active: 45 users, 2 open sessions, last activity {last}"),
+        format!("move acme: still in use: 45 users, 2 open sessions, last activity {last}"),
         format!("move acme: {server}"),
     ];
     let plan = fixture.plan();

@@ -108,7 +108,7 @@ fn broken_file_holds_removals() {
             .contains("No tenant is disabled or deleted until every file can be read")
     );
     assert!(why(&plan, "two", Action::Update).contains("its file is broken"));
-    assert!(plan.warnings[0].contains("two.yaml is broken: nothing is removed"));
+    assert!(plan.warnings[0].contains("two.yaml is broken: no tenant is disabled or deleted"));
     assert_eq!(plan.counts.broken_files, 1);
 }
 

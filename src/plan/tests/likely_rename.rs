@@ -282,7 +282,7 @@ fn a_previously_without_effect_says_why() {
     let mut new = testing::wanted("zz");
     new.previously = Some(key("nosuch"));
     fixture.want(new);
-    assert!(warnings(&fixture)[0].contains("there is no record of nosuch"), "{:?}", warnings(&fixture));
+    assert!(warnings(&fixture)[0].contains("the tenant nosuch is not recorded"), "{:?}", warnings(&fixture));
     // It was carried out.
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.edit("acme", |tenant| tenant.previously = Some(key("old")));

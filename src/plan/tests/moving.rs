@@ -27,7 +27,7 @@ fn a_move_makes_it_there_and_closes_it_here() {
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "move acme");
     assert_eq!(plan.steps[0].instance, instance("branch"));
-    assert!(plan.warnings[0].contains("does not take extensions and call routing along"));
+    assert!(plan.warnings[0].contains("does not move extensions and call routing"));
     assert_eq!(fixture.domains("hq")[&old].enabled, Some(false));
     assert_ne!(fixture.pbx("acme").id, old);
     let plan = fixture.plan();

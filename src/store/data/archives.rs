@@ -44,7 +44,7 @@ pub(super) fn all(conn: &mut AnyConnection) -> Result<BTreeMap<TenantId, Archive
     let rows: Vec<Row> = archives::table
         .select(Row::as_select())
         .load(conn)
-        .map_err(StoreError::query("read which archives there are"))?;
+        .map_err(StoreError::query("read the archives"))?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {
@@ -56,7 +56,7 @@ pub(super) fn all(conn: &mut AnyConnection) -> Result<BTreeMap<TenantId, Archive
 }
 
 pub(super) fn put(conn: &mut AnyConnection, archive: &ArchiveRecord) -> Result<(), StoreError> {
-    let operation = "note that a tenant is archived";
+    let operation = "save that a tenant is archived";
     let ArchiveRecord { tenant, path, sha256, rows, checked_at } = archive;
     diesel::delete(archives::table.find(tenant.to_string()))
         .execute(conn)

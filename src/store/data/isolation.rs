@@ -135,7 +135,7 @@ pub(super) fn try_out<T>(
     conn: &mut AnyConnection,
     work: impl FnOnce(&mut Savepoint<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let operation = "try the isolation out";
+    let operation = "test the isolation";
     let query = StoreError::query;
     // A read-only connection may try, because nothing remains.
     let read_only = match conn {

@@ -24,7 +24,7 @@ pub(super) fn put(
     desired: &Desired,
     allowed: &AllowedSharing,
 ) -> Result<(), StoreError> {
-    let operation = "bring the shares up to date";
+    let operation = "update the shares";
     let records = tenants::all(conn)?;
     let found: Vec<Share> =
         cross_tenant_shares::table.load(conn).map_err(StoreError::query("read the shares"))?;

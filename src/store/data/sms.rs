@@ -52,7 +52,7 @@ pub(super) fn is_taken(conn: &mut AnyConnection, tenant: TenantId, number: &str)
         .count()
         .get_result(conn)
         .map(|count: i64| count > 0)
-        .map_err(StoreError::query("look who has an SMS number"))
+        .map_err(StoreError::query("find the tenant of an SMS number"))
 }
 
 /// Gives a tenant these numbers and no others. What it had besides is released: its row and messages stay. A number
@@ -64,7 +64,7 @@ pub(super) fn put(
     kept: &BTreeSet<SmsNumber>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let operation = "bring the SMS numbers of a tenant to its file";
+    let operation = "assign the SMS numbers of a tenant's file";
     let owner = tenant.to_string();
     let rows: Vec<(String, Option<String>, Option<String>)> = sms_numbers::table
         .select((sms_numbers::id, sms_numbers::number, sms_numbers::former_number))

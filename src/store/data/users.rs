@@ -170,7 +170,7 @@ fn refused(result: Result<(), Error>, operation: &'static str) -> Result<Result<
     match result {
         Ok(()) => Ok(Ok(())),
         Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
-            Ok(Err("its e-mail address or user name is taken".to_owned()))
+            Ok(Err("its e-mail address or user name is already used".to_owned()))
         }
         Err(Error::DatabaseError(kind, info))
             if matches!(kind, DatabaseErrorKind::CheckViolation) || info.message().contains("limit of") =>
