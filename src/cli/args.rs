@@ -9,8 +9,8 @@ use clap_complete::Shell;
 use crate::model::{InstanceKey, TenantKey, scope_text};
 use crate::sandbox::standin::PbxProfile;
 
-/// Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its FusionPBX
-/// servers follow what stands in `tenants.d/`.
+/// Manage the tenants of the CrystalQore platform as YAML files: tenantd makes the platform's database and its
+/// FusionPBX servers match `tenants.d/`.
 #[derive(Debug, Parser)]
 #[command(name = "tenantd", version, max_term_width = 100)]
 pub struct Cli {
@@ -35,8 +35,8 @@ pub struct Global {
         value_name = "FILE"
     )]
     pub config: PathBuf,
-    /// How the result is written to standard output. JSON is one document, alone there, also on failure. `run`,
-    /// `sandbox`, `completions` and `man` have none.
+    /// The format of the result on standard output. JSON is one document, also on failure. `run`, `sandbox`,
+    /// `completions` and `man` have no JSON result.
     #[arg(
         long,
         short = 'o',
@@ -47,7 +47,7 @@ pub struct Global {
         value_name = "FORMAT"
     )]
     pub output: Output,
-    /// Whether text is coloured, on standard output and on standard error.
+    /// When to colour text on standard output and standard error.
     #[arg(
         long,
         global = true,
@@ -60,10 +60,10 @@ pub struct Global {
     /// Do not fit tables to the width of the terminal.
     #[arg(long, global = true, hide_short_help = true)]
     pub wide: bool,
-    /// What is logged to standard error: a level, or directives such as `info,tenantd::fusionpbx=debug`.
+    /// What to log to standard error: a level, or directives such as `info,tenantd::fusionpbx=debug`.
     #[arg(long, global = true, hide_short_help = true, env = "TENANTD_LOG", value_name = "FILTER")]
     pub log: Option<String>,
-    /// How the log is written.
+    /// The format of the log.
     #[arg(
         long,
         global = true,
@@ -87,7 +87,7 @@ pub enum Output {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
-    /// On a terminal that has colours, unless NO_COLOR or `CLICOLOR=0` is set.
+    /// On a terminal with colours, unless NO_COLOR or `CLICOLOR=0` is set.
     Auto,
     Always,
     Never,
@@ -97,10 +97,10 @@ pub enum Colour {
 pub enum LogFormat {
     /// With time and level.
     Text,
-    /// To the journal itself, with priorities and fields such as TENANT=; where it is not there, lines with syslog's
+    /// For systemd's journal, with priorities and fields such as TENANT=; without a journal, lines with syslog
     /// priorities.
     Journal,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -108,44 +108,44 @@ pub enum LogFormat {
 pub enum Command {
     /// Check the configuration and every tenant file. Needs no network, no database and no secret.
     Validate,
-    /// Show what would be done. Changes nothing, anywhere.
+    /// Show what would be done, and change nothing.
     Plan(PlanArgs),
-    /// Show what is to be done, ask, and do it.
+    /// Show what will be done, ask, and do it.
     ///
-    /// On a terminal it asks before it changes anything. Elsewhere it needs `--yes` or `--plan`, unless there is nothing
-    /// to do. Beside a running daemon, it asks the daemon to do the run.
+    /// On a terminal it asks before it changes anything. Elsewhere it needs `--yes` or `--plan`, unless there is
+    /// nothing to do. If a daemon is running, the daemon does the run.
     Apply(ApplyArgs),
-    /// The daemon: plan and apply at start, when a file changes, on SIGHUP, and at an interval.
+    /// Run the daemon: plan and apply at start, when a file changes, on SIGHUP, and at an interval.
     Run,
-    /// How every tenant stands, what tenantd does, and the files that were ignored. Asks no PBX.
+    /// Show the state of every tenant and of the daemon, as of the last run. Sends no request to a PBX.
     Status(StatusArgs),
-    /// One tenant: its file, its record, the PBX, and why the next step does or does not happen.
+    /// Show one tenant: its file, its record, its domain on the PBX, its history, and why its next step happens or not.
     Show {
         /// The tenant's key.
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
-        /// Also the history of earlier tenants that had this key.
+        /// Also show the history of earlier tenants with this key.
         #[arg(long)]
         earlier: bool,
     },
-    /// Write a file for each domain of an instance that is not managed yet, and take it over as it is.
+    /// Write a tenant file for each domain of an instance that is not managed yet, and take the domain over unchanged.
     Import(ImportArgs),
-    /// Take over domains that tenant files name and that exist on the PBX, not managed: shows what would change, and
-    /// asks. After a lost database: `tenantd adopt --all`.
+    /// Take over existing domains that tenant files name and that are not managed: show what would change, and ask.
+    /// After the database was lost: `tenantd adopt --all`.
     Adopt(AdoptArgs),
-    /// Block the web sign-in of a tenant that was disabled, with an open web sign-in, before it was imported.
+    /// Block the web sign-in of a tenant that was already disabled when it was imported.
     Block(BlockArgs),
-    /// Write a first configuration and make the tenants directory. Overwrites nothing.
+    /// Write a first configuration and create the tenants directory. Overwrites nothing.
     Init(InitArgs),
     /// Check and enroll the connections to PBX instances.
     #[command(subcommand)]
     Pbx(PbxCommand),
-    /// Let a held plan's removals go ahead, or the deletion of one tenant.
+    /// Approve the held steps of a plan, or the deletion of one tenant.
     Approve(ApproveArgs),
-    /// Pause tenantd's work on a tenant, on an instance, or on everything, for a time.
+    /// Pause tenantd's work on a tenant, an instance, or everything, until a given time.
     ///
-    /// The tenants stay in service, and their users go on working: tenantd changes nothing on them until then. To lock a
-    /// customer out, write `enabled: false` in the tenant's file.
+    /// The tenants stay in service, and tenantd changes nothing until then. To take a tenant out of service, write
+    /// `enabled: false` in its file.
     #[command(alias = "suspend")]
     Pause(PauseArgs),
     /// End a pause.
@@ -153,26 +153,26 @@ pub enum Command {
     /// Check that tenants cannot see each other.
     #[command(subcommand)]
     Isolation(IsolationCommand),
-    /// Users, files, sessions and last activity of each tenant, with warnings near limits.
+    /// Show users, files, sessions and last activity of each tenant, and warn near limits.
     Stats {
         /// Only this tenant.
         #[arg(value_parser = tenant_key)]
         key: Option<TenantKey>,
     },
-    /// Write all data of a tenant to one file, read it back and check it.
+    /// Write all data of a tenant to one file, and verify it.
     Archive(ArchiveArgs),
-    /// Bring a tenant back from its archive: the same identity, disabled, on either kind of database.
+    /// Restore a tenant from its archive, as disabled, with the same identity. Works on either kind of database.
     Restore {
-        /// An archive that `tenantd archive` or a deletion made.
+        /// An archive made by `tenantd archive` or by a deletion.
         file: PathBuf,
     },
-    /// Synchronise the platform's users from the PBXs: added, changed, disabled, never deleted.
+    /// Synchronise the platform's users from the PBXs: users are added, changed or disabled, and never deleted.
     Sync(SyncArgs),
-    /// Try tenantd without any set-up: stand-in PBXs, a database, and the tenants.d of the current directory.
+    /// Try tenantd without any set-up, with stand-in PBXs, a database, and the `tenants.d` of the current directory.
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell.
     Completions {
-        /// The shell that is to complete the commands.
+        /// The shell.
         #[arg(value_enum)]
         shell: Shell,
     },
@@ -191,10 +191,10 @@ pub struct StatusArgs {
     /// Only tenants of this instance.
     #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
     pub instance: Option<InstanceKey>,
-    /// Only tenants in this condition or state; may be given several times.
+    /// Only tenants in this condition or state; repeatable.
     #[arg(long = "state", value_name = "STATE", value_parser = STATES)]
     pub states: Vec<String>,
-    /// Print one line for a monitoring system, and end with 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.
+    /// Print one line for a monitoring system, and exit with 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.
     #[arg(long)]
     pub check: bool,
 }
@@ -222,7 +222,7 @@ const STATES: [&str; 17] = [
 
 #[derive(Debug, Args)]
 pub struct Selection {
-    /// Only this tenant; may be given several times.
+    /// Only this tenant; repeatable.
     #[arg(long = "tenant", value_name = "KEY", value_parser = tenant_key)]
     pub tenants: Vec<TenantKey>,
     /// Do not disable or delete any tenant in this run.
@@ -234,7 +234,7 @@ pub struct Selection {
 pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
-    /// Tell the result by the exit code: 0 everything was checked and there is nothing to do, 2 changes, 3 something is
+    /// Return the result as exit code: 0 everything was checked and nothing is to be done, 2 changes, 3 a step is
     /// held, 4 an instance was not checked, 6 drift. Compares the settings of every tenant.
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -244,10 +244,10 @@ pub struct PlanArgs {
 pub struct ApplyArgs {
     #[command(flatten)]
     pub selection: Selection,
-    /// Approve the deletion of this tenant by hand; may be given several times. Every other condition still holds.
+    /// Approve the deletion of this tenant in this run; repeatable. All other conditions of a deletion still apply.
     #[arg(long, value_name = "KEY", value_parser = tenant_key)]
     pub allow_delete: Vec<TenantKey>,
-    /// Only if the plan still is the one with this id (`p-…`). Needs no question: that plan was seen.
+    /// Apply only the plan with this id (`p-…`), without asking. Fails if the plan is out of date.
     #[arg(long = "plan", value_name = "PLAN_ID", value_parser = plan_id)]
     pub plan_id: Option<String>,
     /// Do not ask.
@@ -260,7 +260,7 @@ pub struct ImportArgs {
     /// The instance to import from.
     #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
     pub instance: InstanceKey,
-    /// Only domains whose name has this in it.
+    /// Only domains whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     pub matching: Option<String>,
     /// Show what would be written, and write nothing.
@@ -297,29 +297,29 @@ pub struct BlockArgs {
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Where the configuration comes to stand; without it, the directory of `--config`.
+    /// The directory of the configuration [default: the directory of `--config`].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum PbxCommand {
-    /// Sign in to each instance and show permissions, clock and counts, and what to grant.
+    /// Sign in to each instance, and show its version, permissions, clock and counts.
     Check {
         /// Only this instance.
         #[arg(long, value_name = "INSTANCE", value_parser = instance_key)]
         instance: Option<InstanceKey>,
     },
-    /// Write the pages that tenantd reads into one file for a report, without names, addresses, numbers and secrets.
+    /// Write the pages that tenantd reads to one file for a bug report, without names, addresses, numbers and secrets.
     Capture {
         /// The PBX instance.
         #[arg(value_name = "INSTANCE", value_parser = instance_key)]
         instance: InstanceKey,
-        /// The file; without it, `fusionpbx-INSTANCE.json` in this directory.
+        /// The file to write [default: `fusionpbx-INSTANCE.json` in the current directory].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Accept that another server answers for an instance now, after it was replaced on purpose.
+    /// Accept a new server for an instance, after it was replaced on purpose.
     Enroll {
         /// The instance whose server was replaced.
         #[arg(value_name = "INSTANCE", value_parser = instance_key)]
@@ -331,7 +331,7 @@ pub enum PbxCommand {
 pub struct ApproveArgs {
     #[command(flatten)]
     pub what: Approved,
-    /// How long the approval holds, at most 7 days.
+    /// How long the approval is valid, at most 7 days.
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub valid_for: Duration,
 }
@@ -339,8 +339,8 @@ pub struct ApproveArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Approved {
-    /// The plan (`p-…`), its removals (`r-…`), or that the two of a likely rename are two tenants (`t-…`), as the
-    /// preview names them.
+    /// An id from the plan: the plan itself (`p-…`), its held steps (`r-…`), or that a likely rename is two different
+    /// tenants (`t-…`).
     #[arg(value_name = "ID", value_parser = approvable_id)]
     pub id: Option<String>,
     /// The tenant whose deletion is approved.
@@ -350,10 +350,10 @@ pub struct Approved {
 
 #[derive(Debug, Subcommand)]
 pub enum IsolationCommand {
-    /// Inspect the database's rules, try to read and write across two test tenants, which is rolled back, and look for
-    /// extensions, gateways and dialplans on the PBXs that reach into another tenant's domain.
+    /// Inspect the database's rules, try to read and write across two test tenants (rolled back), and look on the PBXs
+    /// for extensions, gateways and dialplans that lead into another tenant's domain.
     Check {
-        /// Check the database alone.
+        /// Check only the database.
         #[arg(long)]
         no_pbx: bool,
     },
@@ -364,7 +364,7 @@ pub struct ArchiveArgs {
     /// The tenant's key.
     #[arg(value_parser = tenant_key)]
     pub key: TenantKey,
-    /// The directory; without it, `archive.dir` of the configuration.
+    /// The directory to write to [default: `archive.dir` of the configuration].
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
 }
@@ -374,7 +374,7 @@ pub struct SyncArgs {
     /// Only this tenant.
     #[arg(value_parser = tenant_key)]
     pub key: Option<TenantKey>,
-    /// Disable the users that are missing on the PBX, however many they are: they are gone on purpose.
+    /// Disable all users that are missing on the PBX, however many there are, because they were deleted on purpose.
     #[arg(long)]
     pub accept_missing: bool,
 }
@@ -404,7 +404,7 @@ impl ScopeArgs {
 pub struct PauseArgs {
     #[command(flatten)]
     pub scope: ScopeArgs,
-    /// Until when, 90 days from now at most: a duration (`2h`, `3d`) or a time (`2026-12-01T08:00:00Z`).
+    /// The end of the pause, at most 90 days from now: a duration (`2h`, `3d`) or a time (`2026-12-01T08:00:00Z`).
     #[arg(long, value_name = "TIME")]
     pub until: String,
     /// Why. Shown in status, plan and history.
@@ -417,33 +417,33 @@ pub struct PauseArgs {
 pub struct SandboxArgs {
     #[command(subcommand)]
     pub action: Option<SandboxAction>,
-    /// End after the first run.
+    /// Exit after the first run.
     #[arg(long)]
     pub once: bool,
-    /// A tenants directory to copy and try; without it, `tenants.d` of the current directory, or else examples.
+    /// A tenants directory to copy and try [default: `tenants.d` of the current directory, or else examples].
     #[arg(long, value_name = "DIR")]
     pub tenants: Option<PathBuf>,
-    /// The FusionPBX version that the stand-in servers speak: 5.2.0, 5.3.0, 5.4.4, 5.5.7 or master. For one instance
-    /// only: `KEY=VERSION`, repeatable.
+    /// The FusionPBX version that the stand-in servers imitate: 5.2.0, 5.3.0, 5.4.4, 5.5.7 or master. For one
+    /// instance: `INSTANCE=VERSION`; repeatable.
     #[arg(long = "pbx-version", value_name = "[KEY=]VERSION", value_parser = pbx_version)]
     pub pbx_versions: Vec<(Option<String>, PbxProfile)>,
 }
 
-/// What is done to a sandbox that runs: the one of `--config`, or of TENANTD_CONFIG.
+/// What to do in a running sandbox: the one of `--config` or TENANTD_CONFIG.
 #[derive(Debug, Subcommand)]
 pub enum SandboxAction {
-    /// Change a tenant's domain on the stand-in PBX, as somebody else would: drift.
+    /// Change a tenant's domain on the stand-in PBX, to try drift.
     Poke {
         /// The tenant.
         #[arg(value_parser = tenant_key)]
         key: TenantKey,
-        /// What is changed.
+        /// What to change.
         #[arg(long, value_enum, default_value_t = Change::Name)]
         change: Change,
     },
-    /// Let time pass, for retention and limits: what was recorded lies that much further back.
+    /// Move the recorded times back, as if time had passed, to try retention and limits.
     FastForward {
-        /// How much, such as `31d`.
+        /// By how much, such as `31d`.
         #[arg(value_name = "DURATION", value_parser = humantime::parse_duration)]
         by: Duration,
     },
@@ -466,7 +466,7 @@ fn pbx_version(text: &str) -> Result<(Option<String>, PbxProfile), String> {
     };
     let profile = PbxProfile::parse(version).ok_or_else(|| {
         let known: Vec<_> = PbxProfile::ALL.into_iter().map(PbxProfile::name).collect();
-        format!("the stand-in speaks {}", known.join(", "))
+        format!("the stand-in imitates {}", known.join(", "))
     })?;
     Ok((key, profile))
 }

@@ -9,20 +9,19 @@ use super::exit::Exit;
 pub type Example = (&'static str, &'static str);
 
 const TOP: &[Example] = &[
-    ("tenantd sandbox", "try it without any set-up"),
+    ("tenantd sandbox", "try tenantd without any set-up"),
     ("tenantd validate", "check the files"),
     ("tenantd plan", "see what would be done"),
-    ("tenantd apply", "see it, confirm it, do it"),
+    ("tenantd apply", "review, confirm and apply"),
 ];
 
 /// The examples of a command, by its words after `tenantd`.
 pub fn of(path: &[&str]) -> &'static [Example] {
     match path {
         [] => TOP,
-        ["validate"] => &[
-            ("tenantd validate", "all files, for a person"),
-            ("tenantd validate -o json", "the same for a program"),
-        ],
+        ["validate"] => {
+            &[("tenantd validate", "check all files"), ("tenantd validate -o json", "the same as JSON")]
+        }
         ["plan"] => &[
             ("tenantd plan", "the whole plan"),
             ("tenantd plan --tenant acme", "one tenant"),
@@ -32,25 +31,25 @@ pub fn of(path: &[&str]) -> &'static [Example] {
             ("tenantd apply", "ask before anything is changed"),
             ("tenantd apply --yes", "in a script"),
             ("tenantd apply --plan p-29c3f1a07b5e8d64", "exactly the plan that was reviewed"),
-            ("tenantd apply --tenant acme --no-removals", "one tenant, and disable or delete nothing"),
+            ("tenantd apply --tenant acme --no-removals", "one tenant, without disabling or deleting any"),
         ],
-        ["run"] => &[("tenantd run --log-format journal", "as the service does")],
+        ["run"] => &[("tenantd run --log-format journal", "as the systemd service does")],
         ["status"] => &[
             ("tenantd status", "all tenants"),
-            ("tenantd status --problems", "only what needs somebody"),
+            ("tenantd status --problems", "only tenants with a problem"),
             ("tenantd status --check", "one line for a monitoring system"),
         ],
-        ["show"] => &[("tenantd show acme", "why the next step of acme does or does not happen")],
+        ["show"] => &[("tenantd show acme", "why the next step of acme happens or not")],
         ["import"] => &[
             ("tenantd import --instance hq --dry-run", "see what would be written"),
             ("tenantd import --instance hq --matching .example.com", "some of the domains"),
         ],
         ["adopt"] => &[
             ("tenantd adopt acme --dry-run", "see what would change"),
-            ("tenantd adopt acme", "see it, confirm it, do it"),
-            ("tenantd adopt --all --yes", "everything, after a lost database"),
+            ("tenantd adopt acme", "review, confirm and apply"),
+            ("tenantd adopt --all --yes", "every tenant, after the database was lost"),
         ],
-        ["block"] => &[("tenantd block acme", "acme stays disabled, and nobody signs in on the web")],
+        ["block"] => &[("tenantd block acme", "block acme's web sign-in; acme stays disabled")],
         ["init"] => &[
             ("tenantd init", "in /etc/tenantd"),
             ("tenantd init --dir pbx", "everything in the directory pbx"),
@@ -59,10 +58,10 @@ pub fn of(path: &[&str]) -> &'static [Example] {
             &[("tenantd pbx check", "all connections"), ("tenantd pbx enroll hq", "accept a new server")]
         }
         ["pbx", "check"] => &[("tenantd pbx check --instance hq", "one connection")],
-        ["pbx", "capture"] => &[("tenantd pbx capture hq", "what its pages look like, for a report")],
-        ["pbx", "enroll"] => &[("tenantd pbx enroll hq", "hq was replaced on purpose")],
+        ["pbx", "capture"] => &[("tenantd pbx capture hq", "save its pages for a bug report")],
+        ["pbx", "enroll"] => &[("tenantd pbx enroll hq", "after hq was replaced on purpose")],
         ["approve"] => &[
-            ("tenantd approve r-36e82b6ba3ea0096", "the removals that the plan names so"),
+            ("tenantd approve r-36e82b6ba3ea0096", "the held steps of the plan that shows this id"),
             ("tenantd approve --tenant acme --for 1d", "the deletion of acme"),
         ],
         ["pause"] => &[
@@ -72,28 +71,33 @@ pub fn of(path: &[&str]) -> &'static [Example] {
         ],
         ["resume"] => &[
             ("tenantd resume acme", "one tenant"),
-            ("tenantd resume --all", "end the pause of everything; other pauses stay"),
+            (
+                "tenantd resume --all",
+                "end the pause of everything; pauses of single tenants and instances stay",
+            ),
         ],
         ["isolation"] => &[("tenantd isolation check", "the database and the PBXs")],
         ["isolation", "check"] => &[("tenantd isolation check --no-pbx", "the database alone")],
         ["stats"] => {
-            &[("tenantd stats", "all tenants"), ("tenantd stats acme -o json", "one, for a program")]
+            &[("tenantd stats", "all tenants"), ("tenantd stats acme -o json", "one tenant, as JSON")]
         }
-        ["archive"] => &[("tenantd archive acme --to backups", "all data of acme, in the directory backups")],
-        ["restore"] => &[("tenantd restore backups/acme.tar.gz", "acme as it was, disabled")],
+        ["archive"] => {
+            &[("tenantd archive acme --to backups", "write all data of acme to the directory backups")]
+        }
+        ["restore"] => &[("tenantd restore backups/acme.tar.gz", "restore acme, as disabled")],
         ["sync"] => &[
             ("tenantd sync", "the users of all tenants"),
-            ("tenantd sync acme --accept-missing", "those of acme, although many are gone"),
+            ("tenantd sync acme --accept-missing", "those of acme, although many are missing on the PBX"),
         ],
         ["sandbox"] => &[
             ("tenantd sandbox", "watch, edit, see"),
             ("tenantd sandbox --once --tenants tenants.d", "the first run of one's own files"),
         ],
         ["sandbox", "poke"] => &[
-            ("tenantd sandbox poke acme", "somebody gives acme's domain another name on the PBX"),
-            ("tenantd sandbox poke acme --change gone", "somebody deletes it there"),
+            ("tenantd sandbox poke acme", "rename acme's domain on the PBX"),
+            ("tenantd sandbox poke acme --change gone", "delete acme's domain on the PBX"),
         ],
-        ["sandbox", "fast-forward"] => &[("tenantd sandbox fast-forward 31d", "until a retention is over")],
+        ["sandbox", "fast-forward"] => &[("tenantd sandbox fast-forward 31d", "until a retention has ended")],
         ["completions"] => &[("tenantd completions bash", "for ~/.local/share/bash-completion")],
         ["man"] => &[("tenantd man", "for man(1): save it as tenantd.1")],
         _ => &[],

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use url::Url;
 
-use super::read::file_path;
+use super::paths::file_path;
 use super::{DatabaseConfig, PostgresUrl, PostgresUrlError, TlsMode, secrets};
 use crate::yaml::{Field, Fields, Finding, Reader, Text};
 

@@ -1,34 +1,23 @@
 //! `pbx_instances`: the FusionPBX servers.
 
+use super::keys;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::read::file_path;
+use super::paths::file_path;
 use super::{InstanceConfig, Tier, TlsTrust, secrets};
 use crate::model::InstanceKey;
 use crate::yaml::{Field, Finding, Reader, Reading, Style, Value, quoted};
 
-/// The keys of an instance, in the order of the manual.
-pub(super) const KEYS: [&str; 10] = [
-    "url",
-    "username",
-    "password",
-    "totp",
-    "tls",
-    "sessions",
-    "timeout",
-    "max_requests_per_second",
-    "allow_plaintext",
-    "web_session_lifetime",
-];
-
 /// Parallel sign-ins unless the file says otherwise: more gained nothing where it was measured.
 const SESSIONS: usize = 4;
+
 /// One request's time unless the file says otherwise: a create takes 0.3 s, a deletion of much data longer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Requests in a second unless the file says otherwise: about what four sessions ask of a server that answers well,
 /// and a bound on what they ask of one that fails at once.
 const REQUESTS_PER_SECOND: u32 = 100;
@@ -112,12 +101,12 @@ fn instance(
         // What stands here is not shown: it may be a password one level too far out.
         reader.report(
             Finding::error(field.key_span, format!("`{}` has no settings", field.path))
-                .expected(format!("a PBX instance with the keys {}", KEYS.join(", ")))
+                .expected(format!("a PBX instance with the keys {}", keys::INSTANCE.join(", ")))
                 .help("write them on the lines below, indented"),
         );
         return None;
     }
-    let fields = reader.mapping(field, "a PBX instance", &KEYS)?;
+    let fields = reader.mapping(field, "a PBX instance", &keys::INSTANCE)?;
     let allow_plaintext = fields.get("allow_plaintext");
     let allow_plaintext = allow_plaintext.and_then(|field| reader.flag(&field)).unwrap_or(false);
     let url = fields

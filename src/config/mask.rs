@@ -1,11 +1,11 @@
 //! Which parts of `tenantd.yaml` no message may show.
 
+use super::keys;
 use std::collections::BTreeSet;
 
-use super::{instances, read};
 use crate::yaml::{Node, Parsed, Source, Span, Value};
 
-/// Keys below the root and below an instance, besides [`read::KEYS`] and [`instances::KEYS`].
+/// Keys below the root and below an instance, besides [`keys::ROOT`] and [`keys::INSTANCE`].
 const INNER_KEYS: [&str; 25] = [
     "dir",
     "ca_file",
@@ -74,7 +74,7 @@ pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
 
 pub(super) fn is_harmless(key: &str) -> bool {
     !SECRET_KEYS.contains(&key)
-        && (read::KEYS.contains(&key) || instances::KEYS.contains(&key) || INNER_KEYS.contains(&key))
+        && (keys::ROOT.contains(&key) || keys::INSTANCE.contains(&key) || INNER_KEYS.contains(&key))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -146,8 +146,8 @@ fn is_name_or_path(key: &str, node: &Node) -> bool {
     let Value::Scalar { text, .. } = &node.value else { return false };
     match key {
         "file" => text.contains('/'),
-        "env" => super::secrets::is_variable(text),
-        _ => super::secrets::is_credential(text),
+        "env" => keys::is_variable(text),
+        _ => keys::is_credential(text),
     }
 }
 

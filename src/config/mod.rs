@@ -4,7 +4,9 @@ mod database;
 #[cfg(test)]
 mod database_tests;
 mod instances;
+mod keys;
 mod mask;
+mod paths;
 mod postgres_url;
 mod read;
 mod rules;

@@ -1,5 +1,7 @@
 //! `tenantd.yaml` from its text to a [`Config`], with all its problems together.
 
+use super::keys;
+use super::paths::file_path;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -7,23 +9,6 @@ use std::path::{Path, PathBuf};
 
 use super::{AllowedSharing, CommitRules, Config, Tier, database, instances, mask, rules};
 use crate::yaml::{self, Field, Fields, Finding, Limits, Problem, Reader, Source};
-
-/// The keys of `tenantd.yaml`, in the order of the manual.
-pub(super) const KEYS: [&str; 13] = [
-    "database_url",
-    "database_password",
-    "database_ca_file",
-    "tenants_dir",
-    "pbx_instances",
-    "defaults",
-    "tier",
-    "deletion",
-    "limits",
-    "daemon",
-    "cross_tenant",
-    "archive",
-    "git",
-];
 
 /// Why a configuration cannot be used: every problem of the file, warnings among them.
 #[derive(Clone, Debug)]
@@ -89,7 +74,7 @@ impl Config {
             && let Some(fields) = reader.root(
                 parsed.root.as_ref(),
                 "tenantd's configuration",
-                &KEYS,
+                &keys::ROOT,
                 "database_url: sqlite:///var/lib/tenantd/tenantd.db",
             )
         {
@@ -170,12 +155,6 @@ fn archive_dir(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<Pa
     let fields = reader.mapping(field, "where archives are kept", &["dir"])?;
     let field = fields.require(reader, "dir", "dir: /var/lib/tenantd/archive")?;
     file_path(reader, &field, base)
-}
-
-/// A path, made absolute from the configuration's directory.
-pub(super) fn file_path(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Option<PathBuf> {
-    let text = reader.text(field, "a path")?;
-    reader.visible(text, &field.path, &[]).then(|| base.join(text.text))
 }
 
 fn tier(reader: &mut Reader, field: &Field<'_>) -> Tier {

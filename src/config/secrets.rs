@@ -1,11 +1,12 @@
 //! Where secrets are kept, and how they are fetched from there.
 
+use super::keys::{is_credential, is_variable};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::read::file_path;
+use super::paths::file_path;
 use super::{Config, DatabaseConfig, SecretSource, TlsTrust};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -270,18 +271,6 @@ fn find(root: &Node, path: &str) -> Option<Span> {
 fn is_world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
-}
-
-/// A name that systemd accepts for a credential, and that stays in its directory.
-pub(super) fn is_credential(text: &str) -> bool {
-    !text.starts_with('.')
-        && !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-}
-
-pub(super) fn is_variable(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Reads where a secret is kept. What stands in its place is not repeated: it may be the secret.

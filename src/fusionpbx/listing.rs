@@ -17,7 +17,7 @@ use tracing::debug;
 use super::connection::{Connection, Query};
 use super::page_spec::{DOMAIN_JSON, DOMAINS};
 use super::pages::{DomainPage, DomainRow, enabled_domains};
-use super::{PbxError, PbxErrorKind, paging, reader};
+use super::{PbxError, PbxErrorKind, domain_page, paging};
 use crate::model::{DomainId, PbxDomain};
 
 /// What the JSON list must be; an error with it is worth another reading.
@@ -153,7 +153,7 @@ impl Reading<'_> {
         let disabled_word = match new {
             None => known,
             Some(row) => {
-                let form = reader::domain_form(self.connection, self.operation, row.id).await?;
+                let form = domain_page::domain_form(self.connection, self.operation, row.id).await?;
                 if form.enabled.value {
                     // Or it was enabled just now.
                     let found = format!("a list without {}, which its form shows as enabled", row.name);

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod connection;
 mod cookies;
+mod domain_page;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,6 +20,7 @@ mod pages;
 mod paging;
 mod rate_limit;
 mod reader;
+mod refusal;
 mod retry;
 mod routes;
 mod session;

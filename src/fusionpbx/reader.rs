@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::connection::{Connection, Query};
+use super::domain_page::domain_form;
 use super::page_spec::{DOMAIN_EDIT, DOMAIN_JSON, SETTING_EDIT, SETTINGS, SYSTEM};
 use super::pages::{self, DomainForm, SettingForm, SettingList, SettingRow, enabled_domains};
 use super::{DomainList, PbxError, PbxErrorKind, listing};
@@ -87,28 +88,8 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-pub(super) async fn domain_form(
-    connection: &Connection,
-    operation: &str,
-    id: DomainId,
-) -> Result<DomainForm, PbxError> {
-    connection
-        .read(operation, DOMAIN_EDIT, &vec![("id", id.to_string())], |text| checked_form(text, id))
-        .await
-}
-
-/// The form of this domain. An account that may not add domains is always shown its own.
-pub(super) fn checked_form(text: &str, id: DomainId) -> Result<DomainForm, PbxErrorKind> {
-    let form = DomainForm::parse(text)?;
-    if form.id == Some(id) {
-        Ok(form)
-    } else {
-        Err(PbxErrorKind::AccessDenied { permission: Some("domain_add") })
-    }
-}
-
 pub(super) async fn domains_named(connection: &Connection, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
-    let operation = format!("look for the domain {name}");
+    let operation = format!("find the domain {name}");
     let search = (!name.is_empty() && is_plain(name)).then_some(name);
     let mut domains = listing::list(connection, &operation, search).await?;
     domains.retain(|domain| domain.name.eq_ignore_ascii_case(name));
@@ -119,7 +100,7 @@ pub(super) async fn enabled_domains_named(
     connection: &Connection,
     name: &str,
 ) -> Result<Vec<PbxDomain>, PbxError> {
-    let operation = format!("look for the domain {name}");
+    let operation = format!("find the domain {name}");
     let search = !name.is_empty() && is_plain(name);
     let query: Query = if search { vec![("search", name.to_owned())] } else { Vec::new() };
     let mut domains = connection.read(&operation, DOMAIN_JSON, &query, enabled_domains).await?;

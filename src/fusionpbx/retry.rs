@@ -3,7 +3,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tracing::debug;
 
-use super::sign_in::{SIGN_IN_ANSWER, SIGNED_IN};
+use super::refusal::{SIGN_IN_ANSWER, SIGNED_IN};
 use super::{PbxError, PbxErrorKind};
 use crate::model::InstanceKey;
 

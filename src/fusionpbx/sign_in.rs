@@ -8,54 +8,19 @@ use tracing::debug;
 
 use super::connection::{Connection, Redirect, error, failure};
 use super::pages::{self, Instead, SignInPage};
+use super::refusal::{Refusal, SIGN_IN_ANSWER, SIGNED_IN};
 use super::session::Session;
 use super::transport::{Answer, FORM_BYTES, Lost, Request};
 use super::{PbxError, PbxErrorKind, totp};
 
 const SIGN_IN_FORM: &str = "/login.php";
+
 const SIGN_IN: &str = "/core/dashboard/";
 
-/// What a page right after a successful sign-in must be. An error with it is not retried: every try would be one
-/// more sign-in.
-pub(super) const SIGNED_IN: &str = "a page for a signed-in user";
-pub(super) const SIGN_IN_ANSWER: &str = "the answer to a sign-in";
 const SIGN_IN_PAGE: &str = "the sign-in form";
 
 /// A user name, a password and a code make three; one more may be shown again.
 const MOST_PAGES: usize = 5;
-
-/// Why a sign-in failed for good. It is not tried again until the configuration is read anew: FusionPBX reports
-/// failed sign-ins to fail2ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Credentials,
-    /// The code was rejected; by how many seconds the server's clock is ahead.
-    Code {
-        skew: Option<i64>,
-    },
-    /// A code is asked for and none is configured.
-    CodeWanted,
-    Enrolment,
-    NewPassword,
-}
-
-impl Refusal {
-    fn kind(self) -> PbxErrorKind {
-        match self {
-            Self::Credentials => PbxErrorKind::CredentialsRejected,
-            Self::Code { skew } => PbxErrorKind::CodeRejected { skew },
-            Self::CodeWanted => PbxErrorKind::SecondFactorNeeded,
-            Self::Enrolment => PbxErrorKind::SignInStopped {
-                found: "FusionPBX has just created a new secret for the account's second factor",
-                help: "sign in once with a browser, and set `totp:` to the new secret",
-            },
-            Self::NewPassword => PbxErrorKind::SignInStopped {
-                found: "FusionPBX asks for a new password",
-                help: "sign in once with a browser, change it, and give the new one to tenantd",
-            },
-        }
-    }
-}
 
 /// What was sent so far.
 #[derive(Default)]

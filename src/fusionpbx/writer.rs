@@ -1,7 +1,7 @@
 use super::connection::{Connection, Form, Query};
+use super::domain_page::checked_form;
 use super::page_spec::{DOMAIN_EDIT, DOMAINS, SETTING_EDIT, SETTINGS};
 use super::pages::{DomainPage, SettingForm, SettingList, Token};
-use super::reader::checked_form;
 use super::submit::Landing;
 use super::{PbxError, PbxErrorKind};
 use crate::model::{DomainId, NewDomain, PbxSetting, SettingId};

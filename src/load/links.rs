@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::scan::meaning;
+use super::io_error::meaning;
 
 /// Where a link leads: a handle, and a path that must not leave it.
 pub(super) struct Target<'s> {

@@ -11,18 +11,21 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::file::{Content, File};
+use super::io_error::meaning;
 use super::links::{Target, failure, from_root, not_regular, open, open_beneath};
 use super::mentions::{self, Budget};
 use super::names::judge;
-use super::snapshot::{Content, File};
 use super::unusual::{DANGLING, NOT_FOLLOWED};
 use crate::model::{IgnoredFile, Mentions};
 use crate::yaml::Limits;
 
 /// What all files of a directory may have together: 10,000 tenants of 25 KiB each.
 const MAX_TOTAL_BYTES: usize = 256 << 20;
+
 /// How deep folders may lie in each other, and how many entries there may be in all.
 const MAX_DEPTH: usize = 16;
+
 const MAX_ENTRIES: usize = 200_000;
 
 pub(super) struct Scan {
@@ -132,10 +135,6 @@ fn is_swapped(name: &str) -> bool {
 // The widths of these fields differ between platforms.
 fn widen(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or_default()
-}
-
-pub(super) fn meaning(error: Errno) -> String {
-    std::io::Error::from(error).to_string()
 }
 
 struct Scanner<'d> {

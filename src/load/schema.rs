@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::snapshot::Content;
+use super::file::Content;
 use super::{advice, settings};
 use crate::config::Config;
 use crate::model::{

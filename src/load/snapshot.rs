@@ -1,3 +1,4 @@
+use super::file::{Content, File};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -22,20 +23,6 @@ pub struct Snapshot {
     pub digest: String,
     /// The commit that the directory is checked out at.
     pub revision: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    /// 0 where there is no disk.
-    pub inode: u64,
-    pub content: Content,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    Bytes(Vec<u8>),
-    /// It is there and cannot be read; completes "the file …".
-    Unreadable(String),
 }
 
 impl Snapshot {

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::{Access, Boxed};
+use super::access::{Access, Boxed};
 use super::protocol::{Named, Wire};
 use super::tls;
 use crate::config::{Host, PostgresUrl, Server, TlsMode};

@@ -5,6 +5,7 @@ use std::path::Path;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
+use super::access::{Access, Boxed};
 use super::connect::{self, Place};
 use super::postgres::PgConnection;
 use super::{StoreError, file_permissions};
@@ -18,15 +19,6 @@ pub(crate) enum AnyConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
-
-/// Whether a connection may change anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    ReadOnly,
-    ReadWrite,
-}
-
-pub(super) type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens the database. Must be called where blocking is allowed.
 pub(crate) fn open(

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
-use super::connection::{self, Access, AnyConnection};
+use super::access::Access;
+use super::connection::{self, AnyConnection};
 use super::lease::{self, Asked, Held};
 use super::migrate::{self, Schema};
 use super::{Store, StoreError, StoreWriter, in_transaction};

@@ -3,9 +3,11 @@
 //! [`Database`] is the handle that async code holds; it runs a closure with a [`Store`] (read) or a
 //! [`StoreWriter`] (write, in one transaction) where blocking is allowed.
 
+mod access;
 mod adoptions;
 mod approvals;
 mod audit;
+mod built_in_types;
 mod clock;
 mod codec;
 mod conditions;
@@ -33,9 +35,9 @@ mod time_shift;
 mod tls;
 mod tombstones;
 
+pub use access::Access;
 pub use audit::AuditEntry;
 pub use conditions::About;
-pub use connection::Access;
 pub use error::StoreError;
 pub use handle::{Database, DatabaseOptions, Lease, Weather};
 pub use instances::InstanceRecord;

@@ -12,14 +12,15 @@ use diesel::connection::{
 };
 use diesel::expression::QueryMetadata;
 use diesel::migration::{CREATE_MIGRATIONS_TABLE, MigrationConnection};
-use diesel::pg::{Pg, PgMetadataLookup, PgTypeMetadata};
+use diesel::pg::Pg;
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::sql_types::TypeMetadata;
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use std::time::Duration;
 
+use super::access::Access;
+use super::built_in_types::BuiltInTypes;
 use super::connect::PATIENCE;
-use super::connection::Access;
 use super::protocol::{PgRow, Wire};
 
 /// What every transaction begins with, after `BEGIN`.
@@ -186,16 +187,6 @@ impl TransactionManager<PgConnection> for Transactions {
 impl MigrationConnection for PgConnection {
     fn setup(&mut self) -> QueryResult<usize> {
         self.batch_execute(CREATE_MIGRATIONS_TABLE).map(|()| 0)
-    }
-}
-
-/// The lookup of a program that uses built-in types only.
-pub(super) struct BuiltInTypes;
-
-impl PgMetadataLookup for BuiltInTypes {
-    fn lookup_type(&mut self, _type_name: &str, _schema: Option<&str>) -> PgTypeMetadata {
-        // Never asked for built-in types; the number 0 makes PostgreSQL refuse the statement.
-        PgTypeMetadata::new(0, 0)
     }
 }
 

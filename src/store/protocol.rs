@@ -24,7 +24,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut};
 use tokio_postgres::{Client, Row};
 
-use super::postgres::BuiltInTypes;
+use super::built_in_types::BuiltInTypes;
 
 /// A connection to one server, without a notion of what a transaction of tenantd needs.
 pub(super) struct Wire {

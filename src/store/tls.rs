@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::connection::Boxed;
+use super::access::Boxed;
 use crate::config::TlsMode;
 
 /// The settings for one server. `ca_file` replaces the system's certificates.

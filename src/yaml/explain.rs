@@ -1,6 +1,5 @@
 //! The scanner's messages in the words of somebody who writes the file.
 
-use super::tree::{alias, too_deep};
 use super::visible::quoted;
 use super::{Finding, Limits, Source, Span};
 
@@ -136,4 +135,17 @@ pub(super) fn explain(source: &Source, at: usize, info: &str) -> Finding {
 /// The blanks at a line's beginning, in bytes.
 fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
+}
+
+pub(super) fn too_deep(span: Span, depth: usize) -> Finding {
+    Finding::error(span, format!("there are more than {depth} nested levels"))
+        .expected("the few levels of a file for tenantd")
+        .help("check whether this is a file for tenantd")
+}
+
+/// An alias, whether or not its anchor exists.
+pub(super) fn alias(span: Span) -> Finding {
+    Finding::error(span, "an alias")
+        .expected("values written out, without anchors and aliases")
+        .help("write the value here, or put it in quotes if the text begins with `*`")
 }

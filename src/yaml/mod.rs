@@ -21,10 +21,10 @@ mod write;
 
 pub use did_you_mean::nearest;
 pub use node::{Entry, Node, Span, Style, Value};
-pub use problem::{Finding, Position, Problem, Severity};
+pub use problem::{Excerpt, Finding, Position, Problem, Severity};
 pub use reader::{Field, Fields, Reader, Text};
 pub use scalar::Reading;
-pub use source::{Excerpt, Source};
+pub use source::Source;
 pub use tree::{Parsed, parse};
 pub use visible::quoted;
 pub use write::{to_yaml, write_tenant_file};

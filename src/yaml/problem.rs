@@ -4,7 +4,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
 use super::visible::fit_to_show;
-use super::{Excerpt, Span};
+use std::ops::Range;
+
+use super::Span;
 
 /// Whether a problem stops the file from being used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -73,6 +75,14 @@ impl Finding {
 pub struct Position {
     pub line: usize,
     pub column: usize,
+}
+
+/// A source line as it may be shown, and the part of it that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    pub text: String,
+    /// Bytes of `text`.
+    pub highlight: Range<usize>,
 }
 
 /// Something wrong with a file: where, what, what was expected and how to mend it.

@@ -1,7 +1,5 @@
-use std::ops::Range;
-
 use super::visible::{is_hidden, push_visible, quoted};
-use super::{Finding, Position, Problem, Severity, Span};
+use super::{Excerpt, Finding, Position, Problem, Severity, Span};
 
 /// The longest part of a source line that is shown, in characters.
 const MAX_LINE: usize = 110;
@@ -19,14 +17,6 @@ pub struct Source {
     text: String,
     line_starts: Vec<usize>,
     masks: Vec<Span>,
-}
-
-/// A source line as it may be shown, and the part of it that is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    pub text: String,
-    /// Bytes of `text`.
-    pub highlight: Range<usize>,
 }
 
 impl Source {

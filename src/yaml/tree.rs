@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use super::explain::explain;
+use super::explain::{alias, explain, too_deep};
 use super::node::is_word;
 use super::visible::quoted;
 use super::{Entry, Finding, Limits, Node, Source, Span, Style, Value};
@@ -290,19 +290,6 @@ fn read_key(node: Node, findings: &mut Vec<Finding>) -> Key {
     };
     findings.push(finding);
     Key::Refused
-}
-
-pub(super) fn too_deep(span: Span, depth: usize) -> Finding {
-    Finding::error(span, format!("there are more than {depth} nested levels"))
-        .expected("the few levels of a file for tenantd")
-        .help("check whether this is a file for tenantd")
-}
-
-/// An alias, whether or not its anchor exists.
-pub(super) fn alias(span: Span) -> Finding {
-    Finding::error(span, "an alias")
-        .expected("values written out, without anchors and aliases")
-        .help("write the value here, or put it in quotes if the text begins with `*`")
 }
 
 #[cfg(test)]
