@@ -16,13 +16,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
+use fusionpbx_standin::{Latency, Request, StandIn, StandInOptions};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use tenantd::apply::StepResult;
 use tenantd::config::TlsTrust;
 use tenantd::load;
 use tenantd::model::{DomainId, Secret, TenantRecord};
 use tenantd::observe::Rotation;
-use tenantd::sandbox::standin::{Latency, Request, StandIn, StandInOptions};
 use uuid::Uuid;
 
 #[path = "../tests/common/mod.rs"]
@@ -90,14 +90,14 @@ async fn creates(backend: Backend, sessions: usize) {
         ours.push(started.elapsed());
         assert_eq!(outcome.steps.len(), CREATES);
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)));
-        let sent = server.pbx().journal();
+        let sent = server.pbx().requests();
         server.stop().await;
 
         let server = stand_in(Latency::measured()).await;
         let started = Instant::now();
         replay(&server, &sent).await;
         bare.push(started.elapsed());
-        assert_eq!(shapes(&server.pbx().journal()), shapes(&sent), "the same requests, answered the same");
+        assert_eq!(shapes(&server.pbx().requests()), shapes(&sent), "the same requests, answered the same");
         assert_eq!(server.pbx().domain_count(), CREATES + 1);
         server.stop().await;
         count = sent.len();
@@ -261,8 +261,8 @@ async fn serve() {
         let pbx = pbx.clone();
         move || {
             for _ in std::io::stdin().lines().map_while(Result::ok) {
-                let journal = pbx.journal();
-                pbx.clear_journal();
+                let journal = pbx.requests();
+                pbx.clear_requests();
                 let of_settings =
                     journal.iter().filter(|asked| asked.path.contains("/domain_setting")).count();
                 println!("[{}, {of_settings}]", journal.len() - of_settings);

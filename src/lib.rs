@@ -20,7 +20,6 @@ pub mod plan;
 pub mod reconcile;
 pub mod report;
 pub mod sabotage;
-pub mod sandbox;
 pub mod stats;
 pub mod store;
 pub mod sync;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use fusionpbx_standin::{Fault, FaultKind, Language, NewSetting, NewUser, StandIn, StandInOptions};
 use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
 use tenantd::fusionpbx::{PbxClient, PbxError, PbxErrorKind, PbxRead, PbxWrite, RetryPolicy};
 use tenantd::model::{DomainId, InstanceKey, NewDomain, PbxSetting, Secret, SettingId, SettingName};
-use tenantd::sandbox::standin::{Fault, FaultKind, Language, NewSetting, NewUser, StandIn, StandInOptions};
 use uuid::Uuid;
 
 const JSON: &str = "domain_json.php";
@@ -69,11 +69,11 @@ fn setting(name: &str, value: &str) -> PbxSetting {
 
 /// Requests to a page since the journal was cleared, as `GET` or `POST`.
 fn requests(server: &StandIn, method: &str, page: &str) -> usize {
-    server.pbx().journal().iter().filter(|r| r.method == method && r.path.ends_with(page)).count()
+    server.pbx().requests().iter().filter(|r| r.method == method && r.path.ends_with(page)).count()
 }
 
 fn reads(server: &StandIn) -> usize {
-    server.pbx().journal().iter().filter(|r| !r.sign_in && !r.path.ends_with("login.php")).count()
+    server.pbx().requests().iter().filter(|r| !r.sign_in && !r.path.ends_with("login.php")).count()
 }
 
 #[track_caller]
@@ -130,11 +130,11 @@ async fn a_thousand_domains_cost_two_requests_when_few_are_disabled() {
     }
     let client = client(&server);
     assert_eq!(client.domains().await.unwrap().len(), 1001);
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     let domains = client.domains().await.unwrap();
     assert_eq!(domains.iter().filter(|domain| domain.enabled == Some(false)).count(), 20);
     assert_eq!(reads(&server), 2);
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     assert_eq!(client.domains_named("example.com").await.unwrap(), []);
     assert_eq!(reads(&server), 2, "a name that all others end in is no reason to read them all");
 }
@@ -392,7 +392,7 @@ async fn a_certificate_is_believed_as_configured_and_its_fingerprint_told() {
         let client = PbxClient::with_patience(&config, password(), quick()).unwrap();
         client.domains().await.unwrap();
     }
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     for tls in [TlsTrust::Fingerprint([7; 32]), TlsTrust::SystemRoots] {
         let config = InstanceConfig { tls, ..config(&server) };
         let client = PbxClient::with_patience(&config, password(), quick()).unwrap();
@@ -400,7 +400,7 @@ async fn a_certificate_is_believed_as_configured_and_its_fingerprint_told() {
         let PbxErrorKind::Certificate { detail } = &error.kind else { panic!("{error:?}") };
         assert!(detail.contains(&found), "{detail}");
     }
-    assert_eq!(server.pbx().journal(), [], "nothing is sent to a server that is not believed");
+    assert_eq!(server.pbx().requests(), [], "nothing is sent to a server that is not believed");
 }
 
 #[tokio::test]
@@ -460,7 +460,7 @@ async fn retry_after_is_heeded_and_bounded() {
     client.domains().await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
     server.pbx().clear_faults();
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     server.pbx().inject(Fault::new(busy(3600)).page(JSON));
     let error = client.domains().await.unwrap_err();
     assert!(
@@ -478,12 +478,12 @@ async fn a_server_that_keeps_failing_is_left_alone() {
     for _ in 0..2 {
         client.domains().await.unwrap_err();
     }
-    assert_eq!(server.pbx().journal().len(), 5, "the fifth failure in a row ends it");
+    assert_eq!(server.pbx().requests().len(), 5, "the fifth failure in a row ends it");
     let error = client.domains().await.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::CircuitOpen { .. }), "{error:?}");
     let error = client.create_domain(&new_domain("a.example.com")).await.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::CircuitOpen { .. }), "{error:?}");
-    assert_eq!(server.pbx().journal().len(), 5);
+    assert_eq!(server.pbx().requests().len(), 5);
 }
 
 // --- writing ---
@@ -495,7 +495,7 @@ async fn a_domain_is_made_once_under_our_id() {
     let mut domain = new_domain("acme.example.com");
     domain.description = "It's <b> & \"ü\"".into();
     client.domains().await.unwrap();
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     client.create_domain(&domain).await.unwrap();
     assert_eq!(reads(&server), 2, "one form, one post");
     client.create_domain(&domain).await.unwrap();
@@ -653,7 +653,7 @@ async fn only_wanted_settings_are_read_row_by_row() {
         server.pbx().add_setting(domain, NewSetting::new(category, subcategory, kind, "1"));
     }
     client.domains().await.unwrap();
-    server.pbx().clear_journal();
+    server.pbx().clear_requests();
     let wanted = BTreeSet::from([SettingName::cidr(), SettingName::user_limit()]);
     let found = client.settings_of(DomainId(domain), &wanted).await.unwrap();
     assert_eq!(found.into_iter().map(|setting| setting.name).collect::<BTreeSet<_>>(), wanted);

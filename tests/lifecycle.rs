@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::TimeDelta;
 use common::rig::{instance, key, tenant};
+use fusionpbx_standin::{NewSetting, NewUser};
 use tenantd::model::{DomainName, MaxUsers, SettingName};
 use tenantd::plan::Action;
-use tenantd::sandbox::standin::{NewSetting, NewUser};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

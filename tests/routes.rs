@@ -3,10 +3,10 @@
 mod common;
 
 use common::rig::{Rig, instance, tenant};
+use fusionpbx_standin::{DIALPLANS_OF_A_DOMAIN, Fault, FaultKind, RouteKind};
 use tenantd::fusionpbx::{PbxClient, PbxErrorKind, PbxRouting};
 use tenantd::isolation::{self, PbxSweep};
 use tenantd::model::TenantRecord;
-use tenantd::sandbox::standin::{DIALPLANS_OF_A_DOMAIN, Fault, FaultKind, RouteKind};
 
 async fn sweep(rig: &Rig) -> PbxSweep {
     let hq = instance("hq");

@@ -9,13 +9,13 @@ use common::plain::Plain;
 use common::rig::{Rig, instance, key, tenant};
 use common::rows;
 use common::scenario::new_user;
+use fusionpbx_standin::{Fault, FaultKind, NewUser};
 use tenantd::apply::Outcome;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead};
 use tenantd::model::{DomainId, MaxUsers, Pause, PbxDomain, PbxSetting, PbxUser};
 use tenantd::plan::Plan;
 use tenantd::reconcile;
-use tenantd::sandbox::standin::{Fault, FaultKind, NewUser};
 use tenantd::sync::{self, InstanceSync, Rules};
 
 const INTERVAL: Duration = Duration::from_secs(900);
@@ -38,7 +38,7 @@ impl Rig {
 
     /// How often the list of users was asked for.
     fn readings(&self, pbx: &str) -> usize {
-        self.pbx(pbx).journal().iter().filter(|asked| asked.path.ends_with("/users.php")).count()
+        self.pbx(pbx).requests().iter().filter(|asked| asked.path.ends_with("/users.php")).count()
     }
 
     async fn users(&self, which: &str) -> Vec<String> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
+use fusionpbx_standin::{NewUser, PbxProfile, StandIn, StandInOptions};
 use tenantd::apply::StepResult;
 use tenantd::environment::Environment as _;
 use tenantd::fusionpbx::{Credentials, PbxClient, PbxErrorKind, PbxRead as _};
 use tenantd::model::{Condition, DomainName, MaxUsers, Secret, SettingName};
 use tenantd::plan::{Action, ScheduledReason};
 use tenantd::report;
-use tenantd::sandbox::standin::{NewUser, PbxProfile, StandIn, StandInOptions};
 
 /// Each of them on SQLite, and the oldest and the newest on PostgreSQL as well.
 fn everywhere() -> impl Iterator<Item = (PbxProfile, Backend)> {

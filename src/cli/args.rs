@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::model::{InstanceKey, TenantKey, scope_text};
-use crate::sandbox::standin::PbxProfile;
+use fusionpbx_standin::PbxProfile;
 
 /// Manage the tenants of the CrystalQore platform as YAML files: tenantd makes the platform's database and its
 /// FusionPBX servers match `tenants.d/`.

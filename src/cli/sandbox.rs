@@ -27,8 +27,8 @@ use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, PlanChanges};
-use crate::sandbox::standin::{PbxProfile, StandIn, StandInOptions};
 use crate::store::{Access, Database, DatabaseOptions};
+use fusionpbx_standin::{PbxProfile, StandIn, StandInOptions};
 
 /// The instances that the examples name.
 const INSTANCES: [&str; 2] = ["hq", "branch"];

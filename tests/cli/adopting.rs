@@ -1,6 +1,6 @@
 //! `adopt` takes over what tenant files name and the PBX has: after a lost database, and one by one.
 
-use tenantd::sandbox::standin::NewSetting;
+use fusionpbx_standin::NewSetting;
 
 use crate::actions;
 use crate::site::{at_both_sites, until};

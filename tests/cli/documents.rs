@@ -1,6 +1,6 @@
 //! `--output json`: one document, alone on standard output, also on failure.
 
-use tenantd::sandbox::standin::{Fault, FaultKind};
+use fusionpbx_standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites};
@@ -93,7 +93,7 @@ async fn a_failure_is_a_document_too() {
     for args in commands {
         assert!(json(args).await.ended_with(1).json()["error"].is_string(), "{args:?}");
     }
-    assert!(site.pbx("hq").journal().is_empty());
+    assert!(site.pbx("hq").requests().is_empty());
 }
 
 at_both_sites! { async fn a_step_that_failed_is_a_result_with_its_detail(site) {

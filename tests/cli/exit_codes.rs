@@ -1,6 +1,6 @@
 //! Each exit code that the manual names, produced.
 
-use tenantd::sandbox::standin::{Fault, FaultKind};
+use fusionpbx_standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites, until};
@@ -123,7 +123,7 @@ async fn a_command_line_that_is_not_understood_ends_with_64_and_does_nothing() {
         assert_eq!(ran.code, 64, "{args:?}: {ran:#?}");
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}: {ran:#?}");
     }
-    assert!(site.pbx("hq").journal().is_empty(), "nobody was asked");
+    assert!(site.pbx("hq").requests().is_empty(), "nobody was asked");
     assert!(!site.path("state/tenantd.db").exists());
 }
 

@@ -1,6 +1,6 @@
 //! `import` takes a server over as it is: the plan right after is empty, and nothing on it changed.
 
-use tenantd::sandbox::standin::NewSetting;
+use fusionpbx_standin::NewSetting;
 
 use crate::site::{at_both_sites, until};
 
@@ -233,13 +233,13 @@ at_both_sites! { async fn block_closes_the_web_sign_in_of_an_imported_tenant_and
     let office = pbx.add_setting(open, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
     site.run(&["import", "--instance", "hq"]).await.ended_with(0);
     assert!(site.run(&["status"]).await.stdout.contains("tenantd block open"));
-    let sent = pbx.journal().len();
+    let sent = pbx.requests().len();
     let ran = site.run(&["block", "open"]).await;
     assert!(ran.ended_with(0).stdout.contains("open: its web sign-in is blocked; it stays disabled"), "{ran:#?}");
     let rows = pbx.settings(open);
     let enabled: Vec<&str> = rows.iter().filter(|row| row.enabled == Some(true)).filter_map(|row| row.value.as_deref()).collect();
     assert_eq!(enabled, ["255.255.255.255/32"]);
-    let posts = pbx.journal().into_iter().skip(sent).filter(|request| request.method == "POST");
+    let posts = pbx.requests().into_iter().skip(sent).filter(|request| request.method == "POST");
     assert!(posts.clone().count() > 0 && posts.into_iter().all(|request| !request.path.contains("domain_edit")));
     assert_eq!(pbx.domain(open).unwrap().enabled, Some(false));
     let status = site.run(&["status"]).await.stdout;

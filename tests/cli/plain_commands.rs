@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tenantd::sandbox::standin::{Fault, FaultKind};
+use fusionpbx_standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::site::{PATIENCE, PROGRAM, Ran, Site, at_both_sites};
@@ -115,7 +115,7 @@ async fn validate_needs_no_network_no_database_and_no_secret() {
     std::fs::remove_dir_all(site.path("state")).unwrap();
     let ran = site.run(&["validate"]).await;
     assert!(ran.ended_with(0).stdout.contains("2 valid tenants, 0 errors"), "{ran:#?}");
-    assert!(site.pbx("hq").journal().is_empty());
+    assert!(site.pbx("hq").requests().is_empty());
 
     site.write("wrong.yaml", "name: Wrong\ndomain: Not A Host\npbx_instance: hk\nenabeld: no\n");
     site.write("twice.yaml", "name: Twice\ndomain: t00.example.com\npbx_instance: hq\n");

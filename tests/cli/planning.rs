@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tenantd::sandbox::standin::{Fault, FaultKind, NewSetting};
+use fusionpbx_standin::{Fault, FaultKind, NewSetting};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tenantd::sandbox::standin::{StandIn, StandInOptions};
+use fusionpbx_standin::{StandIn, StandInOptions};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 

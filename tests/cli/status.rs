@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fusionpbx_standin::{Fault, FaultKind};
 use serde_json::Value;
-use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::site::{Site, at_both_sites, until};
 

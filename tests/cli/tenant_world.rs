@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use fusionpbx_standin::{Fault, FaultKind, NewUser, RouteKind};
 use serde_json::Value;
 use tenantd::config::DatabaseConfig;
-use tenantd::sandbox::standin::{Fault, FaultKind, NewUser, RouteKind};
 use uuid::Uuid;
 
 use crate::common::plain::Plain;

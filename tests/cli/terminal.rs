@@ -308,7 +308,7 @@ async fn the_log_of_a_daemon_has_colours_only_where_they_are_wanted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_wait_is_explained_on_a_terminal_and_nowhere_else() {
-    use tenantd::sandbox::standin::{Fault, FaultKind};
+    use fusionpbx_standin::{Fault, FaultKind};
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     // What a command says of a database without a table is not what is looked at here.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fusionpbx_standin::{Handle, PbxProfile, StandIn, StandInOptions};
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::config::{
     AllowedSharing, Config, DaemonConfig, DatabaseConfig, Defaults, Deletion, DeletionMode, InstanceConfig,
@@ -21,7 +22,6 @@ use tenantd::model::{
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
 use tenantd::reconcile::{self, PassInputs, Reader, Writer};
-use tenantd::sandbox::standin::{Handle, PbxProfile, StandIn, StandInOptions};
 use tenantd::store::{Access, Database, DatabaseOptions};
 
 pub const PASSWORD: &str = "stand-in-Secret-1";

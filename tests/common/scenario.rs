@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fusionpbx_standin::{DomainRow, NewSetting, NewUser};
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::config::DatabaseConfig;
 use tenantd::fusionpbx::{PbxClient, RetryPolicy};
 use tenantd::model::{InstanceKey, TenantRecord};
 use tenantd::plan::Plan;
-use tenantd::sandbox::standin::{DomainRow, NewSetting, NewUser};
 use uuid::Uuid;
 
 use super::rig::{Backend, Rig, instance, key};

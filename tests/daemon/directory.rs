@@ -22,7 +22,7 @@ impl Site {
 
     #[track_caller]
     fn nothing_was_closed(&self) {
-        let journal = self.pbx("hq").journal();
+        let journal = self.pbx("hq").requests();
         assert!(!journal.iter().any(|asked| asked.field("domain_enabled") == Some("false")), "{journal:#?}");
         assert_eq!(self.deletions(), 0);
         assert!(self.pbx("hq").domains().iter().all(|row| row.enabled == Some(true)));

@@ -1,6 +1,6 @@
 //! The log tells every change of mind once, and stays in its format whatever happens.
 
-use tenantd::sandbox::standin::{Fault, FaultKind};
+use fusionpbx_standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::service::Manager;

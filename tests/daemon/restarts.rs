@@ -15,19 +15,19 @@ at_both_sites! { async fn f18_restarts_do_not_exceed_the_rate(site) {
     let mut first = Vec::new();
     let begun = Instant::now();
     for start in 0..6 {
-        let before = pbx.journal().len();
+        let before = pbx.requests().len();
         let started = Instant::now();
         let daemon = site.daemon("daemon");
-        until("its first request", || pbx.journal().len() > before).await;
+        until("its first request", || pbx.requests().len() > before).await;
         first.push(started.elapsed());
         // It dies soon after, with what a second saved up spent.
-        until("some more", || pbx.journal().len() > before + RATE).await;
+        until("some more", || pbx.requests().len() > before + RATE).await;
         daemon.kill().await;
         site.expire_lease().await;
         assert!(begun.elapsed() < crate::site::PATIENCE, "{start} starts");
     }
     assert!(first[1..].iter().all(|waited| *waited >= Duration::from_secs(1)), "{first:?}");
-    let arrivals: Vec<Duration> = pbx.journal().iter().map(|asked| asked.at).collect();
+    let arrivals: Vec<Duration> = pbx.requests().iter().map(|asked| asked.at).collect();
     // In any stretch of time: the rate, what one second saved up, and what a stalled machine pushes together.
     for (index, from) in arrivals.iter().enumerate() {
         for (count, until) in arrivals[index..].iter().enumerate() {

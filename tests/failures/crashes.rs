@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use fusionpbx_standin::{Fault, FaultKind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites, until};
@@ -22,7 +22,7 @@ async fn killed_again_and_again(site: Site, seed: u64) {
             8 => names[..2].iter().for_each(|name| site.tenant(name)),
             _ => {}
         }
-        let asked = |site: &Site| site.pbx("hq").journal().len();
+        let asked = |site: &Site| site.pbx("hq").requests().len();
         let before = asked(&site);
         let daemon = site.daemon("daemon");
         until("the daemon's first request", || asked(&site) > before).await;
@@ -66,12 +66,12 @@ at_both_sites! { async fn f13_a_lost_reply_is_looked_up_and_not_sent_again(site)
         let what = format!("{kind:?}");
         let done = !matches!(kind, FaultKind::ConnectionReset);
         let pbx = site.pbx("hq");
-        pbx.clear_journal();
+        pbx.clear_requests();
         pbx.inject(Fault::new(kind).page("domain_edit.php").method("POST").first(1));
         let name = format!("t{number}");
         site.tenant(&name);
         site.run(&["apply"]).await;
-        let journal = pbx.journal();
+        let journal = pbx.requests();
         let post = journal.iter().position(|asked| asked.mutating).unwrap();
         assert_eq!(journal[post + 1].method, "GET", "{what}: the next request looks");
         if done {

@@ -277,7 +277,7 @@ at_both_sites! { async fn f06_a_swapped_config_map_ends_at_its_last_generation(s
     daemon.stop().await;
     site.comes_to_rest().await;
     assert!(pbx.domains().iter().all(|row| row.enabled == Some(true)));
-    assert!(!pbx.journal().iter().any(|asked| asked.field("domain_enabled") == Some("false")));
+    assert!(!pbx.requests().iter().any(|asked| asked.field("domain_enabled") == Some("false")));
 } }
 
 at_both_sites! { async fn f07_lost_events_cost_an_interval_at_most(site) {

@@ -1,8 +1,8 @@
 //! F20, F22, F23, F24 and F26: secrets, content that may not say so, fights, half a delete, absurd flags.
 
 use chrono::TimeDelta;
+use fusionpbx_standin::{Fault, FaultKind, TABLES};
 use tenantd::model::MaxUsers;
-use tenantd::sandbox::standin::{Fault, FaultKind, TABLES};
 
 use crate::common::rig::{Backend, key, tenant};
 use crate::common::scenario::held_because;
@@ -36,7 +36,7 @@ fn disguises(secret: &str) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f20_no_secret_is_in_anything_that_is_written() {
     let secret = "Canary\"1/é&<+%>-never-shown";
-    let site = Site::with(Backend::Sqlite, tenantd::sandbox::standin::Latency::none(), secret).await.unwrap();
+    let site = Site::with(Backend::Sqlite, fusionpbx_standin::Latency::none(), secret).await.unwrap();
     site.tenants(2);
     let forbidden = disguises(secret);
     let assert_clean = |what: &str, bytes: &[u8]| {

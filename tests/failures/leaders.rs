@@ -53,13 +53,13 @@ async fn f15_a_paused_leader_changes_nothing_more() {
     let paused = Instant::now();
     // What it sent already is being worked on.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let journal = site.pbx("hq").journal();
+    let journal = site.pbx("hq").requests();
     let its_sessions: BTreeSet<_> = journal.iter().filter_map(|asked| asked.session.clone()).collect();
     let last = journal.last().unwrap().seq;
     until("the stand-by takes over", || stand_by.told().contains("took over the writer's lease")).await;
     assert!(paused.elapsed() < TAKE_OVER, "{:?}", paused.elapsed());
     until("the stand-by works", || {
-        site.pbx("hq").journal().iter().any(|asked| asked.seq > last && asked.mutating)
+        site.pbx("hq").requests().iter().any(|asked| asked.seq > last && asked.mutating)
     })
     .await;
     leader.signal("CONT");
@@ -67,7 +67,7 @@ async fn f15_a_paused_leader_changes_nothing_more() {
     site.comes_to_rest().await;
     let late: Vec<_> = site
         .pbx("hq")
-        .journal()
+        .requests()
         .into_iter()
         .filter(|asked| asked.seq > last && asked.mutating)
         .filter(|asked| asked.session.as_ref().is_some_and(|session| its_sessions.contains(session)))

@@ -329,7 +329,7 @@ fn walk(dir: &Path, found: &mut Vec<(PathBuf, usize)>) {
 /// Nobody was disabled, in any request.
 #[track_caller]
 fn nobody_was_disabled(site: &Site, daemon: &Daemon, hands: &Hands<'_>) {
-    let journal = site.pbx("hq").journal();
+    let journal = site.pbx("hq").requests();
     let closing: Vec<_> =
         journal.iter().filter(|asked| asked.field("domain_enabled") == Some("false")).collect();
     let rows = site.pbx("hq").domains();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use fusionpbx_standin::{Handle, Latency, StandIn, StandInOptions};
 use tenantd::config::DatabaseConfig;
-use tenantd::sandbox::standin::{Handle, Latency, StandIn, StandInOptions};
 use tenantd::store::{Access, Database, DatabaseOptions};
 use tokio::process::{Child, Command};
 
@@ -155,7 +155,7 @@ impl Site {
     pub fn deletions(&self) -> usize {
         self.servers
             .values()
-            .flat_map(|server| server.pbx().journal())
+            .flat_map(|server| server.pbx().requests())
             .filter(|asked| {
                 asked.method == "POST"
                     && asked.path.ends_with("domains.php")

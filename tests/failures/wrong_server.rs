@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fusionpbx_standin::{Fault, FaultKind};
 use tenantd::fusionpbx::{PbxClient, PbxRead as _};
 use tenantd::model::{NewDomain, Secret};
 use tenantd::reconcile::{self, Writer};
-use tenantd::sandbox::standin::{Fault, FaultKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::between::Between;
@@ -122,37 +122,37 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
         reconcile::carry_out(&writer, &rig.config, &look, &plan).await.unwrap()
     };
     // It fails while a thousand tenants are under way; they are not a thousand requests.
-    pbx.clear_journal();
+    pbx.clear_requests();
     pbx.inject(Fault::new(FaultKind::Status { code: 503, retry_after: None }));
     let outcome = act(CancellationToken::new()).await;
     assert_eq!(outcome.done(), 0);
-    let asked = pbx.journal().len();
+    let asked = pbx.requests().len();
     assert!(asked <= 12, "{asked} requests to a server that fails");
     // The breaker is open: passes ask nothing but a probe now and then.
-    pbx.clear_journal();
+    pbx.clear_requests();
     let begun = Instant::now();
     for _ in 0..50 {
         rig.look().await;
     }
     let probes = 1 + begun.elapsed().as_secs() as usize / 10;
-    assert!(pbx.journal().len() <= probes, "{} requests in {:?}", pbx.journal().len(), begun.elapsed());
+    assert!(pbx.requests().len() <= probes, "{} requests in {:?}", pbx.requests().len(), begun.elapsed());
     // Restarts know of no breaker; each of them gives up soon.
     for _ in 0..20 {
         let client = PbxClient::new(&rig.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
-        let asked = pbx.journal().len();
+        let asked = pbx.requests().len();
         assert!(client.domains().await.is_err());
-        assert!(pbx.journal().len() - asked <= 6, "{}", pbx.journal().len() - asked);
+        assert!(pbx.requests().len() - asked <= 6, "{}", pbx.requests().len() - asked);
     }
     // It comes back: the work goes on at the rate, and not faster.
     pbx.clear_faults();
-    pbx.clear_journal();
+    pbx.clear_requests();
     let patience = Instant::now() + Duration::from_secs(60);
-    while pbx.journal().iter().filter(|asked| asked.status == Some(200)).count() < 2 {
+    while pbx.requests().iter().filter(|asked| asked.status == Some(200)).count() < 2 {
         assert!(Instant::now() < patience, "it is back, and nobody noticed");
         let _ = rig.readers[&instance("hq")].domains().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    pbx.clear_journal();
+    pbx.clear_requests();
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let stopper = tokio::spawn(async move {
@@ -163,7 +163,7 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
     stopper.await.unwrap();
     assert!(outcome.done() > 5, "{} done", outcome.done());
     assert!(outcome.steps.iter().all(|step| !matches!(step.result, tenantd::apply::StepResult::Failed(_))));
-    let arrivals: Vec<Duration> = pbx.journal().iter().map(|asked| asked.at).collect();
+    let arrivals: Vec<Duration> = pbx.requests().iter().map(|asked| asked.at).collect();
     assert!(arrivals.len() > RATE as usize, "{} requests", arrivals.len());
     assert_rate(&arrivals, "after the failure");
 }

@@ -1,8 +1,8 @@
 //! Taking over domains that are already there.
 
+use fusionpbx_standin::NewSetting;
 use tenantd::model::{MaxUsers, SettingName};
 use tenantd::plan::Action;
-use tenantd::sandbox::standin::NewSetting;
 
 use crate::common::rig::tenant;
 use crate::common::scenario::{held_because, steps};
@@ -50,8 +50,8 @@ on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_nam
     assert_eq!(row(cidr).unwrap().enabled, Some(false));
     rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
-    let without_date = |row: Option<tenantd::sandbox::standin::SettingRow>| {
-        row.map(|row| tenantd::sandbox::standin::SettingRow { updated: None, ..row })
+    let without_date = |row: Option<fusionpbx_standin::SettingRow>| {
+        row.map(|row| fusionpbx_standin::SettingRow { updated: None, ..row })
     };
     assert_eq!([row(cidr), row(off), row(theme)].map(without_date), before.map(without_date));
     assert_eq!(pbx.settings(uuid).len(), 5, "the lock is gone");

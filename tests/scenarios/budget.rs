@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use fusionpbx_standin::NewSetting;
 use tenantd::environment::Environment as _;
 use tenantd::model::{DomainId, SettingId, Tenant, TenantId, TenantRecord, WebSignInBlock};
 use tenantd::observe::Rotation;
-use tenantd::sandbox::standin::NewSetting;
 use uuid::Uuid;
 
 use crate::common::rig::{Rig, instance, tenant};
@@ -68,8 +68,8 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
 
 /// Requests of the last pass to `hq`: all but those of settings, and the domains whose settings were read.
 fn spent(rig: &Rig) -> (usize, BTreeSet<String>) {
-    let journal = rig.pbx("hq").journal();
-    rig.pbx("hq").clear_journal();
+    let journal = rig.pbx("hq").requests();
+    rig.pbx("hq").clear_requests();
     assert!(journal.iter().all(|request| !request.mutating), "a pass with nothing to do changes nothing");
     let domains = journal
         .iter()
@@ -148,7 +148,7 @@ on_both_databases! { async fn every_tenants_settings_are_read_within_the_cycle_a
     }
     assert!(found);
     assert_eq!(rig.pbx("hq").settings(uuid)[0].enabled, Some(false));
-    rig.pbx("hq").clear_journal();
+    rig.pbx("hq").clear_requests();
     rig.assert_at_rest(&strangers).await;
 } }
 
@@ -160,14 +160,14 @@ on_both_databases! { async fn work_for_one_of_a_thousand_tenants_costs_no_more_t
         fresh.rotation = rig.rotation;
         seed(&mut fresh, count, 2).await;
         fresh.pass().await;
-        fresh.pbx("hq").clear_journal();
+        fresh.pbx("hq").clear_requests();
         fresh.edit("t0003", |t| t.definition.enabled = false);
         let mut new = tenant("new");
         new.definition.instance = instance("hq");
         fresh.desired.tenants.insert(new.key.clone(), new);
         let (plan, outcome) = fresh.pass().await;
         assert_eq!((plan.steps.len(), outcome.done()), (2, 2), "{outcome:#?}");
-        let journal = fresh.pbx("hq").journal();
+        let journal = fresh.pbx("hq").requests();
         let rotation = journal.iter().filter(|request| of_settings(&request.path) && request.method == "GET");
         costs.push(journal.len() - rotation.count());
     }

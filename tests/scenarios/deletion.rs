@@ -1,10 +1,10 @@
 //! Deleting: refused without the permission, resumed where it died half-way, never begun twice.
 
 use chrono::TimeDelta;
+use fusionpbx_standin::{Fault, FaultKind, NewUser, TABLES};
 use tenantd::config::DeletionMode;
 use tenantd::plan::Action;
 use tenantd::plan::StepReason;
-use tenantd::sandbox::standin::{Fault, FaultKind, NewUser, TABLES};
 
 use crate::common::rig::{Rig, key, tenant};
 use crate::common::scenario::{Strangers, failure_of, held_because, steps};

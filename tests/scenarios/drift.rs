@@ -1,8 +1,8 @@
 //! What somebody else changed on a PBX: put right, or only shown.
 
+use fusionpbx_standin::{Handle, NewSetting};
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName, Tenant};
 use tenantd::plan::StepReason;
-use tenantd::sandbox::standin::{Handle, NewSetting};
 use uuid::Uuid;
 
 use crate::common::rig::tenant;

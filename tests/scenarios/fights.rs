@@ -1,8 +1,8 @@
 //! A server that does not keep what it is given: three writes, then the field is left alone and a person is told.
 
+use fusionpbx_standin::{Fault, FaultKind};
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName};
 use tenantd::plan::CONTESTED_AFTER;
-use tenantd::sandbox::standin::{Fault, FaultKind};
 
 use crate::common::rig::{Rig, tenant};
 use crate::common::scenario::held_because;

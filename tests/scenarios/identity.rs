@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use chrono::TimeDelta;
+use fusionpbx_standin::{StandIn, StandInOptions};
 use tenantd::model::{DomainName, MaxUsers};
-use tenantd::sandbox::standin::{StandIn, StandInOptions};
 
 use crate::common::rig::{Rig, instance, tenant};
 use crate::common::scenario::{failure_of, held_because, steps};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use fusionpbx_standin::{Fault, FaultKind, NewSetting, SettingRow};
 use tenantd::model::{DomainName, MaxUsers, SettingName};
-use tenantd::sandbox::standin::{Fault, FaultKind, NewSetting, SettingRow};
 use uuid::Uuid;
 
 use crate::common::rig::{Rig, instance, key, tenant};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use fusionpbx_standin::{Fault, FaultKind, StandIn, StandInOptions};
 use tenantd::config::TlsTrust;
 use tenantd::model::MaxUsers;
-use tenantd::sandbox::standin::{Fault, FaultKind, StandIn, StandInOptions};
 
 use crate::common::rig::{Rig, instance, tenant};
 use crate::common::scenario::{Strangers, all_done, held_because, steps};

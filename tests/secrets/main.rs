@@ -12,7 +12,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use tenantd::sandbox::standin::{Fault, FaultKind, Latency, NewSetting};
+use fusionpbx_standin::{Fault, FaultKind, Latency, NewSetting};
 use tokio::process::Command;
 
 use common::rig::Backend;
@@ -87,7 +87,7 @@ impl Watched {
     fn learn(&mut self) {
         let mut seen = std::collections::BTreeSet::new();
         for server in self.site.servers.values() {
-            for asked in server.pbx().journal() {
+            for asked in server.pbx().requests() {
                 seen.extend(asked.session);
                 let is_token =
                     |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -95,7 +95,7 @@ impl Watched {
                     seen.extend([name, value]);
                 }
             }
-            server.pbx().clear_journal();
+            server.pbx().clear_requests();
         }
         assert!(!seen.is_empty(), "no session was seen");
         // Each form of each would be slow; these have no character that any form writes otherwise.
@@ -117,7 +117,7 @@ impl Watched {
             .site
             .servers
             .values()
-            .any(|server| server.pbx().journal().iter().any(|asked| asked.session.is_some()))
+            .any(|server| server.pbx().requests().iter().any(|asked| asked.session.is_some()))
         {
             self.learn();
         }

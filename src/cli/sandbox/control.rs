@@ -17,8 +17,8 @@ use crate::cli::exit::Exit;
 use crate::daemon::pass_requests;
 use crate::environment::System;
 use crate::model::TenantKey;
-use crate::sandbox::standin::Handle;
 use crate::store::Database;
+use fusionpbx_standin::Handle;
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::environment::{Environment as _, System};
 use crate::model::{MaxUsers, TenantRecord};
-use crate::sandbox::standin::{NewSetting, NewUser, StandIn};
 use crate::store::{Database, StoreError};
+use fusionpbx_standin::{NewSetting, NewUser, StandIn};
 
 /// Domains for `import`, on the first instance.
 const UNMANAGED: [(&str, &str); 3] = [

@@ -16,7 +16,7 @@ use crate::fusionpbx::connection::{Connection, Query};
 use crate::fusionpbx::page_spec::{DOMAIN_EDIT, DOMAINS, PageSpec, SETTING_EDIT, SETTINGS, SYSTEM, USERS};
 use crate::fusionpbx::{PbxErrorKind, RetryPolicy};
 use crate::model::{InstanceKey, Secret};
-use crate::sandbox::standin::{NewSetting, NewUser, PbxProfile, StandIn, StandInOptions};
+use fusionpbx_standin::{NewSetting, NewUser, PbxProfile, StandIn, StandInOptions};
 
 /// Ways in which a page of one kind and one version is changed. Five versions make a thousand of a kind.
 const WAYS: u64 = 200;
