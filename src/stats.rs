@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::Tier;
 use crate::environment::to_the_minute;
 use crate::model::{MaxUsers, TenantKey};
-use crate::report::table as table_for;
+use crate::report::{count, table as table_for};
 use crate::store::data::TenantStats;
 
 /// One tenant's numbers.
@@ -64,7 +64,7 @@ pub fn near_limits(stats: &[TenantStats], tier: &Tier) -> Vec<(Option<TenantKey>
             if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
         let kept_out = match tenant.users_over_limit {
             0 => String::new(),
-            kept_out => format!(", {kept_out} more users of its PBX are over the limit"),
+            kept_out => format!(", and {} over the limit", count(kept_out, "more user")),
         };
         let text =
             format!("{} {how} {whose}: {} of {limit} users{kept_out}", tenant.key, tenant.active_users);

@@ -237,9 +237,9 @@ async fn what_cannot_pass_by_itself_is_tried_once() {
     for (fault, words) in [
         (
             FaultKind::Redirect302("https://elsewhere.example/a".into()),
-            "was sent to elsewhere.example/a; check `url`",
+            "was redirected to elsewhere.example/a. Check `url`",
         ),
-        (FaultKind::Status { code: 404, retry_after: None }, "there is no such page; check `url`"),
+        (FaultKind::Status { code: 404, retry_after: None }, "the page does not exist. Check `url`"),
         (FaultKind::Status { code: 403, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
         (FaultKind::Status { code: 401, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
     ] {

@@ -133,7 +133,7 @@ fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
     assert_eq!(loaded.desired.broken.len(), 2);
     let text = rendered(&loaded.problems);
     assert!(
-        text.contains("acme.yaml:4:15: error: the SMS number `+4930123456` stands also in `globex.yaml`"),
+        text.contains("acme.yaml:4:15: error: the SMS number `+4930123456` is also used in `globex.yaml`"),
         "{text}"
     );
     assert!(
@@ -177,7 +177,7 @@ fn every_hostile_file_gives_a_located_error() {
         assert!(located || name.starts_with("whole-"), "{name} has no place");
         all.push_str(&format!("# {name}\n{}\n\n", rendered(&loaded.problems)));
     }
-    insta::assert_snapshot!(all);
+    insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(all) });
 }
 
 fn assert_valid_or_broken(bytes: &[u8], what: &str) {
@@ -233,7 +233,7 @@ fn a_domain_of_two_files_breaks_both() {
     assert_eq!(broken, ["a.yaml", "b.yaml", "d.yaml"]);
     assert_eq!(loaded.desired.tenants.keys().collect::<Vec<_>>(), [&key("c")]);
     assert!(matches!(loaded.desired.completeness, Completeness::Partial { .. }));
-    insta::assert_snapshot!(rendered(&loaded.problems));
+    insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(rendered(&loaded.problems)) });
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn both_spellings_of_a_file_name_break_both() {
         ("acme.yml", &tenant("Acme Corp.", "b.example", "")),
     ]);
     assert!(loaded.desired.tenants.is_empty());
-    insta::assert_snapshot!(rendered(&loaded.problems));
+    insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(rendered(&loaded.problems)) });
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn previously_must_name_a_file_that_is_gone_and_only_once() {
         ("e.yaml", &tenant("Easy", "e.example", "previously: gone\n")),
     ]);
     assert_eq!(loaded.desired.tenants.keys().map(TenantKey::as_str).collect::<Vec<_>>(), ["d", "e"]);
-    insta::assert_snapshot!(rendered(&loaded.problems));
+    insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(rendered(&loaded.problems)) });
 }
 
 const LINTED: [(&str, &str, &str, &str); 5] = [
@@ -275,7 +275,7 @@ fn advice_is_given_with_the_name_that_accepts_it() {
     assert_eq!(loaded.desired.completeness, Completeness::Complete);
     assert_eq!(loaded.desired.warnings.len(), loaded.problems.len());
     assert!(!rendered(&loaded.problems).contains("hunter2"));
-    insta::assert_snapshot!(rendered(&loaded.problems));
+    insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(rendered(&loaded.problems)) });
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn what_has_a_tenants_name_and_is_no_readable_file_is_broken_not_absent() {
     lines.extend(loaded.desired.unusual.iter().map(|file| format!("{}: {}", file.file, file.what)));
     lines.extend(loaded.desired.ignored.iter().map(|file| format!("{}: {}", file.file, file.reason)));
     if fifo.is_ok_and(|status| status.success()) {
-        insta::assert_snapshot!(lines.join("\n"));
+        insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(lines.join("\n")); });
     }
 }
 
@@ -625,7 +625,7 @@ mod below_the_directory {
         assert_eq!(keys(&loaded), ["c"]);
         let text = rendered(&loaded.problems);
         assert!(
-            text.contains("hq/acme.yaml") && text.contains("`acme.yml` is a file of the same tenant"),
+            text.contains("hq/acme.yaml") && text.contains("`acme.yml` is also a file of this tenant"),
             "{text}"
         );
     }

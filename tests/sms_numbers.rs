@@ -128,7 +128,7 @@ async fn numbers_of_an_older_database_get_one_spelling_and_none_is_lost(postgres
     for one in [&acme, &globex] {
         plain.run(&format!(
             "INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, \
-             domain_id, provisioned, web_sign_in_left_open, created_at, updated_at) VALUES ('{id}', '{key}', 'x', '{key}.example', \
+             domain_id, provisioned, lock_left_open, created_at, updated_at) VALUES ('{id}', '{key}', 'x', '{key}.example', \
              'hq', true, 60, false, 'correct', '{domain}', true, false, '2026-01-01', '2026-01-01')",
             id = one.id, key = one.key, domain = one.domain_id
         )).await.unwrap();

@@ -280,7 +280,7 @@ on_both! {
         let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
         assert_eq!(archive::check(&file.path).unwrap(), file.manifest);
         let refusal = restore(&database, &file.path).await.unwrap_err();
-        assert!(refusal.contains("the identity") && refusal.contains("taken"), "{refusal}");
+        assert!(refusal.contains("the identity") && refusal.contains("already exists"), "{refusal}");
         let whole = std::fs::read(&file.path).unwrap();
         for at in (0..whole.len()).step_by(7) {
             let mut damaged = whole.clone();

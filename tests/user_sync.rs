@@ -146,7 +146,7 @@ on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_unti
     let stats = rig.database.read(move |store| store.stats(now)).await.unwrap();
     assert_eq!((stats[0].active_users, stats[0].users_over_limit), (2, 1));
     let warnings = tenantd::stats::near_limits(&stats, &rig.config.tier);
-    let expected = "acme has reached max_users: 2 of 2 users, 1 more of its PBX are kept out";
+    let expected = "acme has reached max_users: 2 of 2 users, and 1 more user over the limit";
     assert_eq!(warnings, [(Some(key("acme")), expected.to_owned())]);
     // No service lets them in, whatever it writes.
     let mut plain = Plain::connect(&rig.config.database).await;
@@ -230,8 +230,8 @@ on_both_databases! { async fn many_users_missing_at_once_are_not_believed_until_
     let (.., users) = rig.daemon_pass().await;
     assert_eq!(
         users[0].unknown.as_deref(),
-        Some("4 of 10 users are missing at once on hq; if they are gone on purpose, `tenantd sync acme \
-              --accept-missing` accepts it")
+        Some("4 of 10 users are missing at once on hq, so none is disabled. If they were deleted on purpose: \
+              tenantd sync acme --accept-missing")
     );
     assert_eq!(rig.users("enabled").await.len(), 10, "nobody is added either: the list is not believed");
     let (hq, now) = (instance("hq"), rig.clock.now());
@@ -255,7 +255,7 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     rig.clock.advance(TimeDelta::seconds(901));
     let (_, outcome, users) = rig.daemon_pass().await;
     assert_eq!(outcome.done(), 1, "{outcome:?}");
-    assert_eq!(users[0].left_alone["acme"], "its domain was just made on hq and has no users yet");
+    assert_eq!(users[0].left_alone["acme"], "its domain was just re-created on hq and is still empty");
     assert_eq!(rig.users("enabled").await.len(), 6);
     rig.clock.advance(TimeDelta::seconds(901));
     assert!(rig.daemon_pass().await.2[0].unknown.is_some());
@@ -379,6 +379,6 @@ on_both_databases! { async fn an_old_reading_does_not_undo_a_younger_one(mut rig
     let (hq, rules) = (instance("hq"), Rules::of(&rig.config.tier));
     let overtaken = Overtaken { rig: &rig, now };
     let report = sync::sync_instance(&rig.database, &hq, &overtaken, &rules, now).await.unwrap();
-    assert!(report.unknown.unwrap().contains("another process read them meanwhile"));
+    assert!(report.unknown.unwrap().contains("another process has read them since"));
     assert_eq!((rig.users("enabled").await, rig.users("NOT enabled").await), (vec!["bert".into()], vec!["anna".into()]));
 } }

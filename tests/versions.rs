@@ -148,7 +148,7 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
             "{globex:?}"
         );
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)), "{outcome:#?}");
-        let warned = plan.warnings.iter().any(|text| text.contains("may go on for 3 hours"));
+        let warned = plan.warnings.iter().any(|text| text.contains("may work for 3 hours"));
         assert_eq!(warned, outlive, "{:?}", plan.warnings);
 
         let record = rig.recorded().await.tenants[&key("acme")].clone();

@@ -24,7 +24,7 @@ fn validate_refuses_what_cannot_work_and_shows_where() {
         ("postgres://u@db.example.com/x?sslmode=verify-ca", "", "every public certificate would pass"),
         ("postgres://u@db/x?sslmode=require&sslrootcert=system", "", "a weaker sslmode than verify-full"),
         ("postgres://u@db/x?sslmode=disable", "database_ca_file: ca.pem\n", "an sslmode that checks none"),
-        ("postgres://u@db/x?sslrootcert=a.pem", "database_ca_file: ca.pem\n", "`sslrootcert` at once"),
+        ("postgres://u@db/x?sslrootcert=a.pem", "database_ca_file: ca.pem\n", "`sslrootcert` are set"),
         ("postgres://u@db/x?target_session_attrs=standby", "", "asks for a server that may be read-only"),
         ("postgres://u@db/x?target_session_attrs=read-only", "", "asks for a server that may be read-only"),
         ("postgres://u@db/x?sslkey=k.pem", "", "the parameter `sslkey`, which tenantd cannot follow"),

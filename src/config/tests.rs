@@ -80,7 +80,7 @@ fn every_known_key_but_those_of_secrets_shows_its_value() {
 fn the_example_is_read_whole() {
     let (config, warnings) = parse(EXAMPLE).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
-    assert!(warnings[0].what.contains("means nothing with http"));
+    assert!(warnings[0].what.contains("has no meaning with http"));
     assert!(
         matches!(&config.database, DatabaseConfig::Sqlite { path } if path == Path::new("/var/lib/tenantd/tenantd.db"))
     );

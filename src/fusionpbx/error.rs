@@ -5,7 +5,7 @@ use crate::model::{InstanceKey, PbxVersion};
 
 /// A request to a PBX that did not give what was asked for.
 ///
-/// It names the page and what the answer meant. It never holds a body, a cookie, a token or a form's values.
+/// It says what the answer meant; the page it knows is logged at debug. It never holds a body, a cookie, a token or a form's values.
 #[derive(Debug)]
 pub struct PbxError {
     /// What was being done, with its object: `read the domains`, `create the domain acme.example.com`.
@@ -56,7 +56,7 @@ pub enum PbxErrorKind {
     Server,
     /// The form was refused with a text for people.
     Refused { message: String },
-    /// A changing request was sent and its answer was lost: it may have been carried out.
+    /// A changing request was sent and got no answer: it may have been carried out.
     OutcomeUnknown { detail: String },
     /// A secret could not be read, or the client could not be set up.
     Setup { detail: String },
@@ -82,7 +82,9 @@ impl PbxError {
 
     #[must_use]
     pub fn on_page(mut self, page: impl Into<String>) -> Self {
-        self.page = Some(page.into());
+        let page = page.into();
+        tracing::debug!(operation = self.operation, page, error = %self.kind, "a page gave an error");
+        self.page = Some(page);
         self
     }
 
@@ -109,13 +111,12 @@ impl std::error::Error for PbxError {}
 
 impl fmt::Display for PbxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, page, status, kind } = self;
+        // The page is for `--log debug`: its name tells a sysadmin nothing.
+        let Self { operation, page: _, status, kind } = self;
         write!(f, "cannot {operation}: {kind}")?;
-        match (page, status) {
-            (Some(page), Some(status)) => write!(f, " ({page}, status {status})"),
-            (Some(page), None) => write!(f, " ({page})"),
-            (None, Some(status)) => write!(f, " (status {status})"),
-            (None, None) => Ok(()),
+        match status {
+            Some(status) => write!(f, " (status {status})"),
+            None => Ok(()),
         }
     }
 }

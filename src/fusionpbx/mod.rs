@@ -35,7 +35,7 @@ mod writer;
 
 pub use capture::{Capture, CapturedPage};
 pub use client::{PbxClient, PbxReader};
-pub use error::{PbxError, PbxErrorKind};
+pub use error::{NotUnderstood, PbxError, PbxErrorKind};
 pub use retry::RetryPolicy;
 pub use write_fence::{is_permitted, permitted_while};
 

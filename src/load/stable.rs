@@ -119,6 +119,6 @@ mod tests {
             round += 1;
             std::fs::write(dir.join("a.yaml"), format!("name: A{round}\n")).unwrap();
         });
-        assert!(restless.unreadable.unwrap().starts_with("changes all the time"));
+        assert!(restless.unreadable.unwrap().starts_with("keeps changing"));
     }
 }

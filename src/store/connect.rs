@@ -53,7 +53,7 @@ pub(super) fn connect(place: &Place<'_>, access: Access) -> Result<Wire, Boxed> 
             Err(reason) => reasons.push(format!("{server}: {reason}")),
         }
     }
-    Err(format!("no server will do: {}", reasons.join("; ")).into())
+    Err(format!("no server can be used: {}", reasons.join("; ")).into())
 }
 
 type Connected = (Client, Arc<Mutex<Option<String>>>);

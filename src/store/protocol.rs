@@ -425,7 +425,7 @@ mod tests {
         });
         assert_eq!(
             said.await.unwrap(),
-            ["db:5432 did not answer within 1 s", "the connection to db:5432 was given up"]
+            ["db:5432 did not answer within 1 s", "the connection to db:5432 was abandoned"]
         );
     }
 }

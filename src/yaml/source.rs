@@ -261,7 +261,7 @@ mod tests {
         );
         assert!(
             first_line(b"\xef\xbb\xbfname: x\n")
-                .starts_with("x.yaml:1:1: error: the file starts with a byte")
+                .starts_with("x.yaml:1:1: error: the file begins with a byte")
         );
         assert!(first_line(b"\xff\xfen\0").starts_with("x.yaml: error: the file is UTF-16"));
         assert!(first_line(b"a: b\nc: \0\n").starts_with("x.yaml:2:4: error: a NUL byte"));

@@ -253,7 +253,7 @@ impl Builder<'_> {
                         let finding = Finding::error(
                             span,
                             format!(
-                                "the key {key} is repeated; it stands at {}:{} already",
+                                "the key {key} is repeated; the first one is at {}:{}",
                                 first.line, first.column
                             ),
                         )
@@ -326,7 +326,7 @@ mod tests {
         let starts = [
             "x.yaml:1:4: error: an anchor;",
             "x.yaml:2:4: error: an alias",
-            "x.yaml:3:1: error: the merge key",
+            "x.yaml:3:1: error: the file has a merge key",
             "x.yaml:4:4: error: a tag;",
             "x.yaml:5:4: error: an anchor;",
         ];
@@ -340,15 +340,14 @@ mod tests {
     fn a_duplicate_key_names_both_places() {
         let found = lines("name: a\n'name': b\n");
         assert!(
-            found[0]
-                .starts_with("x.yaml:2:1: error: the key `name` stands a second time; the first is at 1:1")
+            found[0].starts_with("x.yaml:2:1: error: the key `name` is repeated; the first one is at 1:1")
         );
     }
 
     #[test]
     fn nesting_and_size_are_bounded() {
-        assert!(lines(&"[".repeat(100_000))[0].contains("more than 16 levels"));
-        assert!(lines(&"- ".repeat(100_000))[0].contains("more than 16 levels"));
+        assert!(lines(&"[".repeat(100_000))[0].contains("more than 16 nested levels"));
+        assert!(lines(&"- ".repeat(100_000))[0].contains("more than 16 nested levels"));
         assert!(lines(&"- a\n".repeat(100_000))[0].contains("more than 20000 keys and values"));
         assert!(lines(&format!("a: [{}]", "x,".repeat(100_000)))[0].contains("more than 20000"));
     }

@@ -92,7 +92,8 @@ at_both_sites! { async fn domains_are_imported_as_they_are_and_the_rest_says_whi
         "imported oldcaps.example as oldcaps\n",
         "imported under_score.example as under_score\n",
         "imported host.example:5060 as host\n",
-        "skipped trailing.: it has an empty label (two dots in a row, or one at an end). Rename it to `trailing` on the PBX",
+        "skipped trailing.: it has an empty label (two dots in a row, or one at an end). Rename it to `trailing` on \
+         the PBX",
         "skipped a b'c: ` ` cannot stand in a host name",
         "Rename it to `a-b-c` on the PBX and import again",
         "skipped 2001:db8::1: it is an IPv6 address",
@@ -166,7 +167,7 @@ at_both_sites! { async fn beside_a_running_daemon_it_is_the_daemon_that_takes_th
     assert!(ran.ended_with(0).stdout.contains("2 would be imported, 1 skipped"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1, "to look writes nothing");
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(0).stderr.contains("is asked to do this run"), "{ran:#?}");
+    assert!(ran.ended_with(0).stderr.contains("to do this run"), "{ran:#?}");
     for line in ["imported acme.example.com as acme", "imported shut.example.com as shut", "2 imported, 1 skipped"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }

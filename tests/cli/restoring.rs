@@ -91,7 +91,8 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     site.apply().await;
     site.remove("acme.yaml");
     site.apply().await;
-    site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\nlimits: { removals: { count: 9, percent: 10 } }\n");
+    site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\nlimits: { \
+                    removals: { count: 9, percent: 10 } }\n");
     site.apply().await;
     assert!(site.pbx("hq").domains_named("acme.example.com").is_empty(), "it is deleted");
     site.configure("deletion: { mode: automatic, retention_days: 30 }\narchive: { dir: archived }\n");
@@ -121,7 +122,7 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     assert!(reason.starts_with("it was restored from an archive on 2") && reason.ends_with("; its domain does not exist on hq"), "{reason}");
     let ran = site.apply().await;
     is_true(&ran.stdout);
-    let told = "acme: users not synchronised this time: its domain was just made on hq and has no users yet";
+    let told = "acme: users not synchronised this time: its domain was just re-created on hq and is still empty";
     assert!(ran.stdout.contains(told), "{ran:#?}");
     site.comes_to_rest().await;
     is_true(&site.run(&["status"]).await.stdout);

@@ -177,7 +177,7 @@ at_both_sites! { async fn apply_beside_a_daemon_asks_as_well(site) {
     apply.types("y\n");
     let seen = apply.end().await;
     assert_eq!(seen.code, 0, "{seen:#?}");
-    assert!(seen.text.contains("is asked to do this run") && seen.text.contains("1 done"), "{seen:#?}");
+    assert!(seen.text.contains("to do this run") && seen.text.contains("1 done"), "{seen:#?}");
     assert_eq!(seen.text.matches("update t00 on hq — ").count(), 1, "the plan is shown once: {seen:#?}");
     assert!(site.mutations() > before);
     daemon.stop().await;

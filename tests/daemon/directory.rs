@@ -193,7 +193,7 @@ async fn f07_where_a_limit_is_reached_it_polls_and_says_so_once() {
         names = site.tenants(5);
         until("a file of the new directory", || site.has("t04")).await;
         let told = daemon.told();
-        assert_eq!(told.matches("so it is polled").count(), 1, "{name}: {told}");
+        assert_eq!(told.matches("so tenantd polls").count(), 1, "{name}: {told}");
         assert!(told.contains("fs.inotify.max_user_watches"), "{name}: {told}");
         daemon.stop().await;
         site.nothing_was_closed();

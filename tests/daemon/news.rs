@@ -31,7 +31,7 @@ async fn a_hold_whose_reason_changes_is_told_again_with_its_command_and_its_end_
     site.remove("t01.yaml");
     until("the hold is told", || count(&daemon, "held: disable t01") == 1).await;
     site.remove("foo.yaml");
-    until("its end is told", || count(&daemon, "foo.yaml, which was broken, is there no more") == 1).await;
+    until("its end is told", || count(&daemon, "foo.yaml, which was broken, was removed") == 1).await;
     until("the new reason is told", || count(&daemon, "held: disable t01") == 2).await;
     let told = daemon.told();
     let last = told.lines().rfind(|line| line.contains("held: disable t01")).unwrap();

@@ -138,7 +138,7 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     refused("evil.yaml is not in the commit; commit the file or delete it").await;
     std::fs::remove_file(site.path("tenants.d/evil.yaml")).unwrap();
     std::fs::remove_file(site.path("tenants.d/t01.yaml")).unwrap();
-    refused("t01.yaml is missing; commit that it is gone").await;
+    refused("t01.yaml is missing; commit its removal").await;
     // Also where git is told not to see it, or to see something else.
     site.tenant_with("t01", "enabled: false\n");
     repository.git(&["update-index", "--assume-unchanged", "tenants.d/t01.yaml"]);
@@ -146,15 +146,15 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     repository.git(&["update-index", "--no-assume-unchanged", "tenants.d/t01.yaml"]);
     // A commit without a signature, and one that somebody else has signed.
     repository.git(&["commit", "-q", "--no-gpg-sign", "-am", "t01 is closed"]);
-    refused("nobody in").await;
+    refused("not signed by a key in").await;
     let stranger = repository.another_key("stranger");
     repository.git(&["-c", &stranger, "commit", "-q", "--amend", "-S", "-m", "t01 is closed"]);
-    refused("nobody in").await;
+    refused("not signed by a key in").await;
     // What the repository's own configuration says of programs is not listened to.
     repository.git(&["config", "gpg.ssh.program", "true"]);
     repository.git(&["config", "gpg.minTrustLevel", "undefined"]);
     repository.git(&["config", "gpg.ssh.allowedSignersFile", "/dev/null"]);
-    refused("nobody in").await;
+    refused("not signed by a key in").await;
     for key in ["gpg.ssh.program", "gpg.minTrustLevel", "gpg.ssh.allowedSignersFile"] {
         repository.git(&["config", "--unset", key]);
     }
@@ -190,7 +190,7 @@ on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut rig)
         let writes = rig.mutations_of("hq") - before;
         assert!((1..=3).contains(&writes), "{what}: {writes} writes");
         let plan = rig.plan().await;
-        assert!(held_because(&plan, "acme").starts_with("contested field: `name`"), "{what}: {plan:#?}");
+        assert!(held_because(&plan, "acme").starts_with("`name` is contested"), "{what}: {plan:#?}");
         // The others are looked after, and once it is as wanted, so is this one.
         rig.edit("calm", |t| t.definition.name = what.clone());
         rig.pbx("hq").remove_fault(fault);

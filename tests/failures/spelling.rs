@@ -161,7 +161,7 @@ at_both_sites! { async fn a_rename_that_nobody_called_one_is_asked_about(site) {
     assert!(id.starts_with("t-"), "{plan:#?}");
     let approved = site.run(&["approve", id]).await;
     assert_eq!(approved.code, 0, "{approved:#?}");
-    tells(&approved, "they are two tenants");
+    tells(&approved, "two different tenants");
     let again = site.run(&["approve", "t-0000000000000000"]).await;
     assert_eq!(again.code, 1, "{again:#?}");
     site.apply().await;

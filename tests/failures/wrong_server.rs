@@ -40,7 +40,7 @@ at_both_sites! { async fn f16_half_a_list_changes_nothing(site) {
         site.pbx("hq").inject(Fault::new(kind).page(page));
         let ran = site.run(&["apply"]).await;
         assert_eq!(ran.code, 3, "{what}: {ran:#?}");
-        assert!(ran.stdout.contains("unknown"), "{what}: {ran:#?}");
+        assert!(ran.stdout.contains("was not checked"), "{what}: {ran:#?}");
         assert_eq!(site.mutations(), before, "{what}");
         site.pbx("hq").clear_faults();
     }

@@ -52,7 +52,7 @@ async fn refusal(live: &mut Live) -> String {
     live.rig.connect();
     let changes = counting::changes();
     let (plan, _) = live.rig.pass().await;
-    assert!(held_because(&plan, "acme").contains("the instance hq is unknown"), "{plan:#?}");
+    assert!(held_because(&plan, "acme").contains("hq was not checked"), "{plan:#?}");
     assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
     let requests = counting::requests();
     live.rig.pass().await;

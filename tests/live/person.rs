@@ -449,7 +449,7 @@ impl Person {
 
     /// Whether the list offers to delete.
     pub async fn may_delete(&self) -> bool {
-        self.get(LIST).await.body.contains("btn_delete")
+        self.get(LIST).await.body.contains("id='btn_delete'")
     }
 
     pub async fn delete_domain(&self, id: Uuid) {

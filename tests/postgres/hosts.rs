@@ -63,7 +63,7 @@ pub async fn the_server_that_writes_is_found_among_several() {
     assert_eq!(ran.code, 1, "{ran:#?}");
     let (one, other) = (
         format!("127.0.0.1:{nobody}: Connection refused"),
-        format!("127.0.0.1:{}: it is a stand-by server", follower.port),
+        format!("127.0.0.1:{}: it is a read-only stand-by server", follower.port),
     );
     assert!(ran.stderr.contains(&one) && ran.stderr.contains(&other), "{ran:#?}");
     // A server that is asked for to be read-only is no use to tenantd, and `validate` says so.
@@ -89,7 +89,7 @@ pub async fn a_stand_by_server_is_named_as_one() {
     let ran = site.run(&["apply"]).await;
     let place =
         format!("cannot open the database postgres://keeper@127.0.0.1:{}/crystalqore: ", follower.port);
-    let line = format!("{place}it is a stand-by server (read-only); name the server that takes writes");
+    let line = format!("{place}it is a read-only stand-by server. Name the primary in `database_url`");
     assert!(ran.code == 1 && ran.stderr.contains(&line), "{ran:#?}");
     // One that somebody made read-only is not a stand-by, and stays as it was meant.
     first.sql("ALTER DATABASE crystalqore SET default_transaction_read_only = on");

@@ -47,7 +47,7 @@ pub async fn tables_in_another_schema_are_not_taken_for_none() {
         ("foo", "tenantd's tables are in the schema `public`, and this connection works in `foo`"),
         // They would be found, and new ones made elsewhere.
         ("foo,public", "tenantd's tables are in the schema `public`, and this connection works in `foo`"),
-        ("bar", "the search path of this connection (`bar`) names no schema that exists"),
+        ("bar", "the search path of this connection (`bar`) names no existing schema"),
     ] {
         let site = Site {
             database_url: format!("{}?options=-c%20search_path%3D{path}", cluster.url("")),
@@ -106,7 +106,10 @@ pub async fn what_the_database_cannot_prevent_is_noted_with_the_statement_that_r
     service.batch_execute("BEGIN; SELECT lo_create(0); ROLLBACK").await.unwrap();
     let ran = site.run(&["isolation", "check"]).await;
     assert!(ran.code == 0 && ran.stdout.contains("nothing leaks"), "notes are no findings: {ran:#?}");
-    assert!(ran.stdout.contains("note  PostgreSQL cannot prevent LOCK TABLE by a service"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("note  PostgreSQL cannot prevent a service from locking a table"),
+        "{ran:#?}"
+    );
     assert!(ran.stdout.contains("the login chat_service has no lock_timeout"), "{ran:#?}");
     let revoke =
         "REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC";

@@ -53,8 +53,7 @@ pub async fn an_empty_database_is_said_to_be_one() {
     site.configure("");
     site.tenant("acme");
     let note = format!(
-        "note: the database postgres://keeper@127.0.0.1:{}/crystalqore holds nothing of tenantd yet: every tenant is \
-         new\n",
+        "note: the database postgres://keeper@127.0.0.1:{}/crystalqore is empty, so every tenant is new\n",
         cluster.port
     );
     for command in [&["plan"][..], &["status"]] {

@@ -89,7 +89,7 @@ on_both_databases! { async fn a_domain_that_is_not_ours_is_held_until_the_file_s
     assert_eq!(outcome.done(), 1);
     assert_eq!(
         held_because(&plan, "acme"),
-        "acme.example.com already exists on hq and tenantd does not manage it"
+        "acme.example.com already exists on hq, and tenantd does not manage it"
     );
     assert_eq!(plan.held[0].action, Action::Adopt);
     let before = rig.mutations();
@@ -113,7 +113,7 @@ on_both_databases! { async fn adopt_of_a_name_that_two_domains_have_is_held(mut 
     rig.want([acme]);
     let (plan, _) = rig.pass().await;
     assert!(plan.steps.is_empty());
-    assert_eq!(held_because(&plan, "acme"), "2 domains on hq have the name acme.example.com");
+    assert_eq!(held_because(&plan, "acme"), "2 domains on hq are named acme.example.com. Rename all but one on the PBX");
     assert_eq!(rig.mutations(), 0);
     // A person deletes one of them.
     rig.pbx("hq").remove_domain(second);

@@ -130,7 +130,7 @@ on_both_databases! { async fn a_person_who_changes_a_field_back_each_time_wins_a
         rig.pass().await;
     }
     assert_eq!(rig.mutations() - before, CONTESTED_AFTER as usize);
-    assert!(held_because(&rig.plan().await, "acme").starts_with("contested field: `name`"));
+    assert!(held_because(&rig.plan().await, "acme").starts_with("`name` is contested"));
     // The person gives in.
     rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("acme Ltd".into()));
     rig.settle(0).await;
@@ -151,7 +151,7 @@ on_both_databases! { async fn a_disabling_that_does_not_last_is_told_in_every_pa
         rig.connect();
         let (plan, outcome) = rig.pass().await;
         let told = crate::common::scenario::failure_of(&outcome, "acme");
-        assert_eq!(told, "the domain's `enabled` reads back as true, not false");
+        assert_eq!(told, "the domain's `enabled` is true after the change, not false");
         assert!(plan.is_empty() || !plan.steps.is_empty());
     }
     peace(&mut rig).await;

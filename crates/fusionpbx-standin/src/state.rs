@@ -113,7 +113,6 @@ pub(super) fn permission(name: &str) -> Option<&'static str> {
     PERMISSIONS.into_iter().find(|known| *known == name)
 }
 
-
 impl PbxState {
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now() + self.clock_ahead

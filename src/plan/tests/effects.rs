@@ -39,8 +39,8 @@ fn a_rename_says_that_addresses_change() {
         said(&fixture.plan()),
         [
             "rename acme: sign-in addresses change from `user@acme.example.com` to `user@new.example.com` (12 users)",
-            "rename acme: phones that register at acme.example.com are off until they are set up for new.example.com, \
-             and provisioning addresses that name acme.example.com change"
+            "rename acme: phones registered at acme.example.com stop working until they are set up for \
+             new.example.com, and provisioning addresses with acme.example.com change"
         ]
     );
     fixture.git_mv("acme", "other");
@@ -79,8 +79,8 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
     let mut fixture = Fixture::of(["acme"]);
     active(&mut fixture, "acme", 45, &[1, 2]);
     fixture.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
-    let server = "phones must register with the server of branch instead of that of hq, which then refuses them, and web \
-                  sessions on hq end";
+    let server =
+        "phones must register with branch, because hq refuses them from then on; web sessions on hq end";
     let last = crate::environment::to_the_minute(fixture.now - TimeDelta::minutes(5));
     let moved = [
         format!("move acme: still in use: 45 users, 2 open sessions, last activity {last}"),

@@ -288,7 +288,7 @@ fn a_previously_without_effect_says_why() {
     fixture.edit("acme", |tenant| tenant.previously = Some(key("old")));
     assert_eq!(
         fixture.plan().warnings,
-        ["old was renamed to acme already. Delete the line `previously: old`."]
+        ["old is already renamed to acme. Delete the line `previously: old`."]
     );
     // The old file is still there, and broken.
     let mut fixture = Fixture::of(["acme", "globex"]);
