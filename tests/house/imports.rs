@@ -73,10 +73,9 @@ impl Sources {
         for found in self.uses.captures_iter(text) {
             expand(&found[1], &[], &mut paths);
         }
-        let code = uses.replace_all(text, "");
-        let inline = Regex::new(r"(?:^|[^\w:])((?:[a-z_]\w*)(?:::\w+)+)").unwrap();
+        let code = self.uses.replace_all(text, "");
         paths.extend(
-            inline
+            self.inline
                 .captures_iter(&code)
                 .map(|found| found[1].split("::").map(str::to_owned).collect::<Module>()),
         );
