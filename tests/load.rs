@@ -137,7 +137,7 @@ fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
         "{text}"
     );
     assert!(
-        text.contains("globex.yaml:4:15: error: the SMS number `+4930123456` stands also in `acme.yaml`"),
+        text.contains("globex.yaml:4:15: error: the SMS number `+4930123456` is also used in `acme.yaml`"),
         "{text}"
     );
 

@@ -73,7 +73,7 @@ fn domains(drafts: &mut [Draft]) {
             let Some((domain, span)) = &drafts[index].domain else { continue };
             let finding =
                 Finding::error(*span, format!("the domain {} is also used in {others}", shown(domain)))
-                    .expected("a domain belongs to one tenant")
+                    .expected("a domain that no other file uses")
                     .help("correct one of the files; until then none of them is applied");
             drafts[index].findings.push(finding);
         }
@@ -93,7 +93,7 @@ fn sms_numbers(drafts: &mut [Draft]) {
         for (index, span) in places {
             let others = others(drafts, &group, index);
             let finding = Finding::error(span, format!("the SMS number `{number}` is also used in {others}"))
-                .expected("a number belongs to one tenant")
+                .expected("a number that no other file uses")
                 .help("delete it in one of the files; until then none of them is applied");
             drafts[index].findings.push(finding);
         }

@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(judge(bad), Err(reason), "{bad}");
         }
         for bad in ["-a.yaml", "a b.yaml", "ä.yaml", "_.yaml", "a/b c.yaml"] {
-            assert!(judge(bad).is_err_and(|reason| reason.contains("other characters")), "{bad}");
+            assert!(judge(bad).is_err_and(|reason| reason.contains("characters other than")), "{bad}");
         }
         assert_eq!(stem("acme.corp.yaml"), "acme.corp");
         assert_eq!(stem("hq.d/acme.yaml"), "acme");

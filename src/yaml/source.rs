@@ -265,7 +265,7 @@ mod tests {
         );
         assert!(first_line(b"\xff\xfen\0").starts_with("x.yaml: error: the file is UTF-16"));
         assert!(first_line(b"a: b\nc: \0\n").starts_with("x.yaml:2:4: error: a NUL byte"));
-        assert!(first_line(b"a: b\rc: d\n").starts_with("x.yaml:1:5: error: a carriage return"));
+        assert!(first_line(b"a: b\rc: d\n").starts_with("x.yaml:1:5: error: there is a carriage return"));
         assert!(
             first_line("a: \u{202e}evil\n".as_bytes())
                 .starts_with("x.yaml:1:4: error: the hidden character `\\u{202e}`")

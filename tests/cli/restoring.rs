@@ -61,7 +61,7 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
     let digests = site.pbx("hq").digests();
     site.lose_the_database().await;
     let ran = site.run(&["restore", &site.archives()[0]]).await;
-    let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes its domain over again";
+    let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes over its domain again";
     assert!(ran.ended_with(0).stdout.contains(expected), "{ran:#?}");
     let status = site.run(&["status", "acme"]).await;
     assert!(status.stdout.contains("restored") && status.stdout.contains("takes its domain over again"), "{status:#?}");

@@ -312,7 +312,7 @@ at_both_sites! { async fn plan_show_json_and_log_say_what_a_step_means_for_peopl
     let logged = site.run(&["apply"]).await;
     for (tenant, kind, text) in [
         ("acme", "sign_in_addresses", "sign-in addresses change from `user@acme.example.com` to `user@renamed.example.com` (1 user)"),
-        ("acme", "phones", "phones that register at acme.example.com are off until they are set up for renamed.example.com"),
+        ("acme", "phones", "phones registered at acme.example.com stop working until they are set up for renamed.example.com"),
         ("beta", "active", "still in use: 1 user, 1 open session, last activity "),
         ("gamma", "sessions_end", "1 of 2 open sessions ends at once, because it is older than 30 minutes"),
     ] {

@@ -47,7 +47,7 @@ impl Daemon {
     /// Passes that came to a plan: each says so in one line.
     fn passes(&self) -> usize {
         let told = self.told();
-        told.lines().filter(|line| line.contains(" unchanged") || line.contains("nothing changed: ")).count()
+        told.lines().filter(|line| line.contains(" unchanged") || line.contains("no changes; ")).count()
     }
 
     async fn first_pass(&self) {

@@ -170,7 +170,7 @@ at_both_sites! { async fn a_rename_that_nobody_called_one_is_asked_about(site) {
     // The repair that comes too late says what to do instead, and that works.
     let text = std::fs::read_to_string(dir.join("t01-inc.yaml")).unwrap();
     std::fs::write(dir.join("t01-inc.yaml"), format!("{text}previously: t01\n")).unwrap();
-    tells(&site.run(&["plan"]).await, "put t01.yaml back as it was and remove t01-inc.yaml");
+    tells(&site.run(&["plan"]).await, "restore t01.yaml and remove t01-inc.yaml");
     site.tenant("t01");
     site.remove("t01-inc.yaml");
     site.run(&["apply"]).await;

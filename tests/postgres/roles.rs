@@ -44,9 +44,9 @@ pub async fn tables_in_another_schema_are_not_taken_for_none() {
     let before = site.mutations();
     cluster.sql_inside("CREATE SCHEMA foo AUTHORIZATION keeper");
     for (path, part) in [
-        ("foo", "tenantd's tables are in the schema `public`, and this connection works in `foo`"),
+        ("foo", "tenantd's tables are in the schema `public`, but this connection uses `foo`"),
         // They would be found, and new ones made elsewhere.
-        ("foo,public", "tenantd's tables are in the schema `public`, and this connection works in `foo`"),
+        ("foo,public", "tenantd's tables are in the schema `public`, but this connection uses `foo`"),
         ("bar", "the search path of this connection (`bar`) names no existing schema"),
     ] {
         let site = Site {

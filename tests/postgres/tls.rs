@@ -60,9 +60,9 @@ async fn holds(what: &str, cluster: &Cluster, certificates: &Certificates, row: 
     }
 }
 
-const NO_TLS: &str = "the server has no TLS; turn it on there (`ssl = on`)";
+const NO_TLS: &str = "the server does not offer TLS. Enable it there (`ssl = on`)";
 const UNTRUSTED: &str =
-    "the server's certificate is not trusted: it is self-signed, or its issuer is unknown";
+    "the server's certificate is not trusted: it is self-signed, or its issuer is not trusted";
 const OTHER_NAME: &str = "it is for another host name";
 const HBA: &str = "pg_hba.conf";
 

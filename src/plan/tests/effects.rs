@@ -99,7 +99,7 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
     let with_domain = said(&fixture.plan());
     assert_eq!(with_domain[..2], moved);
     assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
-    assert!(with_domain[3].contains("phones that register at acme.example.com are off"));
+    assert!(with_domain[3].contains("phones registered at acme.example.com stop working"));
     // Nobody loses anything with a tenant that was disabled anyway.
     let mut fixture = Fixture::of(["closed"]);
     fixture.edit("closed", |tenant| tenant.definition.enabled = false);

@@ -299,7 +299,7 @@ fn a_previously_without_effect_says_why() {
         problems: vec!["it is broken".into()],
     });
     fixture.desired.completeness = Completeness::Partial { reason: "globex.yaml is broken".into() };
-    assert!(warnings(&fixture)[0].contains("is still there"), "{:?}", warnings(&fixture));
+    assert!(warnings(&fixture)[0].contains("still exists"), "{:?}", warnings(&fixture));
     // The repair that came too late.
     let mut fixture = Fixture::of(["acme", "globex", "globex-inc"]);
     fixture.removed("globex", 0);
