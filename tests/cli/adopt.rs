@@ -1,11 +1,11 @@
-//! `adopt` takes over what tenant files name and the PBX has: after a lost database, and one by one.
+//! `adopt` takes over existing domains that tenant files name.
 
 use fusionpbx_standin::NewSetting;
 
 use crate::actions;
 use crate::site::{at_both_sites, until};
 
-at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_over_and_changes_nothing(site) {
+at_both_sites! { async fn adopt_all_takes_over_every_tenant_unchanged_after_the_database_is_lost(site) {
     let names = site.tenants(30);
     site.tenant_with("shut", "enabled: false\nmax_users: 5\npbx_settings: { domain.time_zone.name: Europe/Berlin }\n");
     // Limits that any other way would be in the way of.
@@ -36,7 +36,7 @@ at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_ove
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_domain_as_its_file_says(site) {
+at_both_sites! { async fn adopt_shows_the_differences_before_it_applies_the_file(site) {
     let pbx = site.pbx("hq").clone();
     let acme = pbx.add_domain("acme.example.com", Some(true), Some("Somebody"));
     pbx.add_setting(acme, NewSetting::new("limit", "users", "numeric", "3"));
@@ -84,7 +84,7 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_and_that_works(site) {
+at_both_sites! { async fn import_suggests_adopt_for_a_domain_with_a_tenant_file(site) {
     site.pbx("hq").add_domain("acme.example.com", Some(true), Some("acme Ltd"));
     site.pbx("hq").add_domain("moved.example.com", Some(true), Some("moved Ltd"));
     site.tenant("acme");
@@ -102,7 +102,7 @@ at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_a
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn beside_a_daemon_it_is_the_daemon_that_adopts(site) {
+at_both_sites! { async fn a_running_daemon_does_the_adoption(site) {
     site.tenant("already");
     site.apply().await;
     let domain = site.pbx("hq").add_domain("acme.example.com", Some(true), Some("Somebody"));
@@ -118,7 +118,7 @@ at_both_sites! { async fn beside_a_daemon_it_is_the_daemon_that_adopts(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn to_adopt_closes_no_more_open_domains_than_the_limit_allows(site) {
+at_both_sites! { async fn adopt_disables_no_more_domains_than_the_limit_allows(site) {
     site.configure("limits: { disables: { count: 1, percent: 1 } }\n");
     for name in ["one", "two"] {
         site.pbx("hq").add_domain(&format!("{name}.example.com"), Some(true), Some(&format!("{name} Ltd")));

@@ -1,4 +1,4 @@
-//! What is told after a restore is true: of a domain that was there all the time, and of one that was deleted.
+//! What plan, show and status report about a restored tenant.
 
 use crate::actions;
 use crate::common::rig::Backend;
@@ -50,7 +50,7 @@ fn is_true(text: &str) {
     }
 }
 
-at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_untouched_domain_up_again(site) {
+at_both_sites! { async fn a_restored_tenant_gets_its_existing_domain_back_after_the_database_is_lost(site) {
     site.tenant("acme");
     site.tenant("calm");
     site.apply().await;
@@ -83,7 +83,7 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_it_is(site) {
+at_both_sites! { async fn a_tenant_restored_after_its_deletion_is_reported_as_restored(site) {
     site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\n");
     for name in ["acme", "calm", "quiet"] {
         site.tenant(name);

@@ -1,4 +1,4 @@
-//! What people decide: approve, pause, resume, enroll.
+//! Operators' decisions: approve, pause, resume, enroll.
 
 use crate::site::{Site, at_both_sites};
 
@@ -11,7 +11,7 @@ async fn removed(site: &Site) {
     site.run(&["apply"]).await;
 }
 
-at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombstone(site) {
+at_both_sites! { async fn a_deletion_needs_an_approval_and_leaves_a_tombstone(site) {
     removed(&site).await;
     let ran = site.run(&["apply"]).await;
     assert!(ran.ended_with(3).stdout.contains("tenantd approve --tenant t00"), "{ran:#?}");
@@ -28,7 +28,7 @@ at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombston
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn allow_delete_holds_for_one_run_and_one_tenant(site) {
+at_both_sites! { async fn allow_delete_is_valid_for_one_run_and_one_tenant(site) {
     removed(&site).await;
     site.run(&["apply", "--allow-delete", "t01"]).await.ended_with(3);
     assert_eq!(site.deletions(), 0);
@@ -38,7 +38,7 @@ at_both_sites! { async fn allow_delete_holds_for_one_run_and_one_tenant(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
+at_both_sites! { async fn an_approval_is_valid_only_for_its_plan(site) {
     site.tenants(6);
     site.apply().await;
     site.remove("t00.yaml");
@@ -64,7 +64,7 @@ at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
+at_both_sites! { async fn a_pause_lasts_until_it_is_ended(site) {
     site.tenants(2);
     site.apply().await;
     site.run(&["suspend", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
@@ -88,7 +88,7 @@ at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_enrolling_it(site) {
+at_both_sites! { async fn enroll_accepts_a_replaced_server(site) {
     site.tenants(1);
     site.apply().await;
     // Another server with the same account at the address.
@@ -106,7 +106,7 @@ at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_e
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn an_approval_of_what_cannot_be_seen_is_refused(site) {
+at_both_sites! { async fn approve_refuses_a_deletion_that_is_not_due(site) {
     site.configure(
         "deletion: { mode: approve, retention_days: 3 }\nlimits: { removals: { count: 5, percent: 90 } }\n",
     );
@@ -164,7 +164,7 @@ at_both_sites! { async fn a_mistyped_key_is_refused(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_stays_paused_is_said(site) {
+at_both_sites! { async fn resume_names_the_pauses_that_remain(site) {
     site.tenants(1);
     site.apply().await;
     site.run(&["suspend", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
@@ -211,7 +211,7 @@ at_both_sites! { async fn a_newer_pause_replaces_the_older_one_of_its_scope(site
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_tenant_that_a_wider_pause_covers_is_not_said_to_be_free(site) {
+at_both_sites! { async fn resume_names_a_wider_pause_that_still_covers_the_tenant(site) {
     site.tenants(1);
     site.apply().await;
     site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);

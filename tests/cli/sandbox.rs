@@ -1,4 +1,4 @@
-//! The sandbox's tour: every line of it is typed as it is shown, in order, and does what it says.
+//! The sandbox: each command of its tour is typed as shown.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ impl Sandbox {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_line_of_the_tour_does_what_it_says() {
+async fn every_command_of_the_tour_works_as_shown() {
     let sandbox = Sandbox::start(&[]).await;
     // What each shows: in the sandbox, or where it was typed.
     let expected = [
@@ -98,7 +98,7 @@ async fn every_line_of_the_tour_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
+async fn a_sandbox_starts_a_stand_in_for_each_instance_in_the_given_files() {
     let own = tempfile::tempdir().unwrap();
     for (key, instance) in [("acme", "pbx01"), ("beta", "pbx-south")] {
         let text =
@@ -129,7 +129,7 @@ async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn to_poke_without_a_sandbox_says_how_to_start_one() {
+async fn poke_without_a_running_sandbox_says_how_to_start_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(["sandbox", "poke", "acme"]).env("TENANTD_CONFIG", dir.path().join("tenantd.yaml"));
@@ -139,7 +139,7 @@ async fn to_poke_without_a_sandbox_says_how_to_start_one() {
 }
 
 #[test]
-fn the_stand_ins_speak_the_version_that_is_named_for_all_or_for_one() {
+fn pbx_version_applies_to_all_stand_ins_or_to_one() {
     let empty = tempfile::tempdir().unwrap();
     let once = |versions: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tenantd"));

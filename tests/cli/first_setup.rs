@@ -1,4 +1,4 @@
-//! The first day: a first configuration, dead ends that name the next command, and files for tenantd's user alone.
+//! The first setup: `init`, messages that name the next command, and file permissions.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -68,7 +68,7 @@ async fn init_writes_a_configuration_that_validates_once_there_is_a_tenant_and_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_configuration_the_message_names_init_and_sandbox() {
+async fn a_missing_configuration_suggests_init_and_sandbox() {
     let place = tempfile::tempdir().unwrap();
     for args in [&["plan"][..], &["validate"], &["status"]] {
         let ran = in_an_empty_place(place.path(), &[("TENANTD_CONFIG", "nowhere/tenantd.yaml")], args).await;
@@ -80,7 +80,7 @@ async fn without_a_configuration_the_message_names_init_and_sandbox() {
     assert!(place.path().join("here/tenantd.yaml").exists(), "it writes the one that the message named");
 }
 
-at_both_sites! { async fn what_holds_peoples_data_is_for_tenantds_user_alone_whatever_the_umask(site) {
+at_both_sites! { async fn files_with_personal_data_are_readable_by_their_owner_only_under_any_umask(site) {
     site.configure("archive: { dir: archived }\n");
     std::fs::remove_dir(site.path("state")).unwrap();
     site.tenant("acme");

@@ -1,4 +1,4 @@
-//! What services keep for tenants: statistics, synchronisation, archives, isolation, as text and as JSON.
+//! Tenant data: statistics, synchronisation, archives and isolation, as text and as JSON.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ fn warnings(document: &Value) -> Vec<(String, String)> {
     list.iter().map(|warning| (text(&warning["lint"]), text(&warning["subject"]))).collect()
 }
 
-at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_limit(site) {
+at_both_sites! { async fn stats_and_status_show_users_files_and_tenants_near_a_limit(site) {
     site.tenant_with("acme", "max_users: 2\n");
     site.tenant("beta");
     site.apply().await;
@@ -112,7 +112,7 @@ at_both_sites! { async fn status_advises_to_disable_before_a_file_is_removed_and
     assert_eq!(warnings(&status), []);
 } }
 
-at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_did_not(site) {
+at_both_sites! { async fn apply_synchronises_new_tenants_and_sync_reports_what_it_skipped(site) {
     let theirs = site.pbx("hq").add_domain("acme.example.com", Some(true), None);
     site.pbx("hq").add_user(NewUser { groups: vec![], ..new_user(theirs, "anna") });
     site.tenant_with("acme", "adopt: true\n");
@@ -143,7 +143,7 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     assert!(ran.ended_with(1).json()["error"].is_string());
 } }
 
-at_both_sites! { async fn sync_asks_no_server_that_is_not_the_one_we_knew(site) {
+at_both_sites! { async fn sync_sends_no_request_to_an_unrecognised_server(site) {
     for name in ["acme", "beta", "calm"] {
         site.tenant(name);
     }
@@ -234,7 +234,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     site.run(&["restore", "/nonexistent.tar.gz"]).await.ended_with(1);
 } }
 
-at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_what_it_could_not_see(site) {
+at_both_sites! { async fn isolation_check_fails_on_a_leak_and_on_anything_it_could_not_check(site) {
     let ran = site.run(&["isolation", "check", "-o", "json"]).await;
     assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("no database yet"), "{ran:#?}");
     for name in ["acme", "beta"] {
@@ -276,7 +276,7 @@ at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_wha
     assert_eq!(site.mutations(), before, "it only reads");
 } }
 
-at_both_sites! { async fn plan_show_json_and_log_say_what_a_step_means_for_people(site) {
+at_both_sites! { async fn plan_show_json_and_log_name_the_effects_of_a_step(site) {
     for name in ["acme", "beta", "gamma"] {
         site.tenant(name);
     }
