@@ -199,7 +199,7 @@ fn deletable(
         }
         let days = (until - inputs.now).num_days() + 1;
         return no(format!(
-            "its retention ends on {}, and the approval would expire before, at {}; {}",
+            "its retention ends on {}, and the approval would expire before, at {}. {}",
             to_the_minute(until),
             to_the_minute(expires),
             if days <= 7 {

@@ -74,7 +74,7 @@ at_both_sites! { async fn adopt_shows_the_differences_before_it_applies_the_file
     // What cannot be adopted is named with what does it.
     let ran = site.run(&["adopt", "acme", "new", "--yes"]).await;
     assert!(ran.ended_with(4).stderr.contains("skipped acme: it is already managed"), "{ran:#?}");
-    assert!(ran.stderr.contains("new.example.com is not on hq; `tenantd apply` creates it"), "{ran:#?}");
+    assert!(ran.stderr.contains("new.example.com does not exist on hq; `tenantd apply` creates it"), "{ran:#?}");
     site.run(&["adopt", "nobody"]).await.ended_with(1);
     site.run(&["adopt"]).await.ended_with(64);
     let ran = site.run(&["adopt", "--instance", "hq", "--yes"]).await;
@@ -90,9 +90,9 @@ at_both_sites! { async fn import_suggests_adopt_for_a_domain_with_a_tenant_file(
     site.tenant("acme");
     site.write("moved.yaml", crate::site::text_of("moved", "").replace("hq", "branch"));
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    let advice = "skipped acme.example.com: acme.yaml names it already; to take it over: tenantd adopt acme";
+    let advice = "skipped acme.example.com: acme.yaml already names it. To take it over: tenantd adopt acme";
     assert!(ran.ended_with(4).stdout.contains(advice), "{ran:#?}");
-    assert!(ran.stdout.contains("moved.yaml names it already, on branch; to take it over here, write `pbx_instance: \
+    assert!(ran.stdout.contains("moved.yaml already names it, on branch. To take it over here, write `pbx_instance: \
                                  hq`"));
     site.run(&["adopt", "acme", "--yes"]).await.ended_with(0);
     site.tenant("moved");
@@ -125,7 +125,7 @@ at_both_sites! { async fn adopt_disables_no_more_domains_than_the_limit_allows(s
         site.tenant_with(name, "enabled: false\n");
     }
     let ran = site.run(&["adopt", "--all", "--yes"]).await;
-    let expected = "adopt fewer of them at once, or with `enabled: true` in their files";
+    let expected = "Adopt fewer tenants at once, or set `enabled: true` in their files";
     assert!(ran.ended_with(3).stdout.contains(expected), "{ran:#?}");
     assert!(!ran.stdout.contains("tenantd approve"), "{ran:#?}");
     assert_eq!(site.mutations(), 0);

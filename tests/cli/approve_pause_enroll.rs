@@ -96,7 +96,7 @@ at_both_sites! { async fn enroll_accepts_a_replaced_server(site) {
     site.write_config(&instances, "");
     let before = site.mutations();
     let ran = site.run(&["plan"]).await;
-    assert!(ran.stdout.contains("`tenantd pbx enroll hq` accepts it"), "{ran:#?}");
+    assert!(ran.stdout.contains("If the server was replaced on purpose: tenantd pbx enroll hq"), "{ran:#?}");
     site.run(&["pbx", "enroll", "nowhere"]).await.ended_with(1);
     site.run(&["pbx", "enroll", "hq"]).await.ended_with(0);
     site.run(&["pbx", "enroll", "branch"]).await.ended_with(0);
@@ -120,7 +120,7 @@ at_both_sites! { async fn approve_refuses_a_deletion_that_is_not_due(site) {
     refused(&["t00"], "it has a file").await;
     refused(&["t0"], "did you mean `t00`?").await;
     site.remove("t00.yaml");
-    refused(&["t00"], "not disabled as a removed tenant yet").await;
+    refused(&["t00"], "it is not disabled yet").await;
     site.apply().await;
     site.write("t01.yaml", "name: [");
     refused(&["t00"], "t01.yaml is broken").await;
@@ -131,7 +131,7 @@ at_both_sites! { async fn approve_refuses_a_deletion_that_is_not_due(site) {
     refused(&["t00"], "the tenants directory").await;
     std::fs::remove_dir(site.path("tenants.d")).unwrap();
     std::fs::rename(site.path("away"), site.path("tenants.d")).unwrap();
-    refused(&["t00"], "say it with `--for 3d`").await;
+    refused(&["t00"], "Approve it with `--for 3d`").await;
     let ran = site.run(&["approve", "--tenant", "t00", "--for", "3d"]).await;
     assert!(ran.ended_with(0).stdout.contains("`tenantd apply`"), "{ran:#?}");
     site.tenant("t00");
@@ -154,7 +154,7 @@ at_both_sites! { async fn a_mistyped_key_is_refused(site) {
         &["apply", "--allow-delete", "t0o"],
     ] {
         let ran = site.run(args).await;
-        assert!(ran.ended_with(1).stderr.contains("there is no tenant t0o"), "{args:?}: {ran:#?}");
+        assert!(ran.ended_with(1).stderr.contains("unknown tenant t0o"), "{args:?}: {ran:#?}");
         assert!(ran.stderr.contains("did you mean `t00`?"), "{args:?}: {ran:#?}");
     }
     site.run(&["plan", "--tenant", "broken"]).await.ended_with(0);
@@ -190,7 +190,7 @@ at_both_sites! { async fn a_newer_pause_replaces_the_older_one_of_its_scope(site
     // Another scope is another pause.
     site.run(&["pause", "t01", "--until", "5h", "--reason", "other"]).await.ended_with(0);
     let told = pause("1h").await;
-    assert!(told.contains("this replaces the pause until ") && told.contains(": 3d\n"), "{told}");
+    assert!(told.contains("This replaces the pause until ") && told.contains(": 3d\n"), "{told}");
     let status = site.run(&["status"]).await;
     let told = &status.ended_with(0).stdout;
     assert!(told.contains("paused: t00, by ") && told.contains(": 1h. It stays in service."), "{told}");
@@ -218,9 +218,9 @@ at_both_sites! { async fn resume_names_a_wider_pause_that_still_covers_the_tenan
     site.run(&["pause", "--all", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
     let ran = site.run(&["resume", "t00"]).await;
     let told = &ran.ended_with(0).stdout;
-    assert!(told.contains("t00 is still paused by the pause of everything, until "), "{told}");
-    assert!(told.contains("`tenantd resume --all` ends it"), "{told}");
-    assert!(!told.contains("takes effect") && !told.contains("does it now"), "{told}");
+    assert!(told.contains("t00 is still paused by the pause of everything until "), "{told}");
+    assert!(told.contains("To end it: tenantd resume --all"), "{told}");
+    assert!(!told.contains("takes effect") && !told.contains("applies it now"), "{told}");
     let ran = site.run(&["resume", "t00"]).await;
     assert!(ran.ended_with(1).stderr.contains("there is no pause of t00"), "{ran:#?}");
     site.run(&["resume", "--all"]).await.ended_with(0);

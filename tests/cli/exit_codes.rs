@@ -35,7 +35,7 @@ at_both_sites! { async fn apply_exits_with_0_done_3_held_4_failed_and_5_stale(si
     site.tenant("new");
     let ran = site.run(&["apply"]).await;
     ran.ended_with(4);
-    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com reads back as absent"), "{ran:#?}");
+    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com is absent after the change"), "{ran:#?}");
     site.pbx("hq").clear_faults();
 
     let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
@@ -199,7 +199,7 @@ async fn a_missing_database_secret_or_certificate_is_reported_with_its_configura
             let ran = site.run(command).await;
             let told = &ran.ended_with(1).stderr;
             assert!(
-                told.contains("`database_password`: there is no secret in the file ") && told.contains(why),
+                told.contains("`database_password`: no secret in the file ") && told.contains(why),
                 "{told}"
             );
             assert!(told.contains("install -m 600 /dev/stdin"), "what to do: {told}");

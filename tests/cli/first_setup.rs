@@ -63,7 +63,7 @@ async fn init_writes_a_configuration_that_validates_once_there_is_a_tenant_and_o
 
     let before = std::fs::read_to_string(config).unwrap();
     let ran = in_an_empty_place(place.path(), &[], &["init", "--dir", "pbx"]).await;
-    assert!(ran.ended_with(1).stderr.contains("exists, so nothing was written"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("nothing was written, because "), "{ran:#?}");
     assert_eq!(std::fs::read_to_string(config).unwrap(), before);
 }
 
@@ -109,7 +109,7 @@ at_both_sites! { async fn files_with_personal_data_are_readable_by_their_owner_o
         let database = site.path("state/tenantd.db");
         std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
         let ran = site.run(&["apply", "--yes"]).await;
-        let command = ran.ended_with(0).stderr.lines().find_map(|line| line.split_once("to mend it: ")).unwrap().1.to_owned();
+        let command = ran.ended_with(0).stderr.lines().find_map(|line| line.split_once("To correct it: ")).unwrap().1.to_owned();
         assert!(std::process::Command::new("sh").arg("-c").arg(&command).status().unwrap().success(), "{command}");
         let ran = site.run(&["apply", "--yes"]).await;
         assert!(ran.ended_with(0).stderr.is_empty(), "{ran:#?}");

@@ -62,7 +62,7 @@ at_both_sites! { async fn import_skips_domains_that_cannot_be_tenants_and_report
     let digests = pbx.digests();
     let ran = site.run(&["import", "--instance", "hq"]).await;
     ran.ended_with(4);
-    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, not one number"] {
+    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, which is not a number"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
@@ -134,7 +134,7 @@ at_both_sites! { async fn import_refuses_to_exceed_the_tenant_limit_of_the_tier(
     std::fs::write(site.path("tenantd.yaml"), format!("{config}tier: {{name: small, max_tenants: 2}}\n")).unwrap();
     for args in [&["import", "--instance", "hq"][..], &["import", "--instance", "hq", "--dry-run"]] {
         let ran = site.run(args).await;
-        let expected = "the tier allows 2 tenants (tier.max_tenants); there are 1, and 2 would be imported";
+        let expected = "the tier allows 2 tenants (`tier.max_tenants`), 1 exist, and 2 would be added";
         assert!(ran.ended_with(1).stderr.contains(expected), "{ran:#?}");
         assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
     }
@@ -148,7 +148,7 @@ at_both_sites! { async fn import_is_refused_while_a_file_is_broken(site) {
     site.pbx("hq").add_domain("acme.example.com", Some(true), None);
     site.write("broken.yaml", "name: [");
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(1).stderr.contains("mend the broken files first"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("correct the broken files first"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 2);
     site.remove("broken.yaml");
     site.comes_to_rest().await;
@@ -223,7 +223,7 @@ at_both_sites! { async fn import_suggests_the_command_for_a_directory_it_cannot_
     std::fs::write(site.path("tenantd.yaml"), config.replace("tenants_dir: tenants.d", &format!("tenants_dir: {dir}")))
         .unwrap();
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    let expected = format!("cannot make the tenants directory {dir}");
+    let expected = format!("cannot create the tenants directory {dir}");
     assert!(ran.ended_with(1).stderr.contains(&expected), "{ran:#?}");
     assert!(ran.stderr.contains(&format!("`install -d {dir}`")) && !ran.stderr.contains(".import-"), "{ran:#?}");
 } }
@@ -246,7 +246,7 @@ at_both_sites! { async fn block_blocks_the_web_sign_in_without_enabling_the_doma
     let status = site.run(&["status"]).await.stdout;
     assert!(!status.contains("tenantd block") && !status.contains("still open"), "{status}");
     let ran = site.run(&["block", "open"]).await;
-    assert!(ran.ended_with(0).stdout.contains("blocked already"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("already blocked"), "{ran:#?}");
     // To enable it gives the office its entry back.
     let text = std::fs::read_to_string(site.path("tenants.d/open.yaml")).unwrap().replace("enabled: false", "enabled: true");
     site.write("open.yaml", text);

@@ -15,7 +15,7 @@ at_both_sites! { async fn every_json_document_has_a_version_and_stands_alone_on_
     assert!(plan["plan_id"].as_str().unwrap().starts_with("p-"));
     let step = &plan["steps"][0];
     assert_eq!((&step["tenant"], &step["instance"], &step["action"]), (&"acme".into(), &"hq".into(), &"create".into()));
-    assert_eq!(step["reason"], "the file is new");
+    assert_eq!(step["reason"], "its file is new");
     let change = step["changes"].as_array().unwrap().iter().find(|change| change["field"] == "max_users").unwrap();
     assert_eq!((&change["before"], &change["after"]), (&serde_json::Value::Null, &"5".into()));
     assert_eq!(plan["summary"]["create"], 1);
@@ -106,7 +106,7 @@ at_both_sites! { async fn a_failed_step_is_in_the_json_result_with_its_error(sit
     assert_eq!((&applied["done"], &applied["failed"]), (&1.into(), &1.into()));
     let result = &applied["results"][0];
     assert_eq!((&result["tenant"], &result["result"]), (&"acme".into(), &"failed".into()));
-    assert!(result["detail"].as_str().unwrap().contains("reads back as absent, not present"));
+    assert!(result["detail"].as_str().unwrap().contains("is absent after the change, not present"));
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;
 } }

@@ -85,7 +85,7 @@ async fn plan_works_with_read_only_access() {
 at_both_sites! { async fn the_preview_is_a_diff_with_a_heading_a_reason_and_a_closing_count(site) {
     site.tenant_with("acme", "max_users: 5\n");
     let ran = site.run(&["plan"]).await;
-    for line in ["create acme on hq — the file is new", "--- /dev/null", "+++ acme.yaml", "+max_users: 5"] {
+    for line in ["create acme on hq — its file is new", "--- /dev/null", "+++ acme.yaml", "+max_users: 5"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     assert!(ran.stdout.trim_end().lines().last().unwrap().contains('1'), "{ran:#?}");
@@ -124,7 +124,7 @@ at_both_sites! { async fn apply_respects_tenant_and_no_removals(site) {
 at_both_sites! { async fn show_explains_why_the_next_step_happens_or_not(site) {
     site.tenant("acme");
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.ended_with(0).stdout.contains("create: the file is new") || ran.stdout.contains("the file is new"));
+    assert!(ran.ended_with(0).stdout.contains("create: its file is new") || ran.stdout.contains("its file is new"));
     site.apply().await;
     let uuid = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     site.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "9"));
@@ -179,11 +179,11 @@ at_both_sites! { async fn show_and_status_do_not_claim_agreement_for_an_unchecke
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: hq\n");
     std::fs::rename(site.path("tenants.d/t01.yaml"), site.path("tenants.d/t01-new.yaml")).unwrap();
     let ran = site.run(&["show", "t01"]).await;
-    assert!(ran.ended_with(0).stdout.contains("the tenant t01-new"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("renames it to t01-new"), "{ran:#?}");
     site.apply().await;
     site.apply().await;
     let ran = site.run(&["show", "t01"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it is the tenant t01-new now"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("it is renames it to t01-new now"), "{ran:#?}");
     let ran = site.run(&["show", "there"]).await;
     assert!(ran.stdout.contains("delete of what it left behind on branch not before"), "{ran:#?}");
 
@@ -207,7 +207,7 @@ at_both_sites! { async fn a_pause_does_not_hide_a_failure(site) {
     site.run(&["suspend", "t00", "--until", "1h", "--reason", "wait"]).await.ended_with(0);
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     let problem = status["tenants"][0]["problem"].as_str().unwrap();
-    assert!(problem.contains("reads back as absent") && problem.contains("paused until"), "{status:#}");
+    assert!(problem.contains("is absent after the change") && problem.contains("paused until"), "{status:#}");
     site.run(&["resume", "t00"]).await.ended_with(0);
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;

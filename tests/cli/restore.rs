@@ -61,10 +61,10 @@ at_both_sites! { async fn a_restored_tenant_gets_its_existing_domain_back_after_
     let digests = site.pbx("hq").digests();
     site.lose_the_database().await;
     let ran = site.run(&["restore", &site.archives()[0]]).await;
-    let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes its domain over again";
+    let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes over its domain again";
     assert!(ran.ended_with(0).stdout.contains(expected), "{ran:#?}");
     let status = site.run(&["status", "acme"]).await;
-    assert!(status.stdout.contains("restored") && status.stdout.contains("takes its domain over again"), "{status:#?}");
+    assert!(status.stdout.contains("restored") && status.stdout.contains("takes over its domain again"), "{status:#?}");
     assert!(!status.stdout.contains("file changed") && !status.stdout.contains("removed"), "{status:#?}");
     site.run(&["adopt", "calm", "--yes"]).await.ended_with(0);
 
@@ -101,10 +101,10 @@ at_both_sites! { async fn a_tenant_restored_after_its_deletion_is_reported_as_re
     // Without a file it stays disabled, and nothing is sent.
     let (step, reason, fields) = site.only_step().await;
     assert_eq!((step.as_str(), fields), ("disable acme", vec!["\"file\"".to_owned()]));
-    let expected = "without a file and without its domain on hq; it stays disabled, and acme.yaml creates it again";
+    let expected = "has neither a file nor a domain on hq, so it stays disabled. To create its domain, add acme.yaml";
     assert!(reason.ends_with(expected), "{reason}");
     let shown = site.run(&["show", "acme"]).await;
-    assert!(shown.stdout.contains("the next run notes that it has no file, and sends nothing: it was restored"), "{shown:#?}");
+    assert!(shown.stdout.contains("the next run records that it has no file, and changes nothing on the PBX: it was restored"), "{shown:#?}");
     let status = site.run(&["status"]).await;
     assert!(status.stdout.contains("restored") && status.stdout.contains("it has no file, so it stays disabled"), "{status:#?}");
     assert!(!status.stdout.contains("removed-while-enabled"), "{status:#?}");

@@ -181,7 +181,7 @@ at_both_sites! { async fn status_does_not_show_a_killed_daemon_as_running(site) 
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         ran = check().await;
     }
-    assert!(ran.ended_with(2).stdout.contains("CRITICAL - no daemon serves: tenantd on "), "{ran:#?}");
+    assert!(ran.ended_with(2).stdout.contains("CRITICAL - no daemon is running: tenantd on "), "{ran:#?}");
     let shown = site.run(&["status"]).await;
     assert!(shown.stdout.contains("tenantd: not running; tenantd on "), "{shown:#?}");
     assert!(!shown.stdout.contains("Next run "), "{shown:#?}");
@@ -204,18 +204,18 @@ at_both_sites! { async fn status_reports_a_tenant_that_is_disabled_against_its_f
     disable("t00");
     disable("shown");
     let plan = site.plan().await;
-    assert!(text(&plan["held"][0]["reason"]).ends_with("; disabled on hq now; phones cannot register"), "{plan:#}");
+    assert!(text(&plan["held"][0]["reason"]).ends_with(". It is disabled on hq now, so its phones cannot register"), "{plan:#}");
     site.run(&["apply"]).await.ended_with(3);
     for key in ["t00", "shown"] {
         let status = site.status(&[key]).await;
-        assert!(text(&of(&status, key)["reason"]).ends_with("disabled on hq now; phones cannot register"), "{status:#}");
+        assert!(text(&of(&status, key)["reason"]).ends_with("It is disabled on hq now, so its phones cannot register"), "{status:#}");
     }
     // Also while tenantd's work on it is paused.
     site.run(&["pause", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
     site.run(&["apply"]).await;
     let status = site.status(&["t00"]).await;
     assert_eq!(of(&status, "t00")["condition"], "paused");
-    assert!(text(&of(&status, "t00")["reason"]).ends_with("a migration; disabled on hq now; phones cannot register"), "{status:#}");
+    assert!(text(&of(&status, "t00")["reason"]).ends_with("a migration. It is disabled on hq now, so its phones cannot register"), "{status:#}");
     assert_eq!(text(&of(&site.status(&[]).await, "t01")["reason"]), "");
 } }
 
@@ -256,7 +256,7 @@ at_both_sites! { async fn a_tenant_whose_step_failed_is_failed_and_not_in_sync(s
     site.run(&["apply"]).await.ended_with(4);
     let status = site.status(&[]).await;
     assert_eq!(of(&status, "t00")["condition"], "failed", "{status:#}");
-    assert!(text(&of(&status, "t00")["reason"]).contains("reads back as absent"), "{status:#}");
+    assert!(text(&of(&status, "t00")["reason"]).contains("is absent after the change"), "{status:#}");
     assert_eq!(of(&status, "t01")["condition"], "in_sync", "{status:#}");
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;
@@ -299,7 +299,7 @@ at_both_sites! { async fn history_of_a_reused_key_shows_only_the_current_tenant(
     };
     assert_eq!(events(&shown), ["tenant.created", "pause.ended", "pause.begun"], "{shown:#}");
     let earlier = text(&shown["earlier"][0]);
-    assert_eq!(earlier, "an earlier tenant had the key acme and has the key other now: `tenantd show other`");
+    assert_eq!(earlier, "an earlier tenant with the key acme now has the key other: tenantd show other");
     let ran = site.run(&["show", "acme"]).await.stdout;
     assert!(ran.contains(&earlier) && !ran.contains("50"), "{ran}");
     let ran = site.run(&["show", "acme", "--earlier"]).await.stdout;

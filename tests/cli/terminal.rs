@@ -136,7 +136,7 @@ at_both_sites! { async fn apply_without_terminal_and_yes_is_refused_if_there_are
     site.tenants(2);
     let ran = site.run_as_it_is(&["apply"]).await;
     ran.ended_with(64);
-    assert!(ran.stderr.contains("No terminal to ask on, so nothing was changed (2 to create).") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
+    assert!(ran.stderr.contains("Nothing was changed, because there is no terminal to ask on (2 to create).") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
     assert!(ran.stdout.contains("2 to create"), "the plan is shown: {ran:#?}");
     let ran = site.run_as_it_is(&["apply", "-o", "json"]).await;
     assert!(ran.ended_with(64).json()["error"].as_str().unwrap().contains("--yes"), "{ran:#?}");
