@@ -222,13 +222,13 @@ at_both_sites! { async fn resume_names_a_wider_pause_that_still_covers_the_tenan
     assert!(told.contains("To end it: tenantd resume --all"), "{told}");
     assert!(!told.contains("takes effect") && !told.contains("applies it now"), "{told}");
     let ran = site.run(&["resume", "t00"]).await;
-    assert!(ran.ended_with(1).stderr.contains("there is no pause of t00"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("t00: no pause"), "{ran:#?}");
     site.run(&["resume", "--all"]).await.ended_with(0);
     site.run(&["pause", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
     site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);
     let ran = site.run(&["resume", "t00"]).await;
     assert!(ran.ended_with(0).stdout.contains("by the pause of the instance hq"), "{ran:#?}");
     let ran = site.run(&["resume", "--instance", "hq"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it takes effect at the next run"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("It takes effect at the next run"), "{ran:#?}");
     site.comes_to_rest().await;
 } }

@@ -103,7 +103,10 @@ async fn unknown_tenants_and_instances_are_reported_alike_with_a_suggestion() {
     assert!(ran.ended_with(1).stderr.contains("unknown tenant nobody"), "{ran:#?}");
     for args in [&["stats", "fresh"][..], &["archive", "fresh"], &["sync", "fresh"]] {
         let ran = site.run(args).await;
-        assert!(ran.ended_with(1).stderr.contains("has a file and no record yet"), "{args:?}: {ran:#?}");
+        assert!(
+            ran.ended_with(1).stderr.contains("has a file and is not recorded yet"),
+            "{args:?}: {ran:#?}"
+        );
     }
     for args in [
         &["pbx", "check", "--instance", "hqq"][..],
@@ -115,7 +118,7 @@ async fn unknown_tenants_and_instances_are_reported_alike_with_a_suggestion() {
         let ran = site.run(args).await;
         let error = &ran.ended_with(1).stderr;
         assert!(
-            error.contains("there is no instance hqq in the configuration; did you mean `hq`?"),
+            error.contains("unknown instance hqq: it is not in the configuration; did you mean `hq`?"),
             "{args:?}: {error}"
         );
     }

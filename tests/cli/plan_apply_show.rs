@@ -129,12 +129,12 @@ at_both_sites! { async fn show_explains_why_the_next_step_happens_or_not(site) {
     let uuid = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     site.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "9"));
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.stdout.contains("somebody changed it on the PBX"), "the tenant's settings are read now: {ran:#?}");
+    assert!(ran.stdout.contains("drift: it was changed on the PBX"), "the tenant's settings are read now: {ran:#?}");
     site.remove("acme.yaml");
     site.tenant_with("other", UNLIKE);
     site.apply().await;
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.stdout.contains("kept for 30 days after it was disabled"), "{ran:#?}");
+    assert!(ran.stdout.contains("retention of 30 days since it was disabled"), "{ran:#?}");
     assert!(ran.stdout.contains("its file was removed since"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
@@ -183,15 +183,15 @@ at_both_sites! { async fn show_and_status_do_not_claim_agreement_for_an_unchecke
     site.apply().await;
     site.apply().await;
     let ran = site.run(&["show", "t01"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it is renames it to t01-new now"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("it is now the tenant t01-new"), "{ran:#?}");
     let ran = site.run(&["show", "there"]).await;
-    assert!(ran.stdout.contains("delete of what it left behind on branch not before"), "{ran:#?}");
+    assert!(ran.stdout.contains("delete of its previous domain on branch not before"), "{ran:#?}");
 
     // An instance that gives no list.
     site.pbx("hq").inject(Fault::new(FaultKind::HtmlForJson).page("domain_json.php"));
     site.run(&["apply"]).await;
     let ran = site.run(&["show", "t00"]).await;
-    assert!(ran.ended_with(0).stdout.contains("unknown"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("hq was not checked: "), "{ran:#?}");
     assert!(!ran.stdout.contains("agree"), "{ran:#?}");
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     assert!(status["warnings"][0]["text"].as_str().unwrap().contains("hq was not checked"), "{status:#}");

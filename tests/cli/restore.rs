@@ -106,7 +106,7 @@ at_both_sites! { async fn a_tenant_restored_after_its_deletion_is_reported_as_re
     let shown = site.run(&["show", "acme"]).await;
     assert!(shown.stdout.contains("the next run records that it has no file, and changes nothing on the PBX: it was restored"), "{shown:#?}");
     let status = site.run(&["status"]).await;
-    assert!(status.stdout.contains("restored") && status.stdout.contains("it has no file, so it stays disabled"), "{status:#?}");
+    assert!(status.stdout.contains("restored") && status.stdout.contains("and has no file, so it stays disabled"), "{status:#?}");
     assert!(!status.stdout.contains("removed-while-enabled"), "{status:#?}");
     let before = site.mutations();
     is_true(&site.apply().await.stdout);

@@ -123,7 +123,7 @@ async fn a_sandbox_starts_a_stand_in_for_each_instance_in_the_given_files() {
     let (done, said) = sandbox.types(&named).await;
     assert!(done && said.contains("beta"), "{said}");
     let (done, said) = sandbox.types("tenantd sandbox poke nobody").await;
-    assert!(!done && said.contains("there is no record of the tenant nobody"), "{said}");
+    assert!(!done && said.contains("the tenant nobody is not recorded"), "{said}");
     let ended = sandbox.end().await;
     assert!(ended.contains("examples or copies"), "{ended}");
 }

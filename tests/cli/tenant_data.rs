@@ -66,7 +66,7 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_tenants_near_a_l
     let ran = site.run(&["stats"]).await;
     let line = ran.ended_with(0).stdout.lines().find(|line| line.trim_start().starts_with("acme")).unwrap().to_owned();
     assert!(line.contains("2 (+1 over the limit)") && line.contains("2.0 KiB"), "{line}");
-    assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, 1 more"), "{ran:#?}");
+    assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, and 1 more user over the limit"), "{ran:#?}");
     let stats = site.run(&["stats", "acme", "-o", "json"]).await.ended_with(0).json();
     assert_eq!(stats["tenants"].as_array().unwrap().len(), 1);
     assert_eq!(stats["warnings"].as_array().unwrap().len(), 1);
@@ -83,7 +83,7 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_tenants_near_a_l
     assert_eq!(warnings(&status), [("users-near-limit".into(), "acme".into())]);
     assert!(status["instances"][1]["users_read"].is_string(), "{status:#}");
     let ran = site.run(&["status"]).await;
-    assert!(ran.stdout.contains("[users-near-limit]") && ran.stdout.contains("kept out"), "{ran:#?}");
+    assert!(ran.stdout.contains("[users-near-limit]") && ran.stdout.contains("over the limit"), "{ran:#?}");
     site.tenant_with("acme", "max_users: 2\naccept: [users-near-limit]\n");
     let ran = site.run(&["status"]).await;
     assert!(!ran.stdout.contains("users-near-limit"), "{ran:#?}");
@@ -134,7 +134,7 @@ at_both_sites! { async fn apply_synchronises_new_tenants_and_sync_reports_what_i
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
     site.add_user("hq", "acme", "dora");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users are not known for certain"), "{ran:#?}");
+    assert!(ran.ended_with(4).stdout.contains("hq: no user is changed, because its users were not fully read"), "{ran:#?}");
     let failed = site.run(&["sync", "-o", "json"]).await.ended_with(4).json();
     assert!(failed["instances"].to_string().contains("unknown"), "{failed:#}");
     assert_eq!(site.users("enabled").await, ["anna", "bert", "cleo"]);
