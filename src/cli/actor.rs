@@ -29,7 +29,7 @@ pub fn user() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-/// A line of the audit log for what a person said.
+/// An entry of the audit log for a decision of a person.
 pub fn audit_entry(
     event: &str,
     key: Option<TenantKey>,

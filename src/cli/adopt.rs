@@ -8,19 +8,19 @@ use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::actor::{actor, user};
-use super::apply::stop_on_signal;
 use super::args::AdoptArgs;
 use super::confirm::agreed;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::look;
-use super::lookup::known;
+use super::gather::{gather, readable};
+use super::lookup::{known, known_instance};
+use super::stop::stop_on_signal;
 use super::writer::{Runner, runner};
 use crate::config::Config;
 use crate::diff::Field;
 use crate::environment::{Environment as _, System};
 use crate::model::{
-    AdoptHow, Adoption, Completeness, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
+    AdoptHow, Adoption, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
 use crate::plan::{HeldReason, Plan, Policy, Step};
@@ -45,16 +45,12 @@ pub fn adoption(instance: &InstanceKey, domain: &PbxDomain, how: AdoptHow) -> Ad
 
 pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
-    if let Some(instance) = &args.instance
-        && !config.instances.contains_key(instance)
-    {
-        return Err(Failure::new(format!("unknown instance {instance}: it is not in the configuration")));
+    if let Some(instance) = &args.instance {
+        known_instance(&config, instance)?;
     }
     let loaded = context.load(&config).await;
     context.show_problems(&loaded.problems);
-    if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
-        return Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")));
-    }
+    readable(&config, &loaded.desired)?;
     let access = if args.dry_run { Access::ReadOnly } else { Access::ReadWrite };
     let database = context.database(&config, access).await?;
     let clients = if args.dry_run {
@@ -63,15 +59,16 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
         context.clients(&config)?
     };
     let policy = Policy::new(&config);
-    let mut look = look(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
-    known(&look.desired, look.recorded.tenants.keys(), &args.keys)?;
-    let Selected { found, skipped } = select(&look, args);
+    let mut inputs =
+        gather(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    known(&inputs.desired, inputs.recorded.tenants.keys(), &args.keys)?;
+    let Selected { found, skipped } = select(&inputs, args);
     for (key, why) in &skipped {
         eprintln!("skipped {key}: {why}");
     }
     if found.is_empty() {
         if context.is_json() {
-            context.json(&PlanJson::from(&Plan { steps: Vec::new(), held: Vec::new(), ..look.plan() }));
+            context.json(&PlanJson::from(&Plan { steps: Vec::new(), held: Vec::new(), ..inputs.plan() }));
         } else {
             context.say(&match skipped.len() {
                 0 => "Nothing to adopt.\n".to_owned(),
@@ -80,13 +77,13 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
         }
         return Ok(if skipped.is_empty() { Exit::Done } else { Exit::SomeFailed });
     }
-    look.policy.only = found.keys().cloned().collect();
-    look.recorded.adoptions = found
+    inputs.policy.only = found.keys().cloned().collect();
+    inputs.recorded.adoptions = found
         .iter()
         .map(|(key, (instance, domain))| (key.clone(), adoption(instance, domain, AdoptHow::AsItsFileSays)))
         .collect();
-    read_settings(&config, &clients, &mut look).await?;
-    let plan = without_approval(look.plan());
+    read_settings(&config, &clients, &mut inputs).await?;
+    let plan = without_approval(inputs.plan());
     let changed = plan.steps.iter().filter(|step| !is_as_its_file_says(step)).count();
     if !context.is_json() {
         context.say(&preview(&plan, context));
@@ -107,8 +104,8 @@ pub async fn run(context: &Context, args: &AdoptArgs) -> Result<Exit> {
         return Err(Failure::new("nothing was changed"));
     }
     let steps: BTreeSet<&TenantKey> = plan.steps.iter().map(|step| &step.tenant).collect();
-    look.recorded.adoptions.retain(|key, _| steps.contains(key));
-    let carried = carry_out(&config, &database, &clients, &look, &plan, "adopt").await?;
+    inputs.recorded.adoptions.retain(|key, _| steps.contains(key));
+    let carried = carry_out(&config, &database, &clients, &inputs, &plan, "adopt").await?;
     if context.is_json() {
         context.json(&carried.document);
     } else {
@@ -134,21 +131,21 @@ struct Selected {
     skipped: BTreeMap<TenantKey, String>,
 }
 
-fn select(look: &PassInputs, args: &AdoptArgs) -> Selected {
+fn select(inputs: &PassInputs, args: &AdoptArgs) -> Selected {
     let mut selected = Selected { found: BTreeMap::new(), skipped: BTreeMap::new() };
-    for key in args.keys.iter().filter(|key| !look.desired.tenants.contains_key(key)) {
-        let why = if look.desired.is_broken(key) { "its file is broken" } else { "it has no file" };
+    for key in args.keys.iter().filter(|key| !inputs.desired.tenants.contains_key(key)) {
+        let why = if inputs.desired.is_broken(key) { "its file is broken" } else { "it has no file" };
         selected.skipped.insert(key.clone(), why.to_owned());
     }
-    let by_name = by_name(look);
-    for tenant in look.desired.tenants.values() {
+    let by_name = by_name(inputs);
+    for tenant in inputs.desired.tenants.values() {
         let named = args.keys.contains(&tenant.key);
         let of_instance =
             args.instance.as_ref().is_none_or(|instance| *instance == tenant.definition.instance);
         if !(named || args.keys.is_empty() && of_instance) {
             continue;
         }
-        match candidate(look, &by_name, tenant) {
+        match candidate(inputs, &by_name, tenant) {
             Ok(domain) => {
                 selected
                     .found
@@ -172,9 +169,9 @@ struct NoCandidate {
 
 type ByName<'a> = BTreeMap<(&'a InstanceKey, &'a str), Vec<&'a PbxDomain>>;
 
-fn by_name(look: &PassInputs) -> ByName<'_> {
+fn by_name(inputs: &PassInputs) -> ByName<'_> {
     let mut found: ByName<'_> = BTreeMap::new();
-    for (key, view) in &look.observed.instances {
+    for (key, view) in &inputs.observed.instances {
         if let InstanceView::Seen { domains, .. } = view {
             for domain in domains.values() {
                 found.entry((key, domain.name.as_str())).or_default().push(domain);
@@ -186,13 +183,13 @@ fn by_name(look: &PassInputs) -> ByName<'_> {
 
 /// The one domain that a tenant could take over.
 fn candidate<'a>(
-    look: &'a PassInputs,
+    inputs: &'a PassInputs,
     by_name: &ByName<'a>,
     tenant: &'a Tenant,
 ) -> std::result::Result<&'a PbxDomain, NoCandidate> {
     let no = |why: String, expected| Err(NoCandidate { why, expected });
-    if let Some(record) = look.recorded.tenants.get(&tenant.key) {
-        let there = look.observed.instance(&record.definition.instance).domain(record.domain_id);
+    if let Some(record) = inputs.recorded.tenants.get(&tenant.key) {
+        let there = inputs.observed.instance(&record.definition.instance).domain(record.domain_id);
         return match there {
             DomainState::Absent => {
                 no("it is already managed; `tenantd apply` creates its domain again".into(), true)
@@ -200,14 +197,14 @@ fn candidate<'a>(
             DomainState::Present(_) | DomainState::Unknown => no("it is already managed".into(), true),
         };
     }
-    if let Some(reason) = look.doubts(&tenant.definition.instance) {
+    if let Some(reason) = inputs.doubts(&tenant.definition.instance) {
         return no(format!("{} cannot be compared reliably: {reason}", tenant.definition.instance), false);
     }
     match by_name
         .get(&(&tenant.definition.instance, tenant.definition.domain.as_str()))
         .map_or(&[][..], Vec::as_slice)
     {
-        [domain] if look.policy.is_own_domain(&tenant.definition.instance, &domain.name) => {
+        [domain] if inputs.policy.is_own_domain(&tenant.definition.instance, &domain.name) => {
             let (domain, instance) = (domain.name.clone(), tenant.definition.instance.clone());
             no(HeldReason::OwnAccount { domain, instance }.to_string(), false)
         }
@@ -232,17 +229,17 @@ fn candidate<'a>(
 }
 
 /// The settings of the domains to take over, so that the preview shows what changes and nothing else.
-async fn read_settings(config: &Config, clients: &Clients, look: &mut PassInputs) -> Result<()> {
+async fn read_settings(config: &Config, clients: &Clients, inputs: &mut PassInputs) -> Result<()> {
     let width = reconcile::widths(config);
     for (instance, pbx) in &clients.readers {
-        let of_it = look.recorded.adoptions.values().filter(|adoption| adoption.instance == *instance);
+        let of_it = inputs.recorded.adoptions.values().filter(|adoption| adoption.instance == *instance);
         let ids: Vec<_> = of_it.map(|adoption| adoption.domain_id).collect();
         let read: Vec<_> = stream::iter(ids)
             .map(|id| async move { (id, pbx.settings(id).await) })
             .buffer_unordered(width.get(instance).copied().unwrap_or(1).max(1))
             .collect()
             .await;
-        let Some(InstanceView::Seen { settings, .. }) = look.observed.instances.get_mut(instance) else {
+        let Some(InstanceView::Seen { settings, .. }) = inputs.observed.instances.get_mut(instance) else {
             continue;
         };
         for (id, rows) in read {
@@ -307,12 +304,12 @@ pub async fn carry_out(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &PassInputs,
+    inputs: &PassInputs,
     plan: &Plan,
     how: &str,
 ) -> Result<Carried> {
-    let (adoptions, now) = (look.recorded.adoptions.clone(), System.now());
-    let actor = actor(how, look.desired.revision.as_deref());
+    let (adoptions, now) = (inputs.recorded.adoptions.clone(), System.now());
+    let actor = actor(how, inputs.desired.revision.as_deref());
     let entries: Vec<AuditEntry> = adoptions
         .iter()
         .map(|(key, adoption)| AuditEntry {
@@ -328,7 +325,7 @@ pub async fn carry_out(
     let (mut text, document) = match runner(database).await? {
         Runner::Daemon(answer) => (answer.text, answer.document),
         Runner::Own(lease) => {
-            let done = own_pass(config, &lease.database(), clients, look, plan, actor).await;
+            let done = own_pass(config, &lease.database(), clients, inputs, plan, actor).await;
             lease.release().await;
             done?
         }
@@ -346,7 +343,7 @@ async fn own_pass(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &PassInputs,
+    inputs: &PassInputs,
     plan: &Plan,
     actor: String,
 ) -> Result<(String, serde_json::Value)> {
@@ -355,8 +352,8 @@ async fn own_pass(
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
     let outcome =
-        reconcile::carry_out(&writer, config, look, plan).await.map_err(|error| Failure::of(&error))?;
-    let users = reconcile::sync_users(&reader, &writer, look, &outcome, None).await;
+        reconcile::carry_out(&writer, config, inputs, plan).await.map_err(|error| Failure::of(&error))?;
+    let users = reconcile::sync_users(&reader, &writer, inputs, &outcome, None).await;
     let mut text = report::outcome_text(&outcome, report::Paint(false));
     if !text.ends_with('\n') {
         text.push('\n');

@@ -2,18 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use super::actor::actor;
 use super::approve::why_not_deleted;
 use super::args::{ApplyArgs, Selection};
 use super::confirm::confirm;
 use super::context::{Context, Failure, Result};
 use super::exit::{Exit, Verdict, is_held};
-use super::gather::{look, look_only, policy, readable, rotation, show_problems, show_unusual};
+use super::gather::{gather, gather_read_only, policy, readable, rotation, show_problems, show_unusual};
 use super::lookup::known;
 use super::output::tell;
 use super::status;
+use super::stop::stop_on_signal;
 use super::writer::{Runner, runner_if};
 use crate::config::Config;
 use crate::daemon::pass_requests;
@@ -34,18 +33,18 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Result<Exit> {
         && context.is_json()
         && failure.exit != Exit::StalePlan
     {
-        context.json(&PlanJson::failed(failure.message.clone()));
+        context.json(&PlanJson { errors: Vec::new(), ..PlanJson::failed(failure.message.clone()) });
     }
     applied
 }
 
-/// The plan that a person has seen, and nothing else, may be carried out.
+/// The plan that was reviewed. No other plan is carried out.
 enum Reviewed {
-    /// Whatever it is: `--yes`.
+    /// Any plan: `--yes`.
     Any,
-    /// The one with this id: `--plan`.
+    /// The plan with this id: `--plan`.
     Named(String),
-    /// The one that was shown for the question.
+    /// The plan that was shown with the question.
     Shown(Box<Plan>),
 }
 
@@ -76,15 +75,15 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     let config = context.config_with_secrets()?;
     let mut loaded = context.load(&config).await;
     show_problems(context, &loaded);
-    readable(&loaded)?;
+    readable(&config, &loaded.desired)?;
     let reviewed = match &args.plan_id {
         Some(id) => Reviewed::Named(id.clone()),
         None if args.yes => Reviewed::Any,
         None => {
             let shown = ask(context, args, &config, loaded).await?;
-            // A person may have thought about it for long.
+            // The files may have changed before the question was answered.
             loaded = context.load(&config).await;
-            readable(&loaded)?;
+            readable(&config, &loaded.desired)?;
             Reviewed::Shown(Box::new(shown))
         }
     };
@@ -95,9 +94,9 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
         Runner::Daemon(answer) => return Ok(show_answer(context, &reviewed, &loaded.desired, &answer)),
     };
     if asked_at.elapsed() > NO_WAIT {
-        // Whoever worked meanwhile may have done so for other files.
+        // The lease was waited for, and the files may have changed meanwhile.
         loaded = context.load(&config).await;
-        if let Err(failure) = readable(&loaded) {
+        if let Err(failure) = readable(&config, &loaded.desired) {
             lease.release().await;
             return Err(failure);
         }
@@ -107,14 +106,14 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     applied
 }
 
-/// Shows the plan and asks. Nobody is kept waiting meanwhile: the writer's lock is not taken yet.
+/// Shows the plan and asks. The writer's lease is not taken yet, so no other process waits for the answer.
 async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loaded) -> Result<Plan> {
     let policy = policy(config, &args.selection, &args.allow_delete);
-    let look = look_only(context, config, loaded, policy, rotation(config)).await?;
-    show_unusual(context, &look);
-    let plan = look.plan();
+    let inputs = gather_read_only(context, config, loaded, policy, rotation(config)).await?;
+    show_unusual(context, &inputs);
+    let plan = inputs.plan();
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
-    known(&look.desired, look.recorded.tenants.keys(), named)?;
+    known(&inputs.desired, inputs.recorded.tenants.keys(), named)?;
     if !context.is_json() {
         context.say(&report::preview(&plan, context.paint()));
     }
@@ -123,7 +122,7 @@ async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loade
     Ok(plan)
 }
 
-/// A lease that took no longer was free.
+/// If taking the lease took less than this, no other process held it.
 const NO_WAIT: Duration = Duration::from_millis(400);
 
 /// There is one writer. Beside a running daemon, it is the daemon that does the run, and it makes its own plan.
@@ -190,27 +189,27 @@ async fn carry_out_alone(
 ) -> Result<Exit> {
     let clients = context.clients(config)?;
     let actor = actor("apply", loaded.desired.revision.as_deref());
-    let look_again = async |desired: Desired, rotation: Rotation| {
+    let gather_again = async |desired: Desired, rotation: Rotation| {
         let policy = policy(config, &args.selection, &args.allow_delete);
-        look(config, database, &clients.readers, desired, policy, rotation).await
+        gather(config, database, &clients.readers, desired, policy, rotation).await
     };
     let started_at = chrono::Utc::now();
-    let mut look = look_again(loaded.desired, rotation(config)).await?;
+    let mut inputs = gather_again(loaded.desired, rotation(config)).await?;
     if !matches!(reviewed, Reviewed::Shown(_)) {
-        show_unusual(context, &look);
+        show_unusual(context, &inputs);
     }
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
-    known(&look.desired, look.recorded.tenants.keys(), named)?;
-    let mut plan = look.plan();
+    known(&inputs.desired, inputs.recorded.tenants.keys(), named)?;
+    let mut plan = inputs.plan();
     if !reviewed.allows(&plan.id) {
         // It may have been made with the settings of all tenants, by `plan --detailed-exitcode`.
-        let all = look_again(look.desired.clone(), Rotation::All).await?;
+        let all = gather_again(inputs.desired.clone(), Rotation::All).await?;
         let with_all = all.plan();
         if reviewed.allows(&with_all.id) {
-            (look, plan) = (all, with_all);
+            (inputs, plan) = (all, with_all);
         }
     }
-    plan.warnings.extend(without_effect(&look, &plan, &args.allow_delete));
+    plan.warnings.extend(without_effect(&inputs, &plan, &args.allow_delete));
     let shown =
         matches!(reviewed, Reviewed::Shown(shown) if shown.id == plan.id && shown.warnings == plan.warnings);
     if !context.is_json() && !shown {
@@ -234,10 +233,10 @@ async fn carry_out_alone(
     let reader =
         Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
     let outcome =
-        reconcile::carry_out(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+        reconcile::carry_out(&writer, config, &inputs, &plan).await.map_err(|error| Failure::of(&error))?;
     status::note_run(database, &actor, started_at, report::in_a_word(&plan, &outcome)).await;
-    // Only where tenants came to be: what is due by time is the daemon's.
-    let users = reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
+    // Only for new tenants: users that are due by time are synchronised by the daemon.
+    let users = reconcile::sync_users(&reader, &writer, &inputs, &outcome, None).await;
     if context.is_json() {
         context.json(&OutcomeJson { users, ..OutcomeJson::new(PlanJson::from(&plan), &outcome) });
     } else if !plan.steps.is_empty() {
@@ -248,7 +247,7 @@ async fn carry_out_alone(
     }
     let verdict = Verdict {
         failed: outcome.failed() > 0 || outcome.skipped() > 0,
-        held: is_held(&plan, &look.desired, &args.selection),
+        held: is_held(&plan, &inputs.desired, &args.selection),
         not_checked: !plan.not_checked.is_empty(),
         ..Verdict::default()
     };
@@ -256,30 +255,9 @@ async fn carry_out_alone(
 }
 
 /// Why `--allow-delete` does nothing for a tenant.
-fn without_effect(look: &PassInputs, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
+fn without_effect(inputs: &PassInputs, plan: &Plan, keys: &[TenantKey]) -> Vec<String> {
     let why = |key: &TenantKey| {
-        why_not_deleted(look, plan, key).map(|why| format!("--allow-delete {key} has no effect: {why}"))
+        why_not_deleted(inputs, plan, key).map(|why| format!("--allow-delete {key} has no effect: {why}"))
     };
     keys.iter().filter_map(why).collect()
-}
-
-/// A token that SIGINT and SIGTERM cancel: the steps in hand are finished, no other is begun.
-pub fn stop_on_signal() -> CancellationToken {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stop = CancellationToken::new();
-    let cancelled = stop.clone();
-    tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping after the current step");
-        cancelled.cancel();
-    });
-    stop
 }

@@ -7,7 +7,7 @@ use super::actor::user;
 use super::args::ApproveArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::{look, rotation};
+use super::gather::{gather, rotation};
 use super::lookup::known;
 use super::wake::{wake, when};
 use crate::config::DeletionMode;
@@ -25,8 +25,8 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     let database = context.database(&config, Access::ReadWrite).await?;
     let readers = context.readers(&config)?;
     let policy = Policy::new(&config);
-    let look = look(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
-    let plan = look.plan();
+    let inputs = gather(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
+    let plan = inputs.plan();
     let now = System.now();
     let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;
     let (removals_id, deletion_of, what) = match (&args.what.id, &args.what.tenant) {
@@ -45,11 +45,11 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
             (
                 Some(removals_id.clone()),
                 None,
-                format!("{removals_id}: {}", what_it_lifts(&look, &removals_id)),
+                format!("{removals_id}: {}", what_it_lifts(&inputs, &removals_id)),
             )
         }
         (None, Some(key)) => {
-            let what = deletion(&look, &plan, key, valid_for)?;
+            let what = deletion(&inputs, &plan, key, valid_for)?;
             (None, Some(key.clone()), what)
         }
         _ => return Err(Failure::new("name a plan, or a tenant with --tenant")),
@@ -103,14 +103,14 @@ fn two_tenants(plan: &Plan, id: &str) -> Result<String> {
     Ok(format!("{id}: two different tenants: {}", held.join(", ")))
 }
 
-/// Whether approving a plan's removals lifts this as well. That two tenants are two is said of each pair by itself.
+/// Whether approving a plan's removals lifts this as well. Each likely rename is approved by itself.
 fn is_covered(lifted_by: &str) -> bool {
     lifted_by.starts_with("tenantd approve") && !lifted_by.starts_with("tenantd approve t-")
 }
 
 /// What these removals are. Those that were approved before are held no more, so they are looked for without that.
-fn what_it_lifts(look: &PassInputs, removals_id: &str) -> String {
-    let mut before = look.clone();
+fn what_it_lifts(inputs: &PassInputs, removals_id: &str) -> String {
+    let mut before = inputs.clone();
     before.recorded.approvals.retain(|approval| approval.removals_id.as_deref() != Some(removals_id));
     let held: Vec<String> = before
         .plan()
@@ -123,14 +123,14 @@ fn what_it_lifts(look: &PassInputs, removals_id: &str) -> String {
 }
 
 /// What approving this tenant's deletion lets go ahead; refused where that cannot be seen now.
-fn deletion(look: &PassInputs, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> Result<String> {
-    known(&look.desired, look.recorded.tenants.keys(), [key])?;
-    deletable(look, plan, key, Some(valid_for))
+fn deletion(inputs: &PassInputs, plan: &Plan, key: &TenantKey, valid_for: TimeDelta) -> Result<String> {
+    known(&inputs.desired, inputs.recorded.tenants.keys(), [key])?;
+    deletable(inputs, plan, key, Some(valid_for))
         .map_err(|why| Failure::new(format!("the deletion of {key} is not approved: {why}")))
 }
 
 /// Why the tenant is not deleted in this run, although that was allowed by name.
-pub fn why_not_deleted(look: &PassInputs, plan: &Plan, key: &TenantKey) -> Option<String> {
+pub fn why_not_deleted(inputs: &PassInputs, plan: &Plan, key: &TenantKey) -> Option<String> {
     let of_it = |tenant: &TenantKey, action: Action| {
         tenant == key && matches!(action, Action::Delete | Action::DeleteRecord)
     };
@@ -138,28 +138,28 @@ pub fn why_not_deleted(look: &PassInputs, plan: &Plan, key: &TenantKey) -> Optio
         return None;
     }
     let held = plan.held.iter().find(|held| of_it(&held.tenant, held.action));
-    let why = held.map(Held::why).or_else(|| deletable(look, plan, key, None).err());
+    let why = held.map(Held::why).or_else(|| deletable(inputs, plan, key, None).err());
     Some(why.unwrap_or_else(|| "it is not due for deletion".to_owned()))
 }
 
 /// What may be deleted of a tenant: with an approval that holds so long, or in this run; or why nothing may.
 fn deletable(
-    look: &PassInputs,
+    inputs: &PassInputs,
     plan: &Plan,
     key: &TenantKey,
     valid_for: Option<TimeDelta>,
 ) -> std::result::Result<String, String> {
     let no = Err;
-    match &look.desired.completeness {
+    match &inputs.desired.completeness {
         Completeness::Complete => {}
         Completeness::Partial { reason } => return no(format!("{reason}, so not every file could be read")),
         Completeness::Unreadable { reason } => return no(format!("the tenants directory {reason}")),
     }
-    let Some(record) = look.recorded.tenants.get(key) else {
+    let Some(record) = inputs.recorded.tenants.get(key) else {
         return no("it is not recorded yet, so there is nothing to delete".to_owned());
     };
-    let deletion = &look.policy.deletion;
-    if look.desired.tenants.contains_key(key) {
+    let deletion = &inputs.policy.deletion;
+    if inputs.desired.tenants.contains_key(key) {
         let lifted_by = format!("tenantd approve --tenant {key}");
         let left_behind = plan.held.iter().find(|held| held.lifted_by.as_ref() == Some(&lifted_by));
         let Some(held) = left_behind else {
@@ -192,14 +192,14 @@ fn deletable(
     let waits =
         plan.scheduled.iter().filter(|scheduled| scheduled.tenant == *key).map(|scheduled| scheduled.until);
     let until = waits.fold(retention, DateTime::max);
-    let expires = look.now + valid_for.unwrap_or_default();
+    let expires = inputs.now + valid_for.unwrap_or_default();
     if until >= expires {
         if valid_for.is_none() {
             return no(format!("its retention ends on {}", to_the_minute(until)));
         }
-        let days = (until - look.now).num_days() + 1;
+        let days = (until - inputs.now).num_days() + 1;
         return no(format!(
-            "its retention ends on {}, and the approval would expire before, at {}; {}",
+            "its retention ends on {}, and the approval would expire before, at {}. {}",
             to_the_minute(until),
             to_the_minute(expires),
             if days <= 7 {

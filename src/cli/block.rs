@@ -1,11 +1,11 @@
 //! `tenantd block`: closes the web sign-in of tenants that were disabled, and left open, before they were imported.
 
 use super::actor::{actor, by_hand};
-use super::apply::stop_on_signal;
 use super::args::BlockArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::look;
+use super::gather::gather;
+use super::stop::stop_on_signal;
 use super::writer::{Runner, runner};
 use crate::config::Config;
 use crate::environment::{Environment as _, System};
@@ -81,10 +81,10 @@ async fn own_pass(context: &Context, config: &Config, database: &Database, keys:
     let loaded = context.load(config).await;
     let actor = actor("block", loaded.desired.revision.as_deref());
     let policy = Policy { only: keys.iter().cloned().collect(), ..Policy::new(config) };
-    let look = look(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
-    let plan = look.plan();
+    let inputs = gather(config, database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    let plan = inputs.plan();
     let writer =
         Writer { database, pbxs: &clients.writers, environment: &System, actor, stop: stop_on_signal() };
-    reconcile::carry_out(&writer, config, &look, &plan).await.map_err(|error| Failure::of(&error))?;
+    reconcile::carry_out(&writer, config, &inputs, &plan).await.map_err(|error| Failure::of(&error))?;
     Ok(())
 }

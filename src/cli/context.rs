@@ -36,12 +36,12 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// A command's surroundings.
 pub struct Context {
     pub global: Global,
-    said: Mutex<Said>,
+    written: Mutex<Written>,
 }
 
 /// What a command wrote so far.
 #[derive(Default)]
-struct Said {
+struct Written {
     /// Whether there is a JSON document on standard output.
     document: bool,
     /// Text for people, where JSON is wanted.
@@ -61,15 +61,15 @@ pub struct Clients {
 
 impl Context {
     pub fn new(global: Global) -> Self {
-        Self { global, said: Mutex::default() }
+        Self { global, written: Mutex::default() }
     }
 
     pub fn paint(&self) -> Paint {
         Paint(!self.is_json() && output::colour_on_stdout())
     }
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_json(&self) -> bool {
@@ -79,7 +79,7 @@ impl Context {
     /// Text for people, to standard output. Where JSON is wanted, it is kept for the document.
     pub fn say(&self, text: &str) {
         if self.is_json() {
-            self.said().messages.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+            self.state().messages.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
         } else {
             output::say(text);
         }
@@ -91,12 +91,12 @@ impl Context {
             Ok(text) => self.with_problems(text),
             Err(error) => return output::lose("standard output", error.into()),
         };
-        self.said().document = true;
+        self.state().document = true;
         output::say(&format!("{text}\n"));
     }
 
     fn with_problems(&self, text: String) -> String {
-        let problems = std::mem::take(&mut self.said().problems);
+        let problems = std::mem::take(&mut self.state().problems);
         let Ok(serde_json::Value::Object(mut document)) = serde_json::from_str(&text) else { return text };
         let is_error = document.get("error").is_some_and(|error| !error.is_null());
         if problems.is_empty() || !is_error || document.contains_key("problems") {
@@ -106,7 +106,7 @@ impl Context {
         serde_json::to_string_pretty(&document).unwrap_or(text)
     }
 
-    /// The end of every command: its error is told, and where JSON is wanted there is a document, whatever happened.
+    /// The end of every command: it reports the error, and writes a JSON document if JSON is wanted and none was written.
     pub fn finish(&self, ended: Result<Exit>) -> Exit {
         let exit = match ended {
             Ok(exit) => exit,
@@ -128,21 +128,21 @@ impl Context {
 
     /// From now on, standard error belongs to the log: what reads it meets no line that is not a record.
     pub fn only_log(&self) {
-        self.said().logs_only = true;
+        self.state().logs_only = true;
     }
 
     /// The errors of files that were found, a line each.
     pub fn problems(&self) -> Vec<String> {
-        self.said().problems.iter().map(Problem::in_short).collect()
+        self.state().problems.iter().map(Problem::in_short).collect()
     }
 
     /// Before files are read again.
     pub fn forget_problems(&self) {
-        self.said().problems.clear();
+        self.state().problems.clear();
     }
 
     fn tell_error(&self, message: &str) {
-        if self.said().logs_only {
+        if self.state().logs_only {
             let problems = self.problems();
             let problems =
                 (!problems.is_empty()).then(|| serde_json::to_string(&problems).unwrap_or_default());
@@ -153,10 +153,10 @@ impl Context {
     }
 
     fn document_without_result(&self, error: Option<&str>) {
-        if !self.is_json() || self.said().document {
+        if !self.is_json() || self.state().document {
             return;
         }
-        let messages = std::mem::take(&mut self.said().messages);
+        let messages = std::mem::take(&mut self.state().messages);
         let mut document = serde_json::json!({ "format_version": FORMAT_VERSION, "messages": messages });
         if let Some(error) = error {
             document["error"] = error.into();
@@ -167,7 +167,7 @@ impl Context {
     /// Problems of files go to standard error, with their source lines.
     pub fn show_problems(&self, problems: &[Problem]) {
         let colour = output::colour_on_stderr();
-        let logs_only = self.said().logs_only;
+        let logs_only = self.state().logs_only;
         for problem in problems {
             if !logs_only {
                 output::tell(&format!("{}\n", problem.render(colour)));
@@ -175,7 +175,7 @@ impl Context {
                 tracing::warn!(file = problem.file, "{problem}");
             }
         }
-        self.said().problems.extend(problems.iter().filter(|problem| problem.is_error()).cloned());
+        self.state().problems.extend(problems.iter().filter(|problem| problem.is_error()).cloned());
     }
 
     /// Fails where the result so far could not be written: what nobody could see is not carried out.

@@ -16,22 +16,22 @@ use crate::plan::Policy;
 use crate::reconcile::{self, PassInputs, Reader};
 use crate::store::{Access, Database};
 
-/// The problems of files. That nothing could be read is the end of the command, and told there.
+/// Shows the problems of files. An unreadable tenants directory ends the command, which then reports it.
 pub fn show_problems(context: &Context, loaded: &Loaded) {
     if !matches!(loaded.desired.completeness, Completeness::Unreadable { .. }) {
         context.show_problems(&loaded.problems);
     }
 }
 
-/// What could be the file of a tenant that is recorded and has none.
-pub fn show_unusual(context: &Context, look: &PassInputs) {
-    let mut found = look.desired.unusual.clone();
+/// Warns of files that could belong to a recorded tenant without a file.
+pub fn show_unusual(context: &Context, inputs: &PassInputs) {
+    let mut found = inputs.desired.unusual.clone();
     found.retain(|file| file.by_record);
     context.show_problems(&load::unusual_problems(&found));
 }
 
-/// Looks with nothing in hand that could change anything.
-pub async fn look_only(
+/// Gathers files, database and PBXs with readers only: what a preview decides from.
+pub async fn gather_read_only(
     context: &Context,
     config: &Config,
     loaded: Loaded,
@@ -40,7 +40,7 @@ pub async fn look_only(
 ) -> Result<PassInputs> {
     let database = context.database(config, Access::ReadOnly).await?;
     let readers = context.readers(config)?;
-    look(config, &database, &readers, loaded.desired, policy, rotation).await
+    gather(config, &database, &readers, loaded.desired, policy, rotation).await
 }
 
 /// The share of settings that a single run compares is that of a daemon's pass.
@@ -48,8 +48,8 @@ pub fn rotation(config: &Config) -> Rotation {
     Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle }
 }
 
-/// Looks at everything with the machine's clock.
-pub async fn look(
+/// Gathers files, database and PBXs, with the machine's clock.
+pub async fn gather(
     config: &Config,
     database: &Database,
     pbxs: &BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
@@ -58,8 +58,8 @@ pub async fn look(
     rotation: Rotation,
 ) -> Result<PassInputs> {
     let reader = Reader { config, database, pbxs, environment: &System, rotation };
-    let look = reconcile::gather(&reader, desired, policy);
-    patiently(|| reading(pbxs.keys()), look).await.map_err(|error| Failure::of(&error))
+    let gathered = reconcile::gather(&reader, desired, policy);
+    patiently(|| reading(pbxs.keys()), gathered).await.map_err(|error| Failure::of(&error))
 }
 
 pub fn policy(config: &Config, selection: &Selection, allow_delete: &[TenantKey]) -> Policy {
@@ -71,11 +71,20 @@ pub fn policy(config: &Config, selection: &Selection, allow_delete: &[TenantKey]
     }
 }
 
-pub fn readable(loaded: &Loaded) -> Result<()> {
-    match &loaded.desired.completeness {
+/// Fails where the tenants directory cannot be read: a command that changes something must not go on.
+pub fn readable(config: &Config, desired: &Desired) -> Result<()> {
+    match unreadable(config, desired) {
+        Some(text) => Err(Failure::new(format!("{text}: nothing is changed"))),
+        None => Ok(()),
+    }
+}
+
+/// Why the tenants directory cannot be read, with its path. `None` where it was read.
+pub fn unreadable(config: &Config, desired: &Desired) -> Option<String> {
+    match &desired.completeness {
         Completeness::Unreadable { reason } => {
-            Err(Failure::new(format!("the tenants directory {reason}: nothing is changed")))
+            Some(format!("the tenants directory {} {reason}", config.tenants_dir.display()))
         }
-        Completeness::Complete | Completeness::Partial { .. } => Ok(()),
+        Completeness::Complete | Completeness::Partial { .. } => None,
     }
 }

@@ -8,7 +8,7 @@ use super::adopt::{adoption, carry_out};
 use super::args::ImportArgs;
 use super::context::{Clients, Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::look;
+use super::gather::gather;
 use super::lookup::known_instance;
 use crate::config::Config;
 use crate::diff::enabled_values;
@@ -49,9 +49,10 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
         context.clients(&config)?
     };
     let policy = Policy::new(&config);
-    let mut look = look(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
-    let found = unmanaged(context, args, &config, &clients, &look).await?;
-    within_the_tier(config.tier.max_tenants, &look.recorded, found.tenants.len())?;
+    let mut inputs =
+        gather(&config, &database, &clients.readers, loaded.desired, policy, Rotation::None).await?;
+    let found = unmanaged(context, args, &config, &clients, &inputs).await?;
+    within_the_tier(config.tier.max_tenants, &inputs.recorded, found.tenants.len())?;
     let Found { tenants, skipped, refused } = found;
     if args.dry_run {
         for (tenant, _) in &tenants {
@@ -63,7 +64,7 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Result<Exit> {
     }
     let mut left = 0;
     if !tenants.is_empty() {
-        left = take_over(context, &config, &database, &clients, &mut look, &tenants).await?;
+        left = take_over(context, &config, &database, &clients, &mut inputs, &tenants).await?;
     }
     context.say(&format!("{} imported, {} skipped\n", tenants.len() - left, skipped + left));
     Ok(if refused + left > 0 { Exit::SomeFailed } else { Exit::Done })
@@ -110,27 +111,36 @@ async fn unmanaged(
     args: &ImportArgs,
     config: &Config,
     clients: &Clients,
-    look: &PassInputs,
+    inputs: &PassInputs,
 ) -> Result<Found> {
-    let domains = match look.observed.instance(&args.instance) {
+    let domains = match inputs.observed.instance(&args.instance) {
         InstanceView::Unknown { reason } => return Err(Failure::new(reason.clone())),
         InstanceView::Seen { domains, .. } => domains,
     };
-    if let Some(reason) = look.doubts(&args.instance) {
+    if let Some(reason) = inputs.doubts(&args.instance) {
         return Err(Failure::new(reason));
     }
-    let ours: BTreeSet<_> = look
+    let ours: BTreeSet<_> = inputs
         .recorded
         .tenants
         .values()
         .map(|record| (&record.definition.instance, record.domain_id))
         .chain(
-            look.recorded.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id)),
+            inputs
+                .recorded
+                .previous_placements
+                .iter()
+                .map(|previous| (&previous.instance, previous.domain_id)),
         )
         .collect();
-    let mut taken: BTreeSet<String> =
-        look.desired.tenants.keys().chain(look.recorded.tenants.keys()).map(TenantKey::to_string).collect();
-    let mut named: BTreeMap<String, String> = look
+    let mut taken: BTreeSet<String> = inputs
+        .desired
+        .tenants
+        .keys()
+        .chain(inputs.recorded.tenants.keys())
+        .map(TenantKey::to_string)
+        .collect();
+    let mut named: BTreeMap<String, String> = inputs
         .desired
         .tenants
         .values()
@@ -143,7 +153,7 @@ async fn unmanaged(
         {
             continue;
         }
-        if look.policy.is_own_domain(&args.instance, &domain.name) {
+        if inputs.policy.is_own_domain(&args.instance, &domain.name) {
             found.skipped += 1;
             context.say(&format!("skipped {}: it holds tenantd's own account\n", domain.name));
             continue;
@@ -188,18 +198,18 @@ async fn take_over(
     config: &Config,
     database: &Database,
     clients: &Clients,
-    look: &mut PassInputs,
+    inputs: &mut PassInputs,
     tenants: &[(Tenant, PbxDomain)],
 ) -> Result<usize> {
-    look.policy.only = tenants.iter().map(|(tenant, _)| tenant.key.clone()).collect();
+    inputs.policy.only = tenants.iter().map(|(tenant, _)| tenant.key.clone()).collect();
     // No file but those to be written has a say.
-    look.desired.completeness = Completeness::Complete;
+    inputs.desired.completeness = Completeness::Complete;
     for (tenant, domain) in tenants {
         let word = adoption(&tenant.definition.instance, domain, AdoptHow::AsItIs);
-        look.recorded.adoptions.insert(tenant.key.clone(), word);
-        look.desired.tenants.insert(tenant.key.clone(), tenant.clone());
+        inputs.recorded.adoptions.insert(tenant.key.clone(), word);
+        inputs.desired.tenants.insert(tenant.key.clone(), tenant.clone());
     }
-    let plan = look.plan();
+    let plan = inputs.plan();
     for held in &plan.held {
         context.say(&format!("not imported: {}: {}\n", held.tenant, held.why()));
     }
@@ -209,7 +219,7 @@ async fn take_over(
         let file = config.tenants_dir.join(format!("{}.yaml", tenant.key));
         write_new(&file, &file_text(tenant, config))?;
     }
-    let carried = carry_out(config, database, clients, look, &plan, "import").await?;
+    let carried = carry_out(config, database, clients, inputs, &plan, "import").await?;
     for (tenant, domain) in tenants {
         if carried.managed.contains(&tenant.key) {
             context.say(&format!("imported {} as {}\n", domain.name, tenant.key));

@@ -15,7 +15,7 @@ use super::context::{Failure, Result};
 use super::exit::Exit;
 use super::output;
 
-/// Starts the log. A filter that cannot be meant is an error of the command line, told in the log's own format.
+/// Starts the log. An invalid filter is a usage error, written in the format of the log.
 pub fn start(global: &Global, default: &str) -> Result<()> {
     let given = global.log.as_deref().filter(|text| !text.trim().is_empty());
     let checked = given.map_or(Ok(()), |text| {

@@ -27,6 +27,7 @@ mod sandbox;
 mod show;
 mod stats;
 mod status;
+mod stop;
 mod sync;
 mod validate;
 mod wake;
@@ -47,13 +48,15 @@ pub use exit::Exit;
 use args::{Command, Output};
 use context::Context;
 
+use crate::report;
+
 /// Runs one command line to its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     output::set_up_early(&args);
     let Cli { global, command } = match parse(&args) {
         Ok(cli) => cli,
-        Err(refused) => return refused.show().into(),
+        Err(refused) => return refused.show(output::wants_json(&args)).into(),
     };
     output::set_up(&global);
     let default_log = match &command {
@@ -108,14 +111,22 @@ enum Refused {
 }
 
 impl Refused {
-    fn show(&self) -> Exit {
-        match self {
-            Self::Error(error) => show_usage(error),
+    /// Shows it to people, and as a JSON document where a usage error meets `-o json`.
+    fn show(&self, as_json: bool) -> Exit {
+        let (exit, error) = match self {
+            Self::Error(error) => (show_usage(error), summary(error)),
             Self::Help(help) => {
                 output::tell_styled(&help.ansi());
-                Exit::Usage
+                (Exit::Usage, "a subcommand is missing".to_owned())
             }
+        };
+        if as_json && exit == Exit::Usage {
+            let document = serde_json::json!({
+                "format_version": report::FORMAT_VERSION, "messages": [], "error": error,
+            });
+            output::say(&format!("{document:#}\n"));
         }
+        exit
     }
 }
 
@@ -166,7 +177,15 @@ fn ignored(cli: &Cli, matches: &ArgMatches) -> Option<String> {
         .then(|| format!("`{name}` has no JSON result, so it takes no --output"))
 }
 
-/// Shows what clap has to say. `--help` and `--version` are no usage errors, unless they cannot be shown.
+/// The error without usage and hints.
+fn summary(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    first.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim_end().to_owned()
+}
+
+/// Shows clap's message. `--help` and `--version` are no usage errors, unless they cannot be shown.
 fn show_usage(error: &clap::Error) -> Exit {
     let shown = error.print().and_then(|()| std::io::stdout().flush());
     if let Err(lost) = shown {

@@ -1,6 +1,7 @@
 //! Where text goes: results to standard output, everything else to standard error. Nothing here panics, and nothing
 //! that could not be written is forgotten.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,12 +19,12 @@ pub fn say(text: &str) {
     write(&mut io::stdout(), "standard output", text.as_bytes());
 }
 
-/// What is not the result, to standard error.
+/// Everything that is not the result, to standard error.
 pub fn tell(text: &str) {
     write(&mut io::stderr(), "standard error", text.as_bytes());
 }
 
-/// The same with colours, where they are wanted.
+/// [`tell`] with colours where standard error shows them.
 pub fn tell_styled(text: &dyn std::fmt::Display) {
     let mut stream = AutoStream::auto(io::stderr());
     write(&mut stream, "standard error", text.to_string().as_bytes());
@@ -40,28 +41,28 @@ fn write(stream: &mut dyn Write, name: &'static str, text: &[u8]) {
 
 /// Remembers that something could not be written.
 pub fn lose(name: &'static str, error: io::Error) {
-    // Only the first failure is told.
+    // Only the first failure is reported.
     let _ = LOST.set((name, error));
 }
 
-/// What to tell about text that could not be written. A reader that closed its end does not want to read on.
+/// The error about text that could not be written. A reader that closed its end is no error.
 pub fn lost() -> Option<String> {
     let (name, error) = LOST.get()?;
     (error.kind() != ErrorKind::BrokenPipe).then(|| format!("cannot write to {name}: {error}"))
 }
 
-/// Whether nobody reads on.
+/// Whether a stream can no longer be written to.
 pub fn is_cut_off() -> bool {
     LOST.get().is_some()
 }
 
-/// What a person chose for colours and width holds for both streams, and for what the command line itself says.
+/// Sets colours and table width from the options. The colours count for both streams and for clap's own messages.
 pub fn set_up(global: &Global) {
     set_colour(global.color);
     set_table_width(terminal_width().filter(|_| !global.wide));
 }
 
-/// A terminal that does not know its width gets what a terminal has always had.
+/// The width of a terminal that does not know its own.
 const USUAL_WIDTH: u16 = 80;
 
 /// The columns of the terminal on standard output. One that says 0 columns, or 0 rows, does not know its size.
@@ -86,16 +87,35 @@ fn dumb() -> bool {
     !forced && std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// The same for a command line that is not understood: there is only `--color` to find in it.
-pub fn set_up_early(args: &[std::ffi::OsString]) {
-    let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    let joined = args.iter().find_map(|arg| arg.strip_prefix("--color="));
-    let apart = args.windows(2).find(|pair| pair[0] == "--color").map(|pair| pair[1]);
-    match joined.or(apart) {
-        Some("never") => set_colour(Colour::Never),
-        Some("always") => set_colour(Colour::Always),
-        _ => set_colour(Colour::Auto),
+/// [`set_up`] for a command line that may not be valid: only `--color` is looked for.
+pub fn set_up_early(args: &[OsString]) {
+    set_colour(match value_of(args, "--color", None) {
+        Some("never") => Colour::Never,
+        Some("always") => Colour::Always,
+        _ => Colour::Auto,
+    });
+}
+
+/// Whether a command line that is not valid asks for JSON.
+pub fn wants_json(args: &[OsString]) -> bool {
+    value_of(args, "--output", Some("-o")) == Some("json")
+}
+
+/// The value of an option in a command line that could not be parsed. Arguments after `--` are no options.
+fn value_of<'a>(args: &'a [OsString], long: &str, short: Option<&str>) -> Option<&'a str> {
+    let mut args = args.iter().filter_map(|arg| arg.to_str()).take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if arg == long || short == Some(arg) {
+            return args.next();
+        }
+        if let Some(value) = arg.strip_prefix(long).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value);
+        }
+        if let Some(value) = short.and_then(|short| arg.strip_prefix(short)) {
+            return Some(value.strip_prefix('=').unwrap_or(value));
+        }
     }
+    None
 }
 
 /// NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM=dumb and `--color` decide, then whether it is a terminal.
@@ -111,7 +131,7 @@ pub fn colour_on_stderr() -> bool {
 /// How long a terminal may stay silent.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Says on a terminal what is waited for, once, where it takes a while.
+/// Waits for `work`. On a terminal, if it takes long, one line says what it waits for.
 pub async fn patiently<T>(what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     tokio::select! {

@@ -208,23 +208,23 @@ async fn capture(context: &Context, instance: &InstanceKey, out: Option<&Path>) 
     std::fs::write(&path, text)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))?;
     let understood = capture.pages.iter().filter(|page| page.understood.is_ok()).count();
-    let mut said = format!(
+    let mut summary = format!(
         "Wrote {understood} pages that tenantd understands and {} that it does not to {}.\n",
         capture.pages.len() - understood,
         path.display()
     );
     for page in &capture.pages {
         if let Err(why) = &page.understood {
-            let _ = writeln!(said, "  {}: {why}", page.page);
+            let _ = writeln!(summary, "  {}: {why}", page.page);
         }
     }
     if let Some(stopped) = &capture.stopped {
-        let _ = writeln!(said, "  The sign-in stopped: {stopped}.");
+        let _ = writeln!(summary, "  The sign-in stopped: {stopped}.");
     }
-    said.push_str(
+    summary.push_str(
         "Names, addresses, numbers and secrets in it are replaced. Check it before you pass it on.\n",
     );
-    context.say(&said);
+    context.say(&summary);
     Ok(Exit::Done)
 }
 

@@ -3,17 +3,17 @@
 use super::args::PlanArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::{look_only, policy, rotation, show_problems, show_unusual};
+use super::gather::{gather_read_only, policy, rotation, show_problems, show_unusual, unreadable};
 use super::lookup::known;
-use crate::model::{Completeness, Desired};
+use crate::model::Desired;
 use crate::observe::Rotation;
 use crate::plan::Plan;
 use crate::report::{self, ErrorJson, PlanJson};
 
-/// Shows the plan. It is given readers only.
+/// Shows the plan. It has readers only, so it cannot change anything.
 pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
     let planned = make_plan(context, args).await;
-    let (plan, desired) = match planned {
+    let Planned { plan, desired, unreadable } = match planned {
         Ok(planned) => planned,
         Err(failure) => {
             if context.is_json() {
@@ -23,14 +23,10 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
         }
     };
     let exit = Exit::of_plan(&plan, &desired, &args.selection);
-    let unreadable = match &desired.completeness {
-        Completeness::Unreadable { reason } => Some(format!("the tenants directory {reason}")),
-        Completeness::Complete | Completeness::Partial { .. } => None,
-    };
     if context.is_json() {
         let mut document = PlanJson::from(&plan);
         if unreadable.is_some() {
-            // It is the error, and no warning besides.
+            // It is reported as the error, and not as a warning as well.
             document.warnings.retain(|warning| !warning.starts_with("the tenants directory "));
         }
         document.detailed_exitcode = Some(unreadable.as_ref().map_or(exit, |_| Exit::Error).number());
@@ -46,15 +42,23 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
     }
 }
 
-async fn make_plan(context: &Context, args: &PlanArgs) -> Result<(Plan, Desired)> {
+struct Planned {
+    plan: Plan,
+    desired: Desired,
+    /// Why the tenants directory cannot be read.
+    unreadable: Option<String>,
+}
+
+async fn make_plan(context: &Context, args: &PlanArgs) -> Result<Planned> {
     let config = context.config_with_secrets()?;
     let loaded = context.load(&config).await;
     show_problems(context, &loaded);
     // An exit code that says "nothing to do" must not leave out the settings whose turn it is not.
     let rotation = if args.detailed_exitcode { Rotation::All } else { rotation(&config) };
     let policy = policy(&config, &args.selection, &[]);
-    let look = look_only(context, &config, loaded, policy, rotation).await?;
-    show_unusual(context, &look);
-    known(&look.desired, look.recorded.tenants.keys(), &args.selection.tenants)?;
-    Ok((look.plan(), look.desired))
+    let inputs = gather_read_only(context, &config, loaded, policy, rotation).await?;
+    show_unusual(context, &inputs);
+    known(&inputs.desired, inputs.recorded.tenants.keys(), &args.selection.tenants)?;
+    let unreadable = unreadable(&config, &inputs.desired);
+    Ok(Planned { plan: inputs.plan(), desired: inputs.desired, unreadable })
 }

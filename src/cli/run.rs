@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::apply::stop_on_signal;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
+use super::stop::stop_on_signal;
 use crate::config::Config;
 use crate::daemon::{self, Resources, SetUp, SetUpError};
 use crate::environment::System;

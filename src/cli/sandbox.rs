@@ -12,17 +12,18 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::actor;
-use super::apply::stop_on_signal;
 use super::args::{SandboxAction, SandboxArgs, Selection};
 use super::context::{Context, Failure, Result};
 use super::exit::{Exit, Verdict, is_held};
+use super::gather::unreadable;
+use super::stop::stop_on_signal;
 use super::{output, status};
 use crate::apply::Outcome;
 use crate::config::Config;
 use crate::daemon::{self, PassListener, Resources, SetUp, SetUpError};
 use crate::environment::System;
 use crate::fusionpbx::{PbxClient, PbxRead, PbxWrite};
-use crate::model::{Completeness, InstanceKey, Secret};
+use crate::model::{InstanceKey, Secret};
 use crate::observe::Rotation;
 use crate::plan::{Plan, Policy};
 use crate::reconcile::{self, Reader, Writer};
@@ -189,11 +190,8 @@ impl Sandbox {
     async fn first_pass(&self, context: &Context) -> Result<Exit> {
         let loaded = context.load(&self.config).await;
         context.show_problems(&loaded.problems);
-        if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
-            return Err(Failure::new(format!(
-                "the tenants directory {} {reason}",
-                self.config.tenants_dir.display()
-            )));
+        if let Some(text) = unreadable(&self.config, &loaded.desired) {
+            return Err(Failure::new(text));
         }
         let failed = |error: crate::store::StoreError| Failure::of(&error);
         let (readers, writers) = (self.readers(), self.writers());
@@ -204,10 +202,10 @@ impl Sandbox {
             environment: &System,
             rotation: Rotation::All,
         };
-        let look = reconcile::gather(&reader, loaded.desired.clone(), Policy::new(&self.config))
+        let inputs = reconcile::gather(&reader, loaded.desired.clone(), Policy::new(&self.config))
             .await
             .map_err(failed)?;
-        let plan = look.plan();
+        let plan = inputs.plan();
         context.say(&guide::first_plan(&plan));
         if !plan.held.is_empty() {
             let held = Plan { steps: Vec::new(), ..plan.clone() };
@@ -220,11 +218,11 @@ impl Sandbox {
             actor: actor("sandbox", loaded.desired.revision.as_deref()),
             stop: stop_on_signal(),
         };
-        let outcome = reconcile::carry_out(&writer, &self.config, &look, &plan).await.map_err(failed)?;
+        let outcome = reconcile::carry_out(&writer, &self.config, &inputs, &plan).await.map_err(failed)?;
         let records = self.database.read(|store| store.tenants()).await.map_err(failed)?;
         let records: Vec<_> = records.into_values().collect();
         seed::users(&self.servers, &records);
-        reconcile::sync_users(&reader, &writer, &look, &outcome, None).await;
+        reconcile::sync_users(&reader, &writer, &inputs, &outcome, None).await;
         seed::sessions(&self.database, records).await.map_err(failed)?;
         let text = report::outcome_text(&outcome, context.paint());
         // Where all went well, the count is enough.
@@ -240,7 +238,7 @@ impl Sandbox {
         let everything = Selection { tenants: Vec::new(), no_removals: false };
         let verdict = Verdict {
             failed: outcome.failed() > 0 || outcome.skipped() > 0,
-            held: is_held(&plan, &look.desired, &everything),
+            held: is_held(&plan, &inputs.desired, &everything),
             not_checked: !plan.not_checked.is_empty(),
             ..Verdict::default()
         };

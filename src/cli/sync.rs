@@ -3,7 +3,7 @@
 use super::args::SyncArgs;
 use super::context::{Context, Failure, Result};
 use super::exit::Exit;
-use super::gather::look;
+use super::gather::gather;
 use super::lookup::record_of;
 use super::output::{patiently, reading};
 use crate::environment::{Environment as _, System};
@@ -28,13 +28,13 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Result<Exit> {
     }
     // No file has a say in this.
     let desired = Desired::unreadable("is not read");
-    let look = look(&config, &database, &readers, desired, Policy::new(&config), Rotation::None).await?;
+    let inputs = gather(&config, &database, &readers, desired, Policy::new(&config), Rotation::None).await?;
     let rules =
         sync::Rules { only: key.cloned(), accept_missing: *accept_missing, ..sync::Rules::of(&config.tier) };
     let mut reports = Vec::new();
     for (instance, pbx) in &readers {
         let now = System.now();
-        let report = match look.doubts(instance) {
+        let report = match inputs.doubts(instance) {
             Some(reason) => sync::InstanceSync::unknown(instance, reason),
             None => {
                 let synced = sync::sync_instance(&database, instance, &**pbx, &rules, now);

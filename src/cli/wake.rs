@@ -6,7 +6,8 @@ use crate::report::chain;
 use crate::store::Database;
 use crate::store::lease_holder::{command, process_of_daemon};
 
-/// Wakes a running daemon; tells which one. `None` where none runs, or it cannot be told: then the next run sees it.
+/// Wakes a running daemon and returns its name. `None` where no daemon runs, or where waking it failed: the decision then
+/// takes effect at the next run.
 pub async fn wake(database: &Database) -> Option<String> {
     let woken = match database.lease(&command()).await {
         Ok(Ok(lease)) => {
@@ -18,7 +19,7 @@ pub async fn wake(database: &Database) -> Option<String> {
         Ok(Err(by)) => pass_requests::wake(database, &System).await.map(|()| by),
         Err(error) => Err(error),
     };
-    woken.inspect_err(|error| tracing::warn!(error = %chain(error), "the running daemon was not told")).ok()
+    woken.inspect_err(|error| tracing::warn!(error = %chain(error), "cannot wake the running daemon")).ok()
 }
 
 /// When a decision takes effect, for people.

@@ -1,19 +1,21 @@
-//! A run for a command that changes something: its own, or one by the daemon that holds the writer's lease.
+//! Who does the run of a command that changes something: the command, or the daemon that holds the writer's lease.
 
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::context::{Failure, Result};
 use super::output::tell;
+use super::stop::stop_on_signal;
 use crate::daemon::pass_requests;
 use crate::environment::System;
 use crate::store::lease_holder::{command, process_of_daemon};
 use crate::store::{Database, Lease};
 
-/// Whose run it is.
+/// Which process does the run.
 pub enum Runner {
-    /// Nobody else writes: the command does the run.
+    /// This command does the run, and holds the writer's lease.
     Own(Lease),
     /// The daemon did it.
     Daemon(Box<pass_requests::PassAnswer>),
@@ -21,21 +23,23 @@ pub enum Runner {
 
 /// How long the daemon may take to answer: a run over many tenants takes minutes.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often the lease is tried beside a daemon: it may end without an answer.
+/// How often the lease is tried while a daemon holds it, because the daemon may end without an answer.
 const TRY_EVERY: Duration = Duration::from_secs(2);
-/// The same beside a command, which takes no requests and is done soon.
+/// How often the lease is tried while another command holds it. A command takes no requests and ends soon.
 const TRY_AFTER_COMMAND: Duration = Duration::from_millis(500);
 
-/// Takes the lease, or has the daemon do a run. What that run is to do must stand in the database before.
+/// Takes the lease, or has the daemon do a run. The daemon reads from the database what to do, so the caller writes it
+/// there first.
 pub async fn runner(database: &Database) -> Result<Runner> {
     runner_if(database, |_| Ok(())).await
 }
 
-/// As [`runner`], where `may_ask` decides whether the daemon (named to it) may do the run.
+/// As [`runner`]. `may_ask` is given the daemon's name, and fails where the daemon must not do the run. A signal while
+/// the daemon is asked withdraws the request.
 pub async fn runner_if(database: &Database, may_ask: impl Fn(&str) -> Result<()>) -> Result<Runner> {
     let mut request = None;
     let ended = wait(database, may_ask, &mut request).await;
-    // Nobody is to serve a request later that nobody waits for.
+    // The daemon must not serve the request later, when no command waits for the answer.
     if let (Some(id), Ok(Runner::Own(_)) | Err(_)) = (request, &ended) {
         let withdrawn = pass_requests::withdraw(database, id).await;
         if let (Err(error), Ok(_)) = (withdrawn, &ended) {
@@ -51,7 +55,8 @@ async fn wait(
     request: &mut Option<Uuid>,
 ) -> Result<Runner> {
     let until = Instant::now() + PATIENCE;
-    let mut told = None;
+    let mut announced = None;
+    let mut stop: Option<CancellationToken> = None;
     loop {
         let by = match database.lease(&command()).await.map_err(|error| Failure::of(&error))? {
             Ok(lease) => return Ok(Runner::Own(lease)),
@@ -61,20 +66,25 @@ async fn wait(
         if daemon.is_some() {
             may_ask(&by)?;
         }
-        if told.as_ref() != Some(&by) {
+        if announced.as_ref() != Some(&by) {
             tell(&match daemon {
                 Some(process) => format!("Asking the daemon ({process}) to do this run.\n"),
                 None => format!("Waiting for another command to end ({by}).\n"),
             });
-            told = Some(by.clone());
+            announced = Some(by.clone());
         }
         if daemon.is_some() {
+            // From here on a request may stand, so a signal must not end the process before it is withdrawn.
+            let stop = stop.get_or_insert_with(stop_on_signal);
             let id = pass_requests::request_pass(database, &System, *request)
                 .await
                 .map_err(|error| Failure::of(&error))?;
             *request = Some(id);
-            let answer =
-                pass_requests::answer(database, id, TRY_EVERY).await.map_err(|error| Failure::of(&error))?;
+            let answer = tokio::select! {
+                answer = pass_requests::answer(database, id, TRY_EVERY) => answer,
+                () = stop.cancelled() => return Err(interrupted(&by)),
+            };
+            let answer = answer.map_err(|error| Failure::of(&error))?;
             if let Some(answer) = answer {
                 return match answer.error {
                     Some(error) => Err(Failure::new(format!("The run of {by} failed: {error}."))),
@@ -82,7 +92,10 @@ async fn wait(
                 };
             }
         } else {
-            tokio::time::sleep(TRY_AFTER_COMMAND).await;
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AFTER_COMMAND) => {}
+                () = cancelled(stop.as_ref()) => return Err(interrupted(&by)),
+            }
         }
         if Instant::now() >= until {
             return Err(Failure::new(format!(
@@ -91,4 +104,16 @@ async fn wait(
             )));
         }
     }
+}
+
+/// Waits for a signal. Without a token the signal ends the process by itself.
+async fn cancelled(stop: Option<&CancellationToken>) {
+    match stop {
+        Some(stop) => stop.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn interrupted(by: &str) -> Failure {
+    Failure::new(format!("interrupted while waiting for {by}. A run that it has already begun goes on"))
 }

@@ -1,11 +1,11 @@
-//! Each exit code that the manual names, produced.
+//! Each exit code of the manual, produced once.
 
 use fusionpbx_standin::{Fault, FaultKind};
 
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites, until};
 
-at_both_sites! { async fn plan_ends_with_0_and_with_detailed_exitcode_tells_nothing_changes_and_held_apart(site) {
+at_both_sites! { async fn plan_detailed_exitcode_separates_no_changes_changes_and_held(site) {
     site.tenant("acme");
     site.run(&["plan"]).await.ended_with(0);
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(2);
@@ -21,7 +21,7 @@ at_both_sites! { async fn plan_ends_with_0_and_with_detailed_exitcode_tells_noth
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn apply_ends_with_0_done_3_held_4_failed_and_5_stale(site) {
+at_both_sites! { async fn apply_exits_with_0_done_3_held_4_failed_and_5_stale(site) {
     site.tenant("acme");
     site.run(&["apply"]).await.ended_with(0);
     site.run(&["apply"]).await.ended_with(0);
@@ -35,7 +35,7 @@ at_both_sites! { async fn apply_ends_with_0_done_3_held_4_failed_and_5_stale(sit
     site.tenant("new");
     let ran = site.run(&["apply"]).await;
     ran.ended_with(4);
-    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com reads back as absent"), "{ran:#?}");
+    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com is absent after the change"), "{ran:#?}");
     site.pbx("hq").clear_faults();
 
     let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
@@ -127,7 +127,7 @@ async fn a_command_line_that_is_not_understood_ends_with_64_and_does_nothing() {
     assert!(!site.path("state/tenantd.db").exists());
 }
 
-at_both_sites! { async fn a_broken_file_is_something_held_also_where_its_tenant_has_no_record(site) {
+at_both_sites! { async fn a_broken_file_counts_as_held_even_if_its_tenant_has_no_record(site) {
     site.tenant("acme");
     site.apply().await;
     site.write("new.yaml", "name: [");
@@ -174,17 +174,19 @@ async fn a_mistyped_log_filter_is_a_usage_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_cannot_be_read_is_one_fact_in_a_plans_document() {
+async fn an_unreadable_tenants_directory_appears_once_in_the_plans_json() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     std::fs::remove_dir(site.path("tenants.d")).unwrap();
     let ran = site.run(&["plan", "--detailed-exitcode", "-o", "json"]).await;
     let document = ran.ended_with(1).json();
     assert_eq!(document["errors"].as_array().unwrap().len(), 1, "{document:#}");
     assert_eq!(document["warnings"], serde_json::json!([]), "{document:#}");
+    let path = site.path("tenants.d").display().to_string();
+    assert!(document["error"].as_str().unwrap().contains(&path), "{document:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_database_needs_and_is_not_there_is_named_with_its_key() {
+async fn a_missing_database_secret_or_certificate_is_reported_with_its_configuration_key() {
     let mut site = Site::new(Backend::Sqlite).await.unwrap();
     site.database_url = "postgres://tenantd@127.0.0.1:1/tenantd".to_owned();
     std::fs::write(site.path("empty"), "\n").unwrap();
@@ -197,7 +199,7 @@ async fn what_a_database_needs_and_is_not_there_is_named_with_its_key() {
             let ran = site.run(command).await;
             let told = &ran.ended_with(1).stderr;
             assert!(
-                told.contains("`database_password`: there is no secret in the file ") && told.contains(why),
+                told.contains("`database_password`: no secret in the file ") && told.contains(why),
                 "{told}"
             );
             assert!(told.contains("install -m 600 /dev/stdin"), "what to do: {told}");

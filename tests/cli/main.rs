@@ -1,27 +1,27 @@
 //! The real program against stand-ins: every command, its exit codes, and what goes to standard output.
 
-mod adopting;
-mod advice;
+mod adopt;
+mod approve_pause_enroll;
+mod basic_commands;
+mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
-mod documents;
 mod exit_codes;
-mod first_day;
-mod honest;
-mod importing;
-mod orders;
-mod plain_commands;
-mod planning;
+mod first_setup;
+mod import;
+mod json_output;
+mod no_false_success;
+mod plan_apply_show;
 mod readme;
-mod restoring;
-mod sandboxed;
+mod restore;
+mod sandbox;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../failures/site.rs"]
 mod site;
 mod status;
-mod tenant_world;
+mod suggested_commands;
+mod tenant_data;
 mod terminal;
-mod words;
 
 use serde_json::Value;
 

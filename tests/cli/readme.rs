@@ -137,7 +137,7 @@ impl Machine {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_step_of_run_it_for_real_works_as_it_is_typed() {
+async fn every_step_of_run_it_for_real_works_as_written() {
     let machine = Machine::new().await;
     let acme = machine.server.pbx().add_domain("acme.example.com", Some(true), Some("Acme Corp"));
     let mut environment = String::new();

@@ -1,4 +1,4 @@
-//! `status` is the truth: how each tenant stands, who serves, and what a monitoring system is told.
+//! `status`: each tenant's condition, the daemon, and the line for a monitoring system.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn of<'v>(status: &'v Value, key: &str) -> &'v Value {
     status["tenants"].as_array().unwrap().iter().find(|tenant| tenant["key"] == key).unwrap()
 }
 
-at_both_sites! { async fn status_tells_how_each_tenant_stands_and_since_when(site) {
+at_both_sites! { async fn status_shows_the_condition_of_each_tenant_and_since_when(site) {
     site.configure("limits: { removals: { count: 1, percent: 1 } }\n");
     site.tenants(1);
     site.tenant_with("shown", "drift: report\n");
@@ -105,7 +105,7 @@ at_both_sites! { async fn status_tells_how_each_tenant_stands_and_since_when(sit
     assert_ne!(of(&status, "shown")["since"], of(&again, "shown")["since"]);
 } }
 
-at_both_sites! { async fn status_shows_what_is_asked_for_and_counts_everything(site) {
+at_both_sites! { async fn status_filters_tenants_and_counts_all_of_them(site) {
     site.tenants(2);
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
     site.apply().await;
@@ -135,7 +135,7 @@ at_both_sites! { async fn status_shows_what_is_asked_for_and_counts_everything(s
     assert!(site.run(&["status", "--wide"]).await.stdout.contains("SESSIONS"));
 } }
 
-at_both_sites! { async fn status_knows_who_serves_and_what_each_instance_is(site) {
+at_both_sites! { async fn status_shows_the_daemon_and_each_instance(site) {
     site.tenants(2);
     let none = site.run(&["status"]).await;
     assert!(none.ended_with(0).stdout.contains("no daemon has run with this database yet"), "{none:#?}");
@@ -166,7 +166,7 @@ at_both_sites! { async fn status_knows_who_serves_and_what_each_instance_is(site
     assert!(shown.contains("not running;") && shown.contains(" was stopped at "), "{shown}");
 } }
 
-at_both_sites! { async fn a_daemon_that_was_killed_serves_no_longer(site) {
+at_both_sites! { async fn status_does_not_show_a_killed_daemon_as_running(site) {
     site.tenants(2);
     let mut daemon = site.daemon("daemon");
     until("the first run", || daemon.told().contains("2 done")).await;
@@ -181,7 +181,7 @@ at_both_sites! { async fn a_daemon_that_was_killed_serves_no_longer(site) {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         ran = check().await;
     }
-    assert!(ran.ended_with(2).stdout.contains("CRITICAL - no daemon serves: tenantd on "), "{ran:#?}");
+    assert!(ran.ended_with(2).stdout.contains("CRITICAL - no daemon is running: tenantd on "), "{ran:#?}");
     let shown = site.run(&["status"]).await;
     assert!(shown.stdout.contains("tenantd: not running; tenantd on "), "{shown:#?}");
     assert!(!shown.stdout.contains("Next run "), "{shown:#?}");
@@ -189,7 +189,7 @@ at_both_sites! { async fn a_daemon_that_was_killed_serves_no_longer(site) {
     assert_eq!((&status["daemon"]["running"], &status["daemon"]["ended_abruptly"]), (&false.into(), &true.into()));
 } }
 
-at_both_sites! { async fn a_tenant_that_should_be_enabled_and_is_disabled_says_so(site) {
+at_both_sites! { async fn status_reports_a_tenant_that_is_disabled_against_its_file(site) {
     site.tenants(2);
     site.tenant_with("shown", "drift: report\n");
     site.apply().await;
@@ -204,22 +204,22 @@ at_both_sites! { async fn a_tenant_that_should_be_enabled_and_is_disabled_says_s
     disable("t00");
     disable("shown");
     let plan = site.plan().await;
-    assert!(text(&plan["held"][0]["reason"]).ends_with("; disabled on hq now; phones cannot register"), "{plan:#}");
+    assert!(text(&plan["held"][0]["reason"]).ends_with(". It is disabled on hq now, so its phones cannot register"), "{plan:#}");
     site.run(&["apply"]).await.ended_with(3);
     for key in ["t00", "shown"] {
         let status = site.status(&[key]).await;
-        assert!(text(&of(&status, key)["reason"]).ends_with("disabled on hq now; phones cannot register"), "{status:#}");
+        assert!(text(&of(&status, key)["reason"]).ends_with("It is disabled on hq now, so its phones cannot register"), "{status:#}");
     }
     // Also while tenantd's work on it is paused.
     site.run(&["pause", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
     site.run(&["apply"]).await;
     let status = site.status(&["t00"]).await;
     assert_eq!(of(&status, "t00")["condition"], "paused");
-    assert!(text(&of(&status, "t00")["reason"]).ends_with("a migration; disabled on hq now; phones cannot register"), "{status:#}");
+    assert!(text(&of(&status, "t00")["reason"]).ends_with("a migration. It is disabled on hq now, so its phones cannot register"), "{status:#}");
     assert_eq!(text(&of(&site.status(&[]).await, "t01")["reason"]), "");
 } }
 
-at_both_sites! { async fn a_monitoring_system_is_told_by_one_line_and_the_exit_code(site) {
+at_both_sites! { async fn status_check_prints_one_line_and_sets_the_exit_code(site) {
     site.tenants(2);
     site.tenant_with("shown", "drift: report\n");
     let check = async |code: i32, word: &str| {
@@ -256,14 +256,14 @@ at_both_sites! { async fn a_tenant_whose_step_failed_is_failed_and_not_in_sync(s
     site.run(&["apply"]).await.ended_with(4);
     let status = site.status(&[]).await;
     assert_eq!(of(&status, "t00")["condition"], "failed", "{status:#}");
-    assert!(text(&of(&status, "t00")["reason"]).contains("reads back as absent"), "{status:#}");
+    assert!(text(&of(&status, "t00")["reason"]).contains("is absent after the change"), "{status:#}");
     assert_eq!(of(&status, "t01")["condition"], "in_sync", "{status:#}");
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;
     assert_eq!(of(&site.status(&[]).await, "t00")["condition"], "in_sync");
 } }
 
-at_both_sites! { async fn history_tells_what_changed_and_outlives_a_rename_of_the_key(site) {
+at_both_sites! { async fn history_shows_changes_and_survives_a_rename_of_the_key(site) {
     site.tenant("acme");
     site.apply().await;
     site.tenant_with("acme", "session_timeout: 30\n");
@@ -282,7 +282,7 @@ at_both_sites! { async fn history_tells_what_changed_and_outlives_a_rename_of_th
     assert!(line.contains(" UTC tenant.created — apply by ") && !line.contains("+00:00"), "{line}");
 } }
 
-at_both_sites! { async fn the_history_of_a_key_that_was_used_again_is_that_of_its_tenant(site) {
+at_both_sites! { async fn history_of_a_reused_key_shows_only_the_current_tenant(site) {
     site.configure("deletion: { mode: automatic, retention_days: 30 }\n");
     site.tenant_with("acme", "max_users: 50\n");
     site.apply().await;
@@ -299,7 +299,7 @@ at_both_sites! { async fn the_history_of_a_key_that_was_used_again_is_that_of_it
     };
     assert_eq!(events(&shown), ["tenant.created", "pause.ended", "pause.begun"], "{shown:#}");
     let earlier = text(&shown["earlier"][0]);
-    assert_eq!(earlier, "an earlier tenant had the key acme and has the key other now: `tenantd show other`");
+    assert_eq!(earlier, "an earlier tenant with the key acme now has the key other: tenantd show other");
     let ran = site.run(&["show", "acme"]).await.stdout;
     assert!(ran.contains(&earlier) && !ran.contains("50"), "{ran}");
     let ran = site.run(&["show", "acme", "--earlier"]).await.stdout;
@@ -308,7 +308,7 @@ at_both_sites! { async fn the_history_of_a_key_that_was_used_again_is_that_of_it
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn history_says_where_the_file_was_not_the_commits() {
+async fn history_shows_that_the_file_differs_from_the_commit() {
     let site = Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
     let git = |args: &[&str]| {
         let mut command = std::process::Command::new("git");

@@ -1,4 +1,4 @@
-//! The program on a terminal: what it asks, how wide it is, and which colours it has.
+//! The program on a terminal: confirmation, width and colours.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -132,11 +132,11 @@ at_both_sites! { async fn apply_on_a_terminal_shows_the_plan_and_does_nothing_un
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn apply_without_a_terminal_and_without_yes_is_refused_where_there_is_something_to_do(site) {
+at_both_sites! { async fn apply_without_terminal_and_yes_is_refused_if_there_are_changes(site) {
     site.tenants(2);
     let ran = site.run_as_it_is(&["apply"]).await;
     ran.ended_with(64);
-    assert!(ran.stderr.contains("No terminal to ask on, so nothing was changed (2 to create).") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
+    assert!(ran.stderr.contains("Nothing was changed, because there is no terminal to ask on (2 to create).") && ran.stderr.contains("`tenantd apply --yes`"), "{ran:#?}");
     assert!(ran.stdout.contains("2 to create"), "the plan is shown: {ran:#?}");
     let ran = site.run_as_it_is(&["apply", "-o", "json"]).await;
     assert!(ran.ended_with(64).json()["error"].as_str().unwrap().contains("--yes"), "{ran:#?}");
@@ -158,7 +158,7 @@ fn rarely(site: &Site) {
     std::fs::write(site.path("tenantd.yaml"), rare).unwrap();
 }
 
-at_both_sites! { async fn apply_beside_a_daemon_asks_as_well(site) {
+at_both_sites! { async fn apply_asks_for_confirmation_with_a_running_daemon(site) {
     site.tenants(2);
     rarely(&site);
     let daemon = site.daemon("daemon");
@@ -184,7 +184,7 @@ at_both_sites! { async fn apply_beside_a_daemon_asks_as_well(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_changed_while_a_person_thought_about_it_is_not_done(site) {
+at_both_sites! { async fn apply_refuses_a_plan_that_changed_before_the_answer(site) {
     site.tenants(1);
     let mut apply = OnTerminal::start(&site, &["apply"], 100, &[("NO_COLOR", "1")]);
     apply.asks().await;
@@ -208,7 +208,7 @@ fn widest(text: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_fit_the_terminal_and_are_neither_wrapped_nor_padded_in_a_pipe() {
+async fn tables_fit_the_terminal_and_are_not_wrapped_or_padded_in_a_pipe() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     let name = "the department of very long names that does not fit beside anything else at all";
     let wide = "日本電信電話株式会社東日本営業本部の長い名前";
@@ -248,7 +248,7 @@ async fn tables_fit_the_terminal_and_are_neither_wrapped_nor_padded_in_a_pipe() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn colours_are_wanted_and_refused_on_standard_error_as_on_standard_output() {
+async fn colour_options_apply_to_standard_error_and_standard_output_alike() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     // Something on both streams: a plan, and a file's problem with its source line.
@@ -292,7 +292,7 @@ async fn colours_are_wanted_and_refused_on_standard_error_as_on_standard_output(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_of_a_daemon_has_colours_only_where_they_are_wanted() {
+async fn the_daemons_log_is_coloured_only_on_request() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     for (environment, coloured) in

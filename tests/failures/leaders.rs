@@ -147,7 +147,7 @@ at_both_sites! { async fn f15_three_that_apply_at_once_take_their_turns(site) {
 /// Of a request that waits in the database: a daemon that starts later answers it, if it is not taken back.
 async fn facts(site: &Site) -> Option<String> {
     let database = site.database(Access::ReadOnly).await;
-    database.read(|store| store.fact("pass.asked")).await.unwrap()
+    database.read(|store| store.fact("pass.requested")).await.unwrap()
 }
 
 at_both_sites! { async fn f15_apply_takes_over_from_a_daemon_that_dies_without_an_answer(site) {

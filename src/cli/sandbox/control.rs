@@ -104,7 +104,7 @@ pub fn listen(config: &Path, answering: Answering) -> Result<()> {
 
 impl Answering {
     async fn answer(&self, request: Request) -> std::result::Result<String, String> {
-        let said = match request {
+        let answer = match request {
             Request::Poke { key, change } => self.poke(&key, &change).await?,
             Request::FastForward { seconds } => {
                 let by = TimeDelta::seconds(seconds);
@@ -123,7 +123,7 @@ impl Answering {
         pass_requests::request_pass(&self.database, &System, None)
             .await
             .map_err(|error| crate::report::chain(&error))?;
-        Ok(said)
+        Ok(answer)
     }
 
     async fn poke(&self, key: &str, change: &str) -> std::result::Result<String, String> {

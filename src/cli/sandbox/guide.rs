@@ -82,7 +82,7 @@ pub fn try_this(config: &Config, desired: &Desired, first_instance: &str) -> Str
 /// At the end.
 pub fn farewell(config: &Config, own_examples: bool) -> String {
     let files = if own_examples {
-        "The example files were deleted with it.".to_owned()
+        "Its tenant files (examples or copies) were deleted with it.".to_owned()
     } else {
         format!("The files in {} were kept.", config.tenants_dir.display())
     };

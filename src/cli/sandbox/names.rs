@@ -12,11 +12,11 @@ const DEPTH: usize = 8;
 /// what is wrong with it.
 pub fn in_files(dir: &Path) -> BTreeSet<InstanceKey> {
     let mut found = BTreeSet::new();
-    look(dir, DEPTH, &mut found);
+    gather(dir, DEPTH, &mut found);
     found
 }
 
-fn look(dir: &Path, depth: usize, found: &mut BTreeSet<InstanceKey>) {
+fn gather(dir: &Path, depth: usize, found: &mut BTreeSet<InstanceKey>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -25,7 +25,7 @@ fn look(dir: &Path, depth: usize, found: &mut BTreeSet<InstanceKey>) {
         }
         if path.is_dir() {
             if depth > 0 {
-                look(&path, depth - 1, found);
+                gather(&path, depth - 1, found);
             }
         } else if name.ends_with(".yaml") || name.ends_with(".yml") {
             let text = std::fs::read_to_string(&path).unwrap_or_default();

@@ -70,12 +70,14 @@ pub fn standing(
         (standing, since)
     };
     if let Some(paused) = report::paused(recorded, of.key, of.instance()) {
-        // The last run may have seen more of it: that its phones are refused.
+        // The last run may have added that the tenant is out of service, which only a run can see.
         let same = |known: &&ConditionSince| {
             known.standing.condition == Condition::Paused
                 && known.standing.reason.as_ref().zip(paused.reason.as_ref()).is_some_and(
                     |(known, paused)| {
-                        known.strip_prefix(paused.as_str()).is_some_and(|rest| rest.starts_with("; "))
+                        // A run of an earlier version joined the two with a semicolon.
+                        let rest = known.strip_prefix(paused.as_str());
+                        rest.is_some_and(|rest| rest.starts_with(". ") || rest.starts_with("; "))
                     },
                 )
         };

@@ -1,4 +1,4 @@
-//! What a message advises is typed as it stands there, and then what was in the way is no longer.
+//! The commands that messages suggest: each is typed as shown, and solves the problem.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ impl Site {
     }
 }
 
-at_both_sites! { async fn each_command_that_a_held_step_names_lifts_it_as_it_stands_there(site) {
+at_both_sites! { async fn the_command_shown_with_a_held_step_lifts_the_hold(site) {
     let deletion = "deletion: { mode: approve, retention_days: 0 }\narchive: { dir: archived }\n";
     site.configure(deletion);
     for name in ["acme", "beta", "gamma", "delta"] {
@@ -99,7 +99,7 @@ at_both_sites! { async fn each_command_that_a_held_step_names_lifts_it_as_it_sta
     assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), known, "each kind was typed");
 } }
 
-at_both_sites! { async fn what_isolation_check_advises_without_a_database_makes_one(site) {
+at_both_sites! { async fn the_command_suggested_by_isolation_check_creates_the_database(site) {
     site.tenant("acme");
     let ran = site.run(&["isolation", "check"]).await;
     let advised = ran.ended_with(1).stderr.split('`').nth(1).unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The first day: a first configuration, dead ends that name the next command, and files for tenantd's user alone.
+//! The first setup: `init`, messages that name the next command, and file permissions.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -63,12 +63,12 @@ async fn init_writes_a_configuration_that_validates_once_there_is_a_tenant_and_o
 
     let before = std::fs::read_to_string(config).unwrap();
     let ran = in_an_empty_place(place.path(), &[], &["init", "--dir", "pbx"]).await;
-    assert!(ran.ended_with(1).stderr.contains("exists, so nothing was written"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("nothing was written, because "), "{ran:#?}");
     assert_eq!(std::fs::read_to_string(config).unwrap(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_configuration_the_message_names_init_and_sandbox() {
+async fn a_missing_configuration_suggests_init_and_sandbox() {
     let place = tempfile::tempdir().unwrap();
     for args in [&["plan"][..], &["validate"], &["status"]] {
         let ran = in_an_empty_place(place.path(), &[("TENANTD_CONFIG", "nowhere/tenantd.yaml")], args).await;
@@ -80,7 +80,7 @@ async fn without_a_configuration_the_message_names_init_and_sandbox() {
     assert!(place.path().join("here/tenantd.yaml").exists(), "it writes the one that the message named");
 }
 
-at_both_sites! { async fn what_holds_peoples_data_is_for_tenantds_user_alone_whatever_the_umask(site) {
+at_both_sites! { async fn files_with_personal_data_are_readable_by_their_owner_only_under_any_umask(site) {
     site.configure("archive: { dir: archived }\n");
     std::fs::remove_dir(site.path("state")).unwrap();
     site.tenant("acme");
@@ -109,7 +109,7 @@ at_both_sites! { async fn what_holds_peoples_data_is_for_tenantds_user_alone_wha
         let database = site.path("state/tenantd.db");
         std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
         let ran = site.run(&["apply", "--yes"]).await;
-        let command = ran.ended_with(0).stderr.lines().find_map(|line| line.split_once("to mend it: ")).unwrap().1.to_owned();
+        let command = ran.ended_with(0).stderr.lines().find_map(|line| line.split_once("To correct it: ")).unwrap().1.to_owned();
         assert!(std::process::Command::new("sh").arg("-c").arg(&command).status().unwrap().success(), "{command}");
         let ran = site.run(&["apply", "--yes"]).await;
         assert!(ran.ended_with(0).stderr.is_empty(), "{ran:#?}");

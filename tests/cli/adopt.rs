@@ -1,11 +1,11 @@
-//! `adopt` takes over what tenant files name and the PBX has: after a lost database, and one by one.
+//! `adopt` takes over existing domains that tenant files name.
 
 use fusionpbx_standin::NewSetting;
 
 use crate::actions;
 use crate::site::{at_both_sites, until};
 
-at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_over_and_changes_nothing(site) {
+at_both_sites! { async fn adopt_all_takes_over_every_tenant_unchanged_after_the_database_is_lost(site) {
     let names = site.tenants(30);
     site.tenant_with("shut", "enabled: false\nmax_users: 5\npbx_settings: { domain.time_zone.name: Europe/Berlin }\n");
     // Limits that any other way would be in the way of.
@@ -36,7 +36,7 @@ at_both_sites! { async fn after_a_lost_database_one_command_takes_everything_ove
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_domain_as_its_file_says(site) {
+at_both_sites! { async fn adopt_shows_the_differences_before_it_applies_the_file(site) {
     let pbx = site.pbx("hq").clone();
     let acme = pbx.add_domain("acme.example.com", Some(true), Some("Somebody"));
     pbx.add_setting(acme, NewSetting::new("limit", "users", "numeric", "3"));
@@ -74,7 +74,7 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
     // What cannot be adopted is named with what does it.
     let ran = site.run(&["adopt", "acme", "new", "--yes"]).await;
     assert!(ran.ended_with(4).stderr.contains("skipped acme: it is already managed"), "{ran:#?}");
-    assert!(ran.stderr.contains("new.example.com is not on hq; `tenantd apply` creates it"), "{ran:#?}");
+    assert!(ran.stderr.contains("new.example.com does not exist on hq; `tenantd apply` creates it"), "{ran:#?}");
     site.run(&["adopt", "nobody"]).await.ended_with(1);
     site.run(&["adopt"]).await.ended_with(64);
     let ran = site.run(&["adopt", "--instance", "hq", "--yes"]).await;
@@ -84,15 +84,15 @@ at_both_sites! { async fn adopt_shows_the_differences_first_and_then_makes_the_d
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_and_that_works(site) {
+at_both_sites! { async fn import_suggests_adopt_for_a_domain_with_a_tenant_file(site) {
     site.pbx("hq").add_domain("acme.example.com", Some(true), Some("acme Ltd"));
     site.pbx("hq").add_domain("moved.example.com", Some(true), Some("moved Ltd"));
     site.tenant("acme");
     site.write("moved.yaml", crate::site::text_of("moved", "").replace("hq", "branch"));
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    let advice = "skipped acme.example.com: acme.yaml names it already; to take it over: tenantd adopt acme";
+    let advice = "skipped acme.example.com: acme.yaml already names it. To take it over: tenantd adopt acme";
     assert!(ran.ended_with(4).stdout.contains(advice), "{ran:#?}");
-    assert!(ran.stdout.contains("moved.yaml names it already, on branch; to take it over here, write `pbx_instance: \
+    assert!(ran.stdout.contains("moved.yaml already names it, on branch. To take it over here, write `pbx_instance: \
                                  hq`"));
     site.run(&["adopt", "acme", "--yes"]).await.ended_with(0);
     site.tenant("moved");
@@ -102,7 +102,7 @@ at_both_sites! { async fn import_points_to_adopt_where_a_file_names_the_domain_a
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn beside_a_daemon_it_is_the_daemon_that_adopts(site) {
+at_both_sites! { async fn a_running_daemon_does_the_adoption(site) {
     site.tenant("already");
     site.apply().await;
     let domain = site.pbx("hq").add_domain("acme.example.com", Some(true), Some("Somebody"));
@@ -118,14 +118,14 @@ at_both_sites! { async fn beside_a_daemon_it_is_the_daemon_that_adopts(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn to_adopt_closes_no_more_open_domains_than_the_limit_allows(site) {
+at_both_sites! { async fn adopt_disables_no_more_domains_than_the_limit_allows(site) {
     site.configure("limits: { disables: { count: 1, percent: 1 } }\n");
     for name in ["one", "two"] {
         site.pbx("hq").add_domain(&format!("{name}.example.com"), Some(true), Some(&format!("{name} Ltd")));
         site.tenant_with(name, "enabled: false\n");
     }
     let ran = site.run(&["adopt", "--all", "--yes"]).await;
-    let expected = "adopt fewer of them at once, or with `enabled: true` in their files";
+    let expected = "Adopt fewer tenants at once, or set `enabled: true` in their files";
     assert!(ran.ended_with(3).stdout.contains(expected), "{ran:#?}");
     assert!(!ran.stdout.contains("tenantd approve"), "{ran:#?}");
     assert_eq!(site.mutations(), 0);

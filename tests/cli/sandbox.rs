@@ -1,4 +1,4 @@
-//! The sandbox's tour: every line of it is typed as it is shown, in order, and does what it says.
+//! The sandbox: each command of its tour is typed as shown.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ impl Sandbox {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_line_of_the_tour_does_what_it_says() {
+async fn every_command_of_the_tour_works_as_shown() {
     let sandbox = Sandbox::start(&[]).await;
     // What each shows: in the sandbox, or where it was typed.
     let expected = [
@@ -74,7 +74,7 @@ async fn every_line_of_the_tour_does_what_it_says() {
         "3 imported, 1 skipped",
         "45",
         "disable acme on hq",
-        "As if 31 days had passed",
+        "Moved the recorded times back by 31 days",
         "done delete acme on hq",
         "it was restored from an archive on",
         "umbrella.example.com",
@@ -98,7 +98,7 @@ async fn every_line_of_the_tour_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
+async fn a_sandbox_starts_a_stand_in_for_each_instance_in_the_given_files() {
     let own = tempfile::tempdir().unwrap();
     for (key, instance) in [("acme", "pbx01"), ("beta", "pbx-south")] {
         let text =
@@ -110,7 +110,7 @@ async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
     assert!(shown.contains("Stand-in FusionPBX servers (pbx-south, pbx01)"), "{shown}");
     assert!(shown.contains("2 to create: acme, beta") && !shown.contains("+name:"), "{shown}");
     let (done, said) = sandbox.types("tenantd sandbox poke acme --change gone").await;
-    assert!(done && said.contains("Somebody deleted acme.example.com on pbx01."), "{said}");
+    assert!(done && said.contains("Deleted acme.example.com on pbx01,"), "{said}");
     until("it is made again", || sandbox.shown().contains("done create acme on pbx01")).await;
     // Its own directory may be one that a daemon serves from.
     let (done, said) = sandbox.types(&sandbox.tour()[0]).await;
@@ -123,13 +123,13 @@ async fn a_sandbox_has_a_stand_in_for_each_instance_that_ones_own_files_name() {
     let (done, said) = sandbox.types(&named).await;
     assert!(done && said.contains("beta"), "{said}");
     let (done, said) = sandbox.types("tenantd sandbox poke nobody").await;
-    assert!(!done && said.contains("there is no record of the tenant nobody"), "{said}");
+    assert!(!done && said.contains("the tenant nobody is not recorded"), "{said}");
     let ended = sandbox.end().await;
     assert!(ended.contains("examples or copies"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn to_poke_without_a_sandbox_says_how_to_start_one() {
+async fn poke_without_a_running_sandbox_says_how_to_start_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(["sandbox", "poke", "acme"]).env("TENANTD_CONFIG", dir.path().join("tenantd.yaml"));
@@ -139,7 +139,7 @@ async fn to_poke_without_a_sandbox_says_how_to_start_one() {
 }
 
 #[test]
-fn the_stand_ins_speak_the_version_that_is_named_for_all_or_for_one() {
+fn pbx_version_applies_to_all_stand_ins_or_to_one() {
     let empty = tempfile::tempdir().unwrap();
     let once = |versions: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tenantd"));
@@ -158,7 +158,7 @@ fn the_stand_ins_speak_the_version_that_is_named_for_all_or_for_one() {
     }
     let (code, _, stderr) = once(&["4.4.1"]);
     assert_eq!(code, Some(64), "{stderr}");
-    assert!(stderr.contains("the stand-in speaks 5.2.0, 5.3.0, 5.4.4, 5.5.7, master"), "{stderr}");
+    assert!(stderr.contains("the stand-in imitates 5.2.0, 5.3.0, 5.4.4, 5.5.7, master"), "{stderr}");
     let (code, _, stderr) = once(&["nosuch=5.4.4"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("names the instance `nosuch`; the sandbox has branch, hq"), "{stderr}");

@@ -1,4 +1,4 @@
-//! `plan` shows and changes nothing, `apply` does what was shown.
+//! `plan` changes nothing, `apply` does what was shown, and `show` explains it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn everything(dir: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> 
 /// What makes a tenant's file unlike the others'.
 const UNLIKE: &str = "session_timeout: 15\nmax_users: 3\n";
 
-at_both_sites! { async fn what_only_looks_writes_nowhere(site) {
+at_both_sites! { async fn read_only_commands_write_nothing(site) {
     site.tenants(3);
     let looking = [
         &["plan"][..],
@@ -64,7 +64,7 @@ at_both_sites! { async fn what_only_looks_writes_nowhere(site) {
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn plan_works_for_somebody_who_may_only_read() {
+async fn plan_works_with_read_only_access() {
     use std::os::unix::fs::PermissionsExt as _;
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
@@ -85,7 +85,7 @@ async fn plan_works_for_somebody_who_may_only_read() {
 at_both_sites! { async fn the_preview_is_a_diff_with_a_heading_a_reason_and_a_closing_count(site) {
     site.tenant_with("acme", "max_users: 5\n");
     let ran = site.run(&["plan"]).await;
-    for line in ["create acme on hq — the file is new", "--- /dev/null", "+++ acme.yaml", "+max_users: 5"] {
+    for line in ["create acme on hq — its file is new", "--- /dev/null", "+++ acme.yaml", "+max_users: 5"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     assert!(ran.stdout.trim_end().lines().last().unwrap().contains('1'), "{ran:#?}");
@@ -103,7 +103,7 @@ at_both_sites! { async fn the_preview_is_a_diff_with_a_heading_a_reason_and_a_cl
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn apply_can_be_narrowed_to_tenants_and_braked(site) {
+at_both_sites! { async fn apply_respects_tenant_and_no_removals(site) {
     site.tenants(3);
     let ran = site.run(&["apply", "--tenant", "t01", "-o", "json"]).await;
     assert_eq!(crate::actions(&ran.ended_with(0).json(), "steps"), ["create t01"]);
@@ -121,26 +121,26 @@ at_both_sites! { async fn apply_can_be_narrowed_to_tenants_and_braked(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn show_tells_why_the_next_step_does_or_does_not_happen(site) {
+at_both_sites! { async fn show_explains_why_the_next_step_happens_or_not(site) {
     site.tenant("acme");
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.ended_with(0).stdout.contains("create: the file is new") || ran.stdout.contains("the file is new"));
+    assert!(ran.ended_with(0).stdout.contains("create: its file is new") || ran.stdout.contains("its file is new"));
     site.apply().await;
     let uuid = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     site.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "9"));
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.stdout.contains("somebody changed it on the PBX"), "the tenant's settings are read now: {ran:#?}");
+    assert!(ran.stdout.contains("drift: it was changed on the PBX"), "the tenant's settings are read now: {ran:#?}");
     site.remove("acme.yaml");
     site.tenant_with("other", UNLIKE);
     site.apply().await;
     let ran = site.run(&["show", "acme"]).await;
-    assert!(ran.stdout.contains("kept for 30 days after it was disabled"), "{ran:#?}");
+    assert!(ran.stdout.contains("retention of 30 days since it was disabled"), "{ran:#?}");
     assert!(ran.stdout.contains("its file was removed since"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_closes_the_pipe_ends_nothing_badly() {
+async fn apply_continues_when_its_reader_closes_the_pipe() {
     use std::process::Stdio;
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(20);
@@ -161,7 +161,7 @@ async fn whoever_closes_the_pipe_ends_nothing_badly() {
     site.comes_to_rest().await;
 }
 
-at_both_sites! { async fn show_and_status_do_not_call_agreed_what_was_not_seen(site) {
+at_both_sites! { async fn show_and_status_do_not_claim_agreement_for_an_unchecked_pbx(site) {
     site.tenants(2);
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
     site.apply().await;
@@ -179,19 +179,19 @@ at_both_sites! { async fn show_and_status_do_not_call_agreed_what_was_not_seen(s
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: hq\n");
     std::fs::rename(site.path("tenants.d/t01.yaml"), site.path("tenants.d/t01-new.yaml")).unwrap();
     let ran = site.run(&["show", "t01"]).await;
-    assert!(ran.ended_with(0).stdout.contains("the tenant t01-new"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("renames it to t01-new"), "{ran:#?}");
     site.apply().await;
     site.apply().await;
     let ran = site.run(&["show", "t01"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it is the tenant t01-new now"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("it is now the tenant t01-new"), "{ran:#?}");
     let ran = site.run(&["show", "there"]).await;
-    assert!(ran.stdout.contains("delete of what it left behind on branch not before"), "{ran:#?}");
+    assert!(ran.stdout.contains("delete of its previous domain on branch not before"), "{ran:#?}");
 
     // An instance that gives no list.
     site.pbx("hq").inject(Fault::new(FaultKind::HtmlForJson).page("domain_json.php"));
     site.run(&["apply"]).await;
     let ran = site.run(&["show", "t00"]).await;
-    assert!(ran.ended_with(0).stdout.contains("unknown"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("hq was not checked: "), "{ran:#?}");
     assert!(!ran.stdout.contains("agree"), "{ran:#?}");
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     assert!(status["warnings"][0]["text"].as_str().unwrap().contains("hq was not checked"), "{status:#}");
@@ -199,7 +199,7 @@ at_both_sites! { async fn show_and_status_do_not_call_agreed_what_was_not_seen(s
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_people_said_does_not_hide_a_failure(site) {
+at_both_sites! { async fn a_pause_does_not_hide_a_failure(site) {
     site.tenants(2);
     let ignored = Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST");
     site.pbx("hq").inject(ignored.field("domain_name", "t00.example.com"));
@@ -207,7 +207,7 @@ at_both_sites! { async fn what_people_said_does_not_hide_a_failure(site) {
     site.run(&["suspend", "t00", "--until", "1h", "--reason", "wait"]).await.ended_with(0);
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     let problem = status["tenants"][0]["problem"].as_str().unwrap();
-    assert!(problem.contains("reads back as absent") && problem.contains("paused until"), "{status:#}");
+    assert!(problem.contains("is absent after the change") && problem.contains("paused until"), "{status:#}");
     site.run(&["resume", "t00"]).await.ended_with(0);
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;

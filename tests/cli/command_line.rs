@@ -1,14 +1,16 @@
-//! What a command line may leave out, what it may not, and what it is told.
+//! The command line: scopes, ids, unknown names, usage errors, and the examples of the help.
 
-use std::time::Instant;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tenantd::store::Access;
 
 use crate::common::rig::Backend;
-use crate::site::{Site, at_both_sites, until};
+use crate::site::{PATIENCE, PROGRAM, Site, at_both_sites, signal_process, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_malformed_id_is_a_usage_error_and_not_a_changed_world() {
+async fn a_malformed_id_is_a_usage_error_and_not_a_stale_plan() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     for args in [
@@ -31,7 +33,7 @@ async fn a_malformed_id_is_a_usage_error_and_not_a_changed_world() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_without_a_scope_means_everything() {
+async fn commands_without_a_scope_are_refused() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(2);
     site.apply().await;
@@ -46,7 +48,7 @@ async fn nothing_without_a_scope_means_everything() {
     }
     let all = ["pause", "--all", "--until", "1h", "--reason", "x"];
     let ran = site.run(&all).await;
-    assert!(ran.ended_with(0).stdout.starts_with("all tenants stay in service; "), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.starts_with("all tenants stay in service, and "), "{ran:#?}");
     let ran = site.run(&["plan"]).await;
     assert!(ran.stdout.contains("everything is paused until"), "{ran:#?}");
     site.tenant_with("t00", "max_users: 3\n");
@@ -70,13 +72,13 @@ async fn a_pause_says_that_the_tenant_stays_in_service_and_ends_within_90_days()
     assert!(site.plan().await["warnings"].as_array().unwrap().is_empty(), "nothing is paused");
     let ran = site.run(&["pause", "t00", "--until", "89d", "--reason", "x"]).await;
     let told = &ran.ended_with(0).stdout;
-    assert!(told.starts_with("t00 stays in service; tenantd changes nothing on it until "), "{told}");
+    assert!(told.starts_with("t00 stays in service, and tenantd does not change it until "), "{told}");
     assert!(told.contains("tenantd resume t00"), "{told}");
     site.run(&["resume", "t00"]).await.ended_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_tenant_and_an_unknown_instance_are_told_in_one_wording_with_what_was_meant() {
+async fn unknown_tenants_and_instances_are_reported_alike_with_a_suggestion() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(2);
     site.apply().await;
@@ -93,15 +95,18 @@ async fn an_unknown_tenant_and_an_unknown_instance_are_told_in_one_wording_with_
         let ran = site.run(args).await;
         let error = &ran.ended_with(1).stderr;
         assert!(
-            error.contains("there is no tenant t0o: no file and no record; did you mean `t00`?"),
+            error.contains("unknown tenant t0o: it has neither a file nor a record; did you mean `t00`?"),
             "{args:?}: {error}"
         );
     }
     let ran = site.run(&["show", "nobody"]).await;
-    assert!(ran.ended_with(1).stderr.contains("there is no tenant nobody"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("unknown tenant nobody"), "{ran:#?}");
     for args in [&["stats", "fresh"][..], &["archive", "fresh"], &["sync", "fresh"]] {
         let ran = site.run(args).await;
-        assert!(ran.ended_with(1).stderr.contains("has a file and no record yet"), "{args:?}: {ran:#?}");
+        assert!(
+            ran.ended_with(1).stderr.contains("has a file and is not recorded yet"),
+            "{args:?}: {ran:#?}"
+        );
     }
     for args in [
         &["pbx", "check", "--instance", "hqq"][..],
@@ -113,13 +118,13 @@ async fn an_unknown_tenant_and_an_unknown_instance_are_told_in_one_wording_with_
         let ran = site.run(args).await;
         let error = &ran.ended_with(1).stderr;
         assert!(
-            error.contains("there is no instance hqq in the configuration; did you mean `hq`?"),
+            error.contains("unknown instance hqq: it is not in the configuration; did you mean `hq`?"),
             "{args:?}: {error}"
         );
     }
 }
 
-at_both_sites! { async fn an_allowed_deletion_that_does_not_come_says_why(site) {
+at_both_sites! { async fn allow_delete_without_effect_says_why(site) {
     site.configure("deletion: { mode: approve, retention_days: 30 }\n");
     site.tenants(3);
     site.apply().await;
@@ -134,7 +139,7 @@ at_both_sites! { async fn an_allowed_deletion_that_does_not_come_says_why(site) 
     why("t00", "it has a file").await;
     site.remove("t00.yaml");
     site.apply().await;
-    why("t00", "it is kept until ").await;
+    why("t00", "its retention ends on ").await;
     assert_eq!(site.deletions(), 0);
     let ran = site.run(&["apply"]).await;
     assert!(!ran.stdout.contains("has no effect"), "{ran:#?}");
@@ -147,7 +152,7 @@ fn rarely(site: &Site) {
     std::fs::write(site.path("tenantd.yaml"), config.replace("interval: 5s", "interval: 1h")).unwrap();
 }
 
-at_both_sites! { async fn an_approval_and_the_end_of_a_pause_take_effect_at_once_beside_a_daemon(site) {
+at_both_sites! { async fn a_running_daemon_acts_at_once_on_an_approval_and_on_the_end_of_a_pause(site) {
     site.tenants(6);
     site.apply().await;
     rarely(&site);
@@ -164,7 +169,7 @@ at_both_sites! { async fn an_approval_and_the_end_of_a_pause_take_effect_at_once
 
     let begun = Instant::now();
     let ran = site.run(&["resume", "t05"]).await;
-    assert!(ran.ended_with(0).stdout.contains("does it now"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("applies it now"), "{ran:#?}");
     until("t05 is disabled", || disabled() == 1).await;
     let removals = site.plan().await["removals_id"].as_str().unwrap().to_owned();
     let ran = site.run(&["approve", &removals, "-o", "json"]).await;
@@ -179,7 +184,7 @@ at_both_sites! { async fn an_approval_and_the_end_of_a_pause_take_effect_at_once
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_without_its_command_shows_the_help_whatever_the_environment_says() {
+async fn a_missing_subcommand_shows_the_help_whatever_the_environment() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     // The configuration is named by the environment here.
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
@@ -190,7 +195,7 @@ async fn a_command_without_its_command_shows_the_help_whatever_the_environment_s
         assert_eq!(first_line(&ran.stderr), first_line(&help.stdout), "{args:?}");
         assert_eq!(
             first_line(&ran.stderr),
-            "Manages the tenants of the CrystalQore platform from YAML files: the platform's database and its"
+            "Manage the tenants of the CrystalQore platform as YAML files: tenantd makes the platform's database"
         );
     }
     for args in [&["pbx"][..], &["pbx", "-o", "json"]] {
@@ -202,7 +207,7 @@ async fn a_command_without_its_command_shows_the_help_whatever_the_environment_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_usage_shows_what_is_required_and_not_what_the_environment_says() {
+async fn usage_does_not_show_options_set_by_the_environment_as_required() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     for args in
         [&["pause"][..], &["approve"], &["import"], &["show"], &["pbx", "enroll"], &["plan", "--nosuch"]]
@@ -214,7 +219,7 @@ async fn a_usage_shows_what_is_required_and_not_what_the_environment_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_option_without_a_meaning_for_the_command_is_refused() {
+async fn an_option_that_the_command_would_ignore_is_refused() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     for args in [
         &["sandbox", "-c", "tenantd.yaml", "--once"][..],
@@ -226,13 +231,16 @@ async fn an_option_without_a_meaning_for_the_command_is_refused() {
         &["completions", "bash", "-o", "json"],
     ] {
         let ran = site.run(args).await;
-        assert!(ran.ended_with(64).stderr.contains("has no meaning"), "{args:?}: {ran:#?}");
-        assert!(ran.stdout.is_empty(), "{args:?}: {ran:#?}");
+        assert!(ran.ended_with(64).stderr.contains("so it takes no --"), "{args:?}: {ran:#?}");
+        match args.contains(&"json") {
+            true => assert!(ran.json()["error"].is_string(), "{args:?}: {ran:#?}"),
+            false => assert!(ran.stdout.is_empty(), "{args:?}: {ran:#?}"),
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_writes_one_document_whether_it_succeeds_or_fails() {
+async fn every_command_writes_one_json_document_on_success_and_on_failure() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.configure("deletion: { mode: approve, retention_days: 0 }\n");
     site.tenants(3);
@@ -348,4 +356,36 @@ async fn every_example_of_the_help_runs() {
         }
     }
     assert!(ran_well > 25, "only {ran_well} examples did something");
+}
+
+/// The pass request that is in the database.
+async fn pass_request(site: &Site) -> Option<String> {
+    let database = site.database(Access::ReadOnly).await;
+    database.read(|store| store.fact("pass.requested")).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_apply_withdraws_its_request_to_the_daemon() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenants(1);
+    let daemon = site.daemon("daemon");
+    until("the daemon creates t00", || !site.pbx("hq").domains_named("t00.example.com").is_empty()).await;
+    site.comes_to_rest().await;
+    let earlier = pass_request(&site).await;
+    daemon.signal("STOP");
+    let mut command = tokio::process::Command::new(PROGRAM);
+    site.surround(&mut command);
+    let apply = command.args(["apply", "--yes"]).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while pass_request(&site).await == earlier {
+        assert!(Instant::now() < deadline, "apply makes no request");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    signal_process(apply.id().unwrap(), "INT");
+    let ended = tokio::time::timeout(PATIENCE, apply.wait_with_output()).await.unwrap().unwrap();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("interrupted while waiting for "), "{stderr}");
+    assert_eq!(pass_request(&site).await, None, "the request is withdrawn");
+    daemon.kill().await;
 }

@@ -5,7 +5,7 @@ use fusionpbx_standin::{Fault, FaultKind};
 use crate::common::rig::Backend;
 use crate::site::{Site, at_both_sites};
 
-at_both_sites! { async fn every_document_has_its_version_and_stands_alone(site) {
+at_both_sites! { async fn every_json_document_has_a_version_and_stands_alone_on_standard_output(site) {
     site.tenant_with("acme", "max_users: 5\n");
     site.write("broken.yaml", "name: Broken\ndomain: [\n");
     site.write("acme.yaml~", "an editor's backup");
@@ -15,7 +15,7 @@ at_both_sites! { async fn every_document_has_its_version_and_stands_alone(site) 
     assert!(plan["plan_id"].as_str().unwrap().starts_with("p-"));
     let step = &plan["steps"][0];
     assert_eq!((&step["tenant"], &step["instance"], &step["action"]), (&"acme".into(), &"hq".into(), &"create".into()));
-    assert_eq!(step["reason"], "the file is new");
+    assert_eq!(step["reason"], "its file is new");
     let change = step["changes"].as_array().unwrap().iter().find(|change| change["field"] == "max_users").unwrap();
     assert_eq!((&change["before"], &change["after"]), (&serde_json::Value::Null, &"5".into()));
     assert_eq!(plan["summary"]["create"], 1);
@@ -64,7 +64,7 @@ at_both_sites! { async fn every_document_has_its_version_and_stands_alone(site) 
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_is_a_document_too() {
+async fn a_failure_writes_a_json_document() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     let commands = [&["plan"][..], &["apply"], &["status"], &["show", "acme"]];
@@ -96,7 +96,7 @@ async fn a_failure_is_a_document_too() {
     assert!(site.pbx("hq").requests().is_empty());
 }
 
-at_both_sites! { async fn a_step_that_failed_is_a_result_with_its_detail(site) {
+at_both_sites! { async fn a_failed_step_is_in_the_json_result_with_its_error(site) {
     site.tenant("acme");
     site.tenant("bolt");
     let ignored = Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST");
@@ -106,13 +106,13 @@ at_both_sites! { async fn a_step_that_failed_is_a_result_with_its_detail(site) {
     assert_eq!((&applied["done"], &applied["failed"]), (&1.into(), &1.into()));
     let result = &applied["results"][0];
     assert_eq!((&result["tenant"], &result["result"]), (&"acme".into(), &"failed".into()));
-    assert!(result["detail"].as_str().unwrap().contains("reads back as absent, not present"));
+    assert!(result["detail"].as_str().unwrap().contains("is absent after the change, not present"));
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_that_cannot_be_reached_is_in_the_document_and_the_rest_is_planned() {
+async fn an_unreachable_instance_is_in_the_json_plan_and_the_others_are_planned() {
     let mut site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
@@ -124,4 +124,32 @@ async fn an_instance_that_cannot_be_reached_is_in_the_document_and_the_rest_is_p
     assert_eq!(plan["summary"]["unknown_instances"], 1);
     let warning = plan["warnings"][0].as_str().unwrap();
     assert!(warning.contains("Connection refused"), "{warning}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_apply_names_its_failure_once() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    std::fs::remove_dir(site.path("tenants.d")).unwrap();
+    let document = site.run(&["apply", "-o", "json"]).await.ended_with(1).json();
+    let error = document["error"].as_str().unwrap();
+    assert!(error.contains(&site.path("tenants.d").display().to_string()), "{document:#}");
+    assert_eq!(document["errors"], serde_json::json!([]), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_usage_error_writes_a_json_document_if_json_is_asked_for() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    for args in [
+        &["plan", "--tenants", "acme", "-o", "json"][..],
+        &["-ojson", "plan", "--tenants", "acme"],
+        &["show", "--output=json"],
+        &["pbx", "--output", "json"],
+    ] {
+        let ran = site.run(args).await;
+        let document = ran.ended_with(64).json();
+        let error = document["error"].as_str().unwrap();
+        assert!(!error.is_empty() && !error.contains('\n') && !error.starts_with("error"), "{document:#}");
+        assert!(!ran.stderr.is_empty(), "people read it on standard error: {ran:#?}");
+    }
+    assert!(site.run(&["plan", "--tenants", "-o", "text"]).await.ended_with(64).stdout.is_empty());
 }

@@ -1,10 +1,10 @@
-//! `import` takes a server over as it is: the plan right after is empty, and nothing on it changed.
+//! `import` takes over a PBX's domains unchanged: the plan right after it is empty.
 
 use fusionpbx_standin::NewSetting;
 
 use crate::site::{at_both_sites, until};
 
-at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as_it_was(site) {
+at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_pbx_unchanged(site) {
     site.tenant("already");
     site.apply().await;
     let pbx = site.pbx("hq").clone();
@@ -50,7 +50,7 @@ at_both_sites! { async fn after_an_import_the_plan_is_empty_and_the_server_is_as
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site) {
+at_both_sites! { async fn import_skips_domains_that_cannot_be_tenants_and_reports_them(site) {
     site.tenant("already");
     site.apply().await;
     let pbx = site.pbx("hq").clone();
@@ -62,7 +62,7 @@ at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site
     let digests = pbx.digests();
     let ran = site.run(&["import", "--instance", "hq"]).await;
     ran.ended_with(4);
-    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, not one number"] {
+    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, which is not a number"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
@@ -72,7 +72,7 @@ at_both_sites! { async fn what_cannot_be_a_tenant_as_it_is_is_left_and_told(site
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn domains_are_imported_as_they_are_and_the_rest_says_which_rename_helps(site) {
+at_both_sites! { async fn domains_are_imported_unchanged_and_skipped_ones_suggest_a_rename(site) {
     site.tenant("already");
     site.apply().await;
     let pbx = site.pbx("hq").clone();
@@ -124,7 +124,7 @@ at_both_sites! { async fn domains_are_imported_as_they_are_and_the_rest_says_whi
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn nothing_is_imported_beyond_the_tier(site) {
+at_both_sites! { async fn import_refuses_to_exceed_the_tenant_limit_of_the_tier(site) {
     site.tenant("already");
     site.apply().await;
     for name in ["acme", "beta"] {
@@ -134,7 +134,7 @@ at_both_sites! { async fn nothing_is_imported_beyond_the_tier(site) {
     std::fs::write(site.path("tenantd.yaml"), format!("{config}tier: {{name: small, max_tenants: 2}}\n")).unwrap();
     for args in [&["import", "--instance", "hq"][..], &["import", "--instance", "hq", "--dry-run"]] {
         let ran = site.run(args).await;
-        let expected = "the tier allows 2 tenants (tier.max_tenants); there are 1, and 2 would be imported";
+        let expected = "the tier allows 2 tenants (`tier.max_tenants`), 1 exist, and 2 would be added";
         assert!(ran.ended_with(1).stderr.contains(expected), "{ran:#?}");
         assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 1);
     }
@@ -142,19 +142,19 @@ at_both_sites! { async fn nothing_is_imported_beyond_the_tier(site) {
     assert!(ran.ended_with(0).stdout.contains("1 imported, 0 skipped"), "{ran:#?}");
 } }
 
-at_both_sites! { async fn nothing_is_imported_while_a_file_is_broken(site) {
+at_both_sites! { async fn import_is_refused_while_a_file_is_broken(site) {
     site.tenant("already");
     site.apply().await;
     site.pbx("hq").add_domain("acme.example.com", Some(true), None);
     site.write("broken.yaml", "name: [");
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    assert!(ran.ended_with(1).stderr.contains("mend the broken files first"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("correct the broken files first"), "{ran:#?}");
     assert_eq!(std::fs::read_dir(site.path("tenants.d")).unwrap().count(), 2);
     site.remove("broken.yaml");
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn beside_a_running_daemon_it_is_the_daemon_that_takes_the_imported_over(site) {
+at_both_sites! { async fn a_running_daemon_takes_over_imported_domains(site) {
     site.tenant("already");
     site.apply().await;
     let daemon = site.daemon("daemon");
@@ -194,7 +194,7 @@ at_both_sites! { async fn beside_a_running_daemon_it_is_the_daemon_that_takes_th
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn import_makes_the_directory_and_leaves_out_what_is_as_the_defaults_say(site) {
+at_both_sites! { async fn import_creates_the_directory_and_omits_default_values(site) {
     std::fs::remove_dir(site.path("tenants.d")).unwrap();
     site.pbx("hq").add_domain("acme.example.com", Some(true), Some("Acme Corp"));
     let limited = site.pbx("hq").add_domain("limited.example.com", Some(true), Some("Limited"));
@@ -216,19 +216,19 @@ at_both_sites! { async fn import_makes_the_directory_and_leaves_out_what_is_as_t
     assert_eq!(crate::actions(&plan, "steps"), ["update acme", "update limited"], "{plan:#}");
 } }
 
-at_both_sites! { async fn a_directory_that_cannot_be_made_is_named_with_the_command_that_makes_it(site) {
+at_both_sites! { async fn import_suggests_the_command_for_a_directory_it_cannot_create(site) {
     let config = std::fs::read_to_string(site.path("tenantd.yaml")).unwrap();
     std::fs::write(site.path("in-the-way"), "").unwrap();
     let dir = site.path("in-the-way/tenants.d").display().to_string();
     std::fs::write(site.path("tenantd.yaml"), config.replace("tenants_dir: tenants.d", &format!("tenants_dir: {dir}")))
         .unwrap();
     let ran = site.run(&["import", "--instance", "hq"]).await;
-    let expected = format!("cannot make the tenants directory {dir}");
+    let expected = format!("cannot create the tenants directory {dir}");
     assert!(ran.ended_with(1).stderr.contains(&expected), "{ran:#?}");
     assert!(ran.stderr.contains(&format!("`install -d {dir}`")) && !ran.stderr.contains(".import-"), "{ran:#?}");
 } }
 
-at_both_sites! { async fn block_closes_the_web_sign_in_of_an_imported_tenant_and_enables_no_phone(site) {
+at_both_sites! { async fn block_blocks_the_web_sign_in_without_enabling_the_domain(site) {
     let pbx = site.pbx("hq").clone();
     let open = pbx.add_domain("open.example.com", Some(false), Some("Open"));
     let office = pbx.add_setting(open, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
@@ -246,7 +246,7 @@ at_both_sites! { async fn block_closes_the_web_sign_in_of_an_imported_tenant_and
     let status = site.run(&["status"]).await.stdout;
     assert!(!status.contains("tenantd block") && !status.contains("still open"), "{status}");
     let ran = site.run(&["block", "open"]).await;
-    assert!(ran.ended_with(0).stdout.contains("blocked already"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("already blocked"), "{ran:#?}");
     // To enable it gives the office its entry back.
     let text = std::fs::read_to_string(site.path("tenants.d/open.yaml")).unwrap().replace("enabled: false", "enabled: true");
     site.write("open.yaml", text);
@@ -257,7 +257,7 @@ at_both_sites! { async fn block_closes_the_web_sign_in_of_an_imported_tenant_and
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_web_sign_in_that_is_blocked_already_is_imported_as_blocked(site) {
+at_both_sites! { async fn import_recognises_an_existing_web_sign_in_block(site) {
     site.tenant_with("acme", "enabled: false\n");
     site.apply().await;
     let digests = site.pbx("hq").digests();

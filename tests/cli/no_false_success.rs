@@ -1,4 +1,5 @@
-//! No exit code says that all is well where it is not, or where nobody could look; no result is lost in silence.
+//! A failure is never reported as success: an unchecked instance, a skipped comparison, or a result that could not be
+//! written has an exit code of its own.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -10,7 +11,7 @@ use crate::site::{PATIENCE, PROGRAM, Site, at_both_sites, until};
 
 const DETAILED: &[&str] = &["plan", "--detailed-exitcode"];
 
-at_both_sites! { async fn what_could_not_be_looked_at_is_neither_unchanged_nor_nothing_to_do(site) {
+at_both_sites! { async fn an_unchecked_instance_is_never_reported_as_unchanged(site) {
     let mut site = site;
     site.tenants(3);
     site.write("there.yaml", "name: There\ndomain: there.example.com\npbx_instance: branch\n");
@@ -19,7 +20,7 @@ at_both_sites! { async fn what_could_not_be_looked_at_is_neither_unchanged_nor_n
     site.servers.remove("hq").unwrap().stop().await;
     let ran = site.run(DETAILED).await;
     ran.ended_with(4);
-    assert!(ran.stdout.contains("nothing is changed on hq, and its 3 tenants are not checked: "), "{ran:#?}");
+    assert!(ran.stdout.contains("nothing is changed on hq, and its 3 tenants were not checked: "), "{ran:#?}");
     let closing = ran.stdout.lines().last().unwrap();
     assert!(closing.contains("1 unchanged; 3 tenants not checked; "), "{closing}");
     assert!(closing.contains("1 instance not checked") && !closing.contains("nothing to do"), "{closing}");
@@ -72,7 +73,7 @@ at_both_sites! { async fn drift_has_an_exit_code_of_its_own(site) {
 
 /// A setting that somebody changed is found whoever's turn it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_green_exit_code_has_compared_the_settings_of_every_tenant() {
+async fn exit_code_0_means_the_settings_of_every_tenant_were_compared() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     // A share of one tenant in each run.
     site.configure("");
@@ -144,7 +145,7 @@ const WRITING: &[&[&str]] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_that_cannot_be_written_is_an_error_of_every_command() {
+async fn every_command_fails_if_its_result_cannot_be_written() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     site.apply().await;
@@ -166,7 +167,7 @@ async fn a_result_that_cannot_be_written_is_an_error_of_every_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_nobody_could_see_is_not_carried_out() {
+async fn apply_changes_nothing_if_the_plan_could_not_be_printed() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     assert_eq!(into(&site, &["apply", "--yes"], full(), Stdio::null()).await, 1);
@@ -177,7 +178,7 @@ async fn a_plan_that_nobody_could_see_is_not_carried_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_closes_its_end_is_no_error_and_no_panic() {
+async fn a_closed_pipe_is_neither_an_error_nor_a_panic() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
     site.apply().await;

@@ -1,4 +1,4 @@
-//! What is told after a restore is true: of a domain that was there all the time, and of one that was deleted.
+//! What plan, show and status report about a restored tenant.
 
 use crate::actions;
 use crate::common::rig::Backend;
@@ -50,7 +50,7 @@ fn is_true(text: &str) {
     }
 }
 
-at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_untouched_domain_up_again(site) {
+at_both_sites! { async fn a_restored_tenant_gets_its_existing_domain_back_after_the_database_is_lost(site) {
     site.tenant("acme");
     site.tenant("calm");
     site.apply().await;
@@ -64,7 +64,7 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
     let expected = "as disabled; nothing changed on hq. acme.yaml exists, so the next run takes over its domain again";
     assert!(ran.ended_with(0).stdout.contains(expected), "{ran:#?}");
     let status = site.run(&["status", "acme"]).await;
-    assert!(status.stdout.contains("restored") && status.stdout.contains("takes its domain over again"), "{status:#?}");
+    assert!(status.stdout.contains("restored") && status.stdout.contains("takes over its domain again"), "{status:#?}");
     assert!(!status.stdout.contains("file changed") && !status.stdout.contains("removed"), "{status:#?}");
     site.run(&["adopt", "calm", "--yes"]).await.ended_with(0);
 
@@ -83,7 +83,7 @@ at_both_sites! { async fn after_a_lost_database_a_restored_tenant_takes_its_unto
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_it_is(site) {
+at_both_sites! { async fn a_tenant_restored_after_its_deletion_is_reported_as_restored(site) {
     site.configure("deletion: { mode: automatic, retention_days: 0 }\narchive: { dir: archived }\n");
     for name in ["acme", "calm", "quiet"] {
         site.tenant(name);
@@ -101,12 +101,12 @@ at_both_sites! { async fn after_a_deletion_a_restored_tenant_is_told_of_as_what_
     // Without a file it stays disabled, and nothing is sent.
     let (step, reason, fields) = site.only_step().await;
     assert_eq!((step.as_str(), fields), ("disable acme", vec!["\"file\"".to_owned()]));
-    let expected = "without a file and without its domain on hq; it stays disabled, and acme.yaml creates it again";
+    let expected = "has neither a file nor a domain on hq, so it stays disabled. To create its domain, add acme.yaml";
     assert!(reason.ends_with(expected), "{reason}");
     let shown = site.run(&["show", "acme"]).await;
-    assert!(shown.stdout.contains("the next run notes that it has no file, and sends nothing: it was restored"), "{shown:#?}");
+    assert!(shown.stdout.contains("the next run records that it has no file, and changes nothing on the PBX: it was restored"), "{shown:#?}");
     let status = site.run(&["status"]).await;
-    assert!(status.stdout.contains("restored") && status.stdout.contains("it has no file, so it stays disabled"), "{status:#?}");
+    assert!(status.stdout.contains("restored") && status.stdout.contains("and has no file, so it stays disabled"), "{status:#?}");
     assert!(!status.stdout.contains("removed-while-enabled"), "{status:#?}");
     let before = site.mutations();
     is_true(&site.apply().await.stdout);

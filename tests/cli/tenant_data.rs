@@ -1,4 +1,4 @@
-//! What services keep for tenants: statistics, synchronisation, archives, isolation, as text and as JSON.
+//! Tenant data: statistics, synchronisation, archives and isolation, as text and as JSON.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ fn warnings(document: &Value) -> Vec<(String, String)> {
     list.iter().map(|warning| (text(&warning["lint"]), text(&warning["subject"]))).collect()
 }
 
-at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_limit(site) {
+at_both_sites! { async fn stats_and_status_show_users_files_and_tenants_near_a_limit(site) {
     site.tenant_with("acme", "max_users: 2\n");
     site.tenant("beta");
     site.apply().await;
@@ -65,8 +65,8 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_li
 
     let ran = site.run(&["stats"]).await;
     let line = ran.ended_with(0).stdout.lines().find(|line| line.trim_start().starts_with("acme")).unwrap().to_owned();
-    assert!(line.contains("2 (+1 kept out)") && line.contains("2.0 KiB"), "{line}");
-    assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, 1 more"), "{ran:#?}");
+    assert!(line.contains("2 (+1 over the limit)") && line.contains("2.0 KiB"), "{line}");
+    assert!(ran.stdout.contains("warning: acme has reached max_users: 2 of 2 users, and 1 more user over the limit"), "{ran:#?}");
     let stats = site.run(&["stats", "acme", "-o", "json"]).await.ended_with(0).json();
     assert_eq!(stats["tenants"].as_array().unwrap().len(), 1);
     assert_eq!(stats["warnings"].as_array().unwrap().len(), 1);
@@ -76,14 +76,14 @@ at_both_sites! { async fn stats_and_status_show_users_files_and_who_is_near_a_li
     assert_eq!((&acme["active_users"], &acme["max_users"], &acme["users_over_limit"]), (&2.into(), &2.into(), &1.into()));
     assert_eq!((&acme["files"], &acme["file_bytes"]), (&1.into(), &2048.into()));
     let ran = site.run(&["stats", "nobody", "-o", "json"]).await;
-    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("there is no tenant nobody"));
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("unknown tenant nobody"));
 
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     assert_eq!(status["tenants"][0]["stats"], *acme, "the same numbers");
     assert_eq!(warnings(&status), [("users-near-limit".into(), "acme".into())]);
     assert!(status["instances"][1]["users_read"].is_string(), "{status:#}");
     let ran = site.run(&["status"]).await;
-    assert!(ran.stdout.contains("[users-near-limit]") && ran.stdout.contains("kept out"), "{ran:#?}");
+    assert!(ran.stdout.contains("[users-near-limit]") && ran.stdout.contains("over the limit"), "{ran:#?}");
     site.tenant_with("acme", "max_users: 2\naccept: [users-near-limit]\n");
     let ran = site.run(&["status"]).await;
     assert!(!ran.stdout.contains("users-near-limit"), "{ran:#?}");
@@ -112,7 +112,7 @@ at_both_sites! { async fn status_advises_to_disable_before_a_file_is_removed_and
     assert_eq!(warnings(&status), []);
 } }
 
-at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_did_not(site) {
+at_both_sites! { async fn apply_synchronises_new_tenants_and_sync_reports_what_it_skipped(site) {
     let theirs = site.pbx("hq").add_domain("acme.example.com", Some(true), None);
     site.pbx("hq").add_user(NewUser { groups: vec![], ..new_user(theirs, "anna") });
     site.tenant_with("acme", "adopt: true\n");
@@ -129,12 +129,12 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     assert_eq!(synced["instances"][0]["tenants"][0]["added"][0], "bert");
     assert_eq!(site.users("enabled").await, ["anna", "bert"], "only the tenant that was named");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(0).stdout.contains("beta: 1 added, 0 changed, 0 disabled, 0 kept out"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("beta: 1 added, 0 changed, 0 disabled, 0 over the limit"), "{ran:#?}");
 
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
     site.add_user("hq", "acme", "dora");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(4).stdout.contains("hq: nothing is changed, its users are not known for certain"), "{ran:#?}");
+    assert!(ran.ended_with(4).stdout.contains("hq: no user is changed, because its users were not fully read"), "{ran:#?}");
     let failed = site.run(&["sync", "-o", "json"]).await.ended_with(4).json();
     assert!(failed["instances"].to_string().contains("unknown"), "{failed:#}");
     assert_eq!(site.users("enabled").await, ["anna", "bert", "cleo"]);
@@ -143,7 +143,7 @@ at_both_sites! { async fn users_come_with_apply_and_sync_says_what_it_did_and_di
     assert!(ran.ended_with(1).json()["error"].is_string());
 } }
 
-at_both_sites! { async fn sync_asks_no_server_that_is_not_the_one_we_knew(site) {
+at_both_sites! { async fn sync_sends_no_request_to_an_unrecognised_server(site) {
     for name in ["acme", "beta", "calm"] {
         site.tenant(name);
     }
@@ -158,7 +158,7 @@ at_both_sites! { async fn sync_asks_no_server_that_is_not_the_one_we_knew(site) 
     }
     for args in [&["sync"][..], &["sync", "acme", "--accept-missing"]] {
         let ran = site.run(args).await;
-        let expected = "2 recorded domains are missing on hq at once: it may be another server";
+        let expected = "2 recorded domains are missing on hq at once. It may be another server";
         assert!(ran.ended_with(4).stdout.contains(expected), "{ran:#?}");
     }
     assert_eq!(site.users("enabled").await, ["anna"]);
@@ -173,11 +173,11 @@ at_both_sites! { async fn the_daemon_reads_users_after_a_create_and_at_the_inter
     site.add_user("hq", "acme", "anna");
     until("users are read", || daemon.told().contains("users of acme synchronised from hq: 1 added")).await;
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
-    until("it is told", || daemon.told().contains("the users of hq are not known for certain")).await;
+    until("it is told", || daemon.told().contains("the users of hq were not fully read, so")).await;
     until("another pass", || site.pbx("hq").fired(fault) >= 6).await;
     site.pbx("hq").remove_fault(fault);
-    until("it is over", || daemon.told().contains("the users of hq are known again")).await;
-    let told = daemon.told().matches("are not known for certain").count();
+    until("it is over", || daemon.told().contains("the users of hq were fully read again")).await;
+    let told = daemon.told().matches("were not fully read, so").count();
     assert_eq!(told, 1, "one warning, however many passes: {}", daemon.told());
     daemon.stop().await;
     assert_eq!(site.users("enabled").await, ["anna"]);
@@ -209,7 +209,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     // It is there still: nothing is restored over it.
     let file = path.to_str().unwrap();
     let ran = site.run(&["restore", file, "-o", "json"]).await;
-    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("is taken"), "{ran:#?}");
+    assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("already exists"), "{ran:#?}");
     let mut plain = site.plain().await;
     let before = plain.texts("SELECT id FROM tenants WHERE key = 'acme'").await;
     // Another database has nothing of it.
@@ -219,7 +219,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     let restored = site.run(&["restore", file, "-o", "json"]).await.ended_with(0).json();
     assert_eq!((&restored["tenant"], &restored["tenant_id"]), (&"acme".into(), &before[0].clone().into()));
     let ran = site.run(&["restore", file]).await;
-    assert!(ran.ended_with(1).stderr.contains("is taken"), "a second time is refused: {ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("already exists"), "a second time is refused: {ran:#?}");
     assert_eq!(site.users("enabled").await, ["anna"]);
     let mut plain = site.plain().await;
     assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled AND NOT provisioned").await, 1, "disabled");
@@ -234,7 +234,7 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     site.run(&["restore", "/nonexistent.tar.gz"]).await.ended_with(1);
 } }
 
-at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_what_it_could_not_see(site) {
+at_both_sites! { async fn isolation_check_fails_on_a_leak_and_on_anything_it_could_not_check(site) {
     let ran = site.run(&["isolation", "check", "-o", "json"]).await;
     assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("no database yet"), "{ran:#?}");
     for name in ["acme", "beta"] {
@@ -262,7 +262,7 @@ at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_wha
 
     site.pbx("hq").revoke("extension_all");
     let ran = site.run(&["isolation", "check"]).await;
-    assert!(ran.ended_with(1).stdout.contains("hq could not be checked, which is no pass"), "{ran:#?}");
+    assert!(ran.ended_with(1).stdout.contains("FAIL  hq could not be checked"), "{ran:#?}");
     assert!(ran.stdout.contains("extension_all"), "{ran:#?}");
     let report = site.run(&["isolation", "check", "-o", "json"]).await.ended_with(1).json();
     assert_eq!(report["tight"], false);
@@ -276,7 +276,7 @@ at_both_sites! { async fn the_isolation_check_passes_finds_and_does_not_pass_wha
     assert_eq!(site.mutations(), before, "it only reads");
 } }
 
-at_both_sites! { async fn plan_show_json_and_log_say_what_a_step_means_for_people(site) {
+at_both_sites! { async fn plan_show_json_and_log_name_the_effects_of_a_step(site) {
     for name in ["acme", "beta", "gamma"] {
         site.tenant(name);
     }

@@ -1,4 +1,4 @@
-//! What people decide: approve, pause, resume, enroll.
+//! Operators' decisions: approve, pause, resume, enroll.
 
 use crate::site::{Site, at_both_sites};
 
@@ -11,7 +11,7 @@ async fn removed(site: &Site) {
     site.run(&["apply"]).await;
 }
 
-at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombstone(site) {
+at_both_sites! { async fn a_deletion_needs_an_approval_and_leaves_a_tombstone(site) {
     removed(&site).await;
     let ran = site.run(&["apply"]).await;
     assert!(ran.ended_with(3).stdout.contains("tenantd approve --tenant t00"), "{ran:#?}");
@@ -28,7 +28,7 @@ at_both_sites! { async fn a_deletion_waits_for_a_word_and_then_leaves_a_tombston
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn allow_delete_holds_for_one_run_and_one_tenant(site) {
+at_both_sites! { async fn allow_delete_is_valid_for_one_run_and_one_tenant(site) {
     removed(&site).await;
     site.run(&["apply", "--allow-delete", "t01"]).await.ended_with(3);
     assert_eq!(site.deletions(), 0);
@@ -38,7 +38,7 @@ at_both_sites! { async fn allow_delete_holds_for_one_run_and_one_tenant(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
+at_both_sites! { async fn an_approval_is_valid_only_for_its_plan(site) {
     site.tenants(6);
     site.apply().await;
     site.remove("t00.yaml");
@@ -64,7 +64,7 @@ at_both_sites! { async fn an_approval_is_for_exactly_its_plan(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
+at_both_sites! { async fn a_pause_lasts_until_it_is_ended(site) {
     site.tenants(2);
     site.apply().await;
     site.run(&["suspend", "t00", "--until", "2h", "--reason", "a migration"]).await.ended_with(0);
@@ -88,7 +88,7 @@ at_both_sites! { async fn a_pause_holds_until_it_is_ended(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_enrolling_it(site) {
+at_both_sites! { async fn enroll_accepts_a_replaced_server(site) {
     site.tenants(1);
     site.apply().await;
     // Another server with the same account at the address.
@@ -96,7 +96,7 @@ at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_e
     site.write_config(&instances, "");
     let before = site.mutations();
     let ran = site.run(&["plan"]).await;
-    assert!(ran.stdout.contains("`tenantd pbx enroll hq` accepts it"), "{ran:#?}");
+    assert!(ran.stdout.contains("If the server was replaced on purpose: tenantd pbx enroll hq"), "{ran:#?}");
     site.run(&["pbx", "enroll", "nowhere"]).await.ended_with(1);
     site.run(&["pbx", "enroll", "hq"]).await.ended_with(0);
     site.run(&["pbx", "enroll", "branch"]).await.ended_with(0);
@@ -106,7 +106,7 @@ at_both_sites! { async fn a_server_that_was_replaced_on_purpose_is_taken_up_by_e
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn an_approval_of_what_cannot_be_seen_is_refused(site) {
+at_both_sites! { async fn approve_refuses_a_deletion_that_is_not_due(site) {
     site.configure(
         "deletion: { mode: approve, retention_days: 3 }\nlimits: { removals: { count: 5, percent: 90 } }\n",
     );
@@ -120,7 +120,7 @@ at_both_sites! { async fn an_approval_of_what_cannot_be_seen_is_refused(site) {
     refused(&["t00"], "it has a file").await;
     refused(&["t0"], "did you mean `t00`?").await;
     site.remove("t00.yaml");
-    refused(&["t00"], "not disabled as a removed tenant yet").await;
+    refused(&["t00"], "it is not disabled yet").await;
     site.apply().await;
     site.write("t01.yaml", "name: [");
     refused(&["t00"], "t01.yaml is broken").await;
@@ -131,7 +131,7 @@ at_both_sites! { async fn an_approval_of_what_cannot_be_seen_is_refused(site) {
     refused(&["t00"], "the tenants directory").await;
     std::fs::remove_dir(site.path("tenants.d")).unwrap();
     std::fs::rename(site.path("away"), site.path("tenants.d")).unwrap();
-    refused(&["t00"], "say it with `--for 3d`").await;
+    refused(&["t00"], "Approve it with `--for 3d`").await;
     let ran = site.run(&["approve", "--tenant", "t00", "--for", "3d"]).await;
     assert!(ran.ended_with(0).stdout.contains("`tenantd apply`"), "{ran:#?}");
     site.tenant("t00");
@@ -154,7 +154,7 @@ at_both_sites! { async fn a_mistyped_key_is_refused(site) {
         &["apply", "--allow-delete", "t0o"],
     ] {
         let ran = site.run(args).await;
-        assert!(ran.ended_with(1).stderr.contains("there is no tenant t0o"), "{args:?}: {ran:#?}");
+        assert!(ran.ended_with(1).stderr.contains("unknown tenant t0o"), "{args:?}: {ran:#?}");
         assert!(ran.stderr.contains("did you mean `t00`?"), "{args:?}: {ran:#?}");
     }
     site.run(&["plan", "--tenant", "broken"]).await.ended_with(0);
@@ -164,7 +164,7 @@ at_both_sites! { async fn a_mistyped_key_is_refused(site) {
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn what_stays_paused_is_said(site) {
+at_both_sites! { async fn resume_names_the_pauses_that_remain(site) {
     site.tenants(1);
     site.apply().await;
     site.run(&["suspend", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
@@ -190,7 +190,7 @@ at_both_sites! { async fn a_newer_pause_replaces_the_older_one_of_its_scope(site
     // Another scope is another pause.
     site.run(&["pause", "t01", "--until", "5h", "--reason", "other"]).await.ended_with(0);
     let told = pause("1h").await;
-    assert!(told.contains("this replaces the pause until ") && told.contains(": 3d\n"), "{told}");
+    assert!(told.contains("This replaces the pause until ") && told.contains(": 3d\n"), "{told}");
     let status = site.run(&["status"]).await;
     let told = &status.ended_with(0).stdout;
     assert!(told.contains("paused: t00, by ") && told.contains(": 1h. It stays in service."), "{told}");
@@ -211,24 +211,24 @@ at_both_sites! { async fn a_newer_pause_replaces_the_older_one_of_its_scope(site
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn a_tenant_that_a_wider_pause_covers_is_not_said_to_be_free(site) {
+at_both_sites! { async fn resume_names_a_wider_pause_that_still_covers_the_tenant(site) {
     site.tenants(1);
     site.apply().await;
     site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);
     site.run(&["pause", "--all", "--until", "2h", "--reason", "freeze"]).await.ended_with(0);
     let ran = site.run(&["resume", "t00"]).await;
     let told = &ran.ended_with(0).stdout;
-    assert!(told.contains("t00 is still paused by the pause of everything, until "), "{told}");
-    assert!(told.contains("`tenantd resume --all` ends it"), "{told}");
-    assert!(!told.contains("takes effect") && !told.contains("does it now"), "{told}");
+    assert!(told.contains("t00 is still paused by the pause of everything until "), "{told}");
+    assert!(told.contains("To end it: tenantd resume --all"), "{told}");
+    assert!(!told.contains("takes effect") && !told.contains("applies it now"), "{told}");
     let ran = site.run(&["resume", "t00"]).await;
-    assert!(ran.ended_with(1).stderr.contains("there is no pause of t00"), "{ran:#?}");
+    assert!(ran.ended_with(1).stderr.contains("t00: no pause"), "{ran:#?}");
     site.run(&["resume", "--all"]).await.ended_with(0);
     site.run(&["pause", "--instance", "hq", "--until", "2h", "--reason", "cables"]).await.ended_with(0);
     site.run(&["pause", "t00", "--until", "1h", "--reason", "x"]).await.ended_with(0);
     let ran = site.run(&["resume", "t00"]).await;
     assert!(ran.ended_with(0).stdout.contains("by the pause of the instance hq"), "{ran:#?}");
     let ran = site.run(&["resume", "--instance", "hq"]).await;
-    assert!(ran.ended_with(0).stdout.contains("it takes effect at the next run"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("It takes effect at the next run"), "{ran:#?}");
     site.comes_to_rest().await;
 } }
