@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod diff;
 pub mod environment;
 pub mod fusionpbx;
+pub mod inputs;
 pub mod isolation;
 pub mod load;
 pub mod model;

@@ -19,12 +19,13 @@ use super::writer::{Runner, runner};
 use crate::config::Config;
 use crate::diff::Field;
 use crate::environment::{Environment as _, System};
+use crate::inputs::PassInputs;
 use crate::model::{
     AdoptHow, Adoption, DomainState, InstanceKey, InstanceView, PbxDomain, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
 use crate::plan::{HeldReason, Plan, Policy, Step};
-use crate::reconcile::{self, PassInputs, Reader, Writer};
+use crate::reconcile::{self, Reader, Writer};
 use crate::report::{self, OutcomeJson, PlanJson};
 use crate::store::{Access, AuditEntry, Database};
 use crate::sync;

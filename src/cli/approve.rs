@@ -12,9 +12,9 @@ use super::lookup::known;
 use super::wake::{wake, when};
 use crate::config::DeletionMode;
 use crate::environment::{Environment as _, System, to_the_minute};
+use crate::inputs::PassInputs;
 use crate::model::{Approval, Completeness, TenantKey};
 use crate::plan::{Action, Held, Plan, Policy, record_retention_end};
-use crate::reconcile::PassInputs;
 use crate::report::FORMAT_VERSION;
 use crate::store::Access;
 

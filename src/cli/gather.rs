@@ -9,11 +9,12 @@ use super::output::{patiently, reading};
 use crate::config::Config;
 use crate::environment::System;
 use crate::fusionpbx::PbxRead;
+use crate::inputs::PassInputs;
 use crate::load::{self, Loaded};
 use crate::model::{Completeness, Desired, InstanceKey, TenantKey};
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::reconcile::{self, PassInputs, Reader};
+use crate::reconcile::{self, Reader};
 use crate::store::{Access, Database};
 
 /// Shows the problems of files. An unreadable tenants directory ends the command, which then reports it.

@@ -12,13 +12,13 @@ use super::gather::gather;
 use super::lookup::known_instance;
 use crate::config::Config;
 use crate::diff::enabled_values;
+use crate::inputs::PassInputs;
 use crate::model::{
     AdoptHow, Completeness, CrossTenant, Definition, DocumentMaxUsers, DomainError, DomainName, DriftPolicy,
     InstanceView, MaxUsers, PbxDomain, PbxSetting, Recorded, SettingName, Tenant, TenantKey,
 };
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::reconcile::PassInputs;
 use crate::store::{Access, Database};
 use crate::yaml::to_yaml;
 

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::gather::gather;
 use super::status::{self, Subject};
 use crate::environment::to_the_minute;
+use crate::inputs::PassInputs;
 use crate::load;
 use crate::model::{
     ConditionSince, DomainState, InstanceView, SettingName, Tenant, TenantDocument, TenantId, TenantKey,
@@ -18,7 +19,6 @@ use crate::model::{
 };
 use crate::observe::Rotation;
 use crate::plan::Policy;
-use crate::reconcile::PassInputs;
 use crate::report::{self, FORMAT_VERSION, PlanJson};
 use crate::store::{Access, AuditEntry};
 

@@ -146,18 +146,10 @@ impl Draft {
         let enabled = flag(reader, "enabled", true);
         let protected = flag(reader, "protected", false);
         let adopt = flag(reader, "adopt", false);
-        let session_timeout = match fields.get("session_timeout") {
-            Some(field) => {
-                let minutes = reader.number(&field, SESSION_TIMEOUT_MINUTES, "minutes");
-                if let Some(finding) =
-                    minutes.and_then(|minutes| advice::session_timeout(minutes, field.node.span))
-                {
-                    reader.report(finding);
-                }
-                minutes.unwrap_or(config.defaults.session_timeout)
-            }
-            None => config.defaults.session_timeout,
-        };
+        let session_timeout = fields
+            .get("session_timeout")
+            .and_then(|field| session_timeout(reader, &field))
+            .unwrap_or(config.defaults.session_timeout);
         let max_users = match fields.get("max_users") {
             Some(field) => max_users(reader, &field, config).unwrap_or(config.defaults.max_users),
             None => config.defaults.max_users,
@@ -171,16 +163,7 @@ impl Draft {
             None => CrossTenant::default(),
         };
         if let Some(field) = fields.get("previously") {
-            self.previously = tenant_key(reader, &field);
-        }
-        if let (Some((previously, span)), Some(key)) = (&self.previously, &self.key)
-            && previously == key
-        {
-            reader.report(
-                Finding::error(*span, format!("`previously` names this tenant's own key `{key}`"))
-                    .expected("the key that the tenant had before")
-                    .help("delete the line, or write the old file's name without its ending"),
-            );
+            self.previously(reader, &field);
         }
         let drift = match fields.get("drift") {
             Some(field) => reader
@@ -214,6 +197,19 @@ impl Draft {
             sms_numbers,
             accept: self.accept.clone(),
         })
+    }
+
+    fn previously(&mut self, reader: &mut Reader, field: &Field<'_>) {
+        self.previously = tenant_key(reader, field);
+        if let (Some((previously, span)), Some(key)) = (&self.previously, &self.key)
+            && previously == key
+        {
+            reader.report(
+                Finding::error(*span, format!("`previously` names this tenant's own key `{key}`"))
+                    .expected("the key that the tenant had before")
+                    .help("delete the line, or write the old file's name without its ending"),
+            );
+        }
     }
 
     fn sms_numbers(&mut self, reader: &mut Reader, field: &Field<'_>) -> BTreeSet<SmsNumber> {
@@ -280,6 +276,15 @@ impl Draft {
         }
         cross
     }
+}
+
+/// Minutes, with advice where they are unusual.
+fn session_timeout(reader: &mut Reader, field: &Field<'_>) -> Option<u32> {
+    let minutes = reader.number(field, SESSION_TIMEOUT_MINUTES, "minutes")?;
+    if let Some(finding) = advice::session_timeout(minutes, field.node.span) {
+        reader.report(finding);
+    }
+    Some(minutes)
 }
 
 fn display_name(reader: &mut Reader, field: &Field<'_>) -> Option<(String, Span)> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
 use super::reason::LimitExceeded;
+use super::retention::deletion_begun;
 use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
@@ -32,86 +33,10 @@ impl Exceeded {
 /// The limits that these steps would exceed.
 pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     let limits = &inputs.policy.limits;
-    let gone = |kind: RemovalKind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted);
-    let in_window = |wanted: &dyn Fn(RemovalKind) -> bool| -> BTreeSet<TenantId> {
-        inputs
-            .recorded
-            .removals
-            .iter()
-            .filter(|removal| wanted(removal.kind) && !active(Bug::NoLimitWindow))
-            .map(|removal| removal.tenant)
-            .collect()
-    };
-    // A deletion that was begun and not finished yet is one of the window's.
-    let begun =
-        inputs.recorded.tenants.values().filter(|record| {
-            super::retention::deletion_begun(inputs, record.id, &record.definition.instance)
-        });
-    let removed_lately: BTreeSet<TenantId> =
-        in_window(&gone).into_iter().chain(begun.map(|record| record.id)).collect();
-    // What the percentage is taken of: the tenants there were before the window's removals. Whoever is deleted was
-    // removed long before and is none of them.
-    let managed: BTreeSet<TenantId> = inputs
-        .recorded
-        .tenants
-        .values()
-        .filter(|record| record.file_removed_at.is_none())
-        .map(|record| record.id)
-        .chain(in_window(&|kind| kind == RemovalKind::FileGone))
-        .collect();
-    let managed = managed.len();
-
-    let enabled: BTreeSet<TenantId> = inputs
-        .recorded
-        .tenants
-        .values()
-        .filter(|record| record.definition.enabled)
-        .map(|record| record.id)
-        .collect();
-    let removed = |step: &Step| match &step.work {
-        Work::Disable { record, file_removed: true, counts: true, .. } => {
-            Some((record.id, "disabled (file removed)"))
-        }
-        Work::Delete { record, .. } | Work::DeleteRecord { record } => Some((record.id, "deleted")),
-        _ => None,
-    };
-    let disabled = |step: &Step| match &step.work {
-        Work::Disable { record, file_removed: false, counts: true, .. }
-        | Work::Recreate { record, counts: true, .. } => Some((record.id, "disabled")),
-        // There is no record yet, so the domain's identity stands for the tenant's.
-        Work::Adopt { found, .. } if step.disables_by_creating() => Some((TenantId(found.id.0), "disabled")),
-        _ => step.interrupts(|id| enabled.contains(&id)).map(|(id, kind)| (id, kind.as_str())),
-    };
+    let managed = managed(inputs);
     let mut found = Vec::new();
-    let counted = |id, _: &str| removed_lately.contains(&id);
-    found.extend(windowed(
-        "limits.removals",
-        limits.removals,
-        managed,
-        &removed_lately,
-        steps,
-        &removed,
-        &counted,
-    ));
-    // A tenant without phones for a while is as good as disabled to whoever calls it.
-    let interrupted =
-        |kind| matches!(kind, RemovalKind::Disabled | RemovalKind::Renamed | RemovalKind::Moved);
-    let interrupted_lately = in_window(&interrupted);
-    // A rename that was allowed, or approved, allows no disable: the phones would have come back by themselves.
-    let disabled_lately = in_window(&|kind| kind == RemovalKind::Disabled);
-    let counted = |id, what: &str| {
-        let lately = if what == "disabled" { &disabled_lately } else { &interrupted_lately };
-        lately.contains(&id)
-    };
-    found.extend(windowed(
-        "limits.disables",
-        limits.disables,
-        managed,
-        &interrupted_lately,
-        steps,
-        &disabled,
-        &counted,
-    ));
+    found.extend(removals(inputs, managed, steps));
+    found.extend(disables(inputs, managed, steps));
     found.extend(surge("limits.creates", "created", limits.creates, managed, steps, |step| {
         // `tenantd adopt` named its tenants one by one and asked, so it is no surprise.
         let by_command = matches!(&step.work, Work::Adopt { tenant, .. } if !tenant.adopt);
@@ -122,6 +47,73 @@ pub(super) fn exceeded(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     }));
     found.extend(emptied_instances(inputs, steps));
     found
+}
+
+/// The tenants that were counted within the window for one of these kinds.
+fn in_window(inputs: Inputs<'_>, wanted: impl Fn(RemovalKind) -> bool) -> BTreeSet<TenantId> {
+    inputs
+        .recorded
+        .removals
+        .iter()
+        .filter(|removal| wanted(removal.kind) && !active(Bug::NoLimitWindow))
+        .map(|removal| removal.tenant)
+        .collect()
+}
+
+/// How many tenants a percentage is taken of: those that existed before the window's removals. A deleted tenant lost its
+/// file long before and is none of them.
+fn managed(inputs: Inputs<'_>) -> usize {
+    let with_file = inputs.recorded.tenants.values().filter(|record| record.file_removed_at.is_none());
+    let removed = in_window(inputs, |kind| kind == RemovalKind::FileGone);
+    with_file.map(|record| record.id).chain(removed).collect::<BTreeSet<_>>().len()
+}
+
+/// `limits.removals`: tenants that are disabled because their file was removed, or deleted.
+fn removals(inputs: Inputs<'_>, managed: usize, steps: &[Step]) -> Option<Exceeded> {
+    let removed = |step: &Step| match &step.work {
+        Work::Disable { record, file_removed: true, counts: true, .. } => {
+            Some((record.id, "disabled (file removed)"))
+        }
+        Work::Delete { record, .. } | Work::DeleteRecord { record } => Some((record.id, "deleted")),
+        _ => None,
+    };
+    // A deletion that has begun and is not finished yet is one of the window's.
+    let begun = inputs
+        .recorded
+        .tenants
+        .values()
+        .filter(|record| deletion_begun(inputs, record.id, &record.definition.instance));
+    let mut lately = in_window(inputs, |kind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted));
+    lately.extend(begun.map(|record| record.id));
+    let counted = |id, _: &str| lately.contains(&id);
+    let limit = inputs.policy.limits.removals;
+    windowed("limits.removals", limit, managed, &lately, steps, &removed, &counted)
+}
+
+/// `limits.disables`: tenants that are disabled by their file, renamed or moved. A tenant without phones for a while is as
+/// good as disabled to its callers.
+fn disables(inputs: Inputs<'_>, managed: usize, steps: &[Step]) -> Option<Exceeded> {
+    let records = inputs.recorded.tenants.values();
+    let enabled: BTreeSet<TenantId> =
+        records.filter(|record| record.definition.enabled).map(|record| record.id).collect();
+    let disabled = |step: &Step| match &step.work {
+        Work::Disable { record, file_removed: false, counts: true, .. }
+        | Work::Recreate { record, counts: true, .. } => Some((record.id, "disabled")),
+        // There is no record yet, so the domain's identity stands for the tenant's.
+        Work::Adopt { found, .. } if step.disables_by_creating() => Some((TenantId(found.id.0), "disabled")),
+        _ => step.interrupts(|id| enabled.contains(&id)).map(|(id, kind)| (id, kind.as_str())),
+    };
+    let interrupted_lately = in_window(inputs, |kind| {
+        matches!(kind, RemovalKind::Disabled | RemovalKind::Renamed | RemovalKind::Moved)
+    });
+    // A rename that was allowed, or approved, allows no disable: the phones would have come back by themselves.
+    let disabled_lately = in_window(inputs, |kind| kind == RemovalKind::Disabled);
+    let counted = |id, done: &str| {
+        let lately = if done == "disabled" { &disabled_lately } else { &interrupted_lately };
+        lately.contains(&id)
+    };
+    let limit = inputs.policy.limits.disables;
+    windowed("limits.disables", limit, managed, &interrupted_lately, steps, &disabled, &counted)
 }
 
 /// A limit over the rolling day. Tenants are counted, not steps; one that counted already does not count again.

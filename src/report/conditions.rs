@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::apply::{Outcome, StepResult};
 use crate::config::DeletionMode;
 use crate::environment::to_the_minute;
+use crate::inputs::PassInputs;
 use crate::model::{
     BrokenFile, Completeness, Condition, InstanceKey, InstanceView, Recorded, TenantCondition, TenantKey,
     TenantRecord, UnusualFile,
 };
 use crate::plan::{self, Action, Held, Plan, Policy, RetentionStart, ScheduledReason, ScheduledStep, Work};
-use crate::reconcile::PassInputs;
 
 use super::{chain, preview};
 

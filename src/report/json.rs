@@ -154,7 +154,7 @@ impl From<&Plan> for PlanJson {
             warnings,
             previews: _,
             effects: _,
-            counts,
+            counts: _,
             settled: _,
             reopened: _,
         } = plan;
@@ -221,22 +221,28 @@ impl From<&Plan> for PlanJson {
                 })
                 .collect(),
             detailed_exitcode: None,
-            summary: SummaryJson {
-                steps: steps.len(),
-                held: held.len(),
-                scheduled: scheduled.len(),
-                create: plan.count(Action::Create),
-                adopt: plan.count(Action::Adopt),
-                rename: plan.count(Action::Rename),
-                moved: plan.count(Action::Move),
-                update: plan.count(Action::Update),
-                enable: plan.count(Action::Enable),
-                disable: plan.count(Action::Disable),
-                delete: plan.count(Action::Delete),
-                delete_record: plan.count(Action::DeleteRecord),
-                counts: *counts,
-            },
+            summary: SummaryJson::from(plan),
             error: None,
+        }
+    }
+}
+
+impl From<&Plan> for SummaryJson {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            steps: plan.steps.len(),
+            held: plan.held.len(),
+            scheduled: plan.scheduled.len(),
+            create: plan.count(Action::Create),
+            adopt: plan.count(Action::Adopt),
+            rename: plan.count(Action::Rename),
+            moved: plan.count(Action::Move),
+            update: plan.count(Action::Update),
+            enable: plan.count(Action::Enable),
+            disable: plan.count(Action::Disable),
+            delete: plan.count(Action::Delete),
+            delete_record: plan.count(Action::DeleteRecord),
+            counts: plan.counts,
         }
     }
 }

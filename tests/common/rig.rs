@@ -15,13 +15,14 @@ use tenantd::config::{
 };
 use tenantd::environment::Environment;
 use tenantd::fusionpbx::{Credentials, PbxClient, PbxRead, PbxWrite};
+use tenantd::inputs::PassInputs;
 use tenantd::model::{
     BrokenFile, Completeness, CrossTenant, Definition, Desired, DomainName, DriftPolicy, InstanceKey,
     MaxUsers, Secret, Tenant, TenantKey,
 };
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
-use tenantd::reconcile::{self, PassInputs, Reader, Writer};
+use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::store::{Access, Database, DatabaseOptions};
 
 pub const PASSWORD: &str = "stand-in-Secret-1";

@@ -73,12 +73,17 @@ impl Sources {
         for found in self.uses.captures_iter(text) {
             expand(&found[1], &[], &mut paths);
         }
+        // `use crate::report;` and then `report::chain` in the code.
+        let imported: BTreeMap<String, Module> =
+            paths.iter().filter_map(|path| Some((path.last()?.clone(), path.clone()))).collect();
         let code = self.uses.replace_all(text, "");
-        paths.extend(
-            self.inline
-                .captures_iter(&code)
-                .map(|found| found[1].split("::").map(str::to_owned).collect::<Module>()),
-        );
+        for found in self.inline.captures_iter(&code) {
+            let parts: Module = found[1].split("::").map(str::to_owned).collect();
+            match imported.get(&parts[0]) {
+                Some(path) => paths.push(path.iter().chain(&parts[1..]).cloned().collect()),
+                None => paths.push(parts),
+            }
+        }
         paths
     }
 
@@ -203,7 +208,10 @@ fn a_circle_through_a_third_file_and_a_re_export_is_found() {
         std::fs::write(path, text).unwrap();
     };
     write("lib.rs", "mod a;\nmod b;\nmod c;\n");
-    write("a.rs", "use crate::b::{deep::Thing as T, other};\npub struct A;\n");
+    write(
+        "a.rs",
+        "use crate::b;\nuse crate::b::{deep::Thing as T};\npub struct A;\nfn f() { b::other(); }\n",
+    );
     write("b/mod.rs", "mod deep;\npub use deep::Thing;\npub fn other() {}\n");
     write("b/deep.rs", "pub struct Thing;\nfn f() { crate::c::g(); }\n");
     write("c.rs", "pub fn g() -> super::a::A { todo!() }\n");

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use tenantd::apply::Outcome;
 use tenantd::config::{Config, DatabaseConfig};
 use tenantd::fusionpbx::{PbxRead, PbxWrite};
+use tenantd::inputs::PassInputs;
 use tenantd::model::{Desired, InstanceKey};
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
-use tenantd::reconcile::{self, PassInputs, Reader, Writer};
+use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::store::{Access, Database, DatabaseOptions, StoreError, Weather};
 
 use crate::client::ModelClient;

@@ -3,9 +3,9 @@
 use crate::config::DeletionMode;
 use crate::diff::Field;
 use crate::environment::to_the_minute;
+use crate::inputs::PassInputs;
 use crate::model::{Completeness, InstanceKey, InstanceView, TenantId, TenantKey, TenantRecord, Tombstone};
 use crate::plan::{Plan, Work};
-use crate::reconcile::PassInputs;
 use crate::store::AuditEntry;
 
 /// One line for each step of the tenant's plan, for what is held, scheduled or only reported, and for what was not

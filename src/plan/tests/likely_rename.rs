@@ -305,5 +305,5 @@ fn a_previously_without_effect_says_why() {
     fixture.removed("globex", 0);
     fixture.edit("globex-inc", |tenant| tenant.previously = Some(key("globex")));
     let told = warnings(&fixture);
-    assert!(told[0].contains("put globex.yaml back as it was and remove globex-inc.yaml"), "{told:?}");
+    assert!(told[0].contains("restore globex.yaml and remove globex-inc.yaml"), "{told:?}");
 }
