@@ -244,7 +244,7 @@ fn name(n: usize) -> String {
     format!("t{n:04}")
 }
 
-/// Serves until nobody listens; says at each line what it was asked since: all requests but those of settings, and
+/// Serves until no one listens; says at each line what it was asked since: all requests but those of settings, and
 /// those of settings.
 async fn serve() {
     let server = stand_in(Latency::none()).await;

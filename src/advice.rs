@@ -1,5 +1,5 @@
-//! Advice on tenants as they are recorded: what no file shows by itself. Each piece has a name, as a file's lints have,
-//! and `accept: [name]` in the file silences it.
+//! Advice on tenants as they are recorded: what no file shows by itself. Each piece has a name, as a file's advice
+//! have, and `accept: [name]` in the file silences it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,7 @@ pub fn all(
 }
 
 fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &TenantRecord) -> bool {
-    // What is noted of it is the archive's, and nobody removed a file.
+    // What is noted of it is the archive's, and no one removed a file.
     if record.restored_at.is_some() {
         return false;
     }

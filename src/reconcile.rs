@@ -1,6 +1,7 @@
 //! One pass: load → observe → diff → plan → apply → report. Read this file first.
 //!
-//! [`gather`] reads everything, [`PassInputs::plan`] decides, [`carry_out`] carries out. The first two hold nothing that could
+//! [`gather`] reads everything, [`PassInputs::plan`] decides, [`carry_out`] carries out. The first two hold nothing
+//! that could
 //! change anything. [`sync_users`] comes last: the users of tenants that are there now.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,7 +177,7 @@ async fn note_conditions(
 /// where the last reading is older than `interval` (`None`: never for that reason). An instance is read once, whatever
 /// the number of its tenants, and one that this pass could not see, or did not believe, is not asked.
 ///
-/// Never fails the pass: what could not be read changes nothing, is told once, and is tried again at the next pass.
+/// Never fails the pass: what could not be read changes nothing, is reported once, and is tried again at the next pass.
 pub async fn sync_users(
     reader: &Reader<'_>,
     writer: &Writer<'_>,

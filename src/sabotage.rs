@@ -16,9 +16,9 @@ pub enum Bug {
     UnknownIsAbsent,
     /// Another server at a known address is taken for the one that was.
     AnyServer,
-    /// Removals of the last day are forgotten.
+    /// Removals of the last day are dropped.
     NoLimitWindow,
-    /// A person's word on one plan holds for every plan.
+    /// An operator's word on one plan holds for every plan.
     AnyApproval,
     /// A disabled tenant may be deleted at once.
     NoRetention,

@@ -18,7 +18,7 @@ pub struct StatsJson {
     pub active_users: i64,
     /// The lower of the tenant's own limit and the tier's; absent where there is none.
     pub max_users: Option<u32>,
-    /// Enabled on the PBX and kept out, because the tenant is at its limit.
+    /// Enabled on the PBX and refused, because the tenant is at its limit.
     pub users_over_limit: i64,
     pub files: i64,
     pub file_bytes: i64,

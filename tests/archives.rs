@@ -61,7 +61,7 @@ async fn many_messages(plain: &mut Plain, tenant: TenantId, count: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn archiving_a_large_tenant_keeps_nobody_waiting() {
+async fn archiving_a_large_tenant_delays_no_other_work() {
     on_both(async |World { dir, database, acme, mut plain }| {
         many_messages(&mut plain, acme.id, 40_000).await;
         let lease = database.lease("test").await.unwrap().unwrap();
@@ -117,7 +117,7 @@ async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_write_while_a_tenant_is_deleted_is_not_lost() {
+async fn rows_written_while_a_tenant_is_deleted_are_not_lost() {
     let Some(World { dir: _dir, database, acme, mut plain }) = world(true).await else { return };
     let id = acme.id;
     let delete_while = async |meanwhile: String, plain: &mut Plain| {

@@ -220,7 +220,7 @@ async fn half_an_answer_is_not_an_answer() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_page_asked_for_is_an_error_after_three_tries() {
+async fn another_page_than_requested_is_an_error_after_three_tries() {
     for (fault, words) in
         [(FaultKind::HtmlForJson, "an HTML page"), (FaultKind::WrongCharset, "another encoding")]
     {
@@ -233,7 +233,7 @@ async fn what_is_not_the_page_asked_for_is_an_error_after_three_tries() {
 }
 
 #[tokio::test]
-async fn what_cannot_pass_by_itself_is_tried_once() {
+async fn a_permanent_error_is_not_retried() {
     for (fault, words) in [
         (
             FaultKind::Redirect302("https://elsewhere.example/a".into()),
@@ -380,7 +380,7 @@ async fn a_caller_that_stops_waiting_leaves_the_session_usable() {
 // --- transport ---
 
 #[tokio::test]
-async fn a_certificate_is_believed_as_configured_and_its_fingerprint_told() {
+async fn a_certificate_is_trusted_as_configured_and_its_fingerprint_is_shown() {
     let server = StandIn::start(StandInOptions::default()).await.unwrap();
     let found = server.certificate_fingerprint().unwrap().to_owned();
     let bytes: Vec<u8> =
@@ -518,7 +518,7 @@ async fn an_id_in_use_by_another_domain_is_refused() {
 }
 
 #[tokio::test]
-async fn an_update_of_a_domain_that_is_gone_does_not_make_it_again() {
+async fn an_update_of_a_missing_domain_does_not_create_it() {
     let server = standin().await;
     let error = client(&server).update_domain(&new_domain("gone.example.com")).await.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::Refused { .. }), "{error:?}");
@@ -662,7 +662,7 @@ async fn only_wanted_settings_are_read_row_by_row() {
 }
 
 #[tokio::test]
-async fn the_settings_of_a_domain_that_is_gone_are_unknown_not_none() {
+async fn the_settings_of_a_missing_domain_are_not_known_rather_than_empty() {
     let server = standin().await;
     let error = client(&server).settings(DomainId(Uuid::now_v7())).await.unwrap_err();
     assert_unexpected(&error, "names no domain");
@@ -754,7 +754,7 @@ async fn few_users_cost_two_requests() {
 }
 
 #[tokio::test]
-async fn a_check_says_what_is_missing() {
+async fn a_check_names_missing_permissions() {
     let server = standin().await;
     let domain = server.pbx().add_domain("a.example.com", Some(false), None);
     let own = server.pbx().domains().into_iter().find(|row| row.uuid != domain).unwrap();

@@ -160,7 +160,7 @@ async fn every_key_and_trigger_that_goes_is_noticed_on_sqlite() {
         }
         let sql =
             plain.texts(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'")).await.remove(0);
-        // The table made anew without one of its keys.
+        // The table created again without one of its keys.
         let lines: Vec<&str> = sql.lines().collect();
         for (at, line) in lines.iter().enumerate() {
             let mut kept = lines.clone();

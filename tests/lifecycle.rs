@@ -1,5 +1,5 @@
 //! From an empty directory to ten tenants on two instances and back, on both databases, each step followed by an
-//! empty plan; what is not ours stays as it was.
+//! empty plan; what is not managed stays as it was.
 
 mod common;
 

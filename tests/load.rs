@@ -86,7 +86,7 @@ fn the_file_of_the_specification_is_read_whole() {
 }
 
 #[test]
-fn a_domain_is_taken_as_the_pbx_has_it_and_what_no_phone_finds_is_advice() {
+fn a_domain_that_phones_cannot_look_up_is_accepted_with_advice() {
     for (text, domain, lint) in [
         ("10.0.0.5", "10.0.0.5", None),
         ("OldCaps.Example", "oldcaps.example", None),
@@ -144,7 +144,7 @@ fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
     for (bad, said) in [
         ("[+4930123456]", "\"+4930123456\""),
         ("[\"030 123456\"]", "neither in international form"),
-        ("[\"12345\", \"12345\"]", "stands twice"),
+        ("[\"12345\", \"12345\"]", "is repeated"),
         ("[\"+12\"]", "it has 2 digits"),
         ("\"+4930123456\"", "a list of SMS numbers"),
     ] {
@@ -247,7 +247,7 @@ fn both_spellings_of_a_file_name_break_both() {
 }
 
 #[test]
-fn previously_must_name_a_file_that_is_gone_and_only_once() {
+fn previously_must_name_a_removed_file_and_only_once() {
     let loaded = load(&[
         ("a.yaml", &tenant("Able", "a.example", "previously: old\n")),
         ("b.yaml", &tenant("Baker", "b.example", "previously: old\n")),
@@ -314,7 +314,7 @@ fn a_directory_without_tenant_files_is_unreadable() {
 }
 
 #[test]
-fn what_has_a_tenants_name_and_is_no_readable_file_is_broken_not_absent() {
+fn an_unreadable_file_with_a_tenants_name_is_broken_not_absent() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("tenants.d");
     fs::create_dir(&dir).unwrap();
@@ -683,7 +683,7 @@ mod below_the_directory {
     }
 
     #[test]
-    fn what_could_be_a_tenants_file_is_an_error_without_any_record() {
+    fn a_possible_tenant_file_is_an_error_even_without_a_record() {
         let good = of("good");
         for (name, tenants) in [
             ("Acme.yaml", "acme"),
@@ -708,7 +708,7 @@ mod below_the_directory {
     }
 
     #[test]
-    fn what_editors_and_tools_leave_is_silent_beside_the_file() {
+    fn editor_and_tool_leftovers_beside_the_file_are_silent() {
         let good = of("good");
         for name in [
             "good.yaml~",
@@ -738,7 +738,7 @@ mod below_the_directory {
     }
 
     #[test]
-    fn where_a_file_is_gone_the_record_tells_what_it_could_be() {
+    fn a_missing_file_is_looked_for_by_its_record() {
         let records = recorded(&["acme", "good"]);
         let check = |name: &str, text: &str| {
             let mut loaded = load(&[("good.yaml", &of("good")), (name, text)]);

@@ -20,7 +20,7 @@ fn told(sweep: &PbxSweep) -> Vec<String> {
     sweep.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
 }
 
-on_both_databases! { async fn what_reaches_into_another_tenants_domain_is_named_and_nothing_else(mut rig) {
+on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_nothing_else(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.converge().await;
     let hq = rig.pbx("hq");
@@ -78,7 +78,7 @@ on_both_databases! { async fn what_reaches_into_another_tenants_domain_is_named_
     assert_eq!(rig.mutations(), before, "it only reads");
 } }
 
-on_both_databases! { async fn what_cannot_be_read_whole_is_not_checked_and_no_pass(mut rig) {
+on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_check(mut rig) {
     rig.want([tenant("acme")]);
     rig.converge().await;
     let acme = rig.pbx("hq").domains_named("acme.example.com")[0].uuid;

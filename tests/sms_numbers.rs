@@ -236,12 +236,12 @@ async fn migrate_before(plain: &mut Plain, version: &str) {
 }
 
 on_both_databases! { async fn numbers_follow_the_files_and_pass_from_tenant_to_tenant(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let mut acme = tenant("acme");
     acme.sms_numbers = Some(numbers(["+4930123456", "12345"]));
     rig.want([acme, tenant("globex")]);
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
     let recorded = rig.recorded().await;
     let of = |recorded: &tenantd::model::Recorded, name: &str| {
         recorded.sms_numbers.get(&recorded.tenants[&key(name)].id).cloned().unwrap_or_default()
@@ -266,11 +266,11 @@ on_both_databases! { async fn numbers_follow_the_files_and_pass_from_tenant_to_t
     rig.clock.advance(TimeDelta::minutes(5));
     rig.converge().await;
     assert_eq!(of(&rig.recorded().await, "acme"), numbers(["+4930123456"]));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn two_tenants_exchange_their_numbers_in_one_run(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let (one, two) = ("+4930111111", "+4930222222");
     let mut all = [tenant("acme"), tenant("globex")];
     all[0].sms_numbers = Some(numbers([one, "12345"]));
@@ -301,5 +301,5 @@ on_both_databases! { async fn two_tenants_exchange_their_numbers_in_one_run(mut 
     assert_eq!(of(&recorded, "new"), numbers([two]));
     assert_eq!(of(&recorded, "globex"), numbers([]));
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

@@ -166,7 +166,7 @@ on_both! {
         refused(plain.run("UPDATE users SET email = upper((SELECT email FROM users WHERE id = 'anna')) WHERE id = 'bert'").await, "");
     }
 
-    async fn statistics_count_what_is_there(config, database, plain) {
+    async fn statistics_count_existing_rows(config, database, plain) {
         let mut acme = record("acme");
         acme.definition.max_users = MaxUsers::Limited(2);
         let globex = record("globex");

@@ -126,7 +126,7 @@ on_both_databases! { async fn after_a_move_the_users_are_those_of_the_new_instan
     assert_eq!(rig.users("enabled").await, ["bert", "cleo"]);
 } }
 
-on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_until_there_is_room(mut rig) {
+on_both_databases! { async fn a_user_over_max_users_is_disabled_until_there_is_room(mut rig) {
     let mut acme = tenant("acme");
     acme.definition.max_users = MaxUsers::Limited(2);
     rig.want([acme]);
@@ -135,7 +135,7 @@ on_both_databases! { async fn who_is_beyond_max_users_is_there_and_kept_out_unti
     rig.add_user("hq", "acme.example.com", "cleo");
     rig.clock.advance(TimeDelta::seconds(901));
     rig.daemon_pass().await;
-    // A name that sorts earlier pushes nobody out.
+    // A name that sorts earlier pushes no one out.
     rig.add_user("hq", "acme.example.com", "anna");
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
@@ -172,7 +172,7 @@ on_both_databases! { async fn the_tiers_limit_holds_where_the_tenant_has_none(mu
     assert_eq!((rig.users("enabled").await, rig.users("over_limit").await), (vec!["anna".into()], vec!["bert".into()]));
 } }
 
-on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_are_left_alone(mut rig) {
+on_both_databases! { async fn users_of_a_paused_tenant_and_of_a_missing_domain_are_not_synchronised(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.daemon_pass().await;
     rig.add_user("hq", "acme.example.com", "anna");
@@ -201,7 +201,7 @@ on_both_databases! { async fn a_suspended_tenant_and_one_whose_domain_is_gone_ar
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
 } }
 
-on_both_databases! { async fn many_users_missing_at_once_are_not_believed_until_somebody_says_so(mut rig) {
+on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_confirmed(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.daemon_pass().await;
     let ids: Vec<_> = (0..20).map(|n| rig.add_user("hq", "acme.example.com", &format!("user{n:02}"))).collect();
@@ -266,7 +266,7 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     assert!(rig.users("enabled").await.is_empty());
 } }
 
-on_both_databases! { async fn a_server_that_lost_many_domains_has_no_word_in_who_its_users_are(mut rig) {
+on_both_databases! { async fn users_are_not_synchronised_from_a_server_that_lost_many_domains(mut rig) {
     rig.want(["acme", "beta", "calm", "dune"].map(tenant));
     rig.daemon_pass().await;
     let anna = rig.add_user("hq", "acme.example.com", "anna");
@@ -287,7 +287,7 @@ on_both_databases! { async fn a_server_that_lost_many_domains_has_no_word_in_who
     assert!(doubts.starts_with("2 recorded domains are missing on hq at once"), "{doubts}");
 } }
 
-on_both_databases! { async fn who_is_disabled_is_out_although_the_new_name_is_taken(mut rig) {
+on_both_databases! { async fn a_tenant_is_disabled_even_if_its_new_name_is_taken(mut rig) {
     rig.want([tenant("acme")]);
     rig.daemon_pass().await;
     let ids = ["anna", "bert"].map(|name| rig.add_user("hq", "acme.example.com", name));
@@ -322,7 +322,7 @@ on_both_databases! { async fn who_is_disabled_is_out_although_the_new_name_is_ta
     assert!(!users[0].tenants[0].did_something(), "once is enough: {users:?}");
 } }
 
-/// A server whose users are asked for and, before it answers, somebody else reads them and brings them in.
+/// A server whose users are asked for and, before it answers, someone else reads them and brings them in.
 struct Overtaken<'a> {
     rig: &'a Rig,
     now: chrono::DateTime<chrono::Utc>,

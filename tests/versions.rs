@@ -28,7 +28,7 @@ async fn a_tenant_lives_its_life_on_every_version() {
         assert_eq!(version.as_str(), profile.version());
         assert!(version.is_tested());
 
-        let strangers = rig.strangers();
+        let unmanaged = rig.unmanaged();
         let mut acme = tenant("acme");
         acme.definition.max_users = MaxUsers::Limited(7);
         acme.definition
@@ -59,7 +59,7 @@ async fn a_tenant_lives_its_life_on_every_version() {
         let plan = rig.converge().await;
         assert_eq!(plan.count(Action::Delete), 1, "{profile:?}: {plan:#?}");
         assert!(rig.pbx("hq").domains().iter().all(|row| row.uuid != id), "{profile:?}");
-        rig.assert_at_rest(&strangers).await;
+        rig.assert_at_rest(&unmanaged).await;
     }
 }
 
@@ -69,7 +69,7 @@ fn domain(rig: &Rig, name: &str) -> (uuid::Uuid, Option<bool>) {
     (row.uuid, row.enabled)
 }
 
-/// A flag that is NULL, and one that a checkbox hides, are told apart from one that is false.
+/// A flag that is NULL, and one that a checkbox hides, are reported apart from one that is false.
 #[tokio::test]
 async fn a_domain_without_a_state_is_not_a_disabled_one_on_any_version() {
     for profile in PbxProfile::ALL {
@@ -119,7 +119,8 @@ async fn many_users_are_each_of_their_own_domain_on_every_version() {
     }
 }
 
-/// Where a disable does not end open sessions, it is not confirmed until they must be over, and deletion waits for that.
+/// Where a disable does not end open sessions, it is not confirmed until they must be over, and deletion waits for
+/// that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_are_over() {
     for (profile, outlive) in [(PbxProfile::V5_4, true), (PbxProfile::V5_5, false)] {

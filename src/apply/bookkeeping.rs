@@ -9,7 +9,7 @@ use crate::model::{DomainState, InstanceKey, InstanceView, Observed, OpenIntent,
 use crate::plan::{Action, Plan};
 use crate::store::{Database, StoreError};
 
-/// Closed intents are kept this long for whoever looks into an incident; the audit log keeps what happened.
+/// Closed intents are kept this long for anyone who looks into an incident; the audit log keeps what happened.
 const KEEP_CLOSED_INTENTS: TimeDelta = TimeDelta::days(30);
 
 /// Notes one pass. `urls` and `identities` are of the instances in the configuration.
@@ -61,7 +61,7 @@ pub async fn note_pass(
     database
         .write(move |store| {
             store.note_clock(now)?;
-            store.note_reopened(&reopened)?;
+            store.save_retention_resets(&reopened)?;
             store.settings_checked(&checked, now)?;
             for id in settled {
                 store.close_intent(id, "settled by looking", now)?;
@@ -76,12 +76,12 @@ pub async fn note_pass(
                     store.remove_lasting_corrections(&record)?;
                 }
             }
-            store.forget_closed_intents(now - KEEP_CLOSED_INTENTS)
+            store.delete_old_closed_intents(now - KEEP_CLOSED_INTENTS)
         })
         .await
 }
 
-/// Whether a deletion was begun, its domain is still there, and it is still to be deleted.
+/// Whether a deletion has begun, its domain is still there, and it is still to be deleted.
 fn half_deleted(recorded: &Recorded, observed: &Observed, intent: &OpenIntent) -> bool {
     let there =
         |domain| matches!(observed.instance(&intent.instance).domain(domain), DomainState::Present(_));

@@ -16,7 +16,7 @@ impl Run<'_> {
     /// A tenant's record before anything was done on the PBX.
     fn new_record(&self, tenant: &Tenant, domain_id: DomainId) -> TenantRecord {
         TenantRecord {
-            web_sign_in_block: (!tenant.definition.enabled).then(|| new_lock(domain_id)),
+            web_sign_in_block: (!tenant.definition.enabled).then(|| new_block(domain_id)),
             ..TenantRecord::new(TenantId(self.apply.environment.new_id()), tenant, domain_id, self.now())
         }
     }
@@ -53,7 +53,7 @@ impl Run<'_> {
         record.file_removed_at = None;
         record.web_sign_in_left_open = false;
         if !tenant.definition.enabled && record.web_sign_in_block.is_none() {
-            record.web_sign_in_block = Some(new_lock(record.domain_id));
+            record.web_sign_in_block = Some(new_block(record.domain_id));
         }
         let removal = counts.then(|| RemovalRecord {
             tenant: record.id,
@@ -121,7 +121,7 @@ impl Run<'_> {
         record.provisioned = true;
         record.restored_at = None;
         if tenant.definition.enabled {
-            // Of a domain that was made anew nothing is locked, whatever was remembered of the old one.
+            // Of a domain that was created again nothing is locked, whatever was remembered of the old one.
             record.web_sign_in_block = None;
         }
         record.settings_checked_at = Some(now);
@@ -162,7 +162,7 @@ impl Run<'_> {
         requests.extend(settings::converge(found.id, &rows, &wanted_settings(tenant)));
         if !tenant.definition.enabled {
             let (lock, locking) = settings::lock(found.id, &rows, None);
-            // It was disabled by somebody else, who may have left the web sign-in open on purpose.
+            // It was disabled by someone else, who may have left the web sign-in open on purpose.
             record.web_sign_in_left_open =
                 how == AdoptHow::AsItIs && !web_sign_in_is_blocked(&rows, lock.entry);
             record.web_sign_in_block = (!record.web_sign_in_left_open).then_some(lock);
@@ -194,7 +194,7 @@ impl Run<'_> {
     }
 
     /// Records a domain that is there and does not read back as it was sent. It counts as made: what differs is put
-    /// right by later passes, each time counted, and not made again for ever.
+    /// right by later passes, each time counted, and not created again for ever.
     async fn made_otherwise(&mut self, record: &TenantRecord, error: StepError) -> StepError {
         let there = match self.pbx(&record.definition.instance) {
             Ok(pbx) if error.was_in_vain() => {
@@ -251,7 +251,7 @@ impl Run<'_> {
     }
 }
 
-fn new_lock(domain: DomainId) -> WebSignInBlock {
+fn new_block(domain: DomainId) -> WebSignInBlock {
     WebSignInBlock { entry: crate::model::SettingId::for_web_sign_in_block(domain), switched_off: [].into() }
 }
 

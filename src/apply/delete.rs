@@ -29,9 +29,9 @@ impl Run<'_> {
         let found = if blind { expect.cloned() } else { self.look(pbx, record.domain_id, expect).await? };
         let mut intents = self.begun(&instance, record.id).await?;
         if let Some(found) = found.as_ref().filter(|_| !blind) {
-            must_be_closed(found)?;
-            self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
-            // Of a deletion that was begun the lock may have gone with the first tables.
+            must_be_disabled(found)?;
+            self.is_free_elsewhere(&instance, &found.name, Some(found.id)).await?;
+            // Of a deletion that has begun the lock may have gone with the first tables.
             if !record.web_sign_in_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
                 if !web_sign_in_is_blocked(&rows, SettingId::for_web_sign_in_block(record.domain_id)) {
@@ -95,7 +95,7 @@ impl Run<'_> {
 
     /// Deletes a domain under an intent that stays open until its record is gone too, and gives the intent.
     ///
-    /// The intent is all that tells a half-deleted domain from a whole one, so where nothing was begun it is closed.
+    /// The intent is all that tells a half-deleted domain from a whole one, so where nothing has begun it is closed.
     async fn delete_domain(
         &mut self,
         instance: &InstanceKey,
@@ -128,7 +128,7 @@ impl Run<'_> {
         Ok(id)
     }
 
-    /// Open intents of deletions there that were begun and not finished.
+    /// Open intents of deletions there that have begun and not finished.
     pub(super) async fn begun(
         &self,
         instance: &InstanceKey,
@@ -176,8 +176,8 @@ impl Run<'_> {
         let found = self.look(pbx, placement.domain_id, expect).await?;
         let mut intents = self.begun(&placement.instance, record.id).await?;
         if let Some(found) = &found {
-            must_be_closed(found)?;
-            self.nobody_else_has(&placement.instance, &found.name, Some(found.id)).await?;
+            must_be_disabled(found)?;
+            self.is_free_elsewhere(&placement.instance, &found.name, Some(found.id)).await?;
             if record.definition.protected || record.domain_id == placement.domain_id {
                 return Err(StepError::Refused(format!("{} still needs this domain", self.key())));
             }
@@ -214,7 +214,7 @@ impl Run<'_> {
     }
 }
 
-fn must_be_closed(found: &PbxDomain) -> Result<(), StepError> {
+fn must_be_disabled(found: &PbxDomain) -> Result<(), StepError> {
     if found.enabled == Some(false) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::plan::{RecordRef, retention_end};
 use crate::sabotage::{Bug, active};
 
 impl Run<'_> {
-    /// Nobody of the tenant gets in any more: database first, then the PBX for phones, then its web sign-in.
+    /// No one of the tenant gets in any more: database first, then the PBX for phones, then its web sign-in.
     pub(super) async fn disable(
         &mut self,
         reference: RecordRef,
@@ -40,7 +40,7 @@ impl Run<'_> {
                 requests.extend(locking);
             }
         }
-        // What a deletion that was begun took away does not begin the retention anew.
+        // What a deletion that has begun took away does not begin the retention again.
         let still_closed = found.as_ref().is_none_or(|found| found.enabled == Some(false));
         let half_deleted = still_closed && !self.begun(&instance, record.id).await?.is_empty();
         let unbroken = record.disable_confirmed_at.is_some() && (requests.is_empty() || half_deleted);
@@ -76,7 +76,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// From when on nobody of a tenant is in that was disabled now: at once, or when the web sessions are over that the
+    /// From when on no one of a tenant is in that was disabled now: at once, or when the web sessions are over that the
     /// server does not end.
     pub(super) fn confirmed_from(&self, instance: &InstanceKey) -> DateTime<Utc> {
         let goes_on = self.apply.sessions_go_on.get(instance).copied().unwrap_or_default();
@@ -92,7 +92,7 @@ impl Run<'_> {
         let found = self.look_present(pbx, record.domain_id, expect).await?;
         let rows = pbx.settings(record.domain_id).await?;
         if record.disable_confirmed_at.is_some() {
-            // Cut short from here on, it is not known to be closed.
+            // Cut short from here on, it is not known to be disabled.
             record.disable_confirmed_at = None;
             record = self.update_record(&record, |_, _| Ok(())).await?;
         }
@@ -118,7 +118,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Closes what a tenant left behind on another instance.
+    /// Closes a tenant's previous domain on another instance.
     pub(super) async fn disable_previous(
         &mut self,
         reference: RecordRef,

@@ -51,7 +51,7 @@ pub struct Apply<'a> {
     /// Tenants whose own files are not those of the commit that `actor` names.
     pub uncommitted: BTreeSet<TenantKey>,
     pub retention_days: u32,
-    /// For how long after a disable the web sessions of its users may go on, where the server does not end them.
+    /// For how long after a disable the web sessions of its users may continue, where the server does not end them.
     pub sessions_go_on: BTreeMap<InstanceKey, TimeDelta>,
     /// Where archives are kept.
     pub archive_dir: PathBuf,
@@ -105,7 +105,7 @@ impl Apply<'_> {
         }
     }
 
-    /// Until when web sessions may go on after this step, where it disables a tenant.
+    /// Until when web sessions may continue after this step, where it disables a tenant.
     fn sessions_until(&self, step: &Step) -> Option<DateTime<Utc>> {
         let goes_on = self.sessions_go_on.get(&step.instance).filter(|_| step.action == Action::Disable)?;
         Some(self.environment.now() + *goes_on)

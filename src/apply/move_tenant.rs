@@ -14,7 +14,7 @@ impl Run<'_> {
         returns_to: Option<DomainId>,
     ) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
-        self.nobody_else_has(&tenant.definition.instance, tenant.definition.domain.as_str(), returns_to)
+        self.is_free_elsewhere(&tenant.definition.instance, tenant.definition.domain.as_str(), returns_to)
             .await?;
         let now = self.now();
         let removal = self.interruption(&record, now);
@@ -40,7 +40,7 @@ impl Run<'_> {
         record.file_removed_at = None;
         record.web_sign_in_left_open = false;
         record.web_sign_in_block =
-            self.lock_there(&record.definition.instance, returns_to).await?.or_else(|| {
+            self.block_on_pbx(&record.definition.instance, returns_to).await?.or_else(|| {
                 (!tenant.definition.enabled).then(|| WebSignInBlock {
                     entry: crate::model::SettingId::for_web_sign_in_block(record.domain_id),
                     switched_off: [].into(),
@@ -70,7 +70,7 @@ impl Run<'_> {
     }
 
     /// What is switched off on the domain that the tenant comes back to.
-    async fn lock_there(
+    async fn block_on_pbx(
         &self,
         instance: &crate::model::InstanceKey,
         returns_to: Option<DomainId>,

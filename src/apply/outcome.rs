@@ -19,12 +19,12 @@ pub struct StepOutcome {
     pub instance: InstanceKey,
     pub action: Action,
     pub result: StepResult,
-    /// Until when web sessions may go on that were open before this disable, where the server does not end them.
+    /// Until when web sessions may continue that were open before this disable, where the server does not end them.
     pub sessions_until: Option<DateTime<Utc>>,
 }
 
 impl StepOutcome {
-    /// What a person has to know of a step that was done.
+    /// What an operator has to know of a step that was done.
     pub fn note(&self) -> Option<String> {
         let until = to_the_minute(self.sessions_until?);
         Some(format!("web sessions that were open before may work until {until}"))

@@ -15,7 +15,7 @@ use crate::plan::{RecordRef, correction_key, definition_hash};
 
 impl Run<'_> {
     /// Counts the step's changes where they put something right (`corrected`), whether it took or not, and where they
-    /// did not take: three in a row without lasting is a fight. What did not take is recorded at once.
+    /// did not take: three in a row without lasting is a contest. What did not take is recorded at once.
     pub(super) async fn count_corrections(
         &mut self,
         record: &mut TenantRecord,
@@ -64,9 +64,9 @@ impl Run<'_> {
         let instance = record.definition.instance.clone();
         let pbx = self.pbx(&instance)?;
         let found = self.look_present(pbx, record.domain_id, expect).await?;
-        self.nobody_else_has(&instance, to.as_str(), Some(record.domain_id)).await?;
+        self.is_free_elsewhere(&instance, to.as_str(), Some(record.domain_id)).await?;
         if found.name != to.as_str() {
-            self.nobody_else_has(&instance, &found.name, Some(found.id)).await?;
+            self.is_free_elsewhere(&instance, &found.name, Some(found.id)).await?;
             let wanted = NewDomain { name: to.to_string(), ..keep(&found) };
             // Counted before it is sent: once it may have been, its phones may be off.
             if let Some(removal) = self.interruption(&record, self.now()) {

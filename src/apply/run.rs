@@ -16,7 +16,7 @@ use crate::sabotage::{Bug, active};
 use crate::store::{AuditEntry, StoreError, StoreWriter};
 
 /// The steps of one tenant, in order. It remembers what its own steps changed, so that a later one does not take
-/// that for somebody else's change.
+/// that for someone else's change.
 pub(super) struct Run<'a> {
     pub(super) apply: &'a Apply<'a>,
     pub(super) plan_id: &'a str,
@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
         self.apply.pbxs.get(instance).map(|pbx| &**pbx).ok_or(StepError::NoInstance)
     }
 
-    /// The record, if nobody else changed it since the plan was made.
+    /// The record, if no one else changed it since the plan was made.
     pub(super) async fn record(&self, reference: RecordRef) -> Result<TenantRecord, StepError> {
         let expected = self.revision.unwrap_or(reference.revision);
         let key = self.key().to_string();
@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
     }
 
     /// FusionPBX takes a name in use and has then two domains of one name, so it is looked for right before.
-    pub(super) async fn nobody_else_has(
+    pub(super) async fn is_free_elsewhere(
         &self,
         instance: &InstanceKey,
         name: &str,
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         nobody_else(found, instance, name, ours)
     }
 
-    /// The same look at less cost, before a domain is made: all domains were just read, so only what somebody made
+    /// The same look at less cost, before a domain is made: all domains were just read, so only what someone made
     /// since is looked for, and that is enabled.
     pub(super) async fn nobody_made(
         &self,
@@ -140,8 +140,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Sends requests of one batch up to the first that fails, and reads them back; how many were carried out. A request
-    /// without a proper answer that reads back as carried out counts as such: the next one follows it.
+    /// Sends requests of one batch up to the first that fails, and reads them back; how many were carried out. A
+    /// request without a proper answer that reads back as carried out counts as such: the next one follows it.
     async fn send_until_failure(
         &mut self,
         instance: &InstanceKey,

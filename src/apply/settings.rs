@@ -9,7 +9,7 @@ use crate::sabotage::{Bug, active};
 
 /// Order of the rows that tenantd adds; FusionPBX refuses 0.
 const ORDER: i32 = 10;
-/// A `cidr` value that matches nobody. `0.0.0.0/32` would let every IPv6 client in, because FusionPBX compares
+/// A `cidr` value that matches no one. `0.0.0.0/32` would let every IPv6 client in, because FusionPBX compares
 /// their addresses as 0.
 const NOBODY: &str = "255.255.255.255/32";
 
@@ -70,7 +70,7 @@ fn switch(domain: DomainId, row: &PbxSetting, enabled: bool) -> Request {
     Request::PutSetting(domain, PbxSetting { enabled, ..row.clone() })
 }
 
-/// The lock to record, and the requests that put it in force: one entry that matches nobody, every other one off.
+/// The lock to record, and the requests that put it in force: one entry that matches no one, every other one off.
 pub(super) fn lock(
     domain: DomainId,
     rows: &[PbxSetting],
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_there_is_used_and_keeps_what_is_not_ours() {
+    fn an_existing_row_is_used_and_keeps_its_other_columns() {
         let name = extensions();
         for enabled in [true, false] {
             let rows = converged(&[row(1, &name, "5", enabled)], &name, Some("9"));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_row_comes_before_somebody_elses() {
+    fn a_managed_row_comes_before_an_unmanaged_one() {
         let name = extensions();
         let own = PbxSetting { id: SettingId::for_setting(DOMAIN, &name), ..row(0, &name, "5", false) };
         let rows = converged(&[own.clone(), row(1, &name, "7", true)], &name, Some("9"));
@@ -244,11 +244,11 @@ mod tests {
         let rows = converged(&theirs, &name, Some("c"));
         assert_eq!(rows.len(), 3);
         assert!(theirs.iter().all(|row| rows.contains(row)));
-        // The entry is ours: another value replaces it.
+        // The entry is managed: another value replaces it.
         let rows = converged(&rows, &name, Some("d"));
         let values: Vec<&str> = rows.iter().filter(|row| row.enabled).map(|row| row.value.as_str()).collect();
         assert_eq!((rows.len(), values.contains(&"c"), values.contains(&"d")), (3, false, true));
-        // Somebody's entry that is right already is left as it is.
+        // Someone's entry that is right already is left as it is.
         let same = [row(1, &name, "a", true)];
         assert_eq!(converged(&same, &name, Some("a")), same);
         let none = converged(&theirs, &name, None);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_somebody_widened_or_switched_off_is_put_right() {
+    fn a_web_sign_in_block_that_was_widened_or_switched_off_is_corrected() {
         let cidr = SettingName::cidr();
         let entry = SettingId::for_web_sign_in_block(DOMAIN);
         let block_row = |value: &str, enabled| PbxSetting { id: entry, ..row(0, &cidr, value, enabled) };
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_came_while_it_was_locked_comes_back_too() {
+    fn a_cidr_entry_added_during_the_block_is_restored_too() {
         let cidr = SettingName::cidr();
         let before = [row(1, &cidr, "10.0.0.0/8", true)];
         let (recorded, requests) = lock(DOMAIN, &before, None);
@@ -298,12 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn unlocking_gives_back_only_what_is_still_there_and_off() {
+    fn unblocking_restores_only_entries_that_still_exist_and_are_off() {
         let cidr = SettingName::cidr();
         let before = [row(1, &cidr, "10.0.0.0/8", true), row(2, &cidr, "192.0.2.0/24", true)];
         let (recorded, requests) = lock(DOMAIN, &before, None);
         let mut locked = after(&before, &requests);
-        // Somebody deleted one entry and switched the other on.
+        // Someone deleted one entry and switched the other on.
         locked.retain(|row| row.id != before[0].id);
         locked.iter_mut().filter(|row| row.id == before[1].id).for_each(|row| row.enabled = true);
         let requests = unlock(DOMAIN, &locked, Some(&recorded));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn unlocking_what_is_not_locked_does_nothing() {
+    fn unblocking_without_a_block_does_nothing() {
         let rows = [row(1, &SettingName::cidr(), "10.0.0.0/8", false)];
         assert!(unlock(DOMAIN, &rows, None).is_empty());
         assert!(unlock(DOMAIN, &[], None).is_empty());

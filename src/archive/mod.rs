@@ -90,7 +90,7 @@ pub fn file_name(record: &TenantRecord) -> String {
 /// Archives a tenant below `dir`, reads the file back, and notes in the database that it is whole.
 ///
 /// It reads one state of the database on a connection of its own: however long that takes, the daemon keeps its lease
-/// and goes on writing.
+/// and continues writing.
 pub async fn archive(
     database: &Database,
     record: &TenantRecord,

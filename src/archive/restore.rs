@@ -250,7 +250,7 @@ impl Loading<'_, '_> {
         Ok(())
     }
 
-    /// Disabled, with a retention that begins anew, and without a limit until its users are back.
+    /// Disabled, with a retention that begins again, and without a limit until its users are back.
     fn disabled(&mut self, row: &mut Row) {
         let now = Value::String(self.now.to_rfc3339_opts(SecondsFormat::Micros, true));
         if row.get("enabled") != Some(&Value::Bool(false))
@@ -259,7 +259,7 @@ impl Loading<'_, '_> {
             row.insert("disabled_at".to_owned(), now.clone());
         }
         row.insert("enabled".to_owned(), Value::Bool(false));
-        // Its domain may be gone or changed since: whoever brings it in line repairs no drift.
+        // Its domain may be gone or changed since: anyone who brings it in line repairs no drift.
         row.insert("provisioned".to_owned(), Value::Bool(false));
         row.insert("file_removed_at".to_owned(), now.clone());
         row.insert("restored_at".to_owned(), now);

@@ -29,7 +29,7 @@ pub fn user() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-/// An entry of the audit log for a decision of a person.
+/// An entry of the audit log for a decision of an operator.
 pub fn audit_entry(
     event: &str,
     key: Option<TenantKey>,

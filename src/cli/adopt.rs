@@ -33,7 +33,7 @@ use crate::sync;
 /// Long enough for a pass of the daemon that is under way, and for a restart.
 const VALID_FOR: TimeDelta = TimeDelta::minutes(30);
 
-/// The word of whoever runs the command that these domains are taken over.
+/// The decision of the operator who runs the command that these domains are taken over.
 pub fn adoption(instance: &InstanceKey, domain: &PbxDomain, how: AdoptHow) -> Adoption {
     Adoption {
         instance: instance.clone(),

@@ -45,7 +45,7 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
             (
                 Some(removals_id.clone()),
                 None,
-                format!("{removals_id}: {}", what_it_lifts(&inputs, &removals_id)),
+                format!("{removals_id}: {}", lifted_steps(&inputs, &removals_id)),
             )
         }
         (None, Some(key)) => {
@@ -109,7 +109,7 @@ fn is_covered(lifted_by: &str) -> bool {
 }
 
 /// What these removals are. Those that were approved before are held no more, so they are looked for without that.
-fn what_it_lifts(inputs: &PassInputs, removals_id: &str) -> String {
+fn lifted_steps(inputs: &PassInputs, removals_id: &str) -> String {
     let mut before = inputs.clone();
     before.recorded.approvals.retain(|approval| approval.removals_id.as_deref() != Some(removals_id));
     let held: Vec<String> = before

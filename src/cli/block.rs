@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: &BlockArgs) -> Result<Exit> {
     let ordered = move |store: &mut crate::store::StoreWriter<'_>| {
         for mut record in open {
             record.web_sign_in_left_open = false;
-            // So that the next pass looks at it, and blocks.
+            // So that the next pass checks it, and blocks.
             record.disable_confirmed_at = None;
             record.deletable_from = None;
             record.settings_checked_at = None;

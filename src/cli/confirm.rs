@@ -8,12 +8,12 @@ use super::output;
 use crate::plan::Plan;
 use crate::report;
 
-/// Whether a person is there to answer, and sees what the question is about.
+/// Whether an operator is there to answer, and sees what the question is about.
 fn can_ask(context: &Context) -> bool {
     !context.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks a person; fails where the answer is no, or nobody can be asked. A plan without a step needs no question.
+/// Asks an operator; fails where the answer is no, or no one can be asked. A plan without a step needs no question.
 pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
     if plan.steps.is_empty() {
         return Ok(());

@@ -106,7 +106,8 @@ impl Context {
         serde_json::to_string_pretty(&document).unwrap_or(text)
     }
 
-    /// The end of every command: it reports the error, and writes a JSON document if JSON is wanted and none was written.
+    /// The end of every command: it reports the error, and writes a JSON document if JSON is wanted and none was
+    /// written.
     pub fn finish(&self, ended: Result<Exit>) -> Exit {
         let exit = match ended {
             Ok(exit) => exit,
@@ -178,7 +179,7 @@ impl Context {
         self.state().problems.extend(problems.iter().filter(|problem| problem.is_error()).cloned());
     }
 
-    /// Fails where the result so far could not be written: what nobody could see is not carried out.
+    /// Fails where the result so far could not be written: what no one could see is not carried out.
     pub fn written(&self) -> Result<()> {
         output::lost().map_or(Ok(()), |lost| Err(Failure::new(format!("{lost}, so nothing was changed"))))
     }

@@ -14,13 +14,13 @@ pub enum Exit {
     Error,
     /// `plan --detailed-exitcode`: there is something to do.
     Changes,
-    /// Something is held and needs a person.
+    /// Something is held and needs an operator.
     Held,
-    /// Some steps failed, or an instance could not be looked at; the rest was done.
+    /// Some steps failed, or an instance could not be checked; the rest was done.
     SomeFailed,
     /// `apply --plan`: the world is not as it was when that plan was made.
     StalePlan,
-    /// `plan --detailed-exitcode`: somebody changed a tenant on the PBX.
+    /// `plan --detailed-exitcode`: someone changed a tenant on the PBX.
     Drift,
     /// The command line was not understood, or does not say enough.
     Usage,
@@ -124,9 +124,9 @@ pub struct Verdict {
     pub failed: bool,
     /// A step is held, or what belongs to a broken file.
     pub held: bool,
-    /// An instance could not be looked at.
+    /// An instance could not be checked.
     pub not_checked: bool,
-    /// Somebody changed a tenant on the PBX.
+    /// Someone changed a tenant on the PBX.
     pub drift: bool,
     /// There is something to do still.
     pub changes: bool,
@@ -148,7 +148,7 @@ impl Verdict {
     }
 }
 
-/// Whether something waits for a person. The tenant of a broken file is held also where it has no record yet, and so
+/// Whether something waits for an operator. The tenant of a broken file is held also where it has no record yet, and so
 /// no line of its own in the plan.
 pub fn is_held(plan: &Plan, desired: &Desired, selection: &Selection) -> bool {
     let of_this_run = |file: &BrokenFile| {

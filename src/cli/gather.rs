@@ -72,7 +72,7 @@ pub fn policy(config: &Config, selection: &Selection, allow_delete: &[TenantKey]
     }
 }
 
-/// Fails where the tenants directory cannot be read: a command that changes something must not go on.
+/// Fails where the tenants directory cannot be read: a command that changes something must not continue.
 pub fn readable(config: &Config, desired: &Desired) -> Result<()> {
     match unreadable(config, desired) {
         Some(text) => Err(Failure::new(format!("{text}: nothing is changed"))),

@@ -98,7 +98,7 @@ fn is_empty(dir: &Path) -> bool {
     }
 }
 
-/// The domains of an instance that nobody manages.
+/// The domains of an instance that no one manages.
 struct Found {
     tenants: Vec<(Tenant, PbxDomain)>,
     skipped: usize,

@@ -16,7 +16,7 @@ use crate::plan::Policy;
 use crate::report::FORMAT_VERSION;
 use crate::store::{Access, Database};
 
-/// Ends with 1 when anything leaks, or could not be looked at.
+/// Ends with 1 when anything leaks, or could not be checked.
 pub async fn run(context: &Context, command: &IsolationCommand) -> Result<Exit> {
     let IsolationCommand::Check { no_pbx } = command;
     let config = context.config()?;

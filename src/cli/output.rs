@@ -1,5 +1,5 @@
 //! Where text goes: results to standard output, everything else to standard error. Nothing here panics, and nothing
-//! that could not be written is forgotten.
+//! that could not be written is dropped.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};

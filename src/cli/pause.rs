@@ -14,7 +14,7 @@ use crate::model::{Pause, paused_text};
 use crate::report::FORMAT_VERSION;
 use crate::store::Access;
 
-/// How long a pause may last. What is paused for longer is forgotten, and then nobody knows why nothing happens.
+/// How long a pause may last. What is paused for longer is dropped, and then no one knows why nothing happens.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(90);
 
 pub async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit> {

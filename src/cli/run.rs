@@ -10,7 +10,7 @@ use crate::daemon::{self, Resources, SetUp, SetUpError};
 use crate::environment::System;
 use crate::store::{Access, Database};
 
-/// Equips the daemon from the configuration file, each time anew.
+/// Equips the daemon from the configuration file, each time again.
 struct FromFile<'a>(&'a Context);
 
 #[async_trait]

@@ -265,7 +265,7 @@ impl SetUp for Sandbox {
 /// Shows each pass that has something to show on the terminal.
 struct Terminal<'a> {
     context: &'a Context,
-    /// Ends the sandbox where nobody reads on.
+    /// Ends the sandbox where no one reads on.
     stop: CancellationToken,
 }
 

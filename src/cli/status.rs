@@ -1,5 +1,5 @@
-//! `tenantd status`: how every tenant stands, from the files and the database alone. It asks no PBX: runs note what they
-//! saw and concluded.
+//! `tenantd status`: how every tenant stands, from the files and the database alone. It asks no PBX: runs note what
+//! they saw and concluded.
 
 mod check;
 mod tenants;

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The token that SIGINT and SIGTERM cancel: the current steps are finished, and no other is started.
 ///
-/// All callers get the same token. From the first call on, a signal does not end the process by itself, so a signal that
-/// came before a later call must be visible there as well.
+/// All callers get the same token. From the first call on, a signal does not end the process by itself, so a signal
+/// that came before a later call must be visible there as well.
 pub fn stop_on_signal() -> CancellationToken {
     static STOP: OnceLock<CancellationToken> = OnceLock::new();
     STOP.get_or_init(listen).clone()

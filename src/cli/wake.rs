@@ -1,4 +1,4 @@
-//! What a person decided takes effect at once where a daemon runs.
+//! What an operator decided takes effect at once where a daemon runs.
 
 use crate::daemon::pass_requests;
 use crate::environment::System;
@@ -6,8 +6,8 @@ use crate::report::chain;
 use crate::store::Database;
 use crate::store::lease_holder::{command, process_of_daemon};
 
-/// Wakes a running daemon and returns its name. `None` where no daemon runs, or where waking it failed: the decision then
-/// takes effect at the next run.
+/// Wakes a running daemon and returns its name. `None` where no daemon runs, or where waking it failed: the decision
+/// then takes effect at the next run.
 pub async fn wake(database: &Database) -> Option<String> {
     let woken = match database.lease(&command()).await {
         Ok(Ok(lease)) => {

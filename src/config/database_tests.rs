@@ -15,7 +15,7 @@ fn said(url: &str, more: &str) -> (bool, String) {
 }
 
 #[test]
-fn validate_refuses_what_cannot_work_and_shows_where() {
+fn validate_refuses_unworkable_addresses_with_their_place() {
     for (url, more, part) in [
         ("postgres://u@db.example.com/x?sslmode=verify-fulll", "", "the unknown sslmode `verify-fulll`"),
         ("postgres://u@db.example.com/x?sslmode=prefer", "", "in plain text to another machine"),

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// and a bound on what they ask of one that fails at once.
 const REQUESTS_PER_SECOND: u32 = 100;
 
-/// How long a web session is taken to go on that a disable does not end, unless the file says otherwise: a working
+/// How long a web session is taken to continue that a disable does not end, unless the file says otherwise: a working
 /// day and the night after it.
 const WEB_SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 

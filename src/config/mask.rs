@@ -51,7 +51,7 @@ pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
         }
         None => by_lines(source, Span { start: 0, end: source.text().len() }, &mut masks),
     }
-    // What was refused may go on for lines. Each line is masked once: it may be the whole file.
+    // What was refused may continue for lines. Each line is masked once: it may be the whole file.
     let mut lines = BTreeSet::new();
     let findings = parsed.findings.iter().filter_map(|finding| finding.span);
     let mut refused = Vec::new();

@@ -99,8 +99,9 @@ pub struct InstanceConfig {
     pub max_requests_per_second: u32,
     /// Plain `http://` to another machine was asked for by name (`allow_plaintext: true`).
     pub allow_plaintext: bool,
-    /// How long a web session may go on that a FusionPBX up to 5.5.2 does not end when its tenant is disabled: as long
-    /// as a browser may be kept in use there. A disable counts as confirmed, and retention begins, after this time.
+    /// How long a web session may continue that a FusionPBX up to 5.5.2 does not end when its tenant is disabled: as
+    /// long as a browser may be kept in use there. A disable counts as confirmed, and retention begins, after this
+    /// time.
     pub web_session_lifetime: Duration,
 }
 
@@ -130,7 +131,7 @@ pub struct Tier {
     pub max_tenants: Option<u32>,
 }
 
-/// How a tenant whose file is gone comes to be deleted.
+/// How a tenant whose file was removed comes to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     pub mode: DeletionMode,
@@ -140,7 +141,7 @@ pub struct Deletion {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionMode {
-    /// Held until a person approves it.
+    /// Held until an operator approves it.
     Approve,
     /// Done when every other condition holds.
     Automatic,
@@ -160,9 +161,10 @@ impl DeletionMode {
 /// How many tenants one rolling day may lose. The larger of count and percent holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Tenants removed because their file is gone, or deleted. Default: 1 and 10 %.
+    /// Tenants removed because their file was removed, or deleted. Default: 1 and 10 %.
     pub removals: Limit,
-    /// Tenants disabled by `enabled: false`, renamed or moved, which interrupts their phones as well. Default: 3 and 20 %.
+    /// Tenants disabled by `enabled: false`, renamed or moved, which interrupts their phones as well. Default: 3 and 20
+    /// %.
     pub disables: Limit,
     /// Tenants created in one pass. Default: no limit.
     pub creates: Option<Limit>,
@@ -247,7 +249,7 @@ impl Default for DaemonConfig {
 }
 
 impl std::fmt::Display for DatabaseConfig {
-    /// The database as a person names it, without credentials.
+    /// The database as an operator names it, without credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),

@@ -198,7 +198,7 @@ impl fmt::Display for Server {
 }
 
 impl fmt::Display for PostgresUrl {
-    /// Without parameters: what a person needs to find the database.
+    /// Without parameters: what an operator needs to find the database.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;
         if let Some(user) = &self.user {

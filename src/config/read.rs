@@ -31,7 +31,7 @@ impl fmt::Display for ConfigErrors {
 impl Config {
     /// Reads a configuration file. Relative paths in it are relative to its directory.
     ///
-    /// Secrets are not looked at: a merge request's check has none. See [`Config::check_secrets`].
+    /// Secrets are not checked: a merge request's check has none. See [`Config::check_secrets`].
     ///
     /// # Errors
     /// The file cannot be read, or has errors; the problems hold its warnings too. No text of a secret is in them.

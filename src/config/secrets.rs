@@ -32,7 +32,7 @@ const EXPECTED: &str = "where the secret is kept: `{credential: NAME}`, `{file: 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {kind}")]
 pub struct SecretError {
-    /// The place as a person would look for it.
+    /// The place as an operator would look for it.
     pub place: String,
     pub kind: SecretErrorKind,
 }

@@ -103,7 +103,7 @@ fn the_example_is_read_whole() {
 }
 
 #[test]
-fn what_is_left_out_has_safe_defaults() {
+fn omitted_keys_have_safe_defaults() {
     let (config, warnings) = parse(SMALL).unwrap();
     assert!(warnings.is_empty(), "{warnings:#?}");
     assert_eq!(config.deletion, Deletion { mode: DeletionMode::Approve, retention_days: 30 });

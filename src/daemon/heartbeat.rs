@@ -27,8 +27,8 @@ impl HeartbeatWriter {
         Self { now: Mutex::new((database, beat)) }
     }
 
-    /// Changes what the heartbeat says, and writes it. A database that does not take it is reported where it matters: in
-    /// the run.
+    /// Changes what the heartbeat says, and writes it. A database that does not take it is reported where it matters:
+    /// in the run.
     pub(super) async fn beat(&self, environment: &dyn Environment, change: impl FnOnce(&mut Heartbeat)) {
         let (database, beat) = {
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);

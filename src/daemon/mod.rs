@@ -32,7 +32,7 @@ use heartbeat::HeartbeatWriter;
 use pass::{PassContext, Reported, pass};
 use service::Readiness;
 
-/// What the daemon works with; made anew when the configuration is read anew.
+/// What the daemon works with; created again when the configuration is read again.
 pub struct Resources {
     pub config: Config,
     pub database: Database,
@@ -101,7 +101,7 @@ impl PassListener for LogListener {
 /// How often a stand-by asks whether the lease is free.
 const STAND_BY: Duration = Duration::from_secs(2);
 
-/// Runs until it is told to stop. The step in hand is finished then.
+/// Runs until it is reported to stop. The step in hand is finished then.
 pub async fn run(
     set_up: &dyn SetUp,
     environment: &dyn Environment,
@@ -170,7 +170,7 @@ struct Daemon<'a> {
     reported: Reported,
     readiness: &'a Readiness,
     heartbeat: &'a HeartbeatWriter,
-    /// Why the last run came to nothing, where it did.
+    /// Why the last run failed, where it did.
     last_failure: Option<String>,
     /// Since when, and why, an older configuration than the file's is in use.
     old_configuration: Option<(DateTime<Utc>, String)>,
@@ -206,7 +206,7 @@ impl Daemon<'_> {
                 Err(error) => {
                     wait = wait.min(RETRY);
                     self.report_failure(&error, wait);
-                    // A connection that broke is not mended by using it again.
+                    // A connection that broke is not repaired by using it again.
                     self.reconnect().await;
                 }
             }
@@ -298,7 +298,7 @@ impl Daemon<'_> {
         }
     }
 
-    /// Reads the configuration and connects anew. What cannot be had leaves the old in use.
+    /// Reads the configuration and connects again. What cannot be had leaves the old in use.
     async fn reload(&mut self) {
         info!("SIGHUP: reloading the configuration");
         self.readiness.reloading();
@@ -395,7 +395,7 @@ impl Daemon<'_> {
         passed
     }
 
-    /// Tells why a run came to nothing, once for each reason.
+    /// Tells why a run failed, once for each reason.
     fn report_failure(&mut self, error: &StoreError, wait: Duration) {
         let error = chain(error);
         if self.last_failure.as_ref() == Some(&error) {

@@ -13,9 +13,9 @@ use crate::store::{Database, StoreError};
 
 const REQUESTED: &str = "pass.requested";
 const DONE: &str = "pass.done";
-/// Changes with each decision that a running daemon is to see at once. Nobody waits for an answer.
+/// Changes with each decision that a running daemon is to see at once. No one waits for an answer.
 const WOKEN: &str = "pass.woken";
-/// How often the daemon looks whether somebody asks, and the one who asks for the answer.
+/// How often the daemon looks whether someone asks, and the one who asks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The daemon's answer.
@@ -25,10 +25,10 @@ pub struct PassAnswer {
     pub failed: usize,
     pub skipped: usize,
     pub held: usize,
-    /// Instances that could not be looked at.
+    /// Instances that could not be checked.
     #[serde(default)]
     pub not_checked: usize,
-    /// Why the pass came to nothing, if it did.
+    /// Why the pass failed, if it did.
     pub error: Option<String>,
     /// Plan and outcome, as `apply` shows them when it does the pass itself: as text and as JSON.
     #[serde(default)]
@@ -38,7 +38,7 @@ pub struct PassAnswer {
 }
 
 /// Asks the daemon for a pass; returns the request to wait for. There is one request at a time: a request that another
-/// one replaced before it was answered, or whose answer was replaced before it was read, is made again.
+/// one replaced before it was answered, or whose answer was replaced before it was read, is created again.
 pub async fn request_pass(
     database: &Database,
     environment: &dyn Environment,
@@ -52,7 +52,7 @@ pub async fn request_pass(
     Ok(id)
 }
 
-/// Takes a request back that nobody waits for any more. Another one's is not touched.
+/// Takes a request back that no one waits for any more. Another one's is not touched.
 pub async fn withdraw(database: &Database, request: Uuid) -> Result<(), StoreError> {
     database.write(move |store| store.remove_fact(REQUESTED, &request.to_string())).await
 }
@@ -105,7 +105,7 @@ impl PassRequests {
         Some((request.filter(|request| self.answered != Some(*request)), woken))
     }
 
-    /// Returns when somebody asks, or decided something.
+    /// Returns when someone asks, or decided something.
     pub(super) async fn requested(&self, database: &Database) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;

@@ -1,4 +1,4 @@
-//! What the service manager is told, where there is one.
+//! What the service manager is reported, where there is one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,11 +7,11 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 fn tell(states: &[NotifyState<'_>]) {
-    // Without a service manager there is nobody to tell.
+    // Without a service manager there is no one to tell.
     let _ = sd_notify::notify(states);
 }
 
-/// Whether the service manager was told that the service is up.
+/// Whether the service manager was reported that the service is up.
 #[derive(Debug, Default)]
 pub struct Readiness(AtomicBool);
 
@@ -20,7 +20,7 @@ const MORE_TIME: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_secs(15);
 
 impl Readiness {
-    /// It is up: it has looked at everything once, or stands by, or knows why it cannot. Reported once.
+    /// It is up: it has checked everything once, or stands by, or knows why it cannot. Reported once.
     pub fn ready(&self) {
         if !self.0.swap(true, Ordering::Relaxed) {
             tell(&[NotifyState::Ready]);

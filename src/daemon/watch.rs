@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-/// How often a directory is looked at that sends no events.
+/// How often a directory is checked that sends no events.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A watcher of the tenants directory and of what leads to it.
@@ -50,7 +50,7 @@ impl Watch {
         watch
     }
 
-    /// Watches anew if the directory is another one than before, or none was watched. Called before the directory is
+    /// Watches again if the directory is another one than before, or none was watched. Called before the directory is
     /// read, so that what changes after the reading is reported.
     pub fn renew(&mut self) {
         let found = Directory::at(&self.dir);
@@ -137,7 +137,7 @@ impl Watch {
 
     /// Waits for a change, then until the directory was quiet for `quiet`, but no longer than `most` in all.
     ///
-    /// The bound is measured from the first event: a directory that never rests is looked at all the same.
+    /// The bound is measured from the first event: a directory that never rests is checked all the same.
     pub async fn changed(&mut self, quiet: Duration, most: Duration) {
         if self.hints.recv().await.is_none() {
             return std::future::pending().await;

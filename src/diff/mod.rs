@@ -64,7 +64,7 @@ impl std::fmt::Display for Field {
 pub enum Origin {
     /// The file wants something else than what was recorded.
     File,
-    /// The PBX shows something else than what was recorded; nobody changed the file.
+    /// The PBX shows something else than what was recorded; no one changed the file.
     Drift,
 }
 
@@ -215,7 +215,7 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
         let before = enabled.map(|enabled| enabled.to_string());
         drift(found, Field::Enabled, before, Some(wanted.definition.enabled.to_string()));
     } else if !wanted.definition.enabled && record.disable_confirmed_at.is_none() {
-        // Cut short before its end was recorded: whether everything is closed has to be looked at again.
+        // Cut short before its end was recorded: whether everything is closed has to be checked again.
         drift(found, Field::Enabled, None, Some(wanted.definition.enabled.to_string()));
     }
     if wanted.definition.enabled && record.definition.enabled && record.web_sign_in_block.is_some() {

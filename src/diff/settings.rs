@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use crate::model::{DomainId, InstanceView, PbxSetting, SettingId, SettingName};
 
 /// Whether two values of a setting are the same text. A browser posts every line break of a text area as CR LF, so
-/// a setting that a person saved without a change comes back so.
+/// a setting that an operator saved without a change comes back so.
 pub fn same_value(a: &str, b: &str) -> bool {
     fn plain(text: &str) -> Cow<'_, str> {
         if text.contains('\r') { text.replace("\r\n", "\n").into() } else { text.into() }
@@ -32,11 +32,11 @@ pub fn setting_differs(rows: &[PbxSetting], name: &SettingName, wanted: Option<&
     }
 }
 
-/// A `cidr` value that matches nobody. `0.0.0.0/32` would let every IPv6 client in, because FusionPBX compares
+/// A `cidr` value that matches no one. `0.0.0.0/32` would let every IPv6 client in, because FusionPBX compares
 /// their addresses as 0.
 pub const NOBODY: &str = "255.255.255.255/32";
 
-/// Whether nobody can sign in on the web: the lock's row is enabled and matches nobody, and no other `cidr` row is
+/// Whether no one can sign in on the web: the lock's row is enabled and matches no one, and no other `cidr` row is
 /// enabled.
 ///
 /// Any one matching row lets a client in, so every other one has to be off.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{TenantKey, testing};
 
-/// The login lock of a domain, in force.
+/// The web sign-in block of a domain, in force.
 fn lock_of(domain: &PbxDomain) -> PbxSetting {
     PbxSetting {
         id: SettingId::for_web_sign_in_block(domain.id),
@@ -62,7 +62,7 @@ fn a_second_enabled_row_differs_unless_it_is_an_array() {
 }
 
 #[test]
-fn one_open_cidr_entry_breaks_the_lock() {
+fn one_open_cidr_entry_breaks_the_web_sign_in_block() {
     let (_, _, domain) = testing::in_agreement("acme");
     let lock = SettingId::for_web_sign_in_block(domain.id);
     let row = |id, enabled| PbxSetting {
@@ -83,7 +83,7 @@ fn one_open_cidr_entry_breaks_the_lock() {
 }
 
 #[test]
-fn each_setting_that_differs_is_told_once() {
+fn each_differing_setting_is_reported_once() {
     let (mut wanted, mut record, domain) = testing::in_agreement("acme");
     let name = |n: &str| SettingName::new("limit", n, "numeric");
     record.definition.pbx_settings =
@@ -127,7 +127,7 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
 }
 
 #[test]
-fn what_a_lock_switched_off_is_owed_until_it_is_given_back() {
+fn entries_switched_off_by_a_block_stay_recorded_until_they_are_restored() {
     let (wanted, mut record, domain) = testing::in_agreement("acme");
     record.web_sign_in_block = Some(crate::model::WebSignInBlock {
         entry: SettingId::for_web_sign_in_block(domain.id),
@@ -152,7 +152,7 @@ fn a_disable_without_its_end_recorded_is_looked_at_again() {
 }
 
 #[test]
-fn who_was_not_disabled_yet_has_no_drift_for_want_of_a_lock() {
+fn a_tenant_that_is_not_disabled_yet_has_no_drift_without_a_block() {
     let (mut wanted, record, domain) = testing::in_agreement("acme");
     wanted.definition.enabled = false;
     let found = tenant(&wanted, &record, Some(Seen { domain: &domain, settings: Some(&[]) }));
@@ -198,7 +198,7 @@ fn no_user_limit_is_shown_in_the_files_words() {
 }
 
 #[test]
-fn an_open_web_sign_in_is_drift_of_who_is_disabled_and_of_nobody_else() {
+fn a_missing_web_sign_in_block_is_drift_of_disabled_tenants_only() {
     let mut disabled = testing::wanted("acme");
     disabled.definition.enabled = false;
     let enabled = testing::wanted("acme");

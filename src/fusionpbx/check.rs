@@ -5,11 +5,11 @@ use super::page_spec::{DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, SETTING_EDIT};
 use super::pages::{DomainForm, DomainPage, SettingForm, enabled_domains};
 use super::{MissingPermission, PbxCheck, PbxError, PbxErrorKind, reader, users};
 
-/// Domains whose settings are looked at to see what the account may do with settings; the page shows it only where
+/// Domains whose settings are checked to see what the account may do with settings; the page shows it only where
 /// there is a setting.
 const DOMAINS_LOOKED_AT: usize = 5;
 
-/// Signs in, looks at every page that is needed, and says what is missing. Only GETs.
+/// Signs in, checks every page that is needed, and says what is missing. Only GETs.
 pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError> {
     let operation = "check the account";
     let mut missing = Missing::default();

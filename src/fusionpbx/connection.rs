@@ -76,7 +76,7 @@ impl Connection {
         })
     }
 
-    /// What is known of the server's version; the outer `None` where nobody has looked yet.
+    /// What is known of the server's version; the outer `None` where no one has looked yet.
     pub fn known_version(&self) -> Option<Option<PbxVersion>> {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -120,7 +120,7 @@ impl Connection {
             };
             let parsed = result.and_then(|answer| {
                 parse(&answer).map_err(|kind| {
-                    let kind = self.told_apart(kind, &answer.text);
+                    let kind = self.with_version(kind, &answer.text);
                     error(operation, page.path, Some(answer.status), kind)
                 })
             });
@@ -178,7 +178,7 @@ impl Connection {
 
     /// A page that came whole and is not understood stays so: it is another version's, or another program's. What broke
     /// off may come whole the next time.
-    pub(super) fn told_apart(&self, kind: PbxErrorKind, text: &str) -> PbxErrorKind {
+    pub(super) fn with_version(&self, kind: PbxErrorKind, text: &str) -> PbxErrorKind {
         match kind {
             PbxErrorKind::UnexpectedPage { expected, found } if pages::is_whole(text) => {
                 PbxErrorKind::NotUnderstood(Box::new(NotUnderstood {
@@ -192,7 +192,7 @@ impl Connection {
         }
     }
 
-    /// A page as whoever is not signed in gets it.
+    /// A page as anyone who is not signed in gets it.
     #[cfg(test)]
     pub(super) async fn transport_text(&self, page: &'static str) -> String {
         let request = Request { page, query: &Query::new(), form: None, cookies: None, limit: 1 << 20 };
@@ -263,7 +263,7 @@ impl Connection {
                     error = %lost.kind, elapsed_ms, "PBX request without an answer"
                 );
                 admitted.failed(&cause(&lost.kind));
-                // PHP may go on working for a session whose client left. To read in the same session waits for
+                // PHP may continue working for a session whose client left. To read in the same session waits for
                 // that, which is wanted once, but not for ever.
                 session.timeouts += u32::from(lost.timed_out);
                 if session.timeouts >= 2 {
@@ -275,7 +275,7 @@ impl Connection {
     }
 }
 
-/// Tells the breaker how a request ended, also when nobody waits for it any more.
+/// Tells the breaker how a request ended, also when no one waits for it any more.
 struct Admitted<'a> {
     breaker: &'a Breaker,
     settled: bool,
@@ -321,7 +321,7 @@ pub(super) fn failure(status: u16, retry_after: Option<Duration>, expected: &'st
     }
 }
 
-/// A redirect that nobody expects, with the path that it leads to: an expired password or terms to accept have pages of
+/// A redirect that no one expects, with the path that it leads to: an expired password or terms to accept have pages of
 /// their own, and a wrong address is redirected to the right one.
 pub(super) fn led_elsewhere(expected: &'static str, answer: &Answer) -> PbxErrorKind {
     let Some(location) = &answer.location else {

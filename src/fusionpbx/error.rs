@@ -5,7 +5,8 @@ use crate::model::{InstanceKey, PbxVersion};
 
 /// A request to a PBX that did not give what was asked for.
 ///
-/// It says what the answer meant; the page it knows is logged at debug. It never holds a body, a cookie, a token or a form's values.
+/// It says what the answer meant; the page it knows is logged at debug. It never holds a body, a cookie, a token or a
+/// form's values.
 #[derive(Debug)]
 pub struct PbxError {
     /// What was being done, with its object: `read the domains`, `create the domain acme.example.com`.
@@ -29,9 +30,9 @@ pub enum PbxErrorKind {
     /// The account has a second factor and no secret for it is configured. Never retried.
     SecondFactorNeeded,
     /// The code of the second factor was refused. Never retried. `skew` is by how many seconds the server's clock is
-    /// ahead of ours, where it said.
+    /// ahead of tenantd's, where it said.
     CodeRejected { skew: Option<i64> },
-    /// The sign-in leads to a page that only a person can go on from.
+    /// The sign-in leads to a page that only an operator can continue from.
     SignInStopped { found: &'static str, help: &'static str },
     /// Something in front of FusionPBX turned the request away: it never answers with this status.
     Blocked { status: u16 },

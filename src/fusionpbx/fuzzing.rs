@@ -1,4 +1,4 @@
-//! A way for the fuzzer to reach what reads pages, which nobody else has a use for.
+//! A way for the fuzzer to reach what reads pages, which no one else has a use for.
 
 use super::pages::{self, DomainForm, DomainPage, SettingForm, SettingList, UserPage};
 use super::routes::LISTS;

@@ -199,7 +199,7 @@ impl Reading<'_> {
         self.connection.read(self.operation, DOMAINS, &query, DomainPage::parse).await
     }
 
-    /// A page of the list that was begun: when its total has changed, the pages before it do not fit it.
+    /// A page of the list that has begun: when its total has changed, the pages before it do not fit it.
     fn same(&self, total: usize, page: DomainPage) -> Result<DomainPage, PbxError> {
         if page.total == total { Ok(page) } else { Err(self.incomplete(page.total)) }
     }

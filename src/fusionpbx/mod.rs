@@ -1,4 +1,4 @@
-//! FusionPBX over HTTP, the way a person uses it: sign in, read pages, post forms.
+//! FusionPBX over HTTP, the way an operator uses it: sign in, read pages, post forms.
 //!
 //! [`PbxRead`] and [`PbxWrite`] are the port that the rest of tenantd sees. What can only read holds a
 //! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
@@ -106,8 +106,8 @@ pub trait PbxRead: Send + Sync {
         Ok(settings)
     }
 
-    /// The server's version; `None` where the account may not see it, or nothing shows it. Read once and kept as long as
-    /// the client.
+    /// The server's version; `None` where the account may not see it, or nothing shows it. Read once and kept as long
+    /// as the client.
     async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
         Ok(None)
     }
@@ -156,7 +156,7 @@ pub struct PbxCheck {
     pub domains_enabled: usize,
     pub domains_total: usize,
     pub users: Option<usize>,
-    /// Seconds by which the server's clock is ahead of ours (its `Date` header), where it said.
+    /// Seconds by which the server's clock is ahead of tenantd's (its `Date` header), where it said.
     pub clock_skew_seconds: Option<i64>,
     /// Permissions that the account lacks, with what each is for.
     pub missing_permissions: Vec<MissingPermission>,

@@ -8,7 +8,7 @@ pub(super) const SIGNED_IN: &str = "a page for a signed-in user";
 
 pub(super) const SIGN_IN_ANSWER: &str = "the answer to a sign-in";
 
-/// Why a sign-in failed for good. It is not tried again until the configuration is read anew: FusionPBX reports
+/// Why a sign-in failed for good. It is not tried again until the configuration is read again: FusionPBX reports
 /// failed sign-ins to fail2ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {

@@ -100,7 +100,7 @@ impl Connection {
         loop {
             let filled = self.get(operation, session, source, query).await.and_then(|answer| {
                 fill(&answer.text)
-                    .map_err(|kind| self.told_apart(kind, &answer.text))
+                    .map_err(|kind| self.with_version(kind, &answer.text))
                     .map_err(|kind| error(operation, source.path, Some(answer.status), kind))
             });
             match filled {

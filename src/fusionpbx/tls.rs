@@ -153,7 +153,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// The names in a certificate as a person writes them: webpki has them as `DnsName("pbx.example.com")`.
+/// The names in a certificate as an operator writes them: webpki has them as `DnsName("pbx.example.com")`.
 fn names(presented: &[String]) -> String {
     const SHOWN: usize = 5;
     let bare = presented.iter().map(|name| {
@@ -271,7 +271,7 @@ mod tests {
 
     const NOW: u64 = 1_795_000_000; // 2026-11-18
 
-    /// What is said of a certificate that is its own `ca_file`, or of a stranger's.
+    /// What is said of a certificate that is its own `ca_file`, or of a unmanaged domain's.
     fn said(change: impl FnOnce(&mut CertificateParams), is_root: bool, host: &str) -> (String, String) {
         let mut params =
             CertificateParams::new(vec!["pbx.example.com".to_owned(), "10.0.0.5".to_owned()]).unwrap();

@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_cannot_be_is_told_without_it() {
+    fn an_invalid_secret_is_reported_without_its_value() {
         let error = code(&Secret::new("canary-0189!"), Utc::now()).unwrap_err();
         assert!(error.contains("base 32") && !error.contains("canary"));
     }

@@ -4,7 +4,7 @@
 //! the JSON list (disabled and enabled users) teach what the translated words of the list page mean, and the list
 //! is read page by page.
 //!
-//! The two totals agree as well where the server shows nobody, or only some. What proves a list is tenantd's own
+//! The two totals agree as well where the server shows no one, or only some. What proves a list is tenantd's own
 //! account: it signed in, so it is there.
 
 use std::collections::BTreeMap;

@@ -72,7 +72,7 @@ impl Body for Fenced {
 #[error("another tenantd took over")]
 pub(super) struct Superseded;
 
-/// Whether a changing request may be sent now. Where nobody said otherwise, it may.
+/// Whether a changing request may be sent now. Where no one said otherwise, it may.
 pub fn is_permitted() -> bool {
     MAY.try_with(|may| may()).unwrap_or(true)
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_not_written_once_the_right_is_gone() {
+    async fn a_request_body_is_not_sent_after_the_lease_is_lost() {
         let may = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&may);
         permitted_while(move || asked.load(Ordering::SeqCst), async move {

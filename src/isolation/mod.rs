@@ -25,7 +25,7 @@ pub struct IsolationReport {
     pub findings: Vec<Finding>,
     /// What the database cannot prevent, with the statement that reduces it where there is one.
     pub notes: Vec<String>,
-    /// What was looked at on each PBX instance, where that was asked for.
+    /// What was checked on each PBX instance, where that was asked for.
     pub pbxs: Vec<PbxSweep>,
 }
 
@@ -34,7 +34,7 @@ pub struct IsolationReport {
 pub struct Finding {
     /// The table, role or function.
     pub object: String,
-    /// What was looked at or tried: `policy`, `key`, `trigger`, `grant`, `read`, `insert`, …
+    /// What was checked or tried: `policy`, `key`, `trigger`, `grant`, `read`, `insert`, …
     pub kind: &'static str,
     pub detail: String,
 }

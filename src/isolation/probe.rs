@@ -126,7 +126,7 @@ impl Probe<'_, '_> {
             } else if let Some(value) = referred {
                 value
             } else if table.name == "sms_numbers" && column.name == "number" {
-                // A row without one would have to say which it was. The country code 999 is nobody's (E.164).
+                // A row without one would have to say which it was. The country code 999 is not managed (E.164).
                 quote(&format!("+999{:012}", Uuid::new_v4().as_u128() % 1_000_000_000_000))
             } else if !table.primary_key.contains(&column.name) && (!column.not_null || column.has_default) {
                 continue;

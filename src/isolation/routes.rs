@@ -11,7 +11,7 @@ use super::Finding;
 use crate::fusionpbx::{PbxError, PbxRouting};
 use crate::model::{DomainId, PbxRoute, TenantRecord};
 
-/// What was looked at on one PBX instance.
+/// What was checked on one PBX instance.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PbxSweep {
     pub instance: String,
@@ -25,7 +25,7 @@ pub struct PbxSweep {
 }
 
 impl PbxSweep {
-    /// An instance that could not be looked at.
+    /// An instance that could not be checked.
     pub fn not_checked(instance: &str, reason: impl Into<String>) -> Self {
         Self { instance: instance.to_owned(), not_checked: Some(reason.into()), ..Self::default() }
     }
@@ -81,7 +81,7 @@ pub fn judged(
     for route in routes {
         let PbxRoute { kind, name, domain, domain_name, targets } = route;
         let own = match domain {
-            // Rows of a domain that was deleted by halves work on, within whoever has its name now.
+            // Rows of a domain that was deleted by halves work on, within anyone who has its name now.
             Some(id) => domains.get(id).map_or("a domain that does not exist", String::as_str),
             // What belongs to all domains is the provider's own.
             None if domains.values().all(|known| known != domain_name) => continue,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_found_in_what_a_person_may_write() {
+    fn a_host_is_found_in_every_common_spelling() {
         for value in [
             "b.example.com",
             "B.Example.com",

@@ -1,4 +1,4 @@
-//! Advice on a tenant's file. Each lint has a name, and `accept: [name]` in the file silences it.
+//! Advice on a tenant's file. Each advice has a name, and `accept: [name]` in the file silences it.
 
 use crate::model::{DomainName, SESSION_TIMEOUT_USUAL, TenantKey, Unresolvable};
 use crate::yaml::{Finding, Severity, Span, quoted};
@@ -33,7 +33,7 @@ pub const SHARING_UNKNOWN: Lint =
 pub const SHARING_ONE_SIDED: Lint =
     Lint { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
 
-/// These two are told by `status`, which knows what is recorded.
+/// These two are reported by `status`, which knows what is recorded.
 pub const USERS_NEAR_LIMIT: Lint =
     Lint { name: "users-near-limit", about: "80 % or more of the users that the tenant may have" };
 pub const REMOVED_WHILE_ENABLED: Lint = Lint {
@@ -41,7 +41,7 @@ pub const REMOVED_WHILE_ENABLED: Lint = Lint {
     about: "a file that was removed while the tenant was enabled (accepted in the last version of the file)",
 };
 
-/// Every lint that a file may accept, in the order of the manual.
+/// Every advice that a file may accept, in the order of the manual.
 pub const LINTS: [Lint; 10] = [
     UNCLEAR_NAME,
     DUPLICATE_NAME,
@@ -56,7 +56,7 @@ pub const LINTS: [Lint; 10] = [
 ];
 
 impl Lint {
-    /// A warning of this lint.
+    /// A warning of this advice.
     pub(super) fn warn(self, span: Span, what: impl Into<String>) -> Finding {
         Finding { severity: Severity::Warning, lint: Some(self.name), ..Finding::error(span, what) }
     }
@@ -109,7 +109,7 @@ const NOBODY: [&str; 40] = [
     "untitled",
 ];
 
-/// A name that names nobody: "test", "tenant1", "new", the key or the domain once more.
+/// A name that names no one: "test", "tenant1", "new", the key or the domain once more.
 pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span) -> Option<Finding> {
     let lower = name.to_lowercase();
     let base = lower.trim_end_matches(|c: char| !c.is_alphabetic()).replace(['_', '-'], " ");
@@ -190,7 +190,7 @@ mod tests {
     const SPAN: Span = Span { start: 0, end: 1 };
 
     #[test]
-    fn names_that_name_nobody_are_advised_against() {
+    fn names_that_do_not_say_who_get_advice() {
         let key = TenantKey::parse("acme-corp").unwrap();
         for bad in [
             "test",

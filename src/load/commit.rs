@@ -2,7 +2,7 @@
 //!
 //! What is compared are the bytes that were read, with the objects of the commit, so that neither an edit in the
 //! worktree nor a checkout in the middle of it can slip in. git runs with everything switched off that its repository
-//! could make it run: whoever may push is not to run programs here.
+//! could make it run: anyone who may push is not to run programs here.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -64,7 +64,7 @@ fn two_files_of_one_key(drafts: &mut [Draft]) {
     }
 }
 
-/// A domain stands for one tenant; whoever has it cannot be told by guessing.
+/// A domain stands for one tenant; anyone who has it cannot be told by guessing.
 fn domains(drafts: &mut [Draft]) {
     let groups = shared(drafts, |draft| draft.domain.as_ref().map(|(domain, _)| domain)).collect::<Vec<_>>();
     for group in groups {
@@ -182,7 +182,7 @@ fn sharing(drafts: &mut [Draft]) {
     }
 }
 
-/// The same display name twice: allowed, and a trap for whoever picks from a list.
+/// The same display name twice: allowed, and a trap for anyone who picks from a list.
 fn names(drafts: &mut [Draft]) {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = Vec::new();

@@ -16,7 +16,7 @@ pub(super) fn hide_secrets(source: &mut Source) {
     }
     let mut masks = Vec::new();
     let mut start = 0;
-    // The indentation of the key whose value goes on.
+    // The indentation of the key whose value continues.
     let mut below: Option<usize> = None;
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);

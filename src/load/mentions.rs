@@ -8,7 +8,7 @@ use std::io::Read as _;
 use crate::model::{DomainName, Mentions};
 use crate::yaml::{Limits, Source, Value, parse};
 
-/// How much of one ignored file is looked at: no tenant's file is larger.
+/// How much of one ignored file is checked: no tenant's file is larger.
 const MAX_BYTES: usize = 1 << 20;
 /// How much of all of them together, and how many.
 const MAX_TOTAL_BYTES: usize = 32 << 20;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_opaque_whatever_it_is_called() {
+    fn a_packed_file_is_opaque_under_any_name() {
         assert!(of_bytes("a.tar.gz", b"").opaque.is_some());
         assert!(of_bytes("notes", b"\x1f\x8b\x08").opaque.is_some());
         assert!(of_bytes("notes.txt", b"nothing").opaque.is_none());

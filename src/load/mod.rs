@@ -46,7 +46,7 @@ use schema::Draft;
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub desired: Desired,
-    /// Errors and warnings of all files, sorted by file and line. Accepted lints are left out.
+    /// Errors and warnings of all files, sorted by file and line. Accepted advice are left out.
     pub problems: Vec<Problem>,
 }
 
@@ -77,7 +77,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         unreadable.clone().or_else(|| files.is_empty().then(|| "has no tenant files".to_owned()))
     {
         let finding = Finding::error(None, format!("the tenants directory {reason}"));
-        // What keeps git or a folder from being read is told by the reason itself.
+        // What keeps git or a folder from being read is reported by the reason itself.
         let finding = if files.is_empty() && unreadable.is_none() || reason == "does not exist" {
             finding.expected("a directory of tenant files (`KEY.yaml`)").help(
                 "add a file, or run `tenantd import --instance INSTANCE`. If there were files before, check \
@@ -163,7 +163,7 @@ fn read_all(dir: &Path, files: &BTreeMap<String, File>, config: &Config) -> Vec<
     })
 }
 
-/// More tenants than the tier allows: nobody's file is wrong, so none is broken by it.
+/// More tenants than the tier allows: not managed file is wrong, so none is broken by it.
 fn too_many(dir: &Path, desired: &Desired, config: &Config) -> Option<Problem> {
     let most = config.tier.max_tenants?;
     let count = desired.tenants.len();

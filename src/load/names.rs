@@ -1,4 +1,4 @@
-//! Which names below the tenants directory are tenant files. What ignored ones could mean is told by `spelling`.
+//! Which names below the tenants directory are tenant files. What ignored ones could mean is reported by `spelling`.
 
 /// Whether a path is a tenant file's: its name matches `^[a-z0-9][a-z0-9._-]*\.ya?ml$`, and no folder on the way is
 /// hidden; otherwise why it is ignored. Folders may have any other name.

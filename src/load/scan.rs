@@ -42,7 +42,7 @@ pub(super) struct Scan {
 ///
 /// Hidden folders hold no tenant files; what they hold is listed as ignored, so that a file that was put there is not
 /// taken for a removed one, unless it is the very file that a link outside of them shows as a tenant's. The stores of
-/// version control and `lost+found` are not looked at.
+/// version control and `lost+found` are not checked.
 ///
 /// # Errors
 /// The directory or a folder in it cannot be opened or listed, folders lie too deep, or there is too much of it; the
@@ -102,7 +102,7 @@ impl Folder {
     }
 }
 
-/// A link to a folder, to be looked at later.
+/// A link to a folder, to be checked later.
 struct Link {
     from: Folder,
     name: String,

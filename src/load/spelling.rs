@@ -2,9 +2,9 @@
 //! spelling.
 //!
 //! People move a file out of the way (`acme.yaml.disabled`, `_acme.yaml`, `acme (copy).yaml`), a machine spells it
-//! otherwise (`Acme.YAML`, NFD, full width), an editor leaves a copy (`acme.yaml~`). All of these are one question: which
-//! tenants' keys stand in the name? A name is folded (no accents, no case, no signs at its ends) and cut into words;
-//! a tenant is meant where its key is a run of these words:
+//! otherwise (`Acme.YAML`, NFD, full width), an editor leaves a copy (`acme.yaml~`). All of these are one question:
+//! which tenants' keys stand in the name? A name is folded (no accents, no case, no signs at its ends) and cut into
+//! words; a tenant is meant where its key is a run of these words:
 //!
 //! - in a name that has `.yaml` or `.yml` somewhere, any run counts (`old copy of acme.yaml.2026-11-27`);
 //! - in another one, the words beside the run must be ones that people use to set a file aside (`acme.disabled`,
@@ -166,7 +166,7 @@ impl Spelling {
         BTreeSet::new()
     }
 
-    /// The key that a person meant, as far as the name alone tells it.
+    /// The key that an operator meant, as far as the name alone tells it.
     pub(super) fn guess(&self) -> Option<TenantKey> {
         // A number may well be part of a key.
         let named = |word: Option<&String>| word.is_some_and(|word| !ASIDE.contains(&word.as_str()));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_something_else_means_nobody() {
+    fn a_name_of_another_kind_matches_no_tenant() {
         for name in [
             "README.md",
             "customers-of-acme.csv",

@@ -12,8 +12,8 @@ pub fn commit_text(revision: &str) -> String {
     format!("commit {}", revision.get(..12).unwrap_or(revision))
 }
 
-/// Those of these tenants whose own files differ from the commit, or are not in it. What the files hold is compared, not
-/// what git's index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
+/// Those of these tenants whose own files differ from the commit, or are not in it. What the files hold is compared,
+/// not what git's index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
 pub async fn uncommitted(dir: &Path, revision: &str, of: &BTreeSet<&TenantKey>) -> BTreeSet<TenantKey> {
     compare(dir, revision, of).await.unwrap_or_default()
 }

@@ -1,10 +1,10 @@
 //! Present but unusual is not removed: what lies below the tenants directory, could be a tenant's file, and is not read
 //! as one.
 //!
-//! Two looks at the same entries. [`by_name`] needs the files alone, so that `validate` in a merge request tells it:
-//! a name that ends in `.yaml` and is not accepted, a name that has `.yaml` in it and no file beside it, a folder that
-//! is not followed. [`by_record`] needs what is recorded: it asks of each tenant whose file is gone whether any entry
-//! could be that file, by its name, by the domain in its text, or because nobody can look into it. Either way the
+//! Two checks the same entries. [`by_name`] needs the files alone, so that `validate` in a merge request tells it: a
+//! name that ends in `.yaml` and is not accepted, a name that has `.yaml` in it and no file beside it, a folder that is
+//! not followed. [`by_record`] needs what is recorded: it asks of each tenant whose file was removed whether any entry
+//! could be that file, by its name, by the domain in its text, or because no one can look into it. Either way the
 //! tenant is unknown, and nothing is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use super::spelling::{Keys, Spelling};
 use crate::model::{Completeness, Desired, IgnoredFile, Recorded, TenantKey, TenantRecord, UnusualFile};
 use crate::yaml::{Finding, Problem};
 
-/// The reasons of entries that matter whatever is recorded: files could be behind them that nobody reads.
+/// The reasons of entries that matter whatever is recorded: files could be behind them that no one reads.
 pub(super) const NOT_FOLLOWED: &str = "a link to a folder that is not followed";
 pub(super) const DANGLING: &str = "a link to something that is not there";
 
@@ -235,7 +235,7 @@ fn link(dir: &Path, entry: IgnoredFile) -> UnusualFile {
     }
 }
 
-/// Nobody can look into it.
+/// No one can look into it.
 fn opaque(dir: &Path, entry: IgnoredFile, tenants: BTreeSet<TenantKey>) -> UnusualFile {
     let shown = dir.join(&entry.file).to_string_lossy().into_owned();
     let why = entry.traces.opaque.clone().unwrap_or_default();

@@ -11,7 +11,7 @@ pub enum Condition {
     Paused,
     /// A step failed; the next run tries again.
     Failed,
-    /// Nobody could look: its instance cannot be reached, or the tenants directory cannot be read.
+    /// No one could look: its instance cannot be reached, or the tenants directory cannot be read.
     NotChecked,
     /// A field came back changed three times, so tenantd leaves it alone.
     Contested,
@@ -59,7 +59,7 @@ impl Condition {
         Self::ALL.into_iter().find(|condition| condition.as_str() == text)
     }
 
-    /// Whether a person has to do something, or tenantd cannot do its work.
+    /// Whether an operator has to do something, or tenantd cannot do its work.
     pub fn is_problem(self) -> bool {
         match self {
             Self::Failed | Self::NotChecked | Self::Contested | Self::Held | Self::Drifted => true,
@@ -94,7 +94,7 @@ impl TenantCondition {
         Self { condition: Condition::InSync, reason: None, lifted_by: None, until: None }
     }
 
-    /// Whether `since` goes on: what was so before is so still.
+    /// Whether `since` continues: what was so before is so still.
     pub fn goes_on(&self, before: &Self) -> bool {
         (self.condition, &self.reason) == (before.condition, &before.reason)
     }

@@ -36,7 +36,8 @@ pub struct IgnoredFile {
     pub traces: Mentions,
 }
 
-/// What an entry that is no tenant file could have to do with tenants. It matters where a tenant's own file is gone.
+/// What an entry that is no tenant file could have to do with tenants. It matters where a tenant's own file was
+/// removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mentions {
     /// The domains that its text names.
@@ -61,7 +62,7 @@ pub struct UnusualFile {
     pub tenants: BTreeSet<TenantKey>,
     /// What tenantd takes it for, and why it does not read it.
     pub what: String,
-    /// What tenantd does meanwhile, and the command that mends it.
+    /// What tenantd does meanwhile, and the command that repairs it.
     pub mend: String,
     /// It matters only because a recorded tenant has no file: it was found by comparing with the record.
     pub by_record: bool,

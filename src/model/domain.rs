@@ -38,7 +38,7 @@ pub enum Unresolvable {
     Numbers,
 }
 
-/// A character as a message may show it: what a terminal obeys or nobody sees is spelt out.
+/// A character as a message may show it: what a terminal obeys or no one sees is spelt out.
 fn seen(c: char) -> String {
     if c.is_ascii_graphic() || c.is_alphanumeric() { c.to_string() } else { c.escape_debug().to_string() }
 }
@@ -47,7 +47,7 @@ impl DomainName {
     /// The longest host name, in characters of its ASCII form (RFC 1035, section 2.3.4).
     pub const MAX_CHARS: usize = 253;
 
-    /// Reads a domain as a person writes it; a Unicode name is converted to its ASCII form.
+    /// Reads a domain as an operator writes it; a Unicode name is converted to its ASCII form.
     ///
     /// Capitals become lower case, as FusionPBX compares names and writes them at the next change through its pages.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fusionpbx_would_take_is_refused_here() {
+    fn names_that_fusionpbx_accepts_are_refused() {
         assert_eq!(DomainName::parse("a b'c;drop<"), Err(DomainError::Character(' ')));
         assert_eq!(DomainName::parse(&"a.".repeat(156)), Err(DomainError::TooLong(312)));
         assert_eq!(DomainName::parse("a..b"), Err(DomainError::EmptyLabel));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_holds_what_a_terminal_obeys() {
+    fn no_message_contains_terminal_escapes() {
         for text in ["acme\u{0}", "\u{1b}[2Jacme", "Acme\u{1b}[2J", "\u{c4}cme\u{202e}", "a\u{a0}b"] {
             let message = DomainName::parse(text).unwrap_err().to_string();
             assert!(

@@ -55,7 +55,7 @@ impl Observed {
         self.versions.get(key).and_then(Option::as_ref).is_some_and(PbxVersion::block_ends_sessions)
     }
 
-    /// The view of an instance; one that was never looked at is unknown.
+    /// The view of an instance; one that was never checked is unknown.
     pub fn instance(&self, key: &InstanceKey) -> &InstanceView {
         static NOT_LOOKED_AT: std::sync::LazyLock<InstanceView> =
             std::sync::LazyLock::new(|| InstanceView::Unknown { reason: "not in the configuration".into() });

@@ -25,7 +25,7 @@ impl SettingId {
         Self(Uuid::new_v5(&domain.0, format!("tenantd:{name}").as_bytes()))
     }
 
-    /// The id of the login lock of a domain: a `domain.cidr.array` row that matches nobody.
+    /// The id of the web sign-in block of a domain: a `domain.cidr.array` row that matches no one.
     pub fn for_web_sign_in_block(domain: DomainId) -> Self {
         Self(Uuid::new_v5(&domain.0, b"tenantd:login-lock"))
     }

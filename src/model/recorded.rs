@@ -19,7 +19,7 @@ impl fmt::Display for TenantId {
 /// What keeps a disabled tenant's web users out, and what must come back when it is enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSignInBlock {
-    /// The `domain.cidr.array` entry that matches nobody.
+    /// The `domain.cidr.array` entry that matches no one.
     pub entry: SettingId,
     /// Entries that were switched off, to be switched on again exactly as they were.
     pub switched_off: BTreeSet<SettingId>,
@@ -35,7 +35,7 @@ pub struct TenantRecord {
     pub domain_id: DomainId,
     /// Whether the domain was once seen on the PBX as wanted; false while a creation is unfinished.
     pub provisioned: bool,
-    /// When the database was told that this tenant is disabled.
+    /// When the database was reported that this tenant is disabled.
     pub disabled_at: Option<DateTime<Utc>>,
     /// When the PBX was first seen to refuse this tenant, without a break since.
     pub disable_confirmed_at: Option<DateTime<Utc>>,
@@ -44,7 +44,7 @@ pub struct TenantRecord {
     /// When its file was first seen to be gone; retention does not start earlier.
     pub file_removed_at: Option<DateTime<Utc>>,
     pub web_sign_in_block: Option<WebSignInBlock>,
-    /// Disabled by somebody else before it was imported: web sign-in was left as it was found.
+    /// Disabled by someone else before it was imported: web sign-in was left as it was found.
     pub web_sign_in_left_open: bool,
     /// When its settings on the PBX were last compared, row by row.
     pub settings_checked_at: Option<DateTime<Utc>>,
@@ -52,7 +52,7 @@ pub struct TenantRecord {
     pub applied_definition_hash: Option<String>,
     /// When it was brought back from an archive; `None` once its domain is again as its file says.
     pub restored_at: Option<DateTime<Utc>>,
-    /// How often a field was put right in a row without lasting, by field name.
+    /// How often a field was corrected in a row without lasting, by field name.
     pub corrections: BTreeMap<String, u32>,
     /// Counts every change of the row; a plan made from an older one is stale.
     pub revision: i64,
@@ -102,14 +102,14 @@ pub struct PreviousPlacement {
     pub deletable_from: Option<DateTime<Utc>>,
 }
 
-/// Whose retention begins anew.
+/// Whose retention begins again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetentionResets {
     /// Removed tenants that have a file again.
     pub returned: BTreeSet<TenantId>,
-    /// Removed tenants that were confirmed closed and are seen open.
+    /// Removed tenants that were confirmed disabled and are observed enabled.
     pub tenants: BTreeSet<TenantId>,
-    /// The same of domains that were left behind.
+    /// The same of domains that are previous ones.
     pub previous: BTreeSet<(InstanceKey, DomainId)>,
 }
 
@@ -130,7 +130,7 @@ pub struct Tombstone {
     pub archive_sha256: Option<String>,
 }
 
-/// A changing request that was begun and whose outcome is not known yet.
+/// A changing request that has begun and whose outcome is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenIntent {
     pub id: Uuid,
@@ -144,7 +144,7 @@ pub struct OpenIntent {
 /// What counts against the removal limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemovalKind {
-    /// Disabled because the file is gone.
+    /// Disabled because the file was removed.
     FileGone,
     /// Deleted from PBX and database.
     Deleted,
@@ -177,7 +177,7 @@ pub struct RemovalRecord {
     pub at: DateTime<Utc>,
 }
 
-/// A person's word that lifts a hold, for a limited time.
+/// An operator's word that lifts a hold, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
     pub id: Uuid,
@@ -190,7 +190,7 @@ pub struct Approval {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A person's word that a domain which is not managed becomes a tenant's, for a limited time.
+/// An operator's word that a domain which is not managed becomes a tenant's, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adoption {
     pub instance: InstanceKey,
@@ -210,7 +210,7 @@ pub enum AdoptHow {
     AsItIs,
 }
 
-/// Work that a person has paused.
+/// Work that an operator has paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     pub id: Uuid,
@@ -289,7 +289,7 @@ pub struct Recorded {
     pub removals: Vec<RemovalRecord>,
     pub approvals: Vec<Approval>,
     pub pauses: Vec<Pause>,
-    /// Domains that a person said are to be taken over, by the key of the file that names them.
+    /// Domains that an operator said are to be taken over, by the key of the file that names them.
     pub adoptions: BTreeMap<TenantKey, Adoption>,
     /// Since when passes have come without a gap that a clock's jump could hide in; `None` where that is not judged.
     pub clock_steady_since: Option<DateTime<Utc>>,

@@ -46,7 +46,7 @@ impl SettingName {
         Self::new("limit", "users", "numeric")
     }
 
-    /// `domain.cidr.array`: the addresses that may sign in on the web; the login lock is an entry of it.
+    /// `domain.cidr.array`: the addresses that may sign in on the web; the web sign-in block is an entry of it.
     pub fn cidr() -> Self {
         Self::new("domain", "cidr", "array")
     }

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_from_another_number_is_refused() {
+    fn an_ambiguous_number_is_refused() {
         use SmsNumberError as E;
         for (text, error) in [
             ("", E::NotInternational),

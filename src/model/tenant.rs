@@ -66,7 +66,7 @@ impl fmt::Display for MaxUsers {
     }
 }
 
-/// What to do about a change somebody else made on the PBX.
+/// What to do about a change someone else made on the PBX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DriftPolicy {
     /// Undo it.

@@ -9,13 +9,14 @@ pub struct PbxVersion {
     text: String,
 }
 
-/// What the servers call themselves that the live suite was run against: the tags 5.2.0, 5.3.0 (which says 5.3.3), 5.4.4 and
+/// What the servers call themselves that the live suite was run against: the tags 5.2.0, 5.3.0 (which says 5.3.3),
+/// 5.4.4 and
 /// 5.5.7, and master of August 2026.
 const TESTED: [&str; 5] = ["5.2.0", "5.3.3", "5.4.4", "5.5.7", "5.6.4-dev"];
 
 impl PbxVersion {
-    /// Reads `MAJOR.MINOR.PATCH`, with or without a `-suffix`; anything else is no version. Those of 4 to 6 exist or are
-    /// planned.
+    /// Reads `MAJOR.MINOR.PATCH`, with or without a `-suffix`; anything else is no version. Those of 4 to 6 exist or
+    /// are planned.
     pub fn parse(text: &str) -> Option<Self> {
         let (numbers, suffix) = text.split_once('-').map_or((text, None), |(n, s)| (n, Some(s)));
         if suffix

@@ -7,7 +7,7 @@ use crate::model::{DomainId, InstanceKey, PbxDomain, Recorded};
 /// pass would be too much. So a bounded number in turn, the longest unread first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// Nobody's.
+    /// No one's.
     None,
     /// So many of an instance's that all are read once within `cycle` when a pass comes every `interval`.
     Share { interval: Duration, cycle: Duration },
@@ -70,7 +70,7 @@ impl Rotation {
                 due.push(domain);
             }
         }
-        // What was left behind on this instance must stay closed; there are few of them.
+        // What was previous on this instance must stay closed; there are few of them.
         due.extend(
             recorded
                 .previous_placements

@@ -11,7 +11,7 @@ use crate::model::{
     TenantDocument, TenantKey,
 };
 
-/// Its domain is there and not managed: taken over where a person said so, in the file or by `tenantd adopt`.
+/// Its domain is there and not managed: taken over where an operator said so, in the file or by `tenantd adopt`.
 pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
     let Definition { domain, instance, .. } = &tenant.definition;
     let hold = |reason: HeldReason| Held::new(&tenant.key, instance, Action::Adopt, reason);

@@ -1,4 +1,4 @@
-//! What a step means for people: shown beside it, so that nobody is surprised. It decides nothing.
+//! What a step means for people: shown beside it, so that no one is surprised. It decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

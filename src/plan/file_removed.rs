@@ -78,9 +78,9 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
     }
     let steps = draft.steps.len();
     delete(inputs, key, record, domain, draft);
-    // A deletion that was begun may have taken the lock away, and is not finished in this pass.
+    // A deletion that has begun may have taken the lock away, and is not finished in this pass.
     if draft.steps.len() == steps
-        && let Some(why) = why_lock(inputs, record)
+        && let Some(why) = why_block_again(inputs, record)
     {
         disable(draft, why);
     }
@@ -131,11 +131,11 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
     if deletion_begun(inputs, record.id, &record.definition.instance) {
         return None;
     }
-    why_lock(inputs, record)
+    why_block_again(inputs, record)
 }
 
 /// Whether its web sign-in is open and must not be.
-fn why_lock(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
+fn why_block_again(inputs: Inputs<'_>, record: &TenantRecord) -> Option<Why> {
     let unlocked =
         web_sign_in_is_open(inputs.observed.instance(&record.definition.instance), record.domain_id);
     (unlocked && !record.web_sign_in_left_open).then(|| {

@@ -29,7 +29,7 @@ pub(super) fn is_removal(step: &Step) -> bool {
     }
 }
 
-/// Whether the step finishes a deletion that was begun: it was approved and counted then.
+/// Whether the step finishes a deletion that has begun: it was approved and counted then.
 fn resumes(inputs: Inputs<'_>, step: &Step) -> bool {
     match &step.work {
         Work::Delete { record, .. } | Work::DeletePrevious { record, .. } | Work::DeleteRecord { record } => {
@@ -52,7 +52,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// What the brake stops: everything that closes, deletes or forgets, whether it counts or not.
+/// What the brake stops: everything that closes, deletes or drops, whether it counts or not.
 fn takes_away(step: &Step) -> bool {
     matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord)
         || step.disables_by_creating()
@@ -101,8 +101,8 @@ pub(super) fn hold(inputs: Inputs<'_>, draft: &mut Draft) -> Option<String> {
             Some(Held::step(step, HeldReason::Limit(over.limit.clone())).lifted_by(lifted_by.clone()))
         });
     }
-    what_rests_on_held_steps(inputs, &records, draft);
-    sms_numbers::hold_what_waits(inputs, draft);
+    hold_dependent_steps(inputs, &records, draft);
+    sms_numbers::hold_unreleased(inputs, draft);
     sort_held(draft);
     draft.held.dedup();
     draft.scheduled.sort_by(|a, b| a.tenant.cmp(&b.tenant));
@@ -115,7 +115,7 @@ pub(super) fn sort_held(draft: &mut Draft) {
 }
 
 /// What would do the work of a held step, or is right only after it, is held with it.
-fn what_rests_on_held_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
+fn hold_dependent_steps(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     let held: BTreeMap<(TenantKey, InstanceKey, Action), Option<String>> = draft
         .held
         .iter()
@@ -193,7 +193,7 @@ fn known_server_only(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draf
     });
 }
 
-/// What is suspended stays so when its file is renamed; a move touches the instance that it leaves, too.
+/// What is paused stays so when its file is renamed; a move touches the instance that it leaves, too.
 fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     for pause in inputs.recorded.pauses.iter().filter(|pause| pause.until > inputs.now) {
         draft.warnings.push(format!(
@@ -224,7 +224,7 @@ fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     }
 }
 
-/// Under `mode: approve` a deletion waits for a person's word on just this tenant.
+/// Under `mode: approve` a deletion waits for an operator's word on just this tenant.
 fn unapproved_deletions(inputs: Inputs<'_>, removals_id: Option<&str>, draft: &mut Draft) {
     if inputs.policy.deletion.mode == DeletionMode::Automatic {
         return;

@@ -92,7 +92,7 @@ pub(super) fn of_removals<'a>(removals: impl IntoIterator<Item = &'a Step>) -> S
     short("r", hasher)
 }
 
-/// The id of what a person says: that this new tenant is not the removed one under another name.
+/// The id of what an operator says: that this new tenant is not the removed one under another name.
 pub(super) fn of_two(removed: TenantId, new: &Tenant) -> String {
     let mut hasher = Sha256::new();
     feed(&mut hasher, &json!([removed.to_string(), new.key.as_str(), new.definition.domain.as_str()]));

@@ -1,7 +1,7 @@
-//! One tenant's file is gone and another one is new, and the two look alike: perhaps a rename of key and domain without
-//! `previously:`. To disable the one and create the other would take the phones away, so both are held until the file
-//! says which it is, or a person does. The same rename in two commits (a copy first, the old file deleted later) is
-//! asked about for a day: then the new one exists, and the removal alone is held.
+//! One tenant's file was removed and another one is new, and the two look alike: perhaps a rename of key and domain
+//! without `previously:`. To disable the one and create the other would take the phones away, so both are held until
+//! the file says which it is, or an operator does. The same rename in two commits (a copy first, the old file deleted
+//! later) is asked about for a day: then the new one exists, and the removal alone is held.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ struct Pair<'a> {
     /// When the new one was created, where it was before this run.
     created: Option<DateTime<Utc>>,
     likeness: Likeness,
-    /// What a person approves who says that they are two.
+    /// What an operator approves who says that they are two.
     id: String,
 }
 
@@ -47,7 +47,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Holds the steps of likely renames. A pair that a person called two tenants goes on to the other gates.
+/// Holds the steps of likely renames. A pair that an operator called two tenants continues to the other gates.
 pub(super) fn hold(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
     let pairs = pairs(inputs, rekeyed, &draft.steps);
     if pairs.is_empty() {
@@ -152,10 +152,10 @@ fn candidates<'a>(inputs: Inputs<'a>, steps: &'a [Step]) -> Vec<Candidate<'a>> {
     now.chain(lately).collect()
 }
 
-/// The recorded tenants whose file is gone.
+/// The recorded tenants whose file was removed.
 fn gone<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
     let taken: BTreeSet<&TenantKey> = rekeyed.values().collect();
-    // One that was disabled for good is not about to be; its removal was looked at in its own pass.
+    // One that was disabled for good is not about to be; its removal was checked in its own pass.
     inputs
         .recorded
         .tenants
@@ -166,7 +166,7 @@ fn gone<'a>(inputs: Inputs<'a>, rekeyed: &Rekeyed) -> Vec<&'a TenantRecord> {
         .collect()
 }
 
-/// A `previously:` that renames nothing in this pass, and why; a person who wrote it expects something else.
+/// A `previously:` that renames nothing in this pass, and why; an operator who wrote it expects something else.
 pub(super) fn without_effect(inputs: Inputs<'_>, rekeyed: &Rekeyed, draft: &mut Draft) {
     for (key, tenant) in &inputs.desired.tenants {
         let Some(old) = &tenant.previously else { continue };

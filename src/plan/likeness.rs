@@ -13,7 +13,7 @@ const ALIKE: f32 = 0.6;
 /// The same of two keys' letters.
 const ALIKE_KEYS: f32 = 0.8;
 
-/// In what the two are alike. `alone`: no other tenant comes or goes on their instance, so that
+/// In what the two are alike. `alone`: no other tenant comes or continues their instance, so that
 /// even lines that many tenants have tell something.
 pub(super) fn likeness(
     inputs: Inputs<'_>,

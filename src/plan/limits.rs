@@ -60,8 +60,8 @@ fn in_window(inputs: Inputs<'_>, wanted: impl Fn(RemovalKind) -> bool) -> BTreeS
         .collect()
 }
 
-/// How many tenants a percentage is taken of: those that existed before the window's removals. A deleted tenant lost its
-/// file long before and is none of them.
+/// How many tenants a percentage is taken of: those that existed before the window's removals. A deleted tenant lost
+/// its file long before and is none of them.
 fn managed(inputs: Inputs<'_>) -> usize {
     let with_file = inputs.recorded.tenants.values().filter(|record| record.file_removed_at.is_none());
     let removed = in_window(inputs, |kind| kind == RemovalKind::FileGone);
@@ -90,8 +90,8 @@ fn removals(inputs: Inputs<'_>, managed: usize, steps: &[Step]) -> Option<Exceed
     windowed("limits.removals", limit, managed, &lately, steps, &removed, &counted)
 }
 
-/// `limits.disables`: tenants that are disabled by their file, renamed or moved. A tenant without phones for a while is as
-/// good as disabled to its callers.
+/// `limits.disables`: tenants that are disabled by their file, renamed or moved. A tenant without phones for a while is
+/// as good as disabled to its callers.
 fn disables(inputs: Inputs<'_>, managed: usize, steps: &[Step]) -> Option<Exceeded> {
     let records = inputs.recorded.tenants.values();
     let enabled: BTreeSet<TenantId> =
@@ -173,7 +173,7 @@ fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
         enabled.entry(&record.definition.instance).or_default().insert(record.id);
     }
     let closes = |step: &Step| match &step.work {
-        // Extensions do not move along, so whoever moves has no phones here any more.
+        // Extensions do not move along, so anyone who moves has no phones here any more.
         Work::Disable { record, counts: true, .. }
         | Work::Recreate { record, counts: true, .. }
         | Work::Move { record, .. } => Some(record.id),

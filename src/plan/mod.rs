@@ -148,7 +148,7 @@ pub fn make(inputs: Inputs<'_>) -> Plan {
     }
 }
 
-/// Of the tenants that a run is for, those that were looked at and need nothing.
+/// Of the tenants that a run is for, those that were checked and need nothing.
 fn unchanged_of(
     inputs: Inputs<'_>,
     touched: &BTreeSet<&TenantKey>,
@@ -191,7 +191,7 @@ fn unknown_instances(observed: &Observed) -> usize {
     observed.instances.values().filter(|view| matches!(view, InstanceView::Unknown { .. })).count()
 }
 
-/// Domains that nobody recorded as ours. They are counted and never touched.
+/// Domains that no one recorded as ours. They are counted and never touched.
 fn foreign_domains(inputs: Inputs<'_>) -> usize {
     let ours: BTreeSet<_> = inputs
         .recorded

@@ -1,4 +1,4 @@
-//! What a plan says nothing about, because its instance could not be looked at.
+//! What a plan says nothing about, because its instance could not be checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::Inputs;
 use super::types::NotChecked;
 use crate::model::{InstanceKey, InstanceView, TenantKey};
 
-/// The instances that are not known, each with the number of tenants that a run over this scope would have looked at.
+/// The instances that are not known, each with the number of tenants that a run over this scope would have checked.
 /// Where the run is for some tenants alone, an instance that has none of them is not missed.
 pub(super) fn not_checked(inputs: Inputs<'_>) -> Vec<NotChecked> {
     let only = &inputs.policy.only;

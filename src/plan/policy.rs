@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::config::{Config, Deletion, Limits};
 use crate::model::{InstanceKey, TenantKey};
 
-/// What the deployment allows, and what a person allowed by hand for this run.
+/// What the deployment allows, and what an operator allowed by hand for this run.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub deletion: Deletion,
@@ -13,13 +13,13 @@ pub struct Policy {
     pub max_tenants: Option<u32>,
     /// `apply --allow-delete KEY`.
     pub allow_delete: BTreeSet<TenantKey>,
-    /// `--no-removals`: the brake. Nothing is disabled, deleted or forgotten in this run.
+    /// `--no-removals`: the brake. Nothing is disabled, deleted or dropped in this run.
     pub no_removals: bool,
     /// Only these tenants; empty means all.
     pub only: BTreeSet<TenantKey>,
     /// The domain that tenantd's own account lives in, by instance: to close it would lock tenantd out.
     pub own_domains: BTreeMap<InstanceKey, String>,
-    /// How long a web session may go on where disabling does not end it.
+    /// How long a web session may continue where disabling does not end it.
     pub web_session_lifetimes: BTreeMap<InstanceKey, Duration>,
 }
 

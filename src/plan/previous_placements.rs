@@ -1,4 +1,4 @@
-//! What a tenant left behind when it moved: kept closed, then deleted under the same rule as a removed tenant.
+//! What a tenant previous when it moved: kept disabled, then deleted under the same rule as a removed tenant.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::config::DeletionMode;
 use crate::diff::{Field, web_sign_in_is_open};
 use crate::model::{Completeness, DomainState, PbxDomain, PreviousPlacement, TenantKey, TenantRecord};
 
-/// Domains that tenants left behind on other instances: kept closed, then deleted under the same rule.
+/// Domains that tenants previous on other instances: kept disabled, then deleted under the same rule.
 ///
 /// `taken_over` has the new keys of records whose files were renamed.
 pub(super) fn previous_placements(
@@ -29,7 +29,7 @@ pub(super) fn previous_placements(
     }
 }
 
-/// Whether what a tenant left behind is all that it has: a move was cut short before its new domain was made.
+/// Whether a tenant's previous domain is all that it has: a move was cut short before its new domain was made.
 pub(super) fn has_no_other_place(inputs: Inputs<'_>, key: &TenantKey, record: &TenantRecord) -> bool {
     record.definition.enabled
         && !record.provisioned
@@ -150,7 +150,7 @@ fn hold(key: &TenantKey, placement: &PreviousPlacement, action: Action, reason: 
     Held::new(key, &placement.instance, action, reason)
 }
 
-/// Deletes what is there of it, or forgets it where nothing is.
+/// Deletes what is there of it, or drops it where nothing is.
 fn delete_step(
     key: &TenantKey,
     record: &TenantRecord,

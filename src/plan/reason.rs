@@ -262,7 +262,7 @@ pub struct LikelyRename {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Likeness {
     Keys,
-    /// Most lines, and no other tenant comes or goes on the instance.
+    /// Most lines, and no other tenant comes or continues the instance.
     LinesWhereNoOther,
     Lines,
     NameContainsTheOther,

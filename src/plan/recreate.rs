@@ -12,7 +12,7 @@ use super::{Draft, Inputs};
 use crate::diff::{self, Field, Seen};
 use crate::model::{DriftPolicy, PbxDomain, Tenant, TenantRecord};
 
-/// Recorded, and the instance does not have it: made again under the recorded identity.
+/// Recorded, and the instance does not have it: created again under the recorded identity.
 pub(super) fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a TenantRecord, draft: &mut Draft) {
     let instance = &record.definition.instance;
     let hold = |reason: HeldReason| Held::new(&tenant.key, instance, Action::Create, reason);
@@ -39,7 +39,7 @@ pub(super) fn absent<'a>(index: &Index<'a>, tenant: &'a Tenant, record: &'a Tena
                     after: Some(tenant.definition.domain.to_string()),
                 },
             });
-            // What happens on the PBX is only reported; that the platform's users are kept out is not up to it.
+            // What happens on the PBX is only reported; that the platform's users are refused is not up to it.
             if record.definition.enabled && !tenant.definition.enabled {
                 draft.steps.push(Step {
                     tenant: tenant.key.clone(),
@@ -90,7 +90,7 @@ pub(super) fn unfinished_creation<'a>(
     let refused = if renamed {
         may_rename(inputs, index, tenant, record).err()
     } else {
-        // Somebody may have made another one of this name since ours was looked for.
+        // Someone may have made another one of this name since tenantd's was looked for.
         locks_tenantd_out(inputs, record)
             .filter(|_| !tenant.definition.enabled)
             .or_else(|| taken(index, tenant, record, Some(record.domain_id)))

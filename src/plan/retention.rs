@@ -8,7 +8,7 @@ use super::types::Action;
 use crate::model::{InstanceKey, TenantId, TenantRecord};
 use crate::sabotage::{Bug, active};
 
-/// Whether deleting the tenant's domain there was begun and not finished: the answer was lost, or the server died in
+/// Whether deleting the tenant's domain there has begun and not finished: the answer was lost, or the server died in
 /// the middle of it. To finish needs no other approval than to begin, and no other retention.
 pub(super) fn deletion_begun(inputs: Inputs<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
     inputs.recorded.open_intents.iter().any(|intent| {
@@ -50,7 +50,7 @@ pub fn record_retention_end(record: &TenantRecord, retention_days: u32) -> Optio
     Some(retention_end(record.file_removed_at?, confirmed_at, retention_days))
 }
 
-/// So many days after the later of the file's going, or the tenant's leaving, and the PBX's no.
+/// So many days after the later of the removal of the file, or the tenant's leaving, and the PBX's no.
 pub fn retention_end(
     file_removed_at: DateTime<Utc>,
     disable_confirmed_at: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! Whose retention begins anew: what was confirmed closed and is seen open, also where it cannot be closed again now,
-//! and who was removed and has a file again, also where nothing can be done for it now.
+//! Whose retention begins again: what was confirmed disabled and is observed enabled, also where it cannot be closed
+//! again now, and who was removed and has a file again, also where nothing can be done for it now.
 
 use super::Inputs;
 use super::retention::deletion_begun;

@@ -1,5 +1,5 @@
-//! Web sessions that outlive a disable: FusionPBX up to 5.5.2 does not end those that are open, and nothing on its pages
-//! does. A disable there counts as confirmed only when they must be over, and until then the plan says so.
+//! Web sessions that outlive a disable: FusionPBX up to 5.5.2 does not end those that are open, and nothing on its
+//! pages does. A disable there counts as confirmed only when they must be over, and until then the plan says so.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{Action, Draft, Inputs, ScheduledReason, ScheduledStep};
 use crate::model::{InstanceKey, Observed};
 use crate::plan::Policy;
 
-/// For how long web sessions may go on after a disable, by instance; those that end them at once are left out.
+/// For how long web sessions may continue after a disable, by instance; those that end them at once are left out.
 pub fn sessions_go_on(observed: &Observed, policy: &Policy) -> BTreeMap<InstanceKey, TimeDelta> {
     let outliving = observed.versions.keys().filter(|key| !observed.block_ends_sessions(key));
     outliving
@@ -20,7 +20,7 @@ pub fn sessions_go_on(observed: &Observed, policy: &Policy) -> BTreeMap<Instance
         .collect()
 }
 
-/// Says of every disable in the plan how long sessions may go on, and of every disabled tenant when that ends.
+/// Says of every disable in the plan how long sessions may continue, and of every disabled tenant when that ends.
 pub(super) fn tell(inputs: Inputs<'_>, draft: &mut Draft) {
     let go_on = sessions_go_on(inputs.observed, inputs.policy);
     let mut tenants: BTreeMap<&InstanceKey, usize> = BTreeMap::new();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lifetime_is_said_in_hours_or_minutes() {
+    fn a_lifetime_is_shown_in_hours_or_minutes() {
         for (minutes, text) in
             [(1440, "24 hours"), (60, "1 hour"), (90, "90 minutes"), (1, "1 minute"), (0, "0 minutes")]
         {

@@ -10,7 +10,7 @@ use crate::diff::{self, Difference, Field};
 use crate::model::{InstanceKey, SmsNumber, Tenant, TenantId, TenantKey, TenantRecord};
 
 /// What differs. A number that another tenant has and does not give up holds all of it back, and the rest of the tenant
-/// goes on.
+/// continues.
 pub(super) fn difference<'a>(
     inputs: Inputs<'a>,
     index: &Index<'a>,
@@ -51,8 +51,9 @@ fn gives_up(inputs: Inputs<'_>, owner: &TenantKey, number: &SmsNumber) -> bool {
     file.and_then(|file| file.sms_numbers.as_ref()).is_some_and(|wanted| !wanted.contains(number))
 }
 
-/// Holds what waits for a number that its owner gives up, but not in this run: its own change is held, or not asked for.
-pub(super) fn hold_what_waits(inputs: Inputs<'_>, draft: &mut Draft) {
+/// Holds what waits for a number that its owner gives up, but not in this run: its own change is held, or not asked
+/// for.
+pub(super) fn hold_unreleased(inputs: Inputs<'_>, draft: &mut Draft) {
     if !draft.steps.iter().any(changes_numbers) {
         return;
     }
@@ -89,7 +90,7 @@ pub(super) fn hold_what_waits(inputs: Inputs<'_>, draft: &mut Draft) {
         let step = &mut draft.steps[at];
         draft.held.push(held(&step.tenant, &step.instance, reason));
         step.changes.retain(|change| change.field != Field::SmsNumbers);
-        // The rest of the tenant goes on.
+        // The rest of the tenant continues.
         if step.action == Action::Update && step.changes.is_empty() {
             draft.steps.remove(at);
         }

@@ -1,5 +1,5 @@
 //! The rules of the plan: a table of every combination, a test named after each rule, and properties of random
-//! generated. Every plan that a test looks at is also checked against all invariants.
+//! generated. Every plan that a test checks is also checked against all invariants.
 
 mod approval;
 mod deletion;

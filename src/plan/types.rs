@@ -105,7 +105,7 @@ pub enum Work {
     Create {
         tenant: Tenant,
     },
-    /// The record is there and the domain is not: made again under the recorded identity.
+    /// The record is there and the domain is not: created again under the recorded identity.
     Recreate {
         record: RecordRef,
         tenant: Tenant,
@@ -130,7 +130,7 @@ pub enum Work {
     Move {
         record: RecordRef,
         tenant: Tenant,
-        /// The domain that the tenant left behind on the new instance when it was there before.
+        /// The domain that the tenant previous on the new instance when it was there before.
         returns_to: Option<DomainId>,
     },
     Update {
@@ -151,10 +151,10 @@ pub enum Work {
         expect: Option<PbxDomain>,
         /// Because the file was removed.
         file_removed: bool,
-        /// Counts against the removal limits: it takes access away from somebody who had it.
+        /// Counts against the removal limits: it takes access away from someone who had it.
         counts: bool,
     },
-    /// Keep a domain closed that a tenant left behind on another instance.
+    /// Keep a domain closed that a tenant previous on another instance.
     DisablePrevious {
         record: RecordRef,
         placement: PreviousPlacement,
@@ -191,8 +191,8 @@ pub struct Step {
 pub type Place = (TenantKey, InstanceKey, Action);
 
 impl Step {
-    /// The tenant whose phones the step interrupts without closing it, and how: an enabled tenant gets another domain, or
-    /// goes to another instance. `enabled` tells whether a recorded tenant is enabled.
+    /// The tenant whose phones the step interrupts without closing it, and how: an enabled tenant gets another domain,
+    /// or goes to another instance. `enabled` tells whether a recorded tenant is enabled.
     pub fn interrupts(&self, enabled: impl Fn(TenantId) -> bool) -> Option<(TenantId, RemovalKind)> {
         match &self.work {
             Work::Rename { record, to, expect } if expect.name != to.as_str() => {
@@ -286,14 +286,14 @@ impl ScheduledStep {
     /// What waits, up to the time: `delete not before`. `of` stands behind the action.
     pub fn what(&self, of: &str) -> String {
         match self.action {
-            // It is done, and not yet known to keep everybody out.
+            // It is done, and not yet known to refuse everyone.
             Action::Disable => format!("disable{of} not confirmed before"),
             action => format!("{action}{of} not before"),
         }
     }
 }
 
-/// A foreign change that is shown and left alone (`drift: report`).
+/// A outside change that is shown and left alone (`drift: report`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drifted {
     pub tenant: TenantKey,
@@ -301,7 +301,7 @@ pub struct Drifted {
     pub change: FieldChange,
 }
 
-/// An instance that could not be looked at.
+/// An instance that could not be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotChecked {
     pub instance: InstanceKey,
@@ -338,22 +338,22 @@ pub struct Plan {
     /// What steps mean for people, held ones too.
     pub effects: BTreeMap<Place, Vec<Effect>>,
     pub counts: Counts,
-    /// Fields that stayed as they were put, so that their count of corrections starts anew.
+    /// Fields that stayed as they were put, so that their count of corrections starts again.
     pub settled: BTreeMap<TenantKey, BTreeSet<String>>,
-    /// What was confirmed closed and is seen open, so that its retention begins anew.
+    /// What was confirmed disabled and is observed enabled, so that its retention begins again.
     pub reopened: RetentionResets,
 }
 
 /// Tenants that a plan does not touch, for the closing line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Tenants on file that were looked at and need nothing.
+    /// Tenants on file that were checked and need nothing.
     pub unchanged: usize,
-    /// Tenants of an instance that could not be looked at; they are not counted as unchanged.
+    /// Tenants of an instance that could not be checked; they are not counted as unchanged.
     pub not_checked: usize,
-    /// Tenants that somebody changed on the PBX, whether that is put right, held or only shown.
+    /// Tenants that someone changed on the PBX, whether that is corrected, held or only shown.
     pub drift: usize,
-    /// Domains on the PBXs that are not ours.
+    /// Domains on the PBXs that are not managed.
     pub foreign_domains: usize,
     pub broken_files: usize,
     pub unknown_instances: usize,

@@ -20,7 +20,7 @@ use crate::model::{
 /// A field that came back changed this often in a row is left alone.
 pub const CONTESTED_AFTER: u32 = 3;
 
-/// Under which name a correction of a field is counted: another wanted value starts anew.
+/// Under which name a correction of a field is counted: another wanted value starts again.
 pub(crate) fn correction_key(field: &Field, wanted: Option<&str>) -> String {
     format!("{field}={}", wanted.unwrap_or(""))
 }
@@ -59,7 +59,7 @@ pub(super) fn tenant<'a>(
             note_settled(record, &differences, settings.is_some(), draft);
             let mut differences = without_reported(tenant, record, seen, differences, draft);
             differences.extend(sms_numbers::difference(inputs, index, tenant, record, draft));
-            show_what_was_seen(&differences, tenant, draft);
+            show_observed_values(&differences, tenant, draft);
             if differences.is_empty() {
                 draft.unchanged += 1;
                 return;
@@ -73,7 +73,7 @@ pub(super) fn tenant<'a>(
     }
 }
 
-/// Corrections that lasted are forgotten; only what was looked at counts.
+/// Corrections that lasted are dropped; only what was checked counts.
 fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read: bool, draft: &mut Draft) {
     let still: BTreeSet<String> = differences
         .iter()
@@ -92,8 +92,8 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
     }
 }
 
-/// In the preview, the lines before are what the PBX shows where it drifted and is put right.
-fn show_what_was_seen(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
+/// In the preview, the lines before are what the PBX shows where it drifted and is corrected.
+fn show_observed_values(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
     let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
     for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
         let value = difference.before.clone();
@@ -154,7 +154,7 @@ fn without_reported(
     kept
 }
 
-/// What only the database holds, nobody else sets.
+/// What only the database holds, no one else sets.
 fn is_on_the_pbx(field: &Field) -> bool {
     match field {
         Field::Name
@@ -174,7 +174,7 @@ fn is_on_the_pbx(field: &Field) -> bool {
     }
 }
 
-/// Whether the difference is work of ours that was cut short, and not a foreign change.
+/// Whether the difference is work of tenantd's that was cut short, and not a outside change.
 fn unfinished(record: &TenantRecord, difference: &Difference) -> bool {
     match difference.field {
         Field::Enabled | Field::WebSignIn if record.definition.enabled => record.web_sign_in_block.is_some(),

@@ -1,6 +1,6 @@
 //! What a plan shows that the one before did not, and what it shows no more.
 //!
-//! What is compared is what a person reads, reasons and commands included: a plan's id stays the same where only the
+//! What is compared is what an operator reads, reasons and commands included: a plan's id stays the same where only the
 //! reason of a hold changed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_once_and_so_is_its_repair() {
+    fn a_broken_file_and_its_repair_are_each_reported_once() {
         let mut desired = Desired::unreadable("");
         desired.completeness = Completeness::Complete;
         let broken = BrokenFile { file: "acme.yaml".into(), key: Some(key("acme")), problems: Vec::new() };

@@ -219,7 +219,7 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// How a tenant stands whose file is gone and that was disabled because of it.
+/// How a tenant stands whose file was removed and that was disabled because of it.
 fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
     record.file_removed_at.filter(|_| !record.definition.enabled)?;
     if policy.deletion.mode == DeletionMode::Never {
@@ -227,7 +227,7 @@ fn removed(record: &TenantRecord, policy: &Policy) -> Option<TenantCondition> {
         return Some(TenantCondition::new(Condition::InSync, text));
     }
     let days = policy.deletion.retention_days;
-    // In the words of a plan that says so itself, so that `since` goes on.
+    // In the words of a plan that says so itself, so that `since` continues.
     let reason = ScheduledReason::Retention {
         days,
         since: RetentionStart::Disabled,

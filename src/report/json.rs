@@ -23,7 +23,7 @@ pub struct PlanJson {
     pub scheduled: Vec<ScheduledJson>,
     pub drifted: Vec<DriftedJson>,
     pub warnings: Vec<String>,
-    /// What could not be looked at: an instance, or the tenants directory.
+    /// What could not be checked: an instance, or the tenants directory.
     pub errors: Vec<ErrorJson>,
     pub summary: SummaryJson,
     /// How `plan --detailed-exitcode` ends.

@@ -1,4 +1,5 @@
-//! The plan and its outcome in the log: one record for each step, a sentence and fields. What was reported is not reported again.
+//! The plan and its outcome in the log: one record for each step, a sentence and fields. What was reported is not
+//! reported again.
 
 use tracing::{debug, error, info, warn};
 

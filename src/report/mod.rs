@@ -1,4 +1,4 @@
-//! Stage 6: what a person or a program reads of a plan and of its outcome.
+//! Stage 6: what an operator or a program reads of a plan and of its outcome.
 //!
 //! Work makes values; only this stage turns them into text or JSON.
 

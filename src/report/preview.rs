@@ -1,4 +1,4 @@
-//! The plan as a person reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
+//! The plan as an operator reads it: a unified diff of each tenant's canonical YAML, with heading, reason and a closing
 //! count.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,7 +159,7 @@ pub fn tenant_diff(key: &TenantKey, plan: &Plan, paint: Paint) -> String {
     out
 }
 
-/// Changes that do not stand in the definition: another key, the login lock, a domain that is made again.
+/// Changes that do not stand in the definition: another key, the web sign-in block, a domain that is created again.
 fn fields_only(key: &TenantKey, plan: &Plan) -> String {
     let mut out = String::new();
     for change in plan.steps.iter().filter(|step| step.tenant == *key).flat_map(|step| &step.changes) {

@@ -15,7 +15,7 @@ pub struct StatusJson {
     pub tenants: Vec<TenantStatusJson>,
     /// How many tenants there are in each condition, whatever was asked for.
     pub summary: BTreeMap<String, usize>,
-    /// What waits for a person, with the command that lets it go ahead.
+    /// What waits for an operator, with the command that lets it go ahead.
     pub holds: Vec<HoldJson>,
     pub daemon: DaemonJson,
     /// Daemons that wait to take over.
@@ -48,7 +48,7 @@ pub struct TenantStatusJson {
     pub domain_unicode: Option<String>,
     pub desired_domain: Option<String>,
     pub instance: String,
-    /// `enabled`, `disabled`, `disabling`, `removed` (disabled because its file is gone), `restored` (its records
+    /// `enabled`, `disabled`, `disabling`, `removed` (disabled because its file was removed), `restored` (its records
     /// came back from an archive, as disabled), `new` (no record yet), `unfinished`, `broken file`.
     pub state: String,
     pub condition: Condition,
@@ -85,7 +85,7 @@ pub struct HoldJson {
     pub lifted_by: Option<String>,
 }
 
-/// The life signs of the daemon that serves, or that served last.
+/// The heartbeat of the daemon that serves, or that served last.
 #[derive(Debug, Default, Serialize)]
 pub struct DaemonJson {
     /// Whether one was seen within twice its interval.

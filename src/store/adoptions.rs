@@ -1,4 +1,4 @@
-//! Which domains a person said are to be taken over. The daemon, or the command itself, does it in its next pass.
+//! Which domains an operator said are to be taken over. The daemon, or the command itself, does it in its next pass.
 
 use std::collections::BTreeMap;
 

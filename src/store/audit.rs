@@ -15,7 +15,7 @@ pub struct AuditEntry {
     /// Who, or which commit: `daemon (commit 1a2b3c4)`, `apply by alice`.
     pub actor: String,
     /// `tenant.created`, `tenant.updated`, `tenant.renamed`, `tenant.disabled`, `tenant.enabled`, `tenant.moved`,
-    /// `tenant.deleted`, `tenant.adopted`, `tenant.forgotten`, `approval.given`, …
+    /// `tenant.deleted`, `tenant.adopted`, `tenant.dropped`, `approval.given`, …
     pub event: String,
     pub tenant: Option<TenantId>,
     pub key: TenantKey,
@@ -125,8 +125,9 @@ pub(super) fn newest(
     rows.into_iter().map(Row::into_entry).collect()
 }
 
-/// The newest entries of the tenant that has this key now, newest first, under whatever key it had before. Of an earlier
-/// tenant that had the key they are not, unless they are asked for. Where no tenant has it, they are those of the key.
+/// The newest entries of the tenant that has this key now, newest first, under whatever key it had before. Of an
+/// earlier tenant that had the key they are not, unless they are asked for. Where no tenant has it, they are those of
+/// the key.
 pub(super) fn of_tenant(
     conn: &mut AnyConnection,
     key: &TenantKey,

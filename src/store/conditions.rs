@@ -10,7 +10,7 @@ use super::connection::AnyConnection;
 use super::schema::tenant_conditions;
 use crate::model::{Condition, ConditionSince, TenantCondition, TenantKey};
 
-/// Which tenants a run looked at.
+/// Which tenants a run checked.
 #[derive(Clone, Copy, Debug)]
 pub enum About<'a> {
     All,

@@ -20,7 +20,7 @@ use crate::model::Secret;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take. A little more than the server itself allows a statement.
 pub(super) const PATIENCE: Duration = Duration::from_secs(70);
-/// The driver's default, which means that nobody chose a time.
+/// The driver's default, which means that no one chose a time.
 const UNCHOSEN_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What stands in the configuration about the database.
@@ -186,7 +186,7 @@ async fn read_only(client: &Client) -> Result<Option<String>, String> {
     })
 }
 
-/// What a person can do something about. What a server says of a password is not repeated.
+/// What an operator can do something about. What a server says of a password is not repeated.
 fn why(error: &tokio_postgres::Error) -> Refusal {
     if let Some(refusal) = error.as_db_error() {
         let message = refusal.message();

@@ -49,7 +49,7 @@ pub fn open_to_others(database: &Path) -> Vec<PathBuf> {
     files_of(database).filter(is_open).collect()
 }
 
-/// Says so, with the command that mends it. What somebody chose is not changed behind their back.
+/// Says so, with the command that repairs it. What someone chose is not changed behind their back.
 pub fn warn_if_open_to_others(database: &Path) {
     let open = open_to_others(database);
     if !open.is_empty() {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_root_makes_belongs_to_whom_its_directory_belongs_to() {
+    fn files_made_by_root_belong_to_the_owner_of_their_directory() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::fs::metadata(dir.path()).unwrap().uid();
         let service = if rustix::process::geteuid().is_root() { 4711 } else { own };

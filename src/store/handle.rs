@@ -137,7 +137,7 @@ impl Database {
 
     /// Asks for the writer's lease; `Err` in the inner result names who has it.
     ///
-    /// `holder` is what others are told: program, machine, process.
+    /// `holder` is what others are reported: program, machine, process.
     pub async fn lease(&self, holder: &str) -> Result<Result<Lease, String>, StoreError> {
         let (sqlite, holder) = (self.sqlite.clone(), holder.to_owned());
         let asked = self
@@ -182,7 +182,7 @@ impl Database {
         .await
     }
 
-    /// As [`Self::read`], on a connection of its own: work that may take long keeps nobody waiting, the lease's renewal
+    /// As [`Self::read`], on a connection of its own: work that may take long keeps no one waiting, the lease's renewal
     /// least of all.
     pub async fn read_apart<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -242,7 +242,7 @@ impl Database {
                     held.check(conn)?;
                 }
                 let done = work(&mut StoreWriter { conn })?;
-                // The renewal waits for this connection; nobody can have taken the lease since it was checked.
+                // The renewal waits for this connection; no one can have taken the lease since it was checked.
                 let extended = match &lease {
                     Some(held) if started.elapsed() >= lease::RENEW_EVERY => held.extend(conn)?,
                     _ => None,

@@ -1,4 +1,4 @@
-//! One writer: whoever carries out plans holds the lease, and every transaction of its checks that it still does.
+//! One writer: anyone who carries out plans holds the lease, and every transaction of its checks that it still does.
 //!
 //! On PostgreSQL it is a row with an epoch that expires by the database's clock: a daemon that was paused and wakes
 //! up after another took over is refused by the database. On SQLite it is a lock on a file beside the database,
@@ -15,7 +15,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::AnyConnection;
-use super::lease_holder::is_gone_from_here;
+use super::lease_holder::is_missing_here;
 use super::{StoreError, file_permissions};
 
 /// How long a lease holds without being renewed. A stand-by takes over after this and one poll.
@@ -127,13 +127,13 @@ fn ask_sqlite(database: &Path, holder: &str) -> Result<Asked, StoreError> {
     }
 }
 
-/// How long after its end a lease may be about to be asked for again: a daemon gives it back while it connects anew.
+/// How long after its end a lease may be about to be asked for again: a daemon gives it back while it connects again.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Whether this holder can still have the lease, by the database's clock; on SQLite, whether its process is there.
 ///
 /// A process that is not to be seen may live in a container beside ours, so there the lock has the last word. It is
-/// only tried then: whoever asks for the lease at that moment would find it taken.
+/// only tried then: anyone who asks for the lease at that moment would find it taken.
 pub(super) fn may_be_held_by(
     conn: &mut AnyConnection,
     sqlite: Option<&Path>,
@@ -141,7 +141,7 @@ pub(super) fn may_be_held_by(
 ) -> Result<bool, StoreError> {
     match conn {
         AnyConnection::Sqlite(_) => {
-            let Some(database) = sqlite.filter(|_| is_gone_from_here(holder)) else { return Ok(true) };
+            let Some(database) = sqlite.filter(|_| is_missing_here(holder)) else { return Ok(true) };
             let Ok(file) = File::open(lock_path(database)) else { return Ok(true) };
             Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
         }
@@ -235,7 +235,7 @@ impl Held {
         Ok(())
     }
 
-    /// Gives it back, so that nobody waits for it to expire.
+    /// Gives it back, so that no one waits for it to expire.
     pub(super) fn release(&self, conn: &mut AnyConnection) {
         if let AnyConnection::Postgres(conn) = conn {
             // It expires by itself if this fails.

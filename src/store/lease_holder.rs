@@ -1,4 +1,4 @@
-//! Who holds the writer's lease, as it is written down for whoever waits for it.
+//! Who holds the writer's lease, as it is written down for anyone who waits for it.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -21,7 +21,7 @@ pub fn process_of_daemon(holder: &str) -> Option<&str> {
 }
 
 /// Whether the holder is a daemon of this machine and its process is not to be seen here.
-pub(super) fn is_gone_from_here(holder: &str) -> bool {
+pub(super) fn is_missing_here(holder: &str) -> bool {
     let pid = process_of_daemon(holder)
         .and_then(|process| process.strip_prefix(&format!("{}, process ", machine())))
         .and_then(|pid| pid.parse().ok())

@@ -80,8 +80,8 @@ fn applied(conn: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
     Ok(versions.into_iter().collect())
 }
 
-/// Whether migrations were ever run. On PostgreSQL tables of ours in another schema are not passed over: a connection
-/// that looks beside them would take every tenant for new.
+/// Whether migrations were ever run. On PostgreSQL tables of tenantd's in another schema are not passed over: a
+/// connection that looks beside them would take every tenant for new.
 fn has_migrations_table(conn: &mut AnyConnection) -> Result<bool, StoreError> {
     use diesel::prelude::*;
     #[derive(QueryableByName)]

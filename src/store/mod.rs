@@ -102,12 +102,12 @@ impl Store<'_> {
         tombstones::all(self.conn)
     }
 
-    /// How each tenant stands, as the last run that looked at it concluded.
+    /// How each tenant stands, as the last run that checked it concluded.
     pub fn conditions(&mut self) -> Result<BTreeMap<TenantKey, ConditionSince>, StoreError> {
         conditions::all(self.conn)
     }
 
-    /// The life signs of daemons, and the last run from the command line.
+    /// The heartbeat of daemons, and the last run from the command line.
     pub fn heartbeats(&mut self) -> Result<Vec<Heartbeat>, StoreError> {
         heartbeats::all(self.conn)
     }
@@ -181,17 +181,17 @@ impl StoreWriter<'_> {
         tenants::remove_lasting_corrections(self.conn, record)
     }
 
-    /// Notes what was seen open that was confirmed closed. Not a change by us: the revision stays.
-    pub fn note_reopened(&mut self, reopened: &RetentionResets) -> Result<(), StoreError> {
+    /// Notes what was observed enabled that was confirmed disabled. Not a change by us: the revision stays.
+    pub fn save_retention_resets(&mut self, reopened: &RetentionResets) -> Result<(), StoreError> {
         let RetentionResets { returned, tenants, previous } = reopened;
         tenants::not_removed(self.conn, returned)?;
-        tenants::not_closed(self.conn, tenants)?;
-        previous
-            .iter()
-            .try_for_each(|(instance, domain)| previous_placements::not_closed(self.conn, instance, *domain))
+        tenants::not_disabled(self.conn, tenants)?;
+        previous.iter().try_for_each(|(instance, domain)| {
+            previous_placements::not_disabled(self.conn, instance, *domain)
+        })
     }
 
-    /// The domains that tenants left behind.
+    /// The domains that tenants previous.
     pub fn previous_placements(&mut self) -> Result<Vec<PreviousPlacement>, StoreError> {
         previous_placements::all(self.conn)
     }
@@ -234,7 +234,7 @@ impl StoreWriter<'_> {
         journal::close(self.conn, id, outcome, now)
     }
 
-    pub fn forget_closed_intents(&mut self, before: DateTime<Utc>) -> Result<(), StoreError> {
+    pub fn delete_old_closed_intents(&mut self, before: DateTime<Utc>) -> Result<(), StoreError> {
         journal::forget_closed_before(self.conn, before)
     }
 
@@ -310,7 +310,7 @@ impl StoreWriter<'_> {
         pauses::resume(self.conn, key, instance)
     }
 
-    /// Forgets who an instance proved to be; the next pass that sees it whole records it anew.
+    /// Forgets who an instance proved to be; the next pass that sees it whole records it again.
     pub fn forget_identity(
         &mut self,
         key: &InstanceKey,

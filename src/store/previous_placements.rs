@@ -1,4 +1,4 @@
-//! Domains that tenants left behind on other instances.
+//! Domains that tenants previous on other instances.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -115,8 +115,8 @@ pub(super) fn remove(
         .map_err(StoreError::query("remove the previous placement"))
 }
 
-/// Notes that it is not known to be closed any more, so that its retention is not over.
-pub(super) fn not_closed(
+/// Notes that it is not known to be disabled any more, so that its retention is not over.
+pub(super) fn not_disabled(
     conn: &mut AnyConnection,
     instance: &InstanceKey,
     domain: DomainId,

@@ -260,8 +260,8 @@ pub(super) fn not_removed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) ->
     Ok(())
 }
 
-/// Notes that these are not known to be closed any more, so that no retention of theirs is over.
-pub(super) fn not_closed(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
+/// Notes that these are not known to be disabled any more, so that no retention of theirs is over.
+pub(super) fn not_disabled(conn: &mut AnyConnection, ids: &BTreeSet<TenantId>) -> Result<(), StoreError> {
     for some in chunks(ids) {
         diesel::update(tenants::table.filter(tenants::id.eq_any(some)))
             .set((

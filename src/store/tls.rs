@@ -93,7 +93,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match web_pki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: everything else was in order.
+            // The name is checked last: everything else was in order.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.check == Check::Issuer => Ok(ServerCertVerified::assertion()),
@@ -124,7 +124,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Why the server's certificate was not believed, and the line that mends it.
+/// Why the server's certificate was not believed, and the line that repairs it.
 pub(super) fn in_words(error: &Error) -> String {
     let why = match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {

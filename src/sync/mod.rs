@@ -27,7 +27,7 @@ pub struct TenantSync {
     pub changed: Vec<String>,
     /// Disabled on the PBX, or not there any more.
     pub disabled: Vec<String>,
-    /// Enabled on the PBX and kept out here, because the tenant is at its `max_users`: those before, too.
+    /// Enabled on the PBX and refused here, because the tenant is at its `max_users`: those before, too.
     pub over_limit: Vec<String>,
     /// Not taken over at all: their address or name is another account's. With the reason.
     pub refused: Vec<RefusedUser>,
@@ -44,9 +44,9 @@ pub struct RefusedUser {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InstanceSync {
     pub instance: String,
-    /// Tenants where something was done, or users are kept out.
+    /// Tenants where something was done, or users are refused.
     pub tenants: Vec<TenantSync>,
-    /// Tenants that were left as they are, with the reason: suspended, or their domain is not on the PBX.
+    /// Tenants that were left as they are, with the reason: paused, or their domain is not on the PBX.
     pub left_alone: BTreeMap<String, String>,
     /// Why nothing was done: the users could not be read whole, or the reading is not believed.
     pub unknown: Option<String>,
@@ -89,7 +89,7 @@ pub struct Rules {
     pub tier: Tier,
     /// Recorded tenants whose domain has just been made: it has no users yet, which says nothing.
     pub made_again: BTreeSet<TenantKey>,
-    /// Somebody said that the users who are missing are gone on purpose, however many.
+    /// Someone said that the users who are missing are gone on purpose, however many.
     pub accept_missing: bool,
 }
 
@@ -102,8 +102,8 @@ impl Rules {
 /// Reads an instance's users and brings its tenants' users to them.
 ///
 /// A read that is not complete changes nothing, and neither does one that lacks many users at once, nor a PBX that does
-/// not have the tenant's domain: that it shows no users says nothing then. *Call it* after a tenant was created, adopted
-/// or moved, and at an interval.
+/// not have the tenant's domain: that it shows no users says nothing then. *Call it* after a tenant was created,
+/// adopted or moved, and at an interval.
 pub async fn sync_instance(
     database: &Database,
     instance: &InstanceKey,
@@ -277,7 +277,7 @@ fn synced_users<'a>(
     let mut matched = BTreeSet::new();
     let mut by_name: Vec<&PbxUser> = there.iter().collect();
     by_name.sort_by(|a, b| (&a.username, a.id).cmp(&(&b.username, b.id)));
-    // Identities first, so that a name that went to somebody else takes nobody's account.
+    // Identities first, so that a name that went to someone else takes not managed account.
     let (same, others): (Vec<_>, Vec<_>) =
         by_name.into_iter().partition(|user| synced.iter().any(|row| row.pbx_user_id == Some(user.id)));
     let pairs =
@@ -314,7 +314,7 @@ fn wanted(tenant: TenantId, record: &TenantRecord, user: &PbxUser, known: Option
     let given = user.email.as_deref().map(str::trim).filter(|email| email.contains('@'));
     let (email, email_derived) = match (given, known) {
         (Some(email), _) => (email.to_owned(), false),
-        // An address that somebody entered on the platform stays.
+        // An address that someone entered on the platform stays.
         (None, Some(known)) if !known.email_derived => (known.email.clone(), false),
         (None, _) => (derived(), true),
     };

@@ -21,7 +21,7 @@ pub struct SyncState {
     reading: Option<DateTime<Utc>>,
     /// Why they could not be since.
     pub problem: Option<String>,
-    /// What was told of users who are kept out, as a whole.
+    /// What was reported of users who are refused, as a whole.
     kept_out: BTreeMap<String, Vec<String>>,
 }
 
@@ -67,7 +67,7 @@ impl SyncState {
         read_at > now || now - read_at >= interval
     }
 
-    /// Whether somebody has to be told: a new problem, or others who are kept out.
+    /// Whether someone has to be told: a new problem, or others who are refused.
     pub fn is_news(&self, report: &InstanceSync) -> bool {
         self.problem != report.unknown || (report.unknown.is_none() && self.kept_out != kept_out(report))
     }

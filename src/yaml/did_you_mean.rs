@@ -43,7 +43,7 @@ mod tests {
     const KEYS: [&str; 5] = ["name", "domain", "pbx_instance", "session_timeout", "enabled"];
 
     #[test]
-    fn finds_what_was_meant_and_does_not_guess() {
+    fn suggestions_are_close_matches_only() {
         let near = |name| nearest(name, KEYS);
         assert_eq!(near("domian"), Some("domain"));
         assert_eq!(near("Domain"), Some("domain"));

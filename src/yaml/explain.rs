@@ -1,4 +1,4 @@
-//! The scanner's messages in the words of somebody who writes the file.
+//! The scanner's messages in the words of someone who writes the file.
 
 use super::visible::quoted;
 use super::{Finding, Limits, Source, Span};

@@ -31,7 +31,7 @@ pub struct Finding {
     /// None where the file as a whole is meant.
     pub span: Option<Span>,
     pub severity: Severity,
-    /// The lint that found it, where a file may accept it.
+    /// The advice that found it, where a file may accept it.
     pub lint: Option<&'static str>,
     pub what: String,
     pub expected: Option<String>,
@@ -85,18 +85,18 @@ pub struct Excerpt {
     pub highlight: Range<usize>,
 }
 
-/// Something wrong with a file: where, what, what was expected and how to mend it.
+/// Something wrong with a file: where, what, what was expected and how to repair it.
 ///
 /// It carries the source line as it may be shown: cut, hidden characters by their code, secrets masked. It sorts by
 /// file, line and column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file's name as a person would look for it.
+    /// The file's name as an operator would look for it.
     pub file: String,
     /// None where the file as a whole is meant: it cannot be read, or is not there.
     pub position: Option<Position>,
     pub severity: Severity,
-    /// The lint that found it; `accept: [name]` in the file silences it.
+    /// The advice that found it; `accept: [name]` in the file silences it.
     pub lint: Option<&'static str>,
     pub what: String,
     pub expected: Option<String>,
@@ -183,7 +183,7 @@ impl Problem {
     }
 }
 
-/// One line: `file:line:column: error: what; expected …; how to mend`.
+/// One line: `file:line:column: error: what; expected …; how to repair`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.place(), self.label(), self.what)?;
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headline_says_where_what_expected_and_how_to_mend() {
+    fn the_headline_names_place_finding_expectation_and_remedy() {
         insta::assert_snapshot!(problem().render(false), @r"
         acme.yaml:2:1: error: unknown key `domian`; expected a key; did you mean `domain`?
           |

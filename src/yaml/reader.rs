@@ -5,7 +5,8 @@ use super::{Entry, Finding, Node, Reading, Span, Style, Value, nearest};
 #[derive(Debug, Default)]
 pub struct Reader {
     pub findings: Vec<Finding>,
-    /// Does not repeat what may be a secret, such as an unknown key without a value: `{password:hunter2}` is one key without a value.
+    /// Does not repeat what may be a secret, such as an unknown key without a value: `{password:hunter2}` is one key
+    /// without a value.
     pub discreet: bool,
 }
 
@@ -166,7 +167,7 @@ impl Reader {
             };
             let finding = Finding::error(entry.key_span, what)
                 .expected(format!("one of the keys {}", known.join(", ")));
-            // Nobody reads the hundredth suggestion.
+            // No one reads the hundredth suggestion.
             let near =
                 if self.findings.len() < 100 { nearest(&entry.key, known.iter().copied()) } else { None };
             let help = match near {

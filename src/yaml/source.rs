@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_text_is_refused_with_its_place() {
+    fn a_file_that_is_not_plain_text_is_refused_with_its_place() {
         assert!(
             first_line(b"name: caf\xe9\n").starts_with("x.yaml:1:10: error: byte 10 (0xe9) is not UTF-8")
         );

@@ -1,4 +1,4 @@
-//! Text from a file, made fit to be shown: nothing in it moves the cursor, turns the line round or goes on for ever.
+//! Text from a file, made fit to be shown: nothing in it moves the cursor, turns the line round or continues for ever.
 
 use std::fmt::Write;
 

@@ -177,7 +177,7 @@ at_both_sites! { async fn a_running_daemon_acts_at_once_on_an_approval_and_on_th
     until("both are disabled", || disabled() == 3).await;
     assert!(begun.elapsed().as_secs() < 90);
     daemon.stop().await;
-    // Without one, it is said how to go on.
+    // Without one, it is said how to continue.
     site.run(&["pause", "t05", "--until", "1h", "--reason", "x"]).await.ended_with(0);
     let ran = site.run(&["resume", "t05"]).await;
     assert!(ran.ended_with(0).stdout.contains("now with `tenantd apply`"), "{ran:#?}");
@@ -335,7 +335,7 @@ async fn every_example_of_the_help_runs() {
         assert!(!examples.is_empty(), "{command:?}: {help:#?}");
         for example in examples {
             let words: Vec<&str> = example.iter().map(String::as_str).collect();
-            // This one watches until it is told to stop.
+            // This one watches until it is reported to stop.
             if words == ["sandbox"] {
                 continue;
             }

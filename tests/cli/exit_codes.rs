@@ -142,11 +142,11 @@ at_both_sites! { async fn a_broken_file_counts_as_held_even_if_its_tenant_has_no
     let ran = site.run(&["apply", "-o", "json"]).await;
     assert_eq!(ran.ended_with(3).json()["summary"]["broken_files"], 1, "{ran:#?}");
     assert_eq!(site.mutations(), before);
-    // What was asked for by name is not held by a stranger's file.
+    // What was asked for by name is not held by a unmanaged domain's file.
     site.run(&["apply", "--tenant", "acme"]).await.ended_with(0);
     site.run(&["plan", "--tenant", "acme", "--detailed-exitcode"]).await.ended_with(0);
     site.run(&["apply", "--tenant", "new"]).await.ended_with(3);
-    // Changes go on, and something that failed says more than something that is held.
+    // Changes continue, and something that failed says more than something that is held.
     site.tenant_with("acme", "session_timeout: 30\n");
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(3);
     site.run(&["apply"]).await.ended_with(3);

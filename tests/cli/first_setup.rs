@@ -105,7 +105,7 @@ at_both_sites! { async fn files_with_personal_data_are_readable_by_their_owner_o
             assert_eq!(mode(&site.path(&format!("state/tenantd.db{suffix}"))), 0o600, "{suffix}");
         }
         daemon.stop().await;
-        // What an earlier version left open is named, with a command that mends it.
+        // What an earlier version left open is named, with a command that repairs it.
         let database = site.path("state/tenantd.db");
         std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
         let ran = site.run(&["apply", "--yes"]).await;

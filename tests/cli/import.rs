@@ -268,7 +268,7 @@ at_both_sites! { async fn import_recognises_an_existing_web_sign_in_block(site) 
     let status = site.run(&["status"]).await.stdout;
     assert!(status.contains("acme") && !status.contains("tenantd block") && !status.contains("still open"), "{status}");
     assert_eq!(site.pbx("hq").digests(), digests);
-    // Whoever opens it again, it is drift.
+    // Anyone who opens it again, it is drift.
     let domain = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
     let block = site.pbx("hq").settings(domain)[0].uuid;
     site.pbx("hq").remove_setting(domain, block);

@@ -71,7 +71,7 @@ at_both_sites! { async fn drift_has_an_exit_code_of_its_own(site) {
     site.comes_to_rest().await;
 } }
 
-/// A setting that somebody changed is found whoever's turn it is.
+/// A setting that someone changed is found whatever its turn is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exit_code_0_means_the_settings_of_every_tenant_were_compared() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
@@ -115,7 +115,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe that nobody reads.
+/// A pipe that no one reads.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -55,7 +55,7 @@ at_both_sites! { async fn read_only_commands_write_nothing(site) {
     site.apply().await;
     nothing(&site, "with nothing to do").await;
     site.tenant_with("t00", "enabled: false\n");
-    // Unlike the one that goes, so that nobody takes it for that one under another name.
+    // Unlike the one that goes, so that no one takes it for that one under another name.
     site.tenant_with("new", UNLIKE);
     site.remove("t02.yaml");
     nothing(&site, "with something of everything to do").await;

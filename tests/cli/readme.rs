@@ -53,7 +53,7 @@ impl Machine {
         }
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         std::os::unix::fs::symlink(repository.join("systemd"), root.path().join("checkout/systemd")).unwrap();
-        // Built already; without systemd, what it is told is written down.
+        // Built already; without systemd, what it is reported is written down.
         std::os::unix::fs::symlink(PROGRAM, root.path().join("checkout/target/release/tenantd")).unwrap();
         let machine = Self {
             root,
@@ -202,7 +202,7 @@ async fn every_step_of_run_it_for_real_works_as_written() {
     );
     assert!(machine.path("usr/share/man/man1/tenantd.1").metadata().unwrap().len() > 1000);
 
-    // What the units do then: a commit of somebody else is fetched, and applied.
+    // What the units do then: a commit of someone else is fetched, and applied.
     let unit = |name: &str| std::fs::read_to_string(machine.path("etc/systemd/system").join(name)).unwrap();
     let command = |text: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned();

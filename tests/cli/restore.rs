@@ -115,7 +115,7 @@ at_both_sites! { async fn a_tenant_restored_after_its_deletion_is_reported_as_re
     assert_eq!((actions(&plan, "steps"), plan["scheduled"].as_array().unwrap().len()), (vec![], 1), "{plan:#}");
     is_true(&site.run(&["show", "acme"]).await.stdout);
 
-    // With its file the domain is made again.
+    // With its file the domain is created again.
     site.tenant("acme");
     let (step, reason, _) = site.only_step().await;
     assert_eq!(step, "create acme");

@@ -56,7 +56,7 @@ at_both_sites! { async fn status_shows_the_condition_of_each_tenant_and_since_wh
     // Two at once are beyond the limit, so one is disabled in a run of its own.
     site.run(&["apply", "--tenant", "gone"]).await.ended_with(0);
     site.run(&["apply"]).await.ended_with(3);
-    // Not like `kept`, so that nobody takes it for that one under another name.
+    // Not like `kept`, so that no one takes it for that one under another name.
     site.tenant_with("new", "session_timeout: 15\nmax_users: 3\n");
     site.write("broken.yaml", "name: [\n");
     let status = site.status(&[]).await;
@@ -87,7 +87,7 @@ at_both_sites! { async fn status_shows_the_condition_of_each_tenant_and_since_wh
 
     // While a file is broken nothing is removed, which is another reason.
     site.remove("broken.yaml");
-    // Another run that finds the same does not change since when; one that finds it mended does.
+    // Another run that finds the same does not change since when; one that finds it repaired does.
     site.run(&["apply"]).await.ended_with(3);
     let again = site.status(&[]).await;
     for key in ["fought", "gone", "kept", "shown", "taken"] {
@@ -249,7 +249,7 @@ at_both_sites! { async fn status_check_prints_one_line_and_sets_the_exit_code(si
     assert_eq!((&ran["check"]["state"], &ran["check"]["exit_code"]), (&"UNKNOWN".into(), &3.into()));
 } }
 
-at_both_sites! { async fn a_tenant_whose_step_failed_is_failed_and_not_in_sync(site) {
+at_both_sites! { async fn a_tenant_with_a_failed_step_is_failed_and_not_in_sync(site) {
     site.tenants(2);
     let ignored = Fault::new(FaultKind::IgnoreWrites).page("domain_edit.php").method("POST");
     site.pbx("hq").inject(ignored.field("domain_name", "t00.example.com"));

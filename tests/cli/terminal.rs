@@ -311,7 +311,7 @@ async fn a_long_wait_is_explained_on_a_terminal_and_nowhere_else() {
     use fusionpbx_standin::{Fault, FaultKind};
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenant("acme");
-    // What a command says of a database without a table is not what is looked at here.
+    // What a command says of a database without a table is not what is checked here.
     site.run(&["apply", "--yes"]).await.ended_with(0);
     let quick = shown(&site, &["plan"], 100, &[("NO_COLOR", "1")]).await;
     assert!(quick.code == 0 && !quick.text.contains("reading branch"), "{quick:#?}");

@@ -131,8 +131,8 @@ macro_rules! on_both_databases {
 }
 
 impl Rig {
-    /// With two stand-ins, `hq` and `branch`, of a version that [`profile`] chooses. `None` where the database is not to
-    /// be had.
+    /// With two stand-ins, `hq` and `branch`, of a version that [`profile`] chooses. `None` where the database is not
+    /// to be had.
     pub async fn new(backend: Backend) -> Option<Self> {
         Self::of_version(backend, profile()).await
     }
@@ -302,7 +302,7 @@ impl Rig {
         }
     }
 
-    /// A person's word for exactly these removals, for an hour.
+    /// An operator's word for exactly these removals, for an hour.
     pub async fn approve(&self, removals_id: String) {
         let now = self.clock.now();
         let approval = tenantd::model::Approval {

@@ -1,4 +1,4 @@
-//! What scenarios ask of a rig besides: strangers that must stay as they are, and passes until nothing is left to do.
+//! What scenarios ask of a rig besides: unmanaged domains that must stay as they are, and passes until nothing is left to do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::rig::{Backend, Rig, instance, key};
 pub struct Strangers(BTreeMap<(InstanceKey, Uuid), String>);
 
 impl Rig {
-    /// Fills both servers with domains that are nobody's business, tenantd's own among them.
-    pub fn strangers(&self) -> Strangers {
+    /// Fills both servers with domains that are not managed business, tenantd's own among them.
+    pub fn unmanaged(&self) -> Strangers {
         for (name, server) in &self.servers {
             let pbx = server.pbx();
             let busy = pbx.add_domain(&format!("busy.{name}.example.net"), Some(true), Some("A & B <c>"));
@@ -49,21 +49,21 @@ impl Rig {
             .collect()
     }
 
-    /// Fails unless every stranger is byte for byte as it was.
+    /// Fails unless every unmanaged domain is byte for byte as it was.
     #[track_caller]
-    pub fn assert_untouched(&self, strangers: &Strangers) {
+    pub fn assert_untouched(&self, unmanaged: &Strangers) {
         let now = self.digests();
-        for (whose, digest) in &strangers.0 {
+        for (whose, digest) in &unmanaged.0 {
             assert_eq!(now.get(whose), Some(digest), "a domain that is not ours was touched: {whose:?}");
         }
     }
 
-    /// The end of every scenario: nothing is left to do, and what is not ours is as it was.
-    pub async fn assert_at_rest(&self, strangers: &Strangers) {
+    /// The end of every scenario: nothing is left to do, and what is not managed is as it was.
+    pub async fn assert_at_rest(&self, unmanaged: &Strangers) {
         let plan = self.plan().await;
         assert!(plan.is_empty(), "the second plan is not empty: {plan:#?}");
         assert!(self.recorded().await.open_intents.is_empty());
-        self.assert_untouched(strangers);
+        self.assert_untouched(unmanaged);
     }
 
     /// Passes until a plan is empty; fails after `most`. Says how many passes did something.
@@ -137,7 +137,7 @@ pub fn steps(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| format!("{} {}", step.action, step.tenant)).collect()
 }
 
-/// What became of a tenant's first step that was not done, as a person reads it.
+/// What became of a tenant's first step that was not done, as an operator reads it.
 #[track_caller]
 pub fn failure_of(outcome: &Outcome, tenant: &str) -> String {
     outcome

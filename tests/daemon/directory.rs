@@ -21,7 +21,7 @@ impl Site {
     }
 
     #[track_caller]
-    fn nothing_was_closed(&self) {
+    fn nothing_was_disabled(&self) {
         let journal = self.pbx("hq").requests();
         assert!(!journal.iter().any(|asked| asked.field("domain_enabled") == Some("false")), "{journal:#?}");
         assert_eq!(self.deletions(), 0);
@@ -40,7 +40,7 @@ async fn a_directory_that_is_removed_and_comes_back_is_noticed_by_its_events() {
         let seen = Site::told_unbelieved(&daemon);
         std::fs::remove_dir_all(site.path("tenants.d")).unwrap();
         until("it is told", || Site::told_unbelieved(&daemon) > seen).await;
-        site.nothing_was_closed();
+        site.nothing_was_disabled();
         // Made somewhere else and moved into place.
         names.push(format!("n{round}"));
         std::fs::create_dir(site.path("next")).unwrap();
@@ -68,7 +68,7 @@ async fn a_directory_that_is_removed_and_comes_back_is_noticed_by_its_events() {
     until("an edit in it", || site.has("o1")).await;
     assert!(!daemon.told().contains("it is polled"), "{}", daemon.told());
     daemon.stop().await;
-    site.nothing_was_closed();
+    site.nothing_was_disabled();
     site.comes_to_rest().await;
     site.has_one_domain_each("hq", &names);
 }
@@ -78,7 +78,7 @@ async fn a_directory_that_may_not_be_read_removes_nothing_and_recovers() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     let names = site.tenants(3);
     let dir = site.dir.path().display().to_string();
-    // Root may read everything, so the daemon is somebody else then.
+    // Root may read everything, so the daemon is someone else then.
     let is_root = rustix::process::geteuid().is_root();
     let program = site.path("tenantd").display().to_string();
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c"];
@@ -104,7 +104,7 @@ async fn a_directory_that_may_not_be_read_removes_nothing_and_recovers() {
         let seen = Site::told_unbelieved(&daemon);
         mode(&tenants, unreadable);
         until("it is told", || Site::told_unbelieved(&daemon) > seen).await;
-        site.nothing_was_closed();
+        site.nothing_was_disabled();
         mode(&tenants, 0o755);
         let plan = site.plan().await;
         assert!(plan["steps"].as_array().unwrap().is_empty(), "{plan:#}");
@@ -119,7 +119,7 @@ async fn a_directory_that_may_not_be_read_removes_nothing_and_recovers() {
     until("the others go on", || site.is_as_its_file_says("t00")).await;
     mode(&tenants.join("t02.yaml"), 0o644);
     daemon.stop().await;
-    site.nothing_was_closed();
+    site.nothing_was_disabled();
     site.comes_to_rest().await;
     site.has_one_domain_each("hq", &names);
 }
@@ -153,13 +153,13 @@ async fn an_unmounted_directory_removes_nothing_and_recovers() {
         until("it looks after them again", || site.is_as_its_file_says("t00")).await;
     }
     daemon.stop().await;
-    site.nothing_was_closed();
+    site.nothing_was_disabled();
     site.tenants(3);
     site.comes_to_rest().await;
     site.has_one_domain_each("hq", &names);
 }
 
-/// A user namespace has limits of its own, which whoever made it may lower.
+/// A user namespace has limits of its own, which anyone who made it may lower.
 fn with_limit(name: &str, limit: u32) -> Option<String> {
     let script = format!("echo {limit} >/proc/sys/user/{name}");
     if !sh(&format!("unshare -Ur sh -c '{script}'")) {
@@ -196,7 +196,7 @@ async fn f07_where_a_limit_is_reached_it_polls_and_says_so_once() {
         assert_eq!(told.matches("so tenantd polls").count(), 1, "{name}: {told}");
         assert!(told.contains("fs.inotify.max_user_watches"), "{name}: {told}");
         daemon.stop().await;
-        site.nothing_was_closed();
+        site.nothing_was_disabled();
         site.comes_to_rest().await;
         site.has_one_domain_each("hq", &names);
     }

@@ -31,7 +31,7 @@ impl Site {
         !self.pbx("hq").domains_named(&format!("{name}.example.com")).is_empty()
     }
 
-    /// Somebody edits a domain on the PBX, of which no event tells.
+    /// Someone edits a domain on the PBX, of which no event tells.
     fn edit_by_hand(&self, name: &str) {
         let uuid = self.pbx("hq").domains_named(&format!("{name}.example.com"))[0].uuid;
         self.pbx("hq").edit_domain(uuid, |row| row.description = Some("by hand".into()));

@@ -17,7 +17,7 @@ fn count(daemon: &Daemon, text: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hold_whose_reason_changes_is_told_again_with_its_command_and_its_end_as_well() {
+async fn a_hold_is_reported_again_when_its_reason_changes_and_when_it_ends() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.configure("limits: { removals: { count: 1, percent: 1 } }\n");
     site.tenants(4);
@@ -47,7 +47,7 @@ async fn a_hold_whose_reason_changes_is_told_again_with_its_command_and_its_end_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repaired_file_and_an_instance_that_is_back_are_told_once() {
+async fn a_repaired_file_and_a_recovered_instance_are_each_reported_once() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(2);
     let daemon = site.daemon("daemon");
@@ -59,10 +59,10 @@ async fn a_repaired_file_and_an_instance_that_is_back_are_told_once() {
     site.tenant("t01");
     until("its repair is told", || count(&daemon, "t01.yaml is in order again") == 1).await;
     site.pbx("hq").inject(Fault::new(FaultKind::HtmlForJson).page("domain_json.php"));
-    until("the instance is told", || count(&daemon, "hq is not checked, so nothing is changed there") == 1)
+    until("the instance is told", || count(&daemon, "hq was not checked, so nothing is changed there") == 1)
         .await;
     passes(&daemon, 2).await;
-    assert_eq!(count(&daemon, "hq is not checked, so"), 1, "{}", daemon.told());
+    assert_eq!(count(&daemon, "hq was not checked, so"), 1, "{}", daemon.told());
     site.pbx("hq").clear_faults();
     until("it is back", || count(&daemon, "hq is checked again") == 1).await;
     daemon.stop().await;
@@ -208,24 +208,24 @@ async fn an_old_configuration_stays_visible_until_a_good_one_is_read() {
     passes(&daemon, 2).await;
     until("the status keeps it", || {
         let last = last_status();
-        last.contains("1 tenant; last plan") && last.contains("; an old configuration is in use since ")
+        last.contains("1 tenant; last plan") && last.contains("; the previous configuration is in use since ")
     })
     .await;
     let check = site.run(&["status", "--check"]).await;
     assert_eq!(check.code, 1, "{check:#?}");
     assert!(
-        check.stdout.starts_with("TENANTD WARNING - an old configuration is in use since "),
+        check.stdout.starts_with("TENANTD WARNING - the previous configuration is in use since "),
         "{check:#?}"
     );
     assert!(check.stdout.contains("unknown key `foo`"), "{check:#?}");
     let shown = site.run(&["status"]).await;
-    assert!(shown.stdout.contains("tenantd: an old configuration is in use since "), "{shown:#?}");
+    assert!(shown.stdout.contains("tenantd: the previous configuration is in use since "), "{shown:#?}");
     daemon.signal("HUP");
     until("it is confirmed", || count(&daemon, "the configuration was reloaded") == 1).await;
     passes(&daemon, 1).await;
     until("the status is as before", || {
         let last = last_status();
-        last.contains("1 tenant; last plan") && !last.contains("old configuration")
+        last.contains("1 tenant; last plan") && !last.contains("previous configuration")
     })
     .await;
     let check = site.run(&["status", "--check"]).await;

@@ -1,4 +1,4 @@
-//! What the service manager is told, and how the daemon stops.
+//! What the service manager is reported, and how the daemon stops.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ async fn the_service_manager_is_told() {
     for pair in fed.windows(2) {
         assert!(pair[1] - pair[0] < limit, "fed {:?} apart", pair[1] - pair[0]);
     }
-    // A directory that cannot be believed is told, too.
+    // A directory that cannot be believed is reported, too.
     std::fs::rename(site.path("tenants.d"), site.path("away")).unwrap();
     until("a STATUS of the directory", || manager.has_heard("STATUS=the tenants directory")).await;
     std::fs::rename(site.path("away"), site.path("tenants.d")).unwrap();
@@ -91,7 +91,7 @@ async fn the_service_manager_is_told_of_a_stand_by() {
     let stand_by = site.daemon_below("stand-by", &[], &[("NOTIFY_SOCKET", socket.as_str())]);
     until("READY=1", || manager.has_heard("READY=1")).await;
     until("a STATUS", || manager.has_heard("STATUS=standing by for tenantd on ")).await;
-    // Without WATCHDOG_USEC nobody wants to hear of a watchdog.
+    // Without WATCHDOG_USEC no one wants to hear of a watchdog.
     assert!(!manager.has_heard("WATCHDOG=1"));
     stand_by.stop().await;
     leader.stop().await;
@@ -117,13 +117,13 @@ async fn stopped_in_the_middle(site: Site) {
     assert!(told.contains("stopping after the current step"), "{told}");
     assert!(told.contains("tenantd was asked to stop"), "what was not begun is told: {told}");
     assert!(took < PATIENCE / 3, "{took:?}");
-    // Every step that was begun is finished, and no other was begun.
+    // Every step that has begun is finished, and no other has begun.
     assert_eq!(site.open_intents().await, 0);
     let made = names.iter().filter(|name| site.has(name)).count();
     assert!((1..names.len()).contains(&made), "{made} of {}", names.len());
     let done = told.matches("done: create").count();
     assert_eq!(done, made, "what was made was told as done: {told}");
-    // The rest is done by whoever comes next.
+    // The rest is done by anyone who comes next.
     site.apply().await;
     site.comes_to_rest().await;
     site.has_one_domain_each("hq", &names);

@@ -26,7 +26,7 @@ at_both_sites! { async fn an_edit_and_a_signal_bring_a_pass_at_once_and_nothing_
     daemon.signal("HUP");
     until("a pass after SIGHUP", || site.is_as_its_file_says("t00")).await;
     assert!(daemon.told().contains("SIGHUP: reloading the configuration"));
-    // The configuration is read anew as well: from now on the interval brings passes.
+    // The configuration is read again as well: from now on the interval brings passes.
     site.configure("");
     daemon.signal("HUP");
     until("the pass of that", || daemon.told().matches("SIGHUP").count() >= 2).await;
@@ -96,7 +96,7 @@ async fn a_burst_of_edits_is_one_pass_and_an_endless_one_is_bounded() {
     assert_eq!(daemon.passes(), passes + 1, "a hundred edits are one pass: {}", daemon.told());
     daemon.stop().await;
 
-    // Somebody who never stops writing does not keep it from looking.
+    // Someone who never stops writing does not keep it from looking.
     site.without_interval("2s", "3s");
     let daemon = site.daemon("restless");
     daemon.first_pass().await;

@@ -104,7 +104,7 @@ at_both_sites! { async fn f14_a_stale_plan_is_not_carried_out(site) {
     let id = plan_id().await;
     site.tenant_with("t00", "max_users: 6\n");
     refused(&id, "the file").await;
-    // Somebody changes the PBX.
+    // Someone changes the PBX.
     let id = plan_id().await;
     let uuid = site.pbx("hq").domains_named("t01.example.com")[0].uuid;
     site.pbx("hq").edit_domain(uuid, |row| row.description = Some("by hand".into()));

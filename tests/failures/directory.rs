@@ -93,7 +93,7 @@ on_both_databases! { async fn f02_a_broken_file_is_never_a_removal(mut rig) {
 at_both_sites! { async fn f02_the_others_go_on_beside_a_broken_file(site) {
     let names = site.tenants(4);
     site.apply().await;
-    // 100 MB of nothing, while one file is gone and another one is edited.
+    // 100 MB of nothing, while one file was removed and another one is edited.
     std::fs::File::create(site.path("tenants.d/t00.yaml")).unwrap().set_len(100 << 20).unwrap();
     site.remove("t01.yaml");
     site.tenant_with("t02", "max_users: 7\n");
@@ -178,7 +178,7 @@ fn f04_a_checkout_in_progress_is_never_half_read() {
                 let branch = if round % 2 == 0 { "a" } else { "b" };
                 let mut child = git(root.path()).args(["checkout", "-q", branch]).spawn().unwrap();
                 std::thread::sleep(Duration::from_micros(rng.random_range(0..15_000)));
-                // It may have ended; then there is nobody to stop.
+                // It may have ended; then there is no one to stop.
                 if child.try_wait().unwrap().is_none() {
                     signal_process(child.id(), "STOP");
                     std::thread::sleep(Duration::from_millis(rng.random_range(20..150)));

@@ -1,4 +1,4 @@
-//! F20, F22, F23, F24 and F26: secrets, content that may not say so, fights, half a delete, absurd flags.
+//! F20, F22, F23, F24 and F26: secrets, content that may not say so, contests, half a delete, absurd flags.
 
 use chrono::TimeDelta;
 use fusionpbx_standin::{Fault, FaultKind, TABLES};
@@ -111,7 +111,7 @@ at_both_sites! { async fn f22_a_tenants_file_changes_no_credential_address_or_gu
     site.comes_to_rest().await;
 } }
 
-at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_changes_nothing(site) {
+at_both_sites! { async fn f22_files_that_differ_from_the_signed_commit_change_nothing(site) {
     if !installed("git") || !installed("ssh-keygen") { return }
     site.tenants(2);
     let repository = git::Repository::new(&site.path(""));
@@ -139,12 +139,12 @@ at_both_sites! { async fn f22_what_is_not_of_a_signed_commit_of_the_branch_chang
     std::fs::remove_file(site.path("tenants.d/evil.yaml")).unwrap();
     std::fs::remove_file(site.path("tenants.d/t01.yaml")).unwrap();
     refused("t01.yaml is missing; commit its removal").await;
-    // Also where git is told not to see it, or to see something else.
+    // Also where git is reported not to see it, or to see something else.
     site.tenant_with("t01", "enabled: false\n");
     repository.git(&["update-index", "--assume-unchanged", "tenants.d/t01.yaml"]);
     refused("t01.yaml differs").await;
     repository.git(&["update-index", "--no-assume-unchanged", "tenants.d/t01.yaml"]);
-    // A commit without a signature, and one that somebody else has signed.
+    // A commit without a signature, and one that someone else has signed.
     repository.git(&["commit", "-q", "--no-gpg-sign", "-am", "t01 is closed"]);
     refused("not signed by a key in").await;
     let stranger = repository.another_key("stranger");
@@ -230,7 +230,7 @@ on_both_databases! { async fn f24_a_delete_that_died_half_way_is_finished(mut ri
         assert!(created(&rig) <= before, "what is half deleted is not made again");
     }
     rig.pbx("hq").clear_faults();
-    // Time goes on, whatever the deletions wait for.
+    // Time continues, whatever the deletions wait for.
     for _ in 0..2 {
         for step in [TimeDelta::hours(25), TimeDelta::days(31), TimeDelta::hours(25)] {
             rig.clock.advance(step);

@@ -94,7 +94,7 @@ async fn f15_a_stand_by_takes_over_from_a_dead_leader() {
     site.tenant("t02");
     until("the stand-by takes over", || created(&site) == 3).await;
     assert!(dead.elapsed() < TAKE_OVER, "{:?}", dead.elapsed());
-    // One that ends orderly gives its lease back, and nobody waits.
+    // One that ends orderly gives its lease back, and no one waits.
     stand_by.stop().await;
     site.comes_to_rest().await;
 }

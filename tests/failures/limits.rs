@@ -85,7 +85,7 @@ at_both_sites! { async fn f10_a_removed_file_disables_and_deletes_nothing(site) 
     for _ in 0..6 {
         site.apply().await;
     }
-    // Not even with a person's word: retention is not over.
+    // Not even with an operator's word: retention is not over.
     let ran = site.run(&["approve", "--tenant", "t00"]).await;
     assert_eq!(ran.code, 1, "it would expire before: {ran:#?}");
     let ran = site.run(&["approve", "--tenant", "t00", "--for", "2d"]).await;
@@ -102,7 +102,7 @@ at_both_sites! { async fn f10_a_removed_file_disables_and_deletes_nothing(site) 
 } }
 
 on_both_databases! { async fn f11_what_is_left_out_never_becomes_a_date(mut rig) {
-    // Every optional field is left out; and so that there is one to delete, one file is gone.
+    // Every optional field is left out; and so that there is one to delete, one file was removed.
     rig.want([tenant("acme"), tenant("closed"), tenant("gone")]);
     rig.edit("closed", |t| t.definition.enabled = false);
     rig.config.deletion.mode = tenantd::config::DeletionMode::Approve;

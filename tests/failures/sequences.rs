@@ -1,6 +1,6 @@
 //! What people do to directories, at random, under a daemon: rename, change case, copy, move aside, folders, links,
-//! editors, rsync, git, unpacking over, the whole directory away and back. As long as a tenant's file is somewhere in or
-//! below the directory, the tenant is never disabled; and when everything is put back, there is nothing to do.
+//! editors, rsync, git, unpacking over, the whole directory away and back. As long as a tenant's file is somewhere in
+//! or below the directory, the tenant is never disabled; and when everything is put back, there is nothing to do.
 //!
 //! `TENANTD_TEST_SEQUENCES=1000` makes so many sequences instead of a few, `TENANTD_TEST_SEED` other ones.
 
@@ -17,7 +17,7 @@ use crate::common::rig::Backend;
 use crate::site::{Daemon, Site, text_of, until};
 
 const TENANTS: usize = 6;
-/// After so many sequences the place is made anew, as its journal grows.
+/// After so many sequences the place is created again, as its journal grows.
 const PER_SITE: usize = 25;
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -120,7 +120,7 @@ impl Hands<'_> {
         }
     }
 
-    /// One thing that somebody does. What it did is noted, for whoever has to understand a failure.
+    /// One thing that someone does. What it did is noted, for anyone who has to understand a failure.
     fn act(&mut self) {
         let Some((path, number)) = self.some_file() else { return self.put_back() };
         let dir = self.dir();
@@ -326,7 +326,7 @@ fn walk(dir: &Path, found: &mut Vec<(PathBuf, usize)>) {
     }
 }
 
-/// Nobody was disabled, in any request.
+/// No one was disabled, in any request.
 #[track_caller]
 fn nobody_was_disabled(site: &Site, daemon: &Daemon, hands: &Hands<'_>) {
     let journal = site.pbx("hq").requests();
@@ -377,7 +377,7 @@ async fn some_sequences(seed: u64, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_whose_file_is_anywhere_below_the_directory_is_never_disabled() {
+async fn a_tenant_with_a_file_anywhere_below_the_directory_is_never_disabled() {
     let count = usize::try_from(number("TENANTD_TEST_SEQUENCES", 8)).unwrap();
     let seed = number("TENANTD_TEST_SEED", 1);
     let mut left: Vec<(u64, usize)> =

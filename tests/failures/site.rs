@@ -26,7 +26,7 @@ pub struct Site {
     pub password: String,
 }
 
-/// What a command left behind.
+/// What a command previous.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -186,7 +186,7 @@ impl Site {
         names
     }
 
-    /// Runs the program. There is nobody to ask here, so `apply` is told not to.
+    /// Runs the program. There is no one to ask here, so `apply` is reported not to.
     pub async fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(PROGRAM);
         command.args(unasked(args));
@@ -314,7 +314,7 @@ impl Site {
         assert_eq!(distinct.len(), all.len(), "a name twice: {all:#?}");
     }
 
-    /// What a lease that nobody renews comes to in ten seconds, at once.
+    /// What a lease that no one renews comes to in ten seconds, at once.
     pub async fn expire_lease(&self) {
         if self.backend == Backend::Postgres {
             let (client, connection) =

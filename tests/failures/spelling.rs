@@ -1,4 +1,4 @@
-//! A tenant's file that is there under another spelling, and a rename that nobody called one.
+//! A tenant's file that is there under another spelling, and a rename that no one called one.
 
 use std::path::Path;
 use std::process::Command;
@@ -51,7 +51,7 @@ at_both_sites! { async fn a_file_under_another_spelling_is_named_everywhere_and_
         tells(&site.run(&["status"]).await, spelled);
         tells(&site.run(&["show", "t00"]).await, spelled);
         site.is_enabled("t00");
-        // The line that mends it does, wherever the file is then.
+        // The line that repairs it does, wherever the file is then.
         sh(site.dir.path(), told(&validate.stderr, "mv"));
         let _ = std::fs::remove_dir(dir.join("hq"));
         let mended = site.run(&["validate"]).await;
@@ -71,7 +71,7 @@ async fn a_file_that_only_the_record_tells_holds_removals_until_it_goes() {
     site.tenants(3);
     site.apply().await;
     let dir = site.path("tenants.d");
-    // By its name, by the domain in it, or because nobody can look into it.
+    // By its name, by the domain in it, or because no one can look into it.
     let hide: [(&str, &str); 7] = [
         (".t00.yaml", "mv t00.yaml .t00.yaml"),
         ("t00.json", "mv t00.yaml t00.json"),
@@ -135,7 +135,7 @@ async fn the_daemon_tells_a_strange_file_once_and_watches_folders() {
     site.comes_to_rest().await;
 }
 
-at_both_sites! { async fn a_rename_that_nobody_called_one_is_asked_about(site) {
+at_both_sites! { async fn a_likely_rename_without_previously_is_held(site) {
     site.tenants(3);
     site.apply().await;
     let before = site.mutations();
@@ -194,7 +194,7 @@ async fn a_file_that_is_back_is_one_step_with_that_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_fact_about_the_directory_is_told_once() {
+async fn each_fact_about_the_directory_is_reported_once() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(2);
     site.apply().await;

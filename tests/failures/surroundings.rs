@@ -49,7 +49,7 @@ fn may_mount() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f25_what_cannot_be_noted_down_is_not_sent() {
+async fn f25_a_request_without_a_written_intent_is_not_sent() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     let mut names = site.tenants(2);
     site.apply().await;

@@ -143,7 +143,7 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
         assert!(client.domains().await.is_err());
         assert!(pbx.requests().len() - asked <= 6, "{}", pbx.requests().len() - asked);
     }
-    // It comes back: the work goes on at the rate, and not faster.
+    // It comes back: the work continues at the rate, and not faster.
     pbx.clear_faults();
     pbx.clear_requests();
     let patience = Instant::now() + Duration::from_secs(60);

@@ -45,7 +45,7 @@ fn broken_rule(target: Target, input: &[u8], slow: Duration) -> Option<String> {
             Some(format!("it panicked: {text}"))
         }
         Ok(Err(rule)) => Some(rule),
-        // Once more: somebody else may have had the processor.
+        // Once more: someone else may have had the processor.
         Ok(Ok(())) if took > slow => {
             let begun = Instant::now();
             let _ = target(input);
@@ -128,7 +128,7 @@ fn plan_words() {
     fuzz("plan_words", targets::plan_words, SLOW, corpus::words(), corpus::WORDS);
 }
 
-/// Mutations of what nobody could read to begin with would show nothing.
+/// Mutations of what no one could read to begin with would show nothing.
 #[test]
 fn the_corpus_is_understood() {
     use tenantd::fusionpbx::fuzzing::read_as_every_page;

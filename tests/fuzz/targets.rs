@@ -110,7 +110,7 @@ pub fn pbx_pages(input: &[u8]) -> Result<(), String> {
         };
         let (is_read, took) = timed();
         read += usize::from(is_read);
-        // Once more: somebody else may have had the processor.
+        // Once more: someone else may have had the processor.
         rule(took <= SLOW || timed().1 <= SLOW, || format!("one reading of it took {took:?}"))?;
     }
     // A page and what may stand in its place; never everything at once.

@@ -1,5 +1,5 @@
-//! No file uses another one that uses it back, directly or through others. A module's own `mod.rs` and the files below it
-//! are one unit: they may use each other.
+//! No file uses another one that uses it back, directly or through others. A module's own `mod.rs` and the files below
+//! it are one unit: they may use each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

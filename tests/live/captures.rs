@@ -14,7 +14,7 @@ fn tokens(text: &str) -> BTreeSet<&str> {
     parts.filter(|part| part.len() == 64).collect()
 }
 
-live! { async fn a_capture_is_read_back_as_the_pages_were_and_gives_nobody_away(mut live) {
+live! { async fn a_capture_reads_back_as_the_pages_and_contains_no_personal_data(mut live) {
     let relay = Relay::before_hq(live).await;
     let person = live.person("hq");
     let name = live.name("canary-planted");

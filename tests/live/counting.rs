@@ -1,5 +1,5 @@
-//! Counts tenantd's requests by listening to its log. Scenarios on different servers run side by side, so each counts on
-//! the threads of its own runtime.
+//! Counts tenantd's requests by listening to its log. Scenarios on different servers run side by side, so each counts
+//! on the threads of its own runtime.
 
 use std::cell::RefCell;
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! Domains that are there already, names that two have, and changes that somebody else makes.
+//! Domains that are there already, names that two have, and changes that someone else makes.
 
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName};
 use tenantd::observe::Rotation;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::common::scenario::{failure_of, held_because, steps};
 use crate::{counting, live};
 
-live! { async fn a_domain_that_is_not_ours_is_held_until_the_file_says_adopt(mut live) {
+live! { async fn an_unmanaged_domain_is_held_until_the_file_says_adopt(mut live) {
     let name = live.name("acme");
     let person = live.person("hq");
     let domain = person.create_domain(&name, true, "somebody's").await;
@@ -71,13 +71,13 @@ live! { async fn drift_is_put_right_or_only_shown(mut live) {
     assert_eq!(steps(&live.converge().await), ["enable acme"]);
     assert!(live.person("hq").is_enabled(acme).await);
 
-    // Renamed by a person.
+    // Renamed by an operator.
     let another = live.name("another");
     live.person("hq").edit_domain(acme, &[("domain_name", Some(&another))]).await;
     assert_eq!(steps(&live.converge().await), ["rename acme"]);
     assert_eq!(live.person("hq").only(&live.name("acme")).await, acme);
 
-    // Deleted by a person.
+    // Deleted by an operator.
     if live.may_delete {
         live.person("hq").delete_domain(acme).await;
         assert_eq!(steps(&live.converge().await), ["create acme"]);
@@ -136,7 +136,7 @@ live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_rena
     let changes = counting::changes();
     let outcome = live.rig.carry_out(&look, &plan).await;
     for (tenant, name) in [("acme", "wanted"), ("new", "new")] {
-        let told = format!("skipped: a domain {} appeared on hq since the plan was made", live.name(name));
+        let told = format!("skipped: a domain {} was created on hq since the plan was made", live.name(name));
         assert_eq!(failure_of(&outcome, tenant), told);
     }
     assert_eq!(counting::changes(), changes);

@@ -9,7 +9,7 @@ use crate::relay::Relay;
 use crate::site::Live;
 use crate::{counting, live};
 
-/// Fails where the account gets in without a code: then nothing here would be looked at.
+/// Fails where the account gets in without a code: then nothing here would be checked.
 async fn assert_asked_for_a_code(live: &Live) {
     let site = &live.sites[&instance("hq")];
     let asked = Person::new(site).is_asked_for_a_code(&site.user, &site.password).await;
@@ -28,7 +28,7 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
     live.converge().await;
     assert_eq!(relay.codes(), codes, "a session that is open needs no other code");
 
-    // The server forgets every session: each is signed in again, with a code.
+    // The server drops every session: each is signed in again, with a code.
     relay.lose_sessions();
     live.rig.edit("acme", |t| t.definition.name = "A third".into());
     live.converge().await;
@@ -62,7 +62,7 @@ async fn refusal(live: &mut Live) -> String {
     reason.to_owned()
 }
 
-live! { Totp: async fn a_wrong_or_missing_secret_is_told_in_one_line_and_not_tried_again(mut live) {
+live! { Totp: async fn a_wrong_or_missing_secret_is_reported_in_one_line_and_not_retried(mut live) {
     assert_asked_for_a_code(live).await;
     let acme = live.tenant("acme");
     live.rig.want([acme]);

@@ -134,7 +134,7 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
         live.rig.config.deletion.mode = tenantd::config::DeletionMode::Never;
         return;
     }
-    // What t3 left behind goes first.
+    // What t3 previous goes first.
     live.rig.pass().await;
     let plan = live.plan().await;
     assert!(plan.steps.is_empty(), "past the limit every deletion is held: {:#?}", plan.steps);
@@ -147,6 +147,6 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
         let own = live.name("");
         let own = own.trim_end_matches(".example.com");
         let left: Vec<_> = person.domains().await.into_values().filter(|name| name.starts_with(own)).collect();
-        assert_eq!(left.len(), 2, "only the strangers are left on {site}: {left:?}");
+        assert_eq!(left.len(), 2, "only the unmanaged are left on {site}: {left:?}");
     }
 } }

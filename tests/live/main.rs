@@ -16,7 +16,7 @@
 //! an open session is watched after its tenant was disabled (none unless it is set).
 //!
 //! Every domain that it makes begins with `tenantd-live-` and is removed at the end, where the account may delete
-//! domains. A person's browser, which shares nothing with tenantd's client, looks whether it is all true.
+//! domains. An operator's browser, which shares nothing with tenantd's client, looks whether it is all true.
 
 mod captures;
 mod command;
@@ -47,7 +47,7 @@ use trials::Scenario;
 /// In the order of the table.
 const SCENARIOS: &[Scenario] = &[
     life::ten_tenants_there_and_back::SCENARIO,
-    domains::a_domain_that_is_not_ours_is_held_until_the_file_says_adopt::SCENARIO,
+    domains::an_unmanaged_domain_is_held_until_the_file_says_adopt::SCENARIO,
     domains::drift_is_put_right_or_only_shown::SCENARIO,
     domains::of_two_domains_with_one_name_only_our_own_is_touched::SCENARIO,
     domains::a_name_that_is_taken_after_the_plan_is_neither_created_nor_renamed_onto::SCENARIO,
@@ -55,14 +55,14 @@ const SCENARIOS: &[Scenario] = &[
     people::a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_entries_come_back_exactly::SCENARIO,
     people::a_removed_tenants_user_stays_out_and_gets_in_again_when_the_file_comes_back::SCENARIO,
     people::users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of_the_new_instance::SCENARIO,
-    trouble::a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only_its_own_tenants::SCENARIO,
+    trouble::an_unreadable_server_is_reported_in_one_line_and_holds_only_its_own_tenants::SCENARIO,
     trouble::where_every_answer_is_lost_every_write_is_still_done_once::SCENARIO,
-    trouble::the_account_is_checked_and_told_what_it_lacks::SCENARIO,
+    trouble::the_check_of_the_account_names_missing_permissions::SCENARIO,
     trouble::several_sessions_work_side_by_side_and_each_tenant_is_made_once::SCENARIO,
     sessions::a_session_that_was_open_at_a_disable_can_do_what_tenantd_says::SCENARIO,
-    captures::a_capture_is_read_back_as_the_pages_were_and_gives_nobody_away::SCENARIO,
+    captures::a_capture_reads_back_as_the_pages_and_contains_no_personal_data::SCENARIO,
     factor::a_code_is_given_at_every_sign_in_in_every_session::SCENARIO,
-    factor::a_wrong_or_missing_secret_is_told_in_one_line_and_not_tried_again::SCENARIO,
+    factor::a_wrong_or_missing_secret_is_reported_in_one_line_and_not_retried::SCENARIO,
 ];
 
 fn main() -> ExitCode {

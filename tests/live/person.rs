@@ -1,4 +1,4 @@
-//! A person's browser on a real server.
+//! An operator's browser on a real server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,7 +134,7 @@ pub fn http_client(site: &Site, browser: Option<&str>) -> reqwest::Client {
     builder.build().expect("a client")
 }
 
-/// A person with a browser of their own.
+/// An operator with a browser of their own.
 pub struct Person {
     http: reqwest::Client,
     base: String,
@@ -179,7 +179,7 @@ impl Person {
     }
 
     /// Signs in over the login page, as `user@domain`; proved by the page after it, as some versions answer like a
-    /// success and let nobody in.
+    /// success and let no one in.
     pub async fn signs_in(&self, user: &str, password: &str) -> bool {
         let form = self.get("/login.php").await;
         if form.is_access_denied() {
@@ -390,7 +390,7 @@ impl Person {
         *new[0]
     }
 
-    /// Makes a user in the group `user`, on the page where a person makes one.
+    /// Makes a user in the group `user`, on the page where an operator makes one.
     pub async fn add_user(&self, domain: Uuid, username: &str, password: &str) {
         self.add_user_in("user", domain, username, password).await;
         let users = self.users(domain).await;
@@ -406,8 +406,8 @@ impl Person {
         self.send_user(&form, group, domain, username, password).await;
     }
 
-    /// Makes many users. Each form is fetched anew: what FusionPBX said of the last user waits for the next page, and as
-    /// long as it waits the form is refused (`message::count` in user_edit.php).
+    /// Makes many users. Each form is fetched again: what FusionPBX said of the last user waits for the next page, and
+    /// as long as it waits the form is refused (`message::count` in user_edit.php).
     pub async fn add_many_users(&self, domain: Uuid, names: impl Iterator<Item = String>, password: &str) {
         for name in names {
             let form = self.get(USER).await;
@@ -456,7 +456,7 @@ impl Person {
         self.delete_domains(&[id]).await;
     }
 
-    /// Deletes them with one request, as a person does who ticks several.
+    /// Deletes them with one request, as an operator does who ticks several.
     pub async fn delete_domains(&self, ids: &[Uuid]) {
         let mut fields = vec![("action".to_owned(), "delete".to_owned())];
         for (at, id) in ids.iter().enumerate() {

@@ -122,8 +122,8 @@ pub struct Server {
     /// Held by the scenario that runs on it.
     turn: Mutex<()>,
     used: AtomicBool,
-    /// The strangers of all scenarios on it, as the first one found them.
-    pub strangers: Mutex<Option<Arc<Strangers>>>,
+    /// The unmanaged domains of all scenarios on it, as the first one found them.
+    pub unmanaged: Mutex<Option<Arc<Strangers>>>,
     version: OnceLock<Option<PbxVersion>>,
 }
 
@@ -133,7 +133,7 @@ impl Server {
             site,
             turn: Mutex::new(()),
             used: AtomicBool::new(false),
-            strangers: Mutex::new(None),
+            unmanaged: Mutex::new(None),
             version: OnceLock::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! What surrounds each scenario: strangers that must stay as they are, and a broom.
+//! What surrounds each scenario: unmanaged domains that must stay as they are, and a broom.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -25,7 +25,7 @@ pub const PREFIX: &str = "tenantd-live-";
 /// Domains whose pages are all compared; of more than these the rows of the bulk list are.
 const LOOKED_INTO: usize = 25;
 
-/// A line for whoever reads the log of a live run.
+/// A line for readers of the log of a live run.
 pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -40,7 +40,7 @@ pub struct Live {
     /// What `hq` says of its version.
     pub version: Option<PbxVersion>,
     tag: String,
-    strangers: BTreeMap<InstanceKey, Arc<Strangers>>,
+    unmanaged: BTreeMap<InstanceKey, Arc<Strangers>>,
 }
 
 impl Live {
@@ -48,7 +48,7 @@ impl Live {
         &self.people[&instance(on)]
     }
 
-    /// A figure for whoever reads the log of a live run.
+    /// A figure for anyone who reads the log of a live run.
     pub fn tell(&self, figure: &str) {
         tell(&format!("live: {figure}"));
     }
@@ -95,8 +95,8 @@ impl Live {
 
     /// Fails unless every domain that was there before is exactly as it was.
     async fn assert_untouched(&self) {
-        for (site, strangers) in &self.strangers {
-            strangers.assert_untouched(site, &self.people[site]).await;
+        for (site, unmanaged) in &self.unmanaged {
+            unmanaged.assert_untouched(site, &self.people[site]).await;
         }
     }
 }
@@ -109,16 +109,16 @@ pub struct Strangers {
 
 impl Strangers {
     async fn of(person: &Person) -> Self {
-        let mut strangers = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
+        let mut unmanaged = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
         let domains = person.domains().await;
-        // Evenly over the list, and always the suite's own strangers.
+        // Evenly over the list, and always the suite's own unmanaged.
         let every = domains.len().div_ceil(LOOKED_INTO).max(1);
         for (at, (id, name)) in domains.into_iter().enumerate() {
             if at % every == 0 || name.starts_with(PREFIX) {
-                strangers.pages.insert(id, person.all_of(id).await);
+                unmanaged.pages.insert(id, person.all_of(id).await);
             }
         }
-        strangers
+        unmanaged
     }
 
     async fn assert_untouched(&self, site: &InstanceKey, person: &Person) {
@@ -133,8 +133,8 @@ impl Strangers {
     }
 }
 
-/// Makes the strangers that every server has during a scenario.
-async fn make_strangers(tag: &str, person: &Person) {
+/// Makes the unmanaged that every server has during a scenario.
+async fn add_unmanaged_domains(tag: &str, person: &Person) {
     let name = |name: &str| format!("{PREFIX}{tag}-{name}.example.com");
     let busy = person.create_domain(&name("stranger"), true, "A & B <c> \"d\" 'e'").await;
     person.add_setting(busy, "domain.cidr.array", "0.0.0.0/0", true, "everybody").await;
@@ -158,20 +158,20 @@ async fn sweep(person: &Person, kept: &Strangers) -> usize {
 
 const NOBODY: Strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
 
-/// The strangers on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
+/// The unmanaged on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
 /// the last one is over.
-async fn strangers(server: &Server, person: &Person, tag: &str) -> Arc<Strangers> {
-    let known = || server.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(strangers) = known().clone() {
-        return strangers;
+async fn unmanaged(server: &Server, person: &Person, tag: &str) -> Arc<Strangers> {
+    let known = || server.unmanaged.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(unmanaged) = known().clone() {
+        return unmanaged;
     }
-    make_strangers(tag, person).await;
-    let strangers = Arc::new(Strangers::of(person).await);
-    *known() = Some(strangers.clone());
-    strangers
+    add_unmanaged_domains(tag, person).await;
+    let unmanaged = Arc::new(Strangers::of(person).await);
+    *known() = Some(unmanaged.clone());
+    unmanaged
 }
 
-/// Removes the strangers after the last scenario.
+/// Removes the unmanaged after the last scenario.
 pub fn sweep_all(servers: &Servers) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -230,12 +230,12 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     for (key, server) in &taken {
         let key = instance(key);
         if !may_delete {
-            forget_strangers(server);
+            delete_unmanaged_domains(server);
         }
-        let found = strangers(server, &people[&key], &tag).await;
+        let found = unmanaged(server, &people[&key], &tag).await;
         strangers_of.insert(key, found);
     }
-    let mut live = Live { rig, sites, people, may_delete, version, tag, strangers: strangers_of };
+    let mut live = Live { rig, sites, people, may_delete, version, tag, unmanaged: strangers_of };
     let (started, requests) = (Instant::now(), counting::requests());
     let ran = AssertUnwindSafe(async {
         (scenario.body)(&mut live).await;
@@ -254,18 +254,18 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     .catch_unwind()
     .await;
     for (key, person) in &live.people {
-        sweep(person, &live.strangers[key]).await;
+        sweep(person, &live.unmanaged[key]).await;
     }
     match ran {
         Ok(time) => Some(time),
         Err(panic) => {
-            // They may be what failed; the next scenario looks at them anew.
-            taken.iter().for_each(|(_, server)| forget_strangers(server));
+            // They may be what failed; the next scenario checks them again.
+            taken.iter().for_each(|(_, server)| delete_unmanaged_domains(server));
             std::panic::resume_unwind(panic)
         }
     }
 }
 
-fn forget_strangers(server: &Server) {
-    *server.strangers.lock().unwrap_or_else(PoisonError::into_inner) = None;
+fn delete_unmanaged_domains(server: &Server) {
+    *server.unmanaged.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }

@@ -40,7 +40,7 @@ fn ask_for_something(live: &mut Live, what: &str) {
     }
 }
 
-live! { Second: async fn a_server_that_cannot_be_read_is_told_in_one_line_and_holds_only_its_own_tenants(mut live) {
+live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_only_its_own_tenants(mut live) {
     let acme = live.tenant("acme");
     live.rig.want([acme]);
     if live.has_second() {
@@ -52,7 +52,7 @@ live! { Second: async fn a_server_that_cannot_be_read_is_told_in_one_line_and_ho
     let (hq, good) = (instance("hq"), live.rig.config.clone());
     let password = live.rig.passwords[&hq].clone();
 
-    // Nobody listens.
+    // No one listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     live.rig.config.instances.get_mut(&hq).unwrap().url = format!("https://{free}").parse().unwrap();
     live.rig.connect();
@@ -124,7 +124,7 @@ live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut l
     live.rig.connect();
 } }
 
-live! { async fn the_account_is_checked_and_told_what_it_lacks(mut live) {
+live! { async fn the_check_of_the_account_names_missing_permissions(mut live) {
     for reader in live.rig.readers.values() {
         let check = reader.check().await.unwrap();
         assert!(check.domains_enabled >= 1 && check.domains_total >= check.domains_enabled, "{check:?}");

@@ -91,7 +91,7 @@ pub async fn a_stand_by_server_is_named_as_one() {
         format!("cannot open the database postgres://keeper@127.0.0.1:{}/crystalqore: ", follower.port);
     let line = format!("{place}it is a read-only stand-by server. Name the primary in `database_url`");
     assert!(ran.code == 1 && ran.stderr.contains(&line), "{ran:#?}");
-    // One that somebody made read-only is not a stand-by, and stays as it was meant.
+    // One that someone made read-only is not a stand-by, and stays as it was meant.
     first.sql("ALTER DATABASE crystalqore SET default_transaction_read_only = on");
     site.database_url = first.url("");
     site.configure("");

@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::from(trials![Pooler:
         pooler::every_command_works_through_a_transaction_pool,
         pooler::nothing_of_tenantd_stays_on_a_connection_that_others_get,
-        pooler::what_others_left_on_a_connection_does_not_matter,
+        pooler::leftover_session_settings_of_other_clients_do_not_matter,
         pooler::three_that_start_at_once_migrate_one_after_the_other,
         pooler::a_stand_by_takes_over_through_the_pool,
         pooler::three_that_apply_at_once_take_their_turns,
@@ -87,11 +87,11 @@ fn main() -> ExitCode {
         hosts::a_server_that_does_not_answer_is_given_up,
         roles::a_role_that_owns_one_schema_is_enough,
         roles::tables_in_another_schema_are_not_taken_for_none,
-        roles::a_role_that_may_not_make_tables_is_told_what_is_missing,
-        roles::what_the_database_cannot_prevent_is_noted_with_the_statement_that_reduces_it,
+        roles::a_role_without_the_right_to_create_tables_gets_the_missing_statement,
+        roles::a_limitation_of_the_database_is_noted_with_the_statement_that_reduces_it,
         roles::limits_of_an_earlier_version_are_taken_from_the_database_and_an_administrators_stay,
         words::an_error_names_host_port_user_and_database_and_never_the_password,
-        words::an_empty_database_is_said_to_be_one,
+        words::an_empty_database_is_reported,
         words::a_lock_that_another_session_holds_is_named,
     ]);
     let mut arguments = Arguments::from_args();

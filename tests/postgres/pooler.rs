@@ -17,7 +17,7 @@ async fn site_behind(mode: &str, connections: u32) -> (Site, Pooler, String) {
     (site, pooler, direct)
 }
 
-/// What a session shows that nobody set anything in.
+/// What a session shows that no one set anything in.
 const SETTINGS: [&str; 9] = [
     "default_transaction_read_only",
     "TimeZone",
@@ -60,7 +60,7 @@ async fn life(site: &Site) {
     site.apply().await;
     site.tenant_with("acme", "max_users: 7\n");
     site.remove("beta.yaml");
-    // Each more than once: with a statement or a setting that was left behind, every second one fails.
+    // Each more than once: with a statement or a setting that was previous, every second one fails.
     for round in 0..3 {
         for (command, code) in [
             (&["plan"][..], 0),
@@ -125,7 +125,7 @@ pub async fn nothing_of_tenantd_stays_on_a_connection_that_others_get() {
 }
 
 /// Other clients are not as careful: their statements have the names of a common driver, their sessions settings.
-pub async fn what_others_left_on_a_connection_does_not_matter() {
+pub async fn leftover_session_settings_of_other_clients_do_not_matter() {
     let (site, pooler, _) = site_behind("transaction", 2).await;
     site.tenant("acme");
     site.apply().await;

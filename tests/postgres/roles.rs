@@ -67,7 +67,7 @@ pub async fn tables_in_another_schema_are_not_taken_for_none() {
     assert_eq!(site.mutations(), before);
 }
 
-pub async fn a_role_that_may_not_make_tables_is_told_what_is_missing() {
+pub async fn a_role_without_the_right_to_create_tables_gets_the_missing_statement() {
     let cluster = Cluster::start("", TRUST);
     cluster.sql("CREATE ROLE guest LOGIN");
     let site = site_at(&cluster, "guest", "").await;
@@ -77,7 +77,7 @@ pub async fn a_role_that_may_not_make_tables_is_told_what_is_missing() {
     for part in ["permission denied for schema public", "ALTER DATABASE crystalqore OWNER TO guest"] {
         assert!(ran.stderr.contains(part), "{part}: {ran:#?}");
     }
-    // Tables of another role: reading and writing are refused, with the statement that mends it.
+    // Tables of another role: reading and writing are refused, with the statement that repairs it.
     let owner = site_at(&cluster, "keeper", "").await;
     owner.tenant("acme");
     owner.apply().await;
@@ -88,7 +88,7 @@ pub async fn a_role_that_may_not_make_tables_is_told_what_is_missing() {
     }
 }
 
-pub async fn what_the_database_cannot_prevent_is_noted_with_the_statement_that_reduces_it() {
+pub async fn a_limitation_of_the_database_is_noted_with_the_statement_that_reduces_it() {
     let cluster = Cluster::start("", TRUST);
     let site = site_at(&cluster, "keeper", "").await;
     site.tenant("acme");

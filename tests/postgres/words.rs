@@ -46,7 +46,7 @@ pub async fn an_error_names_host_port_user_and_database_and_never_the_password()
     site.apply().await;
 }
 
-pub async fn an_empty_database_is_said_to_be_one() {
+pub async fn an_empty_database_is_reported() {
     let cluster = Cluster::start("", TRUST);
     let mut site = Site::new(Backend::Postgres).await.unwrap();
     site.database_url = cluster.url("");

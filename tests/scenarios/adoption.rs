@@ -9,7 +9,7 @@ use crate::common::scenario::{held_because, steps};
 use crate::on_both_databases;
 
 on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_name(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let pbx = rig.pbx("hq").clone();
     let uuid = pbx.add_domain("acme.example.com", Some(true), Some("somebody's"));
     let cidr = pbx.add_setting(uuid, NewSetting {
@@ -42,7 +42,7 @@ on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_nam
     assert_eq!(row(limit).unwrap().value.as_deref(), Some("9"));
     assert_eq!(pbx.settings(uuid).len(), 5, "no row was added");
     assert_eq!(rig.record("acme").await.domain_id.0, uuid);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 
     // The same domain, disabled and enabled: its entries come back as they were.
     rig.edit("acme", |t| t.definition.enabled = false);
@@ -55,11 +55,11 @@ on_both_databases! { async fn an_adopted_domain_keeps_what_its_file_does_not_nam
     };
     assert_eq!([row(cidr), row(off), row(theme)].map(without_date), before.map(without_date));
     assert_eq!(pbx.settings(uuid).len(), 5, "the lock is gone");
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn an_adopted_domain_can_be_closed_at_once(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn an_adopted_domain_can_be_disabled_at_once(mut rig) {
+    let unmanaged = rig.unmanaged();
     let pbx = rig.pbx("hq").clone();
     let uuid = pbx.add_domain("acme.example.com", Some(true), None);
     let cidr = pbx.add_setting(uuid, NewSetting::new("domain", "cidr", "array", "0.0.0.0/0"));
@@ -71,16 +71,16 @@ on_both_databases! { async fn an_adopted_domain_can_be_closed_at_once(mut rig) {
     assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(false));
     let enabled = || pbx.settings(uuid).into_iter().find(|row| row.uuid == cidr).unwrap().enabled;
     assert_eq!(enabled(), Some(false));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
     rig.edit("acme", |t| t.definition.enabled = true);
     rig.converge().await;
     assert_eq!(enabled(), Some(true), "what was there before the adoption comes back");
     assert_eq!(pbx.settings(uuid).len(), 1);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_domain_that_is_not_ours_is_held_until_the_file_says_adopt(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn an_unmanaged_domain_is_held_until_the_file_says_adopt(mut rig) {
+    let unmanaged = rig.unmanaged();
     let uuid = rig.pbx("hq").add_domain("acme.example.com", Some(true), Some("somebody's"));
     let digest = rig.pbx("hq").digest_of_domain(uuid);
     rig.want([tenant("acme"), tenant("other")]);
@@ -101,11 +101,11 @@ on_both_databases! { async fn a_domain_that_is_not_ours_is_held_until_the_file_s
     rig.edit("acme", |t| t.adopt = true);
     assert_eq!(steps(&rig.converge().await), ["adopt acme"]);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn adopt_of_a_name_that_two_domains_have_is_held(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let mut acme = tenant("acme");
     acme.adopt = true;
     let first = rig.pbx("hq").add_domain("acme.example.com", Some(true), Some("one"));
@@ -115,15 +115,15 @@ on_both_databases! { async fn adopt_of_a_name_that_two_domains_have_is_held(mut 
     assert!(plan.steps.is_empty());
     assert_eq!(held_because(&plan, "acme"), "2 domains on hq are named acme.example.com. Rename all but one on the PBX");
     assert_eq!(rig.mutations(), 0);
-    // A person deletes one of them.
+    // An operator deletes one of them.
     rig.pbx("hq").remove_domain(second);
     rig.converge().await;
     assert_eq!(rig.only("hq", "acme.example.com").uuid, first);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_domain_whose_enabled_is_null_is_adopted_and_given_a_value(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn a_domain_with_enabled_null_is_adopted_and_gets_a_value(mut rig) {
+    let unmanaged = rig.unmanaged();
     for (name, enabled) in [("open", true), ("shut", false)] {
         rig.pbx("hq").add_domain(&format!("{name}.example.com"), None, Some("set by hand"));
         let mut tenant = tenant(name);
@@ -134,5 +134,5 @@ on_both_databases! { async fn a_domain_whose_enabled_is_null_is_adopted_and_give
     rig.converge().await;
     assert_eq!(rig.only("hq", "open.example.com").enabled, Some(true));
     assert_eq!(rig.only("hq", "shut.example.com").enabled, Some(false));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

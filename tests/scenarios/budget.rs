@@ -85,7 +85,7 @@ async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
     let mut fresh = Rig::new(rig.backend()).await.unwrap();
     fresh.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
     seed(&mut fresh, count, disabled).await;
-    let strangers = fresh.strangers();
+    let unmanaged = fresh.unmanaged();
     let mut costs = Vec::new();
     for pass in 0..3 {
         let plan = fresh.plan().await;
@@ -96,7 +96,7 @@ async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
         assert!(domains.len() <= count.div_ceil(10), "{count}: {}", domains.len());
         costs.push(bulk);
     }
-    fresh.assert_untouched(&strangers);
+    fresh.assert_untouched(&unmanaged);
     costs
 }
 
@@ -119,7 +119,7 @@ on_both_databases! { async fn many_disabled_tenants_cost_a_page_for_each_hundred
 
 on_both_databases! { async fn every_tenants_settings_are_read_within_the_cycle_and_so_many_in_a_pass(mut rig) {
     rig.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let count = 250;
     seed(&mut rig, count, 25).await;
     let mut seen = BTreeSet::new();
@@ -149,7 +149,7 @@ on_both_databases! { async fn every_tenants_settings_are_read_within_the_cycle_a
     assert!(found);
     assert_eq!(rig.pbx("hq").settings(uuid)[0].enabled, Some(false));
     rig.pbx("hq").clear_requests();
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn work_for_one_of_a_thousand_tenants_costs_no_more_than_for_one_of_ten(mut rig) {

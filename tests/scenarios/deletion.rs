@@ -10,7 +10,7 @@ use crate::common::rig::{Rig, key, tenant};
 use crate::common::scenario::{Strangers, failure_of, held_because, steps};
 use crate::on_both_databases;
 
-/// A tenant whose file is gone and whose retention is over.
+/// A tenant whose file was removed and whose retention is over.
 async fn due(rig: &mut Rig, name: &str) {
     let mut wanted = tenant(name);
     wanted.definition.max_users = tenantd::model::MaxUsers::Limited(9);
@@ -34,14 +34,14 @@ async fn due(rig: &mut Rig, name: &str) {
 }
 
 async fn prepared(rig: &mut Rig) -> Strangers {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("calm")]);
     rig.converge().await;
-    strangers
+    unmanaged
 }
 
 on_both_databases! { async fn without_the_permission_to_delete_a_line_names_it_and_nothing_is_lost(mut rig) {
-    let strangers = prepared(&mut rig).await;
+    let unmanaged = prepared(&mut rig).await;
     due(&mut rig, "acme").await;
     rig.pbx("hq").revoke("domain_delete");
     rig.pbx("hq").end_sessions();
@@ -62,11 +62,11 @@ on_both_databases! { async fn without_the_permission_to_delete_a_line_names_it_a
     rig.pbx("hq").grant("domain_delete");
     rig.pbx("hq").end_sessions();
     assert_eq!(steps(&rig.converge().await), ["delete acme"]);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_deletion_that_died_half_way_is_finished_and_not_begun_anew(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn a_deletion_that_died_half_way_is_finished_and_not_started_again(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     for tables in 0..=TABLES.len() {
         let name = format!("t{tables}");
         due(&mut rig, &name).await;
@@ -95,12 +95,12 @@ on_both_databases! { async fn a_deletion_that_died_half_way_is_finished_and_not_
         assert!(!rig.recorded().await.tenants.contains_key(&key(&name)));
         let tombstones = rig.database.read(|store| store.tombstones()).await.unwrap();
         assert_eq!(tombstones.iter().filter(|stone| stone.key == key(&name)).count(), 1);
-        rig.assert_at_rest(&strangers).await;
+        rig.assert_at_rest(&unmanaged).await;
     }
 } }
 
-on_both_databases! { async fn a_deletion_that_dies_every_time_is_told_every_time_and_ends_when_the_server_is_mended(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn a_deletion_that_fails_every_time_is_reported_every_time_and_succeeds_after_the_server_is_repaired(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     due(&mut rig, "acme").await;
     rig.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(12)).page("domains.php").method("POST"));
     for _ in 0..4 {
@@ -112,11 +112,11 @@ on_both_databases! { async fn a_deletion_that_dies_every_time_is_told_every_time
     rig.pbx("hq").clear_faults();
     rig.connect();
     rig.settle(1).await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_file_that_comes_back_after_half_a_deletion_gets_its_domain_whole(mut rig) {
-    let strangers = prepared(&mut rig).await;
+    let unmanaged = prepared(&mut rig).await;
     due(&mut rig, "acme").await;
     rig.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(11)).page("domains.php").method("POST").first(1));
     rig.pass().await;
@@ -129,11 +129,11 @@ on_both_databases! { async fn a_file_that_comes_back_after_half_a_deletion_gets_
     assert_eq!((domain.uuid, domain.enabled), (uuid, Some(true)));
     let rows = rig.pbx("hq").settings(uuid);
     assert_eq!(rows.len(), 1, "the user limit, and no lock: {rows:#?}");
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_deleted(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn a_domain_enabled_on_the_pbx_in_the_meantime_is_not_deleted(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     due(&mut rig, "acme").await;
     let uuid = rig.only("hq", "acme.example.com").uuid;
     rig.pbx("hq").edit_domain(uuid, |row| row.enabled = Some(true));
@@ -143,7 +143,7 @@ on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_delet
     assert_eq!(plan.count(Action::Delete), 0, "its retention starts anew");
     assert_eq!(plan.scheduled.len(), 1);
     rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
-    // Between the plan and the deletion somebody enables it: the page is looked at once more, right before.
+    // Between the plan and the deletion someone enables it: the page is checked once more, right before.
     let look = rig.look().await;
     let plan = look.plan();
     assert_eq!(steps(&plan), ["delete acme"]);
@@ -156,16 +156,16 @@ on_both_databases! { async fn what_was_enabled_on_the_pbx_meanwhile_is_not_delet
     rig.live_through(TimeDelta::days(31) + TimeDelta::minutes(1)).await;
     rig.converge().await;
     assert!(rig.pbx("hq").domains_named("acme.example.com").is_empty());
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_deletion_that_was_begun_needs_no_second_approval_and_one_that_was_refused_does(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn an_unfinished_deletion_needs_no_second_approval_and_a_refused_one_does(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     rig.config.deletion.mode = DeletionMode::Approve;
     due(&mut rig, "acme").await;
     assert!(held_because(&rig.plan().await, "acme").contains("needs approval"));
 
-    // The account may not delete: nothing was begun, so the word is needed again.
+    // The account may not delete: nothing has begun, so the word is needed again.
     rig.pbx("hq").revoke("domain_delete");
     rig.pbx("hq").end_sessions();
     rig.allow_delete = [key("acme")].into();
@@ -183,11 +183,11 @@ on_both_databases! { async fn a_deletion_that_was_begun_needs_no_second_approval
     let plan = rig.converge().await;
     assert_eq!(steps(&plan), ["delete acme"]);
     assert_eq!(plan.steps[0].reason, StepReason::UnfinishedDelete);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn what_a_move_left_behind_is_deleted_to_the_end_too(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn the_previous_domain_of_a_move_is_deleted_completely(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     rig.desired.tenants.insert(key("acme"), tenant("acme"));
     rig.converge().await;
     rig.edit("acme", |t| t.definition.instance = crate::common::rig::instance("branch"));
@@ -200,5 +200,5 @@ on_both_databases! { async fn what_a_move_left_behind_is_deleted_to_the_end_too(
     assert_eq!(steps(&rig.converge().await), ["delete acme"]);
     assert!(rig.pbx("hq").domains_named("acme.example.com").is_empty());
     assert_eq!(rig.only("branch", "acme.example.com").enabled, Some(true));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

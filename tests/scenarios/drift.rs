@@ -1,4 +1,4 @@
-//! What somebody else changed on a PBX: put right, or only shown.
+//! What someone else changed on a PBX: corrected, or only shown.
 
 use fusionpbx_standin::{Handle, NewSetting};
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName, Tenant};
@@ -35,7 +35,7 @@ fn meddle(pbx: &Handle, domain: Uuid) {
 }
 
 on_both_databases! { async fn drift_is_put_right(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([rich("acme"), rich("calm")]);
     rig.converge().await;
     let pbx = rig.pbx("hq").clone();
@@ -58,11 +58,11 @@ on_both_databases! { async fn drift_is_put_right(mut rig) {
     assert_eq!(value("time_zone"), "Europe/Berlin");
     assert_eq!(value("title"), "theirs", "what no file names is not drift");
     assert_eq!(pbx.digest_of_domain(rig.only("hq", "calm.example.com").uuid), calm);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn drift_is_only_shown_where_the_file_says_report(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let mut acme = rich("acme");
     acme.definition.drift = DriftPolicy::Report;
     rig.want([acme]);
@@ -93,11 +93,11 @@ on_both_databases! { async fn drift_is_only_shown_where_the_file_says_report(mut
     rig.edit("acme", |t| t.definition.drift = DriftPolicy::Correct);
     rig.settle(2).await;
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("acme Ltd"));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_domain_that_was_deleted_by_hand_is_made_again_under_its_identity(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([rich("acme"), rich("calm"), rich("other")]);
     rig.converge().await;
     let uuid = rig.only("hq", "acme.example.com").uuid;
@@ -107,11 +107,11 @@ on_both_databases! { async fn a_domain_that_was_deleted_by_hand_is_made_again_un
     assert_eq!(plan.steps[0].reason, StepReason::DriftDomainMissing);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
     assert_eq!(rig.pbx("hq").settings(uuid).len(), 2);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_login_lock_that_was_opened_by_hand_is_closed_again(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn a_web_sign_in_block_removed_on_the_pbx_is_set_again(mut rig) {
+    let unmanaged = rig.unmanaged();
     let mut acme = tenant("acme");
     acme.definition.enabled = false;
     rig.want([acme, tenant("calm")]);
@@ -125,11 +125,11 @@ on_both_databases! { async fn a_login_lock_that_was_opened_by_hand_is_closed_aga
     pbx.edit_domain(uuid, |row| row.enabled = Some(true));
     assert_eq!(steps(&rig.converge().await), ["disable acme"]);
     assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(false));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn enabled_set_to_null_by_hand_is_put_right(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let mut shut = tenant("shut");
     shut.definition.enabled = false;
     rig.want([tenant("open"), shut, tenant("calm")]);
@@ -141,11 +141,11 @@ on_both_databases! { async fn enabled_set_to_null_by_hand_is_put_right(mut rig) 
     assert_eq!(steps(&rig.converge().await), ["enable open", "disable shut"]);
     assert_eq!(rig.only("hq", "open.example.com").enabled, Some(true));
     assert_eq!(rig.only("hq", "shut.example.com").enabled, Some(false));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_name_changed_by_hand_is_put_right(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let uuid = rig.only("hq", "acme.example.com").uuid;
@@ -153,11 +153,11 @@ on_both_databases! { async fn a_name_changed_by_hand_is_put_right(mut rig) {
     assert_eq!(steps(&rig.converge().await), ["rename acme"]);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, uuid);
     assert!(rig.pbx("hq").domains_named("acme.example.org").is_empty());
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn line_breaks_as_a_browser_posts_them_are_no_change(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let [text, list] = [("theme", "custom_css", "text"), ("theme", "notes", "array")]
         .map(|(category, sub, kind)| SettingName::new(category, sub, kind));
     let mut acme = tenant("acme");
@@ -167,16 +167,16 @@ on_both_databases! { async fn line_breaks_as_a_browser_posts_them_are_no_change(
     rig.converge().await;
     let pbx = rig.pbx("hq").clone();
     let uuid = rig.only("hq", "acme.example.com").uuid;
-    // A person opened each row and saved it.
+    // An operator opened each row and saved it.
     for row in pbx.settings(uuid) {
         pbx.edit_setting(row.uuid, |row| row.value = row.value.as_ref().map(|value| value.replace('\n', "\r\n")));
     }
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
     // Another text is a change, and the rest of the row stays what it was.
     let row = pbx.settings(uuid).into_iter().find(|row| row.name == "text").unwrap();
     pbx.edit_setting(row.uuid, |row| row.value = Some("one\r\ntwo".into()));
     assert_eq!(steps(&rig.converge().await), ["update acme"]);
     rig.edit("acme", |t| t.definition.pbx_settings.insert(text, "one\ntwo".into()).map_or((), drop));
     assert_eq!(steps(&rig.converge().await), ["update acme"]);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

@@ -1,4 +1,5 @@
-//! A server that does not keep what it is given: three writes, then the field is left alone and a person is told.
+//! A server that does not keep what it is given: three writes, then the field is left alone and an operator is
+//! reported.
 
 use fusionpbx_standin::{Fault, FaultKind};
 use tenantd::model::{DriftPolicy, MaxUsers, SettingName};
@@ -19,8 +20,7 @@ async fn fought(rig: &mut Rig, field: &str) -> usize {
             assert_eq!(
                 told,
                 format!(
-                    "contested field: `{field}` was set 3 times and came back changed each time; somebody or something else \
-                     sets it"
+                    "`{field}` is contested: tenantd set it 3 times, and it was changed back each time. Find out what else sets it"
                 )
             );
             let writes = rig.mutations() - before;
@@ -32,14 +32,14 @@ async fn fought(rig: &mut Rig, field: &str) -> usize {
     panic!("it is still fought over: {:#?}", rig.plan().await);
 }
 
-/// The server is mended: another value of the field is set at once, and the wanted one after it.
+/// The server is repaired: another value of the field is set at once, and the wanted one after it.
 async fn peace(rig: &mut Rig) {
     rig.pbx("hq").clear_faults();
     rig.connect();
 }
 
 on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_to_three_times(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     rig.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
@@ -53,11 +53,11 @@ on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_
     rig.edit("acme", |t| t.definition.name = "ACME Corp".into());
     rig.settle(2).await;
     assert_eq!(rig.only("hq", "acme.example.com").description.as_deref(), Some("ACME Corp"));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_then_fought_over_three_times(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("calm")]);
     rig.converge().await;
     rig.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
@@ -76,11 +76,11 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
     peace(&mut rig).await;
     rig.edit("acme", |t| t.definition.name = "Acme Corporation".into());
     rig.settle(2).await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_field_that_comes_back_to_what_it_was_is_written_three_times(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn a_field_that_is_changed_back_is_written_three_times(mut rig) {
+    let unmanaged = rig.unmanaged();
     let mut acme = tenant("acme");
     acme.definition.max_users = MaxUsers::Limited(3);
     let zone = SettingName::new("domain", "time_zone", "name");
@@ -116,11 +116,11 @@ on_both_databases! { async fn a_field_that_comes_back_to_what_it_was_is_written_
     peace(&mut rig).await;
     rig.edit("acme", |t| t.definition.domain = tenantd::model::DomainName::parse("acme.example.com").unwrap());
     rig.settle(2).await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_person_who_changes_a_field_back_each_time_wins_after_three_times(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn a_field_changed_back_by_an_administrator_is_contested_after_three_times(mut rig) {
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let uuid = rig.only("hq", "acme.example.com").uuid;
@@ -134,14 +134,14 @@ on_both_databases! { async fn a_person_who_changes_a_field_back_each_time_wins_a
     // The person gives in.
     rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("acme Ltd".into()));
     rig.settle(0).await;
-    // Once it lasted, a new change is put right again.
+    // Once it lasted, a new change is corrected again.
     rig.pbx("hq").edit_domain(uuid, |row| row.description = Some("mine".into()));
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_disabling_that_does_not_last_is_told_in_every_pass_and_tried_again(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn a_disable_that_does_not_last_is_reported_and_retried_in_every_pass(mut rig) {
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let reverts = Fault::new(FaultKind::RevertField("domain_enabled")).page("domain_edit.php").method("POST");
@@ -157,5 +157,5 @@ on_both_databases! { async fn a_disabling_that_does_not_last_is_told_in_every_pa
     peace(&mut rig).await;
     rig.settle(2).await;
     assert_eq!(rig.only("hq", "acme.example.com").enabled, Some(false));
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

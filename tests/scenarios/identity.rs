@@ -15,7 +15,7 @@ fn domain(text: &str) -> DomainName {
 }
 
 on_both_databases! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let ours = rig.only("hq", "acme.example.com").uuid;
@@ -50,17 +50,17 @@ on_both_databases! { async fn of_two_domains_with_one_name_only_our_own_is_touch
     assert!(plan.steps.is_empty(), "{plan:#?}");
     assert!(held_because(&plan, "acme").starts_with("another domain on hq is also named acme.example.com"));
     assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
-    // Theirs gets another name from a person.
+    // Theirs gets another name from an operator.
     rig.pbx("hq").edit_domain(theirs, |row| row.name = "theirs.example.com".into());
     let digest = rig.pbx("hq").digest_of_domain(theirs);
     rig.converge().await;
     assert!(rig.pbx("hq").domain(ours).is_none());
     assert_eq!(rig.pbx("hq").digest_of_domain(theirs), digest);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_renamed_nor_deleted(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("gone"), tenant("calm")]);
     rig.converge().await;
     rig.remove_file("gone");
@@ -78,7 +78,7 @@ on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_re
     for name in ["acme", "gone"] {
         assert_eq!(
             failure_of(&outcome, name),
-            format!("skipped: a domain {name}.example.com appeared on hq since the plan was made")
+            format!("skipped: a domain {name}.example.com was created on hq since the plan was made")
         );
     }
     assert_eq!(theirs.map(|uuid| rig.pbx("hq").digest_of_domain(uuid)), digests);
@@ -86,11 +86,11 @@ on_both_databases! { async fn a_name_that_is_shared_after_the_plan_is_neither_re
         rig.pbx("hq").edit_domain(uuid, |row| row.name = format!("theirs-{}", row.name));
     }
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when_the_name_is_free(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     let taken = rig.pbx("hq").add_domain("wanted.example.com", Some(false), None);
@@ -106,11 +106,11 @@ on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when
     rig.pbx("hq").remove_domain(taken);
     assert_eq!(steps(&rig.converge().await), ["rename acme"]);
     rig.only("hq", "wanted.example.com");
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_name_that_is_taken_after_the_plan_is_not_renamed_onto(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     rig.converge().await;
     rig.edit("acme", |t| t.definition.domain = domain("wanted.example.com"));
@@ -125,11 +125,11 @@ on_both_databases! { async fn a_name_that_is_taken_after_the_plan_is_not_renamed
     assert_eq!(rig.mutations(), before);
     rig.pbx("hq").remove_domain(taken);
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_name_that_is_taken_after_the_plan_is_not_created_a_second_time(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("calm")]);
     let look = rig.look().await;
     let plan = look.plan();
@@ -142,11 +142,11 @@ on_both_databases! { async fn a_name_that_is_taken_after_the_plan_is_not_created
     assert_eq!(rig.pbx("hq").digest_of_domain(taken), digest);
     rig.pbx("hq").remove_domain(taken);
     rig.converge().await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn two_tenants_that_swap_their_domains_are_held_and_nothing_is_mixed_up(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("acme"), tenant("bolt")]);
     rig.converge().await;
     let (acme, bolt) = (rig.only("hq", "acme.example.com").uuid, rig.only("hq", "bolt.example.com").uuid);
@@ -167,7 +167,7 @@ on_both_databases! { async fn two_tenants_that_swap_their_domains_are_held_and_n
     rig.settle(3).await;
     assert_eq!(rig.only("hq", "bolt.example.com").uuid, acme);
     assert_eq!(rig.only("hq", "acme.example.com").uuid, bolt);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 /// Tenants on both servers, known to tenantd as they are.
@@ -182,8 +182,8 @@ async fn prepared(rig: &mut Rig) {
     rig.converge().await;
 }
 
-on_both_databases! { async fn servers_whose_addresses_were_swapped_are_recognised_and_left_alone(mut rig) {
-    let strangers = rig.strangers();
+on_both_databases! { async fn servers_with_swapped_addresses_are_recognised_and_not_changed(mut rig) {
+    let unmanaged = rig.unmanaged();
     prepared(&mut rig).await;
     let address = |server: &StandIn| -> SocketAddr { server.url().trim_start_matches("https://").parse().unwrap() };
     // The same account on both, or the swap would end at a rejected password.
@@ -223,7 +223,7 @@ on_both_databases! { async fn servers_whose_addresses_were_swapped_are_recognise
     }
     assert_eq!(rig.mutations(), before);
 
-    // The addresses are put right in the configuration.
+    // The addresses are corrected in the configuration.
     let (hq, branch) = (instance("hq"), instance("branch"));
     let (one, two) = (rig.servers.remove(&hq).unwrap(), rig.servers.remove(&branch).unwrap());
     rig.servers = [(hq.clone(), two), (branch.clone(), one)].into();
@@ -233,11 +233,11 @@ on_both_databases! { async fn servers_whose_addresses_were_swapped_are_recognise
     }
     rig.connect();
     rig.settle(2).await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_restored_backup_is_not_written_to(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("old0"), tenant("old1"), tenant("calm")]);
     rig.converge().await;
     let yesterday = rig.pbx("hq").snapshot();
@@ -268,5 +268,5 @@ on_both_databases! { async fn a_restored_backup_is_not_written_to(mut rig) {
 
     // The right state is put back.
     rig.pbx("hq").restore(&today);
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

@@ -119,7 +119,7 @@ fn timeout_for(kind: &FaultKind) -> Duration {
 
 /// One life for each fault; says how many requests were struck.
 async fn lives(rig: &mut Rig, faults: Vec<(FaultKind, Fault)>) -> u32 {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     rig.want([tenant("calm")]);
     rig.converge().await;
     let mut fired = 0;
@@ -131,7 +131,7 @@ async fn lives(rig: &mut Rig, faults: Vec<(FaultKind, Fault)>) -> u32 {
         fired += rig.pbx("hq").fired(armed);
         rig.pbx("hq").clear_faults();
     }
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
     fired
 }
 

@@ -1,5 +1,5 @@
 //! The scenario list, black box, on both databases against two stand-in servers. Each ends with an empty second plan
-//! and with every domain that is not ours byte for byte as it was.
+//! and with every domain that is not managed byte for byte as it was.
 
 mod adoption;
 mod budget;

@@ -67,7 +67,7 @@ impl PbxWrite for Buggy {
 }
 
 on_both_databases! { async fn a_panic_in_one_tenants_work_fails_that_tenant_alone(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let hq = instance("hq");
     let buggy = Buggy { inner: rig.writers[&hq].clone(), name: "t3.example.com", reading: false };
     rig.writers.insert(hq.clone(), Arc::new(buggy));
@@ -79,22 +79,22 @@ on_both_databases! { async fn a_panic_in_one_tenants_work_fails_that_tenant_alon
     }
     assert!(rig.pbx("hq").domains_named("t3.example.com").is_empty());
 
-    // Again with other work in every pass, and the others still go on.
+    // Again with other work in every pass, and the others still continue.
     rig.edit("t4", |t| t.definition.name = "Changed".into());
     let (plan, outcome) = rig.pass().await;
     assert_eq!(steps(&plan), ["create t3", "update t4"]);
     assert!(all_done(&outcome, "t4"));
     assert!(failure_of(&outcome, "t3").starts_with("it panicked: "));
 
-    // The bug is mended.
+    // The bug is repaired.
     rig.connect();
     rig.settle(1).await;
     rig.only("hq", "t3.example.com");
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }
 
 on_both_databases! { async fn a_panic_in_reading_one_server_makes_that_server_unknown(mut rig) {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     let hq = instance("hq");
     let mut there = tenant("there");
     there.definition.instance = instance("branch");
@@ -110,5 +110,5 @@ on_both_databases! { async fn a_panic_in_reading_one_server_makes_that_server_un
     assert!(held_because(&plan, "acme").contains("reading it panicked: a bug in reading acme.example.com"));
     rig.connect();
     rig.settle(1).await;
-    rig.assert_at_rest(&strangers).await;
+    rig.assert_at_rest(&unmanaged).await;
 } }

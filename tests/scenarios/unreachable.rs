@@ -1,5 +1,5 @@
 //! A server that cannot be read is unknown: a clear line, nothing lost, no changing request, and the other server's
-//! tenants go on.
+//! tenants continue.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Tenants on both servers, and one change of each kind wanted on both.
 async fn prepared(rig: &mut Rig) -> Strangers {
-    let strangers = rig.strangers();
+    let unmanaged = rig.unmanaged();
     for name in ["kept", "edited", "closed", "gone"] {
         for (suffix, on) in [("a", "hq"), ("b", "branch")] {
             let mut tenant = tenant(&format!("{name}-{suffix}"));
@@ -33,11 +33,11 @@ async fn prepared(rig: &mut Rig) -> Strangers {
         rig.remove_file(&format!("gone-{suffix}"));
         let mut new = tenant(&format!("new-{suffix}"));
         new.definition.instance = instance(on);
-        // Unlike the one that goes, so that nobody takes it for that one under another name.
+        // Unlike the one that goes, so that no one takes it for that one under another name.
         (new.definition.session_timeout, new.definition.max_users) = (15, MaxUsers::Limited(3));
         rig.desired.tenants.insert(new.key.clone(), new);
     }
-    strangers
+    unmanaged
 }
 
 /// One pass while `hq` cannot be read; gives the line that says so.
@@ -79,18 +79,18 @@ fn reason(line: &str) -> String {
 }
 
 /// The fault is gone: everything that was held is done.
-async fn recovered(rig: &mut Rig, strangers: &Strangers) {
+async fn recovered(rig: &mut Rig, unmanaged: &Strangers) {
     rig.connect();
     rig.settle(3).await;
     assert_eq!(rig.only("hq", "closed-a.example.com").enabled, Some(false));
     assert_eq!(rig.only("hq", "new-a.example.com").enabled, Some(true));
     assert_eq!(rig.only("hq", "gone-a.example.com").enabled, Some(false));
     assert_eq!(rig.pbx("hq").settings(rig.only("hq", "edited-a.example.com").uuid).len(), 1);
-    rig.assert_at_rest(strangers).await;
+    rig.assert_at_rest(unmanaged).await;
 }
 
 on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(mut rig) {
-    let strangers = prepared(&mut rig).await;
+    let unmanaged = prepared(&mut rig).await;
     let server = rig.servers.remove(&instance("hq")).unwrap();
     let (pbx, listen) = (server.pbx().clone(), server.url().trim_start_matches("https://").parse().unwrap());
     server.stop().await;
@@ -105,11 +105,11 @@ on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(m
     );
     let back = StandIn::resume(StandInOptions { listen, ..StandInOptions::default() }, pbx).await.unwrap();
     rig.servers.insert(instance("hq"), back);
-    recovered(&mut rig, &strangers).await;
+    recovered(&mut rig, &unmanaged).await;
 } }
 
-on_both_databases! { async fn a_wrong_password_is_tried_once_and_said_plainly(mut rig) {
-    let strangers = prepared(&mut rig).await;
+on_both_databases! { async fn a_wrong_password_is_tried_once_and_reported_plainly(mut rig) {
+    let unmanaged = prepared(&mut rig).await;
     let pbx = rig.pbx("hq").clone();
     let account = pbx.users().into_iter().find(|user| user.username == "tenantd").unwrap().uuid;
     pbx.set_password(account, "changed-by-somebody");
@@ -118,16 +118,16 @@ on_both_databases! { async fn a_wrong_password_is_tried_once_and_said_plainly(mu
     let line = pass_without_hq(&rig).await;
     assert_eq!(
         line,
-        "cannot read the domains: the server rejected the user name or password (/core/dashboard/, status 302)"
+        "cannot read the domains: the server rejected the user name or password (status 302)"
     );
     rig.pass().await;
     assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not tried again");
     pbx.set_password(account, crate::common::rig::PASSWORD);
-    recovered(&mut rig, &strangers).await;
+    recovered(&mut rig, &unmanaged).await;
 } }
 
 on_both_databases! { async fn a_wrong_certificate_is_not_spoken_to(mut rig) {
-    let strangers = prepared(&mut rig).await;
+    let unmanaged = prepared(&mut rig).await;
     let config = rig.config.instances.get_mut(&instance("hq")).unwrap();
     let trusted = std::mem::replace(&mut config.tls, TlsTrust::Fingerprint([7; 32]));
     rig.connect();
@@ -139,7 +139,7 @@ on_both_databases! { async fn a_wrong_certificate_is_not_spoken_to(mut rig) {
     );
     assert_eq!(rig.pbx("hq").sign_in_count(), sign_ins, "the password was not sent");
     rig.config.instances.get_mut(&instance("hq")).unwrap().tls = trusted;
-    recovered(&mut rig, &strangers).await;
+    recovered(&mut rig, &unmanaged).await;
 } }
 
 /// Faults of answers, each with the line that tells it after `cannot read the domains: `.
@@ -194,7 +194,7 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
 }
 
 on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_an_empty_one(mut rig) {
-    let strangers = prepared(&mut rig).await;
+    let unmanaged = prepared(&mut rig).await;
     for (number, (kind, page, told)) in answers().into_iter().enumerate() {
         rig.connect_hurried(TIMEOUT);
         let shown = format!("{kind:?} on {page}");
@@ -215,5 +215,5 @@ on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_
         assert!(line.starts_with(told), "{shown}: {line}");
         rig.pbx("hq").clear_faults();
     }
-    recovered(&mut rig, &strangers).await;
+    recovered(&mut rig, &unmanaged).await;
 } }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use aho_corasick::AhoCorasick;
 
-/// What nobody may read anywhere, in each form that it can be written in.
+/// What no one may read anywhere, in each form that it can be written in.
 #[derive(Clone, Debug, Default)]
 pub struct Finder {
     forms: Vec<(String, &'static str, Vec<u8>)>,
-    /// Looks for all of them at once; made anew when there are more.
+    /// Looks for all of them at once; created again when there are more.
     search: std::sync::OnceLock<AhoCorasick>,
 }
 

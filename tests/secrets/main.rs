@@ -325,7 +325,7 @@ async fn every_error_keeps_every_secret() {
     watched.run_some(FAILING, number).await;
     number += 1;
     assert!(refused(&watched) > before, "the wrong password was used");
-    // Nobody there, and somebody else's certificate.
+    // No one there, and someone else's certificate.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = watched.site.servers["hq"].url().to_owned();
     watched.configure(source, |lines| lines.replace(&url, &format!("https://{nobody}")));

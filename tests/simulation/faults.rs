@@ -21,7 +21,7 @@ pub struct Faults {
     pub database: f64,
     /// A piece of work on the database is done and its answer is lost.
     pub database_answer: f64,
-    /// A person changes something on a PBX at any point of a pass.
+    /// An operator changes something on a PBX at any point of a pass.
     pub meddling: f64,
     /// The clock is set at any point of a pass.
     pub clock: f64,

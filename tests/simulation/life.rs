@@ -12,7 +12,7 @@ use crate::sim::run;
 use crate::world::World;
 
 impl World {
-    /// A person lifts what a plan holds for want of approval.
+    /// An operator lifts what a plan holds for want of approval.
     pub fn approve(&mut self, plan: &Plan) {
         let now = self.sim.lock().now;
         let lifts = |with: &str| {
@@ -196,7 +196,7 @@ impl World {
         self.history.backup(&mut state, &key);
     }
 
-    /// Fair weather: everything can be read, everybody keeps their hands off, the clock goes on.
+    /// Fair weather: everything can be read, everybody keeps their hands off, the clock continues.
     pub fn make_peace(&mut self) {
         self.unswap_servers();
         self.resume();

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, SettingId, SettingName};
 use uuid::Uuid;
 
-/// A `cidr` entry that lets nobody in. `0.0.0.0/32` would not do: an IPv6 address compares as 0.
+/// A `cidr` entry that lets no one in. `0.0.0.0/32` would not do: an IPv6 address compares as 0.
 const NOBODY: &str = "255.255.255.255/32";
 
 /// One server. Its account's own domain is its identity.
@@ -41,13 +41,13 @@ pub struct Domain {
 pub struct Memory {
     /// Made by us, or taken over by word of a file.
     pub ours: bool,
-    /// A person, a late request or a restored backup changed it since a pass last left it in order.
+    /// An operator, a late request or a restored backup changed it since a pass last left it in order.
     pub tampered: bool,
     /// … since the pass in hand began.
     pub tampered_lately: bool,
-    /// … since its domain was last looked at by itself.
+    /// … since its domain was last checked by itself.
     pub tampered_since_look: bool,
-    /// The rows as a person last set them.
+    /// The rows as an operator last set them.
     pub theirs: BTreeMap<SettingId, PbxSetting>,
     /// Since when we have been shown it as disabled, without a break.
     pub closed_seen: Option<DateTime<Utc>>,
@@ -126,7 +126,7 @@ impl Domain {
     }
 
     /// Whether anybody can sign in on the web: without enabled `cidr` rows everybody can, and each row but the one
-    /// that matches nobody lets somebody in.
+    /// that matches no one lets someone in.
     pub fn takes_sign_ins(&self) -> bool {
         let cidr = SettingName::cidr();
         let mut entries = self.enabled_rows(&cidr).peekable();
@@ -137,7 +137,7 @@ impl Domain {
         self.rows.values().filter(move |row| row.enabled && row.name == *name)
     }
 
-    /// A person sets a row.
+    /// An operator sets a row.
     pub fn set_theirs(&mut self, row: PbxSetting) {
         self.memory.tamper();
         self.memory.theirs.insert(row.id, row.clone());

@@ -1,4 +1,4 @@
-//! What nobody may touch in a pass: what the directory does not speak of, what people suspended, what is only reported.
+//! What no one may touch in a pass: what the directory does not speak of, what people paused, what is only reported.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct OffLimits {
 #[derive(Clone, Copy)]
 struct Why {
     what: &'static str,
-    /// When it ends, also while a pass runs: the clock may be set ahead then, and another daemon plan anew.
+    /// When it ends, also while a pass runs: the clock may be set ahead then, and another daemon plan again.
     until: DateTime<Utc>,
 }
 

@@ -63,9 +63,9 @@ impl World {
         });
     }
 
-    /// Whether a hold is one that only a person can end, and its ground is really there.
+    /// Whether a hold is one that only an operator can end, and its ground is really there.
     fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
-        // A person takes the domain over, or not; whether there is one is looked at below.
+        // An operator takes the domain over, or not; whether there is one is checked below.
         if held.lifted_by.as_ref().is_some_and(|lifted_by| !lifted_by.starts_with("tenantd adopt ")) {
             return false;
         }
@@ -128,7 +128,7 @@ impl World {
             return state.servers[&held.instance].domains.values().any(|domain| named(&domain.name) > 1);
         }
         if matches!(reason, HeldReason::Protected | HeldReason::PreviousProtected) {
-            // A lost domain that is not to be made again leaves its record under the key that it had.
+            // A lost domain that is not to be created again leaves its record under the key that it had.
             let left =
                 recorded.previous_placements.iter().filter(|previous| previous.instance == held.instance);
             let left = left.filter_map(|previous| recorded.tenants.get(&previous.key));
@@ -151,7 +151,7 @@ impl World {
     /// File, record and PBX say the same of every tenant that nothing holds.
     fn agree(&mut self, when: &str, plan: &Plan) {
         let recorded = self.recorded();
-        // A deletion that was begun stays open until its record is gone, which may wait for a person.
+        // A deletion that has begun stays open until its record is gone, which may wait for an operator.
         let open = recorded.open_intents.iter().filter(|intent| intent.action != "delete").count();
         if open > 0 {
             self.sim.lock().violate(|| format!("{when}: {open} intents are still open"));
@@ -165,7 +165,7 @@ impl World {
         let held = |key: &TenantKey| plan.held.iter().any(|held| held.tenant == *key);
         for (key, wanted) in self.directory.files.iter().filter(|(key, _)| !held(key)) {
             let disagreement = match recorded.tenants.get(key) {
-                // Its domain may be gone under another key, and is not to be made again.
+                // Its domain may be gone under another key, and is not to be created again.
                 None if wanted.definition.drift == DriftPolicy::Report => None,
                 None => Some("it is not recorded".to_owned()),
                 Some(record) => self.disagreement(wanted, record),
@@ -228,13 +228,14 @@ impl World {
         their_rows(found, desired.enabled)
     }
 
-    /// With time, and a person's word where it is asked for, nobody is left waiting or recorded without a file, but who is protected.
+    /// With time, and an operator's word where it is asked for, no one is left waiting or recorded without a file, but
+    /// who is protected.
     fn nothing_waits(&mut self) {
         let plan = self.preview();
         let recorded: Recorded = self.recorded();
         let desired = self.directory.desired();
         for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
-            // What waits for a person may wait.
+            // What waits for an operator may wait.
             let held = plan.as_ref().is_some_and(|plan| {
                 plan.held.iter().any(|held| held.tenant == record.key && self.is_legitimate(held, plan))
             });
@@ -256,7 +257,7 @@ fn says(domain: &Domain, name: &SettingName, wanted: Option<&str>) -> bool {
     }
 }
 
-/// Rows that no file owns are as a person left them: entirely while the tenant is enabled, but for the switch of the
+/// Rows that no file owns are as an operator left them: entirely while the tenant is enabled, but for the switch of the
 /// `cidr` entries while it is not.
 fn their_rows(domain: &Domain, enabled: bool) -> Option<String> {
     for row in domain.memory.theirs.values() {

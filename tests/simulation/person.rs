@@ -1,4 +1,4 @@
-//! A person with an account on a PBX, who changes what we look after and what we do not.
+//! An operator with an account on a PBX, who changes what we look after and what we do not.
 
 use rand::RngExt as _;
 use tenantd::model::{DomainId, InstanceKey, PbxSetting, SettingId, SettingName};
@@ -36,12 +36,12 @@ pub fn meddle(state: &mut State) {
 fn make_domain(state: &mut State, instance: &InstanceKey) {
     let name = directory::some_domain(state);
     let enabled = state.pick(&[Some(true), Some(true), Some(false), None]);
-    add_foreign(state, instance, &name, enabled);
+    add_unmanaged(state, instance, &name, enabled);
     state.tell(|| format!("{instance}: a person makes the domain {name}"));
 }
 
-/// A domain that is nobody's.
-pub fn add_foreign(state: &mut State, instance: &InstanceKey, name: &str, enabled: Option<bool>) {
+/// A domain that is not managed.
+pub fn add_unmanaged(state: &mut State, instance: &InstanceKey, name: &str, enabled: Option<bool>) {
     let id = DomainId(state.next_id());
     let row = some_row(state, SettingName::cidr());
     let with_row = state.chance(0.5);
@@ -126,13 +126,13 @@ fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static s
     }
 }
 
-/// Switches one of a person's own rows, on where it shows as off.
+/// Switches one of an operator's own rows, on where it shows as off.
 fn switch_a_row(domain: &mut Domain, lock: SettingId) -> &'static str {
     let locked = domain.rows.get(&lock).is_some_and(|row| row.enabled);
     let ids: Vec<SettingId> = domain.memory.theirs.keys().copied().collect();
     for id in ids {
         let Some(mut row) = domain.rows.get(&id).cloned() else { continue };
-        // What the lock switched off shows as off already; a person who wants it off has nothing to do.
+        // What the lock switched off shows as off already; an operator who wants it off has nothing to do.
         if locked && row.enabled && row.name == SettingName::cidr() {
             continue;
         }

@@ -56,7 +56,7 @@ impl Process {
         }
     }
 
-    /// Has the writer's lease from now on. Whoever had it finds out when it writes.
+    /// Has the writer's lease from now on. Anyone who had it finds out when it writes.
     pub fn take_the_lease(&self) {
         let mut state = self.sim.lock();
         state.holder = self.number;

@@ -38,7 +38,7 @@ pub struct History {
     started: DateTime<Utc>,
     /// The earliest time that the pass in hand can have read from the clock.
     earliest: DateTime<Utc>,
-    /// What was nobody's when the pass began.
+    /// What was not managed when the pass began.
     foreign: BTreeMap<(InstanceKey, DomainId), Domain>,
     backups: BTreeMap<InstanceKey, Server>,
 }
@@ -177,7 +177,7 @@ impl History {
         }
     }
 
-    /// Never more removals within a day than the limits allow, unless a person approved just these.
+    /// Never more removals within a day than the limits allow, unless an operator approved just these.
     fn limits(
         &mut self,
         config: &Config,
@@ -232,7 +232,7 @@ impl History {
         if pass.plans.len() > 1 && latest - self.earliest >= TimeDelta::hours(24) {
             return emptied(&before, &after, true);
         }
-        // What was begun was allowed when it was begun.
+        // What has begun was allowed when it has begun.
         let begun = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
         let begun: BTreeSet<TenantId> = begun.map(|intent| intent.tenant).collect();
         for (gone, lately, counted, limit, what) in [
@@ -263,7 +263,7 @@ impl History {
         })
     }
 
-    /// A surge of new tenants waits for a person's word.
+    /// A surge of new tenants waits for an operator's word.
     fn creations(&self, config: &Config, managed: usize, pass: &Pass) -> Result<(), String> {
         let Some(limit) = config.limits.creates else { return Ok(()) };
         for plan in &pass.plans {
@@ -349,7 +349,7 @@ impl History {
             Some(mut backup) if backup.domains.keys().next() == server.domains.keys().next() => {
                 state.tell(|| format!("{key}: the backup is restored"));
                 for (id, domain) in &mut backup.domains {
-                    // Whose record is gone is nobody's any more, should it come back.
+                    // Whose record is gone is not managed any more, should it come back.
                     domain.memory.ours &= state.witness.is_recorded(key, *id);
                     domain.memory.tamper();
                     domain.memory.named_at = state.point;
@@ -436,7 +436,7 @@ fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     Ok(())
 }
 
-/// Who is recorded as disabled, and confirmed so, is: no phone registers, nobody signs in on the web.
+/// Who is recorded as disabled, and confirmed so, is: no phone registers, no one signs in on the web.
 fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
     let tenants = after
         .tenants

@@ -24,7 +24,7 @@ use crate::model_pbx::{Mutation, Server};
 use crate::person;
 use crate::witness::Witness;
 
-/// The shared state. Nobody keeps the lock across an await point.
+/// The shared state. No one keeps the lock across an await point.
 pub struct Sim(Mutex<State>);
 
 pub struct State {
@@ -93,7 +93,7 @@ impl Sim {
         Ok(())
     }
 
-    /// A place where the process may die, where others go on, and where time passes.
+    /// A place where the process may die, where others continue, and where time passes.
     pub async fn point(&self) {
         let rounds = self.lock().rng.random_range(0..3);
         Point { sim: self, rounds }.await;
@@ -101,7 +101,7 @@ impl Sim {
 }
 
 impl State {
-    /// The next line of the story, told only where somebody listens.
+    /// The next line of the story, told only where someone listens.
     pub fn tell(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(story) = &mut self.story {
@@ -182,8 +182,8 @@ impl State {
         self.deliver(|late| late.points == 0);
     }
 
-    /// At the end of a pass: what was given up is carried out by now, or during the next pass. Who waits for a delete to
-    /// be carried out waits long enough.
+    /// At the end of a pass: what was given up is carried out by now, or during the next pass. Who waits for a delete
+    /// to be carried out waits long enough.
     pub fn deliver_left(&mut self) {
         let all = self.chance(0.7);
         self.deliver(|late| all || late.old || matches!(late.mutation, Mutation::Delete(_)));

@@ -20,26 +20,26 @@ use crate::sim::State;
 /// What the witness knows of the pass in hand.
 pub struct Witness {
     conn: SqliteConnection,
-    /// The wanted side that the pass in hand works from; `None` while nobody may change anything.
+    /// The wanted side that the pass in hand works from; `None` while no one may change anything.
     pub acting_for: Option<Desired>,
     pub retention: TimeDelta,
     /// The earliest and the latest time that the pass in hand can have read from the clock.
     pub earliest: DateTime<Utc>,
     pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
-    /// What was ours at any time.
+    /// What was managed at any time.
     pub ours: BTreeSet<(InstanceKey, DomainId)>,
     /// Since when a complete directory lacks the file of a tenant (by its id in the database).
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
-    /// Since when a domain is left behind.
+    /// Since when a domain is previous.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
     /// Under which keys the files of the recorded tenants stand in this pass.
     pub heirs: BTreeMap<String, BTreeSet<TenantKey>>,
-    /// What nobody may touch in this pass.
+    /// What no one may touch in this pass.
     pub off_limits: OffLimits,
     /// Changing requests that reached a server.
     pub mutations: u64,
-    /// Domains that were looked at since acting began.
+    /// Domains that were checked since acting began.
     looked_at: BTreeSet<(InstanceKey, DomainId)>,
     /// Names that were looked for since acting began, and when any name was last looked for.
     asked: BTreeMap<(InstanceKey, String), u64>,
@@ -218,7 +218,7 @@ impl State {
             }
         }
         self.judge_name(instance, mutation, domain)?;
-        // What somebody does between the last look and the request is undone with the rest of the form.
+        // What someone does between the last look and the request is undone with the rest of the form.
         let unseen = matches!(mutation, Mutation::Update(_))
             && domain.is_some_and(|domain| domain.memory.tampered_since_look);
         if closes(mutation, domain) && !unseen && owner.enabled && !owner.behind {
@@ -244,7 +244,7 @@ impl State {
         }
     }
 
-    /// Nobody takes a name without looking for it first, or although it was seen to be in use.
+    /// No one takes a name without looking for it first, or although it was seen to be in use.
     fn judge_name(
         &self,
         instance: &InstanceKey,
@@ -252,7 +252,7 @@ impl State {
         domain: Option<&Domain>,
     ) -> Result<(), String> {
         let (Mutation::Create(new) | Mutation::Update(new)) = mutation else { return Ok(()) };
-        // Somebody may have renamed it after it was looked at: then it gets its own name back.
+        // Someone may have renamed it after it was checked: then it gets its own name back.
         if domain.is_some_and(|domain| domain.name == new.name || domain.memory.tampered_lately) {
             return Ok(());
         }
@@ -316,7 +316,7 @@ impl State {
     }
 }
 
-/// Takes access away from somebody who has it.
+/// Takes access away from someone who has it.
 fn closes(mutation: &Mutation, domain: Option<&Domain>) -> bool {
     let Some(domain) = domain else { return false };
     match mutation {
@@ -340,7 +340,7 @@ fn lock(mutation: &Mutation) -> SettingId {
     SettingId::for_web_sign_in_block(mutation.domain())
 }
 
-/// A person's row that the file does not own is switched, and never changed.
+/// An operator's row that the file does not own is switched, and never changed.
 fn judge_row(domain: &Domain, row: &PbxSetting, managed: bool) -> Result<(), String> {
     match domain.memory.theirs.get(&row.id) {
         Some(theirs) if !managed => {

@@ -43,7 +43,7 @@ pub enum Daemons {
     One,
     /// Another one takes over the lease while one is at work.
     TakenOver,
-    /// One is stopped after it looked, another makes a whole pass, and then the first goes on.
+    /// One is stopped after it looked, another makes a whole pass, and then the first continues.
     StoppedAndResumed,
 }
 
@@ -86,7 +86,7 @@ impl World {
                 state.servers.insert(key.clone(), Server { version, ..Server::new(own, id) });
                 for n in 0..2 {
                     let name = format!("foreign{n}.example.net");
-                    person::add_foreign(&mut state, key, &name, Some(n == 0));
+                    person::add_unmanaged(&mut state, key, &name, Some(n == 0));
                 }
             }
         }
@@ -220,7 +220,7 @@ impl World {
 }
 
 impl State {
-    /// The pass is over: what it left on its way arrives, and what came of it is told.
+    /// The pass is over: what it left on its way arrives, and what came of it is reported.
     fn finish(&mut self, pass: &Pass) {
         self.witness.acting_for = None;
         self.doom(None);

@@ -1,4 +1,4 @@
-//! Errors of PBXs, of the database and of steps, in the form in which a person sees them: with their causes.
+//! Errors of PBXs, of the database and of steps, in the form in which an operator sees them: with their causes.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ fn commands(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names = list
         .take_while(|line| !line.is_empty())
-        // A description that goes on in the next line is indented deeper.
+        // A description that continues in the next line is indented deeper.
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()

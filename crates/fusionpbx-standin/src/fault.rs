@@ -54,8 +54,8 @@ pub enum FaultKind {
     SlowLoris(Duration),
     /// Sends the body as UTF-16 and calls it UTF-8.
     WrongCharset,
-    /// Does the work, then answers 200 with an empty line where a redirect was meant: PHP without output buffering, behind
-    /// a page that has printed something.
+    /// Does the work, then answers 200 with an empty line where a redirect was meant: PHP without output buffering,
+    /// behind a page that has printed something.
     Unbuffered,
     /// Answers as a reverse proxy does that cannot use the server: a page of its own under this status.
     ProxyPage(u16),

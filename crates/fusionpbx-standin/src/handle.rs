@@ -1,4 +1,4 @@
-//! The state behind the pages, for whoever runs the stand-in: to seed, look, change and misbehave.
+//! The state behind the pages, for anyone who runs the stand-in: to seed, look, change and misbehave.
 
 use std::io;
 use std::net::IpAddr;
@@ -99,7 +99,7 @@ impl Handle {
         self.lock().db.named(name).cloned().collect()
     }
 
-    /// Changes a domain's row, as a person or another program would. Only the row: a changed name changes nothing
+    /// Changes a domain's row, as an operator or another program would. Only the row: a changed name changes nothing
     /// else. Does nothing when there is no such domain.
     pub fn edit_domain(&self, uuid: Uuid, edit: impl FnOnce(&mut DomainRow)) {
         let mut state = self.lock();
@@ -298,7 +298,7 @@ impl Handle {
         Snapshot(self.lock().db.clone())
     }
 
-    /// Puts a backup back. Sessions go on.
+    /// Puts a backup back. Sessions continue.
     pub fn restore(&self, snapshot: &Snapshot) {
         self.lock().db = snapshot.0.clone();
     }

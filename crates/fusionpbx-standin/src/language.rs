@@ -9,7 +9,7 @@ pub enum Language {
     French,
 }
 
-/// A text for a person.
+/// A text for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
     True,

@@ -99,7 +99,8 @@ pub struct StandInOptions {
     pub profile: PbxProfile,
     /// The secret of a second factor by time, in base 32, that every account needs besides its password.
     pub totp_secret: Option<String>,
-    /// Whether a second factor by time is asked for while no account has a secret: FusionPBX then makes one at the sign-in.
+    /// Whether a second factor by time is asked for while no account has a secret: FusionPBX then makes one at the
+    /// sign-in.
     pub totp_enrols: bool,
     /// Whether flags are shown as switches, as in a stock theme. Without them every version shows selects.
     pub has_switches: bool,
@@ -237,7 +238,7 @@ impl StandIn {
         self.identity.as_deref().map(|identity| identity.fingerprint.as_str())
     }
 
-    /// The state behind the pages: to seed, look, change as a person would, and misbehave.
+    /// The state behind the pages: to seed, look, change as an operator would, and misbehave.
     pub fn pbx(&self) -> &Handle {
         &self.pbx
     }

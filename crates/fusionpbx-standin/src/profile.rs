@@ -1,5 +1,5 @@
-//! What differs between the versions of FusionPBX, as far as a client sees it. The pages ask here; nothing else knows of
-//! versions. Each line was seen on a real installation of that version.
+//! What differs between the versions of FusionPBX, as far as a client sees it. The pages ask here; nothing else knows
+//! of versions. Each line was seen on a real installation of that version.
 //!
 //! | page | what | 5.2.0 | 5.3.0 | 5.4.4 | 5.5.7 | master |
 //! |---|---|---|---|---|---|---|
@@ -33,8 +33,8 @@
 //! | | failed sign-ins | no | no | yes | yes | yes |
 //! | `system.php` | version | 5.2.0 | 5.3.3 | 5.4.4 | 5.5.7 | 5.6.4-dev |
 //!
-//! Up to 5.4.4 the setting `theme`/`input_toggle_style` turns the checkboxes into selects. All versions show a flag that
-//! is NULL as on.
+//! Up to 5.4.4 the setting `theme`/`input_toggle_style` turns the checkboxes into selects. All versions show a flag
+//! that is NULL as on.
 
 use chrono::TimeDelta;
 
@@ -109,7 +109,7 @@ impl PbxProfile {
         self <= Self::V5_3 || self == Self::Master
     }
 
-    /// Whether the page goes on after the redirect of a sign-in, so that its body is the dashboard.
+    /// Whether the page continues after the redirect of a sign-in, so that its body is the dashboard.
     pub(super) fn sends_the_dashboard_with_the_redirect(self) -> bool {
         self <= Self::V5_3
     }
@@ -122,7 +122,7 @@ impl PbxProfile {
         self >= Self::V5_5
     }
 
-    /// Whether the address list is looked at before the session has a domain.
+    /// Whether the address list is checked before the session has a domain.
     pub(super) fn knows_the_domain_of_the_host_at_once(self) -> bool {
         self == Self::Master
     }

@@ -44,7 +44,7 @@ pub fn number(text: &str) -> Result<i64, NotTaken> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotTaken;
 
-/// SQL's `lower(text) like pattern`; `%` and `_` are wildcards, also when a person meant the character.
+/// SQL's `lower(text) like pattern`; `%` and `_` are wildcards, also when an operator meant the character.
 pub fn like(text: &str, pattern: &str) -> bool {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let pattern: Vec<char> = pattern.chars().collect();
@@ -106,7 +106,7 @@ pub fn cidr_matches(entry: &str, client: IpAddr) -> Result<bool, BadMask> {
 }
 
 /// Whether any entry of a list lets the client in. An empty list lets everybody in; entries after a match are
-/// not looked at.
+/// not checked.
 pub fn cidr_list_matches(entries: &[String], client: IpAddr) -> Result<bool, BadMask> {
     for entry in entries {
         if cidr_matches(entry, client)? {
@@ -120,8 +120,8 @@ fn ip2long(text: &str) -> i64 {
     text.parse::<Ipv4Addr>().map_or(0, |address| i64::from(u32::from(address)))
 }
 
-/// How up to 5.5.7 a stored text is written into a page: PHP's `htmlentities` with `ENT_HTML5`, which has a name for every
-/// punctuation mark, for the letters of Latin-1 and even for the two letters `fj`.
+/// How up to 5.5.7 a stored text is written into a page: PHP's `htmlentities` with `ENT_HTML5`, which has a name for
+/// every punctuation mark, for the letters of Latin-1 and even for the two letters `fj`.
 pub fn html_entities(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text.chars().peekable();
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_login_lock_that_keeps_everyone_out_is_all_ones_not_all_zeroes() {
+    fn the_address_that_blocks_every_sign_in_is_all_ones_not_all_zeroes() {
         let v4: IpAddr = "192.0.2.7".parse().unwrap();
         let v6: IpAddr = "2001:db8::7".parse().unwrap();
         assert_eq!(cidr_matches("0.0.0.0/32", v4), Ok(false));

@@ -93,7 +93,7 @@ pub(super) async fn entry(
         host: host.split(':').next().unwrap_or_default().to_owned(),
         client,
     };
-    // The page goes on working when the client hangs up.
+    // The page continues working when the client hangs up.
     let work = tokio::spawn({
         let shared = shared.clone();
         async move { shared.clone().stopped.run_until_cancelled(serve(shared, call, peer)).await }

@@ -17,7 +17,7 @@ pub(super) struct Token {
     used: bool,
 }
 
-/// The colour of a message for a person.
+/// The colour of a message for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mood {
     Positive,
@@ -59,7 +59,7 @@ pub(super) struct Session {
     pub user_agent: String,
     /// When the id was last made new; set by the first request after the sign-in.
     pub created: Option<DateTime<Utc>>,
-    /// The session's copy of the list of domains; made again after a write of a domain.
+    /// The session's copy of the list of domains; created again after a write of a domain.
     pub domains: Option<Arc<Vec<(Uuid, String)>>>,
     tokens: BTreeMap<String, Vec<Token>>,
     messages: BTreeMap<Mood, Vec<String>>,

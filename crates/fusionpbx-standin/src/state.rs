@@ -148,8 +148,8 @@ impl PbxState {
         }
     }
 
-    /// Whether a request may go on in a session of this domain. FusionPBX asks at every request, up to 5.4.4 with the
-    /// addresses that the session loaded at its sign-in.
+    /// Whether a request may continue in a session of this domain. FusionPBX asks at every request, up to 5.4.4 with
+    /// the addresses that the session loaded at its sign-in.
     pub fn admits_request(
         &self,
         domain: Option<Uuid>,

@@ -231,7 +231,7 @@ impl Db {
 
     /// What a rename does outside `v_domains`: a substring replacement in every text that may hold the old name,
     /// and the directories. Domain settings are not among those texts. Recordings are moved only when the domain
-    /// of whoever asks has a directory of its own there.
+    /// of anyone who asks has a directory of its own there.
     pub fn rename_dependents(&mut self, uuid: Uuid, old: &str, new: &str, asker: &str) {
         if let Some(dialplan) = self.dialplans.get_mut(&uuid)
             && !old.is_empty()

@@ -10,7 +10,7 @@ use html5ever::tendril::{StrTendril, TendrilSink as _};
 pub use scraper::Html;
 use scraper::HtmlTreeSink;
 
-/// How much text the parser gets before the clock is looked at, in bytes.
+/// How much text the parser gets before the clock is checked, in bytes.
 const PIECE: usize = 16 << 10;
 
 /// The tree of a page, or nothing where parsing takes longer than `limit`: a page made to nest without end takes the

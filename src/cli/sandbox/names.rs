@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::model::InstanceKey;
 
-/// Deeper folders are nobody's.
+/// Deeper folders are not managed.
 const DEPTH: usize = 8;
 
 /// The values of `pbx_instance:` in the files below a directory. A file that cannot be read names none; the loader says

@@ -1,4 +1,4 @@
-//! What makes a sandbox look lived in: users, open sessions, domains that nobody manages yet.
+//! What makes a sandbox look lived in: users, open sessions, domains that no one manages yet.
 
 use std::collections::BTreeMap;
 

@@ -33,7 +33,7 @@ impl State {
         }
     }
 
-    /// How bad a tenant's condition is: critical where tenantd cannot do its work, a warning where a person has to
+    /// How bad a tenant's condition is: critical where tenantd cannot do its work, a warning where an operator has to
     /// decide.
     fn of(condition: Condition) -> Self {
         match condition {

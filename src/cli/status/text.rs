@@ -1,4 +1,4 @@
-//! The status for people: the table, the summary, the life signs, and what does not belong to one tenant.
+//! The status for people: the table, the summary, the heartbeat, and what does not belong to one tenant.
 
 use std::fmt::Write as _;
 

@@ -46,7 +46,7 @@ fn setting_form(text: &str) -> Result<String, PbxErrorKind> {
     Ok(shown((form.domain, form.id, &form.name, form.value(), enabled, &form.description)))
 }
 
-/// The words for enabled and disabled are compared by whoever reads the whole list, so a word that was translated
+/// The words for enabled and disabled are compared by anyone who reads the whole list, so a word that was translated
 /// everywhere is the same to it.
 fn domains(text: &str) -> Result<String, PbxErrorKind> {
     let page = DomainPage::parse(text)?;
@@ -136,7 +136,7 @@ async fn pages(profile: PbxProfile) -> Vec<Kind> {
     ]
 }
 
-/// Texts that are data: nobody translates them.
+/// Texts that are data: no one translates them.
 fn is_data(text: &str) -> bool {
     [
         "example", "Corp", "Co", "third", "anna", "admin", "tenantd", "Berlin", "test", "5.", "cidr", "zone",

@@ -219,7 +219,7 @@ fn heading(document: &Html) -> Option<(String, usize)> {
                 (title, total)
             }
         };
-        // A page of two lists is none of ours.
+        // A page of two lists is none of tenantd's.
         if found.as_ref().is_some_and(|found| found.1 != here.1) {
             return None;
         }

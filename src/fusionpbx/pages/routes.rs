@@ -96,7 +96,7 @@ fn route_row(row: &Row<'_>, name_column: usize, context_column: usize) -> Option
     })
 }
 
-/// What the form of a gateway names. Its password stands in the form too and is not looked at.
+/// What the form of a gateway names. Its password stands in the form too and is not checked.
 pub fn gateway_targets(text: &str, id: Uuid) -> Parsed<Vec<(&'static str, String)>> {
     const EXPECTED: &str = "the form of a gateway";
     let document = document(text);

@@ -1,5 +1,5 @@
 //! The pages of a sign-in, in every version: a form for user name and password (together or one after the other), one
-//! for the code of a second factor, and those that a program cannot go on from.
+//! for the code of a second factor, and those that a program cannot continue from.
 
 use std::fmt;
 

@@ -52,7 +52,7 @@ fn a_token_prints_as_nothing() {
 }
 
 #[test]
-fn a_refusal_is_told_without_the_fields_that_it_keeps() {
+fn a_refusal_names_no_field_values() {
     let page = "<div align='center'><table><tr><td>Required Fields: Name<br />
                 <br /></td></tr></table><form><input type='hidden' name='persistformvar' value='true'>
                 <input type='hidden' name='domain_setting_value' value='canary'></form></div>";

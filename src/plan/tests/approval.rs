@@ -1,4 +1,4 @@
-//! A person's word: what it lifts, for how long, and what stops a pass by hand.
+//! An operator's word: what it lifts, for how long, and what stops a pass by hand.
 
 use chrono::TimeDelta;
 

@@ -1,4 +1,4 @@
-//! Deletion: what has to be true before, and what was begun.
+//! Deletion: what has to be true before, and what has begun.
 
 use chrono::TimeDelta;
 
@@ -96,7 +96,7 @@ fn protection_outlives_the_file() {
 }
 
 #[test]
-fn a_domain_that_is_gone_already_is_only_forgotten() {
+fn where_the_domain_is_missing_only_the_record_is_deleted() {
     let mut fixture = deletable();
     fixture.vanish("acme");
     let plan = fixture.converge();
@@ -110,7 +110,7 @@ fn a_domain_that_is_gone_already_is_only_forgotten() {
 }
 
 #[test]
-fn a_web_sign_in_that_somebody_opened_is_closed_before_anything_is_deleted() {
+fn a_removed_web_sign_in_block_is_set_again_before_a_deletion() {
     let mut fixture = deletable();
     let id = fixture.pbx("acme").id;
     let theirs = row(7, &SettingName::cidr(), "0.0.0.0/0", true);
@@ -142,9 +142,9 @@ fn a_disable_that_was_cut_short_is_finished_and_its_retention_starts_then() {
     assert_eq!(fixture.plan().scheduled[0].until, fixture.now + TimeDelta::days(30));
 }
 
-/// An identity is not enough to delete by: somebody may have found another use for what was closed.
+/// An identity is not enough to delete by: someone may have found another use for what was closed.
 #[test]
-fn a_domain_that_somebody_renamed_is_not_deleted() {
+fn a_domain_renamed_on_the_pbx_is_not_deleted() {
     let mut fixture = deletable();
     fixture.pbx("acme").name = "theirs.example.com".into();
     let plan = fixture.plan();
@@ -196,7 +196,7 @@ fn a_clock_that_jumped_stops_nothing_but_deletions() {
 }
 
 #[test]
-fn what_waits_says_for_how_long_and_since_when() {
+fn a_scheduled_deletion_shows_its_retention_and_start() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.removed("acme", 1);
     fixture.previous("globex", "branch", 1);
@@ -209,7 +209,7 @@ fn what_waits_says_for_how_long_and_since_when() {
 }
 
 #[test]
-fn a_deletion_that_was_begun_is_finished_without_another_approval() {
+fn an_unfinished_deletion_needs_no_second_approval() {
     let mut fixture = deletable();
     fixture.policy.deletion.mode = DeletionMode::Approve;
     fixture.begun("acme", "hq", Action::Delete);
@@ -220,7 +220,7 @@ fn a_deletion_that_was_begun_is_finished_without_another_approval() {
     // The lock may have gone with the first tables.
     fixture.read_settings("acme", Vec::new());
     assert_eq!(steps(&fixture.plan()), "delete acme");
-    // While it is not to be finished, the lock comes back, and the retention does not begin anew.
+    // While it is not to be finished, the lock comes back, and the retention does not begin again.
     let mut waits = fixture.clone();
     waits.recorded.clock_steady_since = Some(waits.now);
     let plan = waits.plan();
@@ -234,7 +234,7 @@ fn a_deletion_that_was_begun_is_finished_without_another_approval() {
 }
 
 #[test]
-fn what_was_begun_elsewhere_or_otherwise_is_no_approval() {
+fn an_intent_elsewhere_or_of_another_kind_is_no_approval() {
     for (of, on, action) in
         [("acme", "branch", Action::Delete), ("acme", "hq", Action::Disable), ("one", "hq", Action::Delete)]
     {
@@ -246,7 +246,7 @@ fn what_was_begun_elsewhere_or_otherwise_is_no_approval() {
 }
 
 #[test]
-fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought_the_file_back() {
+fn an_unfinished_deletion_stops_when_the_domain_is_enabled_or_the_file_is_back() {
     let mut fixture = deletable();
     fixture.begun("acme", "hq", Action::Delete);
     fixture.pbx("acme").enabled = Some(true);
@@ -264,7 +264,7 @@ fn a_deletion_that_was_begun_is_not_finished_where_somebody_opened_it_or_brought
 }
 
 #[test]
-fn a_deletion_that_was_begun_counts_from_then_on() {
+fn an_unfinished_deletion_counts_against_the_limit() {
     let mut fixture = deletable();
     fixture.removed("one", 31);
     fixture.begun("acme", "hq", Action::Delete);

@@ -1,4 +1,4 @@
-//! Foreign changes on the PBX: put right, shown, or left alone after three times.
+//! Foreign changes on the PBX: corrected, shown, or left alone after three times.
 
 use super::fixture::{Fixture, block_row, held, key, row, steps, why};
 use crate::diff::Field;
@@ -105,7 +105,7 @@ fn a_setting_that_leaves_the_file_keeps_its_value_on_the_pbx() {
 }
 
 #[test]
-fn a_lock_on_an_enabled_tenant_is_taken_away() {
+fn a_web_sign_in_block_on_an_enabled_tenant_is_removed() {
     let mut fixture = Fixture::of(["acme"]);
     let id = fixture.pbx("acme").id;
     fixture.read_settings("acme", vec![block_row(id)]);
@@ -113,7 +113,7 @@ fn a_lock_on_an_enabled_tenant_is_taken_away() {
 }
 
 #[test]
-fn a_disabled_tenant_that_somebody_enabled_is_closed_again_and_uses_up_no_limit() {
+fn a_disabled_tenant_that_was_enabled_on_the_pbx_is_disabled_again_outside_the_limit() {
     let mut fixture = Fixture::of_size(9);
     for n in 0..8 {
         let of = format!("t{n:02}");
@@ -188,7 +188,7 @@ fn a_field_that_came_back_three_times_is_left_alone() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "update acme"));
     assert!(why(&plan, "acme", Action::Update).starts_with("`name` is contested: tenantd set it 3 times"));
     assert!(plan.settled.is_empty());
-    // Other fields go on, and another wanted value starts anew.
+    // Other fields continue, and another wanted value starts again.
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("update acme", "update acme"));
@@ -217,7 +217,7 @@ fn a_correction_that_lasted_is_forgotten_once_it_was_looked_at() {
 }
 
 #[test]
-fn an_unknown_instance_holds_what_its_file_changed_and_names_the_fields() {
+fn an_unchecked_instance_holds_changed_files_and_names_the_fields() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.edit("acme", |acme| {
         acme.definition.name = "Acme".into();
@@ -248,7 +248,7 @@ fn a_disable_that_was_cut_short_is_finished_in_the_next_pass() {
 }
 
 #[test]
-fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
+fn the_preview_shows_corrected_drift_and_not_reported_drift() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.pbx("acme").description = "theirs".into();
     fixture.pbx("acme").name = "theirs.example.com".into();
@@ -279,7 +279,7 @@ fn the_preview_shows_what_is_put_right_and_not_what_is_left_alone() {
 
 /// A file that went and came back three times in a row must not stay on the way to deletion.
 #[test]
-fn what_only_the_database_holds_is_never_fought_over() {
+fn a_field_of_the_database_alone_is_never_contested() {
     let mut fixture = Fixture::of([]);
     let mut acme = testing::wanted("acme");
     acme.definition.enabled = false;
@@ -317,7 +317,7 @@ fn a_file_that_comes_back_ends_the_retention_also_where_nothing_is_done() {
 }
 
 #[test]
-fn who_is_disabled_is_kept_out_also_where_the_domain_is_gone_and_drift_is_only_reported() {
+fn a_disabled_tenant_is_disabled_even_if_its_domain_is_missing_and_drift_is_only_reported() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.vanish("acme");
     fixture
@@ -387,7 +387,7 @@ fn a_setting_that_an_earlier_pass_did_not_reach_is_no_drift() {
 }
 
 #[test]
-fn half_a_creation_that_somebody_renamed_to_a_name_in_use_is_left_alone() {
+fn an_unfinished_domain_renamed_to_a_name_in_use_is_held() {
     let mut fixture = Fixture::of(["acme"]);
     fixture.record("acme").provisioned = false;
     assert_eq!(steps(&fixture.plan()), "create acme");

@@ -243,7 +243,7 @@ fn new_record(tenant: &Tenant, id: DomainId, now: DateTime<Utc>) -> TenantRecord
     record
 }
 
-/// An identity that nobody has or had here: a key may serve again after its tenant took another one.
+/// An identity that no one has or had here: a key may serve again after its tenant took another one.
 fn unused(fixture: &Fixture, key: &str) -> DomainId {
     let named = |n: usize| DomainId(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{key}{n}").as_bytes()));
     let records = &fixture.recorded.tenants;

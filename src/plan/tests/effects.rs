@@ -49,7 +49,7 @@ fn a_rename_says_that_addresses_change() {
 }
 
 #[test]
-fn a_disable_and_a_deletion_say_who_is_active() {
+fn a_disable_and_a_deletion_show_active_users() {
     let mut fixture = Fixture::of(["acme", "globex", "one", "two"]);
     active(&mut fixture, "acme", 1, &[1, 2, 3]);
     fixture.edit("acme", |tenant| tenant.definition.enabled = false);
@@ -75,7 +75,7 @@ fn a_disable_and_a_deletion_say_who_is_active() {
 }
 
 #[test]
-fn a_move_says_who_is_active_and_that_phones_need_another_server() {
+fn a_move_shows_active_users_and_that_phones_need_another_server() {
     let mut fixture = Fixture::of(["acme"]);
     active(&mut fixture, "acme", 45, &[1, 2]);
     fixture.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
@@ -100,7 +100,7 @@ fn a_move_says_who_is_active_and_that_phones_need_another_server() {
     assert_eq!(with_domain[..2], moved);
     assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
     assert!(with_domain[3].contains("phones registered at acme.example.com stop working"));
-    // Nobody loses anything with a tenant that was disabled anyway.
+    // No one loses anything with a tenant that was disabled anyway.
     let mut fixture = Fixture::of(["closed"]);
     fixture.edit("closed", |tenant| tenant.definition.enabled = false);
     fixture.converge();
@@ -123,7 +123,7 @@ fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
 }
 
 #[test]
-fn what_is_held_by_a_limit_shows_its_effects_too() {
+fn a_step_held_by_a_limit_shows_its_effects_too() {
     let plan = renaming(9, 4).plan();
     assert_eq!(steps(&plan), "");
     assert_eq!(said(&plan).len(), 8);

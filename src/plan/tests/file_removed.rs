@@ -31,7 +31,7 @@ fn an_empty_directory_that_is_called_complete_removes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_gone_disables_and_nothing_more_in_this_pass() {
+fn a_removed_file_disables_its_tenant_and_does_nothing_more_in_this_pass() {
     let mut fixture = Fixture::of(["acme", "globex", "umbrella"]);
     fixture.policy.deletion = crate::config::Deletion { mode: DeletionMode::Automatic, retention_days: 0 };
     fixture.remove_file("acme");
@@ -122,7 +122,7 @@ fn broken_file_does_not_hold_the_others_changes() {
 }
 
 #[test]
-fn a_broken_file_that_names_nobody_holds_every_removal() {
+fn a_broken_file_of_no_known_tenant_holds_every_removal() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.remove_file("acme");
     let file = BrokenFile { file: "a..yaml".into(), key: None, problems: Vec::new() };
@@ -162,7 +162,7 @@ fn an_instance_that_left_the_configuration_is_unknown() {
 }
 
 #[test]
-fn closing_again_what_somebody_opened_uses_up_no_limit() {
+fn disabling_again_what_was_enabled_on_the_pbx_uses_up_no_limit() {
     let mut fixture = Fixture::of_size(9);
     for n in 0..5 {
         fixture.removed(&format!("t{n:02}"), 1);
@@ -175,7 +175,7 @@ fn closing_again_what_somebody_opened_uses_up_no_limit() {
 }
 
 #[test]
-fn what_nobody_recorded_is_counted_and_never_touched() {
+fn an_unrecorded_domain_is_counted_and_never_changed() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.foreign("hq", 1, "a.example.net");
     fixture.foreign("branch", 2, "acme.example.com");
@@ -188,7 +188,7 @@ fn what_nobody_recorded_is_counted_and_never_touched() {
 }
 
 #[test]
-fn whoever_was_confirmed_closed_and_is_seen_open_is_named() {
+fn a_tenant_confirmed_disabled_and_observed_enabled_is_named() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.removed("acme", 10);
     let id = fixture.record("acme").id;

@@ -1,4 +1,4 @@
-//! A inputs that starts in agreement: a test changes one side and looks at the plan.
+//! A inputs that starts in agreement: a test changes one side and checks the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,7 +146,7 @@ impl Fixture {
         self.domains(on.as_str()).insert(domain.id, domain);
     }
 
-    /// A domain that nobody recorded.
+    /// A domain that no one recorded.
     pub fn foreign(&mut self, on: &str, n: u128, name: &str) -> DomainId {
         let id = DomainId(Uuid::from_u128(n));
         let theirs = PbxDomain { id, name: name.into(), enabled: Some(true), description: "not ours".into() };
@@ -181,7 +181,7 @@ impl Fixture {
         };
     }
 
-    /// What a tenant left behind on another instance so many days ago, closed since.
+    /// What a tenant previous on another instance so many days ago, closed since.
     pub fn previous(&mut self, of: &str, on: &str, days_ago: i64) -> DomainId {
         let at = self.now - TimeDelta::days(days_ago);
         let (on, record) = (instance(on), self.record(of).clone());
@@ -253,7 +253,7 @@ impl Fixture {
         self.recorded.removals.push(RemovalRecord { tenant, kind, instance: on, at });
     }
 
-    /// A changing request was begun, and its outcome is not known.
+    /// A changing request has begun, and its outcome is not known.
     pub fn begun(&mut self, of: &str, on: &str, action: Action) {
         let record = self.record(of).clone();
         self.recorded.open_intents.push(OpenIntent {
@@ -329,7 +329,7 @@ pub fn row(n: u128, name: &SettingName, value: &str, enabled: bool) -> PbxSettin
     }
 }
 
-/// The login lock of a domain, in force.
+/// The web sign-in block of a domain, in force.
 pub fn block_row(of: DomainId) -> PbxSetting {
     let id = SettingId::for_web_sign_in_block(of);
     PbxSetting { id, ..row(0, &SettingName::cidr(), "255.255.255.255/32", true) }

@@ -22,9 +22,9 @@ enum Event {
     GitMv(usize, usize),
     Moved(usize),
     Protected(usize),
-    /// Somebody on the PBX enables or disables a domain.
+    /// Someone on the PBX enables or disables a domain.
     Meddled(usize),
-    /// Somebody on the PBX deletes a domain.
+    /// Someone on the PBX deletes a domain.
     Wiped(usize),
     Hours(i64),
     Approved(usize),
@@ -55,7 +55,7 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// When each domain was last seen to become closed, kept by whoever looks on.
+/// When each domain was last seen to become closed, kept by anyone who looks on.
 type Closed = BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>;
 
 /// What is on an instance that does not answer stays as it was last seen.
@@ -74,7 +74,7 @@ fn look(fixture: &Fixture, closed: &mut Closed) {
     }
 }
 
-/// What nobody looks at is not known: a domain that was opened and closed again between two passes counts as closed.
+/// What no one checks is not known: a domain that was opened and closed again between two passes counts as closed.
 fn pass(fixture: &mut Fixture, closed: &mut Closed) {
     look(fixture, closed);
     let plan = fixture.plan();
@@ -176,7 +176,7 @@ proptest! {
 
     /// Whatever happens, in whatever order: nothing is deleted that was not closed for the whole retention.
     #[test]
-    fn no_history_deletes_what_was_not_closed_for_its_retention(
+    fn no_history_deletes_a_tenant_before_its_retention_ends(
         history in prop::collection::vec(events(), 1..60),
         mode in prop::sample::select(vec![DeletionMode::Approve, DeletionMode::Automatic]),
     ) {

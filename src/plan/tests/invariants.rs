@@ -1,4 +1,4 @@
-//! What holds for every plan, whatever the inputs: written anew from the rules, not from the planner.
+//! What holds for every plan, whatever the inputs: written again from the rules, not from the planner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ pub fn check(fixture: &Fixture, plan: &Plan) {
             removals_need_completeness(fixture, step);
         }
         if matches!(step.work, Work::DisablePrevious { .. }) {
-            nobody_is_closed_out(fixture, plan, step);
+            no_user_is_locked_out(fixture, plan, step);
         }
         if deletes(step) {
             deletion_needs_everything(fixture, plan, step);
@@ -177,7 +177,7 @@ fn never_our_own_account(fixture: &Fixture, step: &Step) {
     }
 }
 
-/// Whether somebody loses access that he had, or data.
+/// Whether someone loses access that he had, or data.
 pub fn takes_away(fixture: &Fixture, step: &Step) -> bool {
     match &step.work {
         Work::Disable { .. }
@@ -227,7 +227,7 @@ pub fn deletes(step: &Step) -> bool {
 }
 
 /// What a tenant left is closed only when it has its new place, or gets it before.
-fn nobody_is_closed_out(fixture: &Fixture, plan: &Plan, step: &Step) {
+fn no_user_is_locked_out(fixture: &Fixture, plan: &Plan, step: &Step) {
     let record = record(fixture, step).unwrap();
     let made = |other: &Step| matches!(other.work, Work::Recreate { .. }) && other.tenant == step.tenant;
     assert!(
@@ -239,7 +239,7 @@ fn nobody_is_closed_out(fixture: &Fixture, plan: &Plan, step: &Step) {
     );
 }
 
-/// Whether deleting it there was begun and not finished.
+/// Whether deleting it there has begun and not finished.
 fn begun(fixture: &Fixture, tenant: TenantId, on: &InstanceKey) -> bool {
     let mut intents = fixture.recorded.open_intents.iter();
     intents.any(|intent| intent.tenant == tenant && intent.instance == *on && intent.action == "delete")

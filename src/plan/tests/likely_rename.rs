@@ -84,7 +84,7 @@ fn with_previously_it_is_one_rename_and_nothing_is_made() {
 }
 
 #[test]
-fn two_tenants_go_on_when_a_person_says_so_and_the_removal_counts_as_any_other() {
+fn an_approved_pair_is_two_tenants_and_the_removal_counts_as_usual() {
     let mut fixture = renamed();
     let id = id_of(&held_of(&fixture.plan(), "hooli"));
     approve(&mut fixture, &id);
@@ -101,7 +101,7 @@ fn two_tenants_go_on_when_a_person_says_so_and_the_removal_counts_as_any_other()
 }
 
 #[test]
-fn what_was_approved_of_one_pair_says_nothing_of_another() {
+fn an_approval_of_one_pair_is_none_of_another() {
     let mut fixture = renamed();
     let id = id_of(&held_of(&fixture.plan(), "hooli"));
     approve(&mut fixture, &id);
@@ -117,7 +117,7 @@ fn alike_are_names_files_and_keys() {
         }
     };
     let own = [("theme.title.text", "H"), ("theme.logo.text", "h.png"), ("voicemail.greeting.text", "hi")];
-    // Another key and another name, but settings that nobody else has.
+    // Another key and another name, but settings that no one else has.
     let mut fixture = Fixture::of(["acme", "globex"]);
     let mut hooli = testing::wanted("hooli");
     settings(&mut hooli, &own);

@@ -88,7 +88,7 @@ fn renames_count_for_a_day_and_each_tenant_once() {
         why(&fixture.plan(), "t03", Action::Rename)
             .starts_with("4 tenants would be renamed within 24 hours, 3 of them already")
     );
-    // Again the same tenant: it was counted. To disable it is more than what was counted, and is looked at anew.
+    // Again the same tenant: it was counted. To disable it is more than what was counted, and is checked again.
     fixture.edit("t00", |tenant| {
         tenant.definition.domain = domain("again.example.com");
         tenant.definition.enabled = false;
@@ -119,7 +119,7 @@ fn an_approved_rename_is_no_approval_of_a_disable() {
 }
 
 #[test]
-fn what_interrupts_nobody_counts_as_nothing() {
+fn a_rename_that_interrupts_no_phone_does_not_count() {
     // A disabled tenant has no phones; another key does not touch the PBX.
     let mut fixture = Fixture::of_size(9);
     for n in 0..9 {
@@ -204,7 +204,7 @@ fn one_a_minute_is_limited_like_all_at_once() {
     assert_eq!(fixture.plan().held.len(), 18);
 }
 
-/// The window is in the database, so that a restart forgets nothing.
+/// The window is in the database, so that a restart drops nothing.
 #[test]
 fn a_restart_between_slices_opens_no_new_window() {
     let mut fixture = removing(10, 1);
@@ -230,7 +230,7 @@ fn a_day_later_the_next_may_go() {
 
 #[test]
 fn a_tenant_counts_once_however_many_steps_and_times() {
-    // Disabled because its file is gone, and deleted within the same day.
+    // Disabled because its file was removed, and deleted within the same day.
     let mut fixture = removing(10, 1);
     fixture.policy.deletion = crate::config::Deletion { mode: DeletionMode::Automatic, retention_days: 0 };
     fixture.pass();
@@ -247,7 +247,7 @@ fn a_tenant_counts_once_however_many_steps_and_times() {
 }
 
 #[test]
-fn a_limit_that_is_used_up_holds_only_those_who_come_on_top() {
+fn a_used_up_limit_holds_only_further_tenants() {
     let mut fixture = removing(10, 2);
     fixture.removed_lately("t00", RemovalKind::FileGone, 3);
     let plan = fixture.plan();
@@ -285,7 +285,7 @@ fn deletions_are_limited_like_files_that_go() {
 }
 
 #[test]
-fn what_was_forgotten_counts_like_what_was_deleted() {
+fn a_deleted_record_counts_like_a_deletion() {
     let mut fixture = Fixture::of_size(12);
     fixture.policy.deletion.mode = DeletionMode::Automatic;
     ["t00", "t01"].into_iter().for_each(|of| {
@@ -391,7 +391,7 @@ fn a_move_of_a_tenant_that_is_disabled_waits_for_nothing() {
 }
 
 #[test]
-fn making_again_or_taking_over_what_the_file_disables_counts_like_a_disable() {
+fn recreating_or_adopting_a_disabled_tenant_counts_like_a_disable() {
     let mut fixture = disabling(9, 2);
     fixture.vanish("t00");
     let mut adopted = testing::wanted("adopted");

@@ -1,4 +1,4 @@
-//! Another PBX instance, and what is left behind on the old one.
+//! Another PBX instance, and what is previous on the old one.
 
 use chrono::TimeDelta;
 
@@ -21,7 +21,7 @@ fn moved(days_ago: i64) -> Fixture {
 }
 
 #[test]
-fn a_move_makes_it_there_and_closes_it_here() {
+fn a_move_creates_the_domain_there_and_disables_it_here() {
     let mut fixture = moving();
     let old = fixture.pbx("acme").id;
     let plan = fixture.converge();
@@ -87,7 +87,7 @@ fn a_domain_that_another_tenant_still_has_holds_a_move() {
 }
 
 #[test]
-fn a_tenant_that_comes_back_finds_what_it_left() {
+fn a_tenant_that_moves_back_uses_its_previous_domain() {
     let mut fixture = moved(3);
     let left = fixture.recorded.previous_placements[0].domain_id;
     fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
@@ -117,7 +117,7 @@ fn a_second_domain_of_the_name_holds_a_return() {
 }
 
 #[test]
-fn what_was_left_behind_is_deleted_under_the_same_rule() {
+fn a_previous_domain_is_deleted_under_the_same_rule() {
     let mut fixture = moved(30);
     let plan = fixture.converge();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "delete acme"));
@@ -156,7 +156,7 @@ fn what_was_left_behind_is_deleted_under_the_same_rule() {
 }
 
 #[test]
-fn what_was_left_behind_stays_closed() {
+fn a_previous_domain_stays_disabled() {
     for enabled in [Some(true), None] {
         let mut fixture = moved(31);
         fixture.policy.deletion.mode = DeletionMode::Automatic;
@@ -180,7 +180,7 @@ fn what_was_left_behind_stays_closed() {
 }
 
 #[test]
-fn what_was_left_behind_and_is_gone_is_forgotten() {
+fn the_record_of_a_missing_previous_domain_is_deleted() {
     let mut fixture = moved(1);
     fixture.domains("branch").clear();
     let plan = fixture.converge();
@@ -193,7 +193,7 @@ fn what_was_left_behind_and_is_gone_is_forgotten() {
 }
 
 #[test]
-fn what_was_left_behind_goes_before_the_tenant_itself() {
+fn a_previous_domain_is_deleted_before_the_tenant() {
     let mut fixture = moved(31);
     fixture.policy.deletion.mode = DeletionMode::Automatic;
     fixture.removed("acme", 31);
@@ -236,7 +236,7 @@ fn a_tenant_that_comes_back_under_another_key_is_not_deleted_on_its_way() {
 }
 
 #[test]
-fn what_was_left_behind_follows_the_tenants_key() {
+fn a_previous_domain_follows_the_tenants_key() {
     let mut fixture = moved(31);
     fixture.policy.deletion.mode = DeletionMode::Automatic;
     fixture.git_mv("acme", "zebra");
@@ -248,7 +248,7 @@ fn what_was_left_behind_follows_the_tenants_key() {
 }
 
 #[test]
-fn a_deletion_of_what_was_left_behind_is_finished_without_another_approval() {
+fn an_unfinished_deletion_of_a_previous_domain_needs_no_second_approval() {
     let mut fixture = moved(31);
     let id = fixture.recorded.previous_placements[0].domain_id;
     fixture.read_settings_of("branch", id, Vec::new());
@@ -287,7 +287,7 @@ fn a_move_that_was_cut_short_is_finished_in_the_next_pass() {
 }
 
 #[test]
-fn what_a_tenant_leaves_stays_open_until_it_is_made_elsewhere() {
+fn the_previous_domain_stays_enabled_until_the_new_one_is_created() {
     let held_open = |change: &dyn Fn(&mut Fixture)| {
         let mut fixture = cut_short();
         change(&mut fixture);

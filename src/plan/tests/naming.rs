@@ -39,7 +39,7 @@ fn a_new_file_makes_a_tenant() {
 }
 
 #[test]
-fn what_exists_and_is_not_ours_is_held_until_the_file_adopts_it() {
+fn an_existing_unmanaged_domain_is_held_until_the_file_adopts_it() {
     let mut fixture = Fixture::of(["globex"]);
     fixture.want(testing::wanted("acme"));
     let id = fixture.foreign("hq", 1, "acme.example.com");
@@ -100,7 +100,7 @@ fn two_domains_of_one_name_are_not_adopted() {
 }
 
 #[test]
-fn what_another_tenant_has_is_not_adopted() {
+fn a_domain_of_another_tenant_is_not_adopted() {
     let mut fixture = Fixture::of(["globex"]);
     fixture.pbx("globex").name = "acme.example.com".into();
     let mut acme = testing::wanted("acme");
@@ -113,7 +113,7 @@ fn what_another_tenant_has_is_not_adopted() {
 }
 
 #[test]
-fn what_a_tenant_left_behind_is_not_adopted() {
+fn a_previous_domain_is_not_adopted() {
     let mut fixture = Fixture::of(["globex"]);
     fixture.previous("globex", "branch", 1);
     fixture.edit("globex", |globex| globex.definition.domain = domain("new.example.com"));
@@ -188,7 +188,7 @@ fn previously_takes_nothing_from_a_tenant_that_has_a_file() {
 }
 
 #[test]
-fn previously_takes_nothing_from_a_tenant_whose_file_is_broken() {
+fn previously_takes_nothing_from_a_tenant_with_a_broken_file() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.break_file("acme");
     let mut umbrella = testing::wanted("umbrella");
@@ -231,7 +231,7 @@ fn a_name_in_use_holds_a_rename() {
     assert!(
         why(&plan, "acme", Action::Rename).contains("already exists on hq, and tenantd does not manage it")
     );
-    // The rest of the tenant goes on.
+    // The rest of the tenant continues.
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     assert_eq!(steps(&fixture.converge()), "update acme");
 }
@@ -297,7 +297,7 @@ fn a_swap_of_two_files_is_a_swap_of_domains_and_never_a_removal() {
 }
 
 #[test]
-fn an_unknown_instance_makes_nobody() {
+fn nothing_is_created_on_an_unchecked_instance() {
     let mut fixture = Fixture::of(["globex"]);
     fixture.want(testing::wanted("acme"));
     fixture.lose("hq");
@@ -337,7 +337,7 @@ fn one_record_is_taken_over_once() {
     assert_eq!(steps(&fixture.converge()), "rename another, rename another, update another, create umbrella");
 }
 
-/// A domain that is made again, or finished, may get another name from its file on the way.
+/// A domain that is created again, or finished, may get another name from its file on the way.
 #[test]
 fn a_domain_that_another_tenant_still_has_holds_a_creation_too() {
     for provisioned in [true, false] {
@@ -356,7 +356,7 @@ fn a_domain_that_another_tenant_still_has_holds_a_creation_too() {
 }
 
 #[test]
-fn finishing_what_was_cut_short_takes_no_name_in_use() {
+fn finishing_an_interrupted_creation_takes_no_name_in_use() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.record("acme").provisioned = false;
     fixture.foreign("hq", 1, "theirs.example.com");
@@ -372,7 +372,7 @@ fn finishing_what_was_cut_short_takes_no_name_in_use() {
 
 /// The PBX has the name already, and the database would refuse it.
 #[test]
-fn finishing_what_was_cut_short_takes_no_recorded_domain() {
+fn finishing_an_interrupted_creation_takes_no_recorded_domain() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.record("acme").provisioned = false;
     fixture.pbx("acme").name = "globex.example.com".into();

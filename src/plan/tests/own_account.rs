@@ -61,7 +61,7 @@ fn the_same_name_on_another_instance_is_another_domain() {
     assert_eq!(steps(&fixture.plan()), "disable acme");
 }
 
-/// Somebody renamed it on the PBX, and the account signs in with the name that is there.
+/// Someone renamed it on the PBX, and the account signs in with the name that is there.
 #[test]
 fn it_is_known_by_the_name_that_the_pbx_shows() {
     let mut fixture = own();
@@ -98,7 +98,7 @@ fn it_is_never_adopted_and_nothing_advises_it() {
 }
 
 #[test]
-fn it_is_not_disabled_or_renamed_by_finishing_what_was_cut_short() {
+fn an_own_account_domain_is_not_disabled_or_renamed_by_finishing_a_creation() {
     let mut fixture = own();
     fixture.record("acme").provisioned = false;
     assert_eq!(steps(&fixture.plan()), "create acme");

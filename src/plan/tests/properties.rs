@@ -39,7 +39,7 @@ proptest! {
         inputs.fixture().plan();
     }
 
-    /// A few passes carry out all that can be, and never touch what is not ours.
+    /// A few passes carry out all that can be, and never touch what is not managed.
     #[test]
     fn every_world_settles(inputs in generated()) {
         let mut fixture = inputs.fixture();
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_what_is_read_does_not_matter(inputs in generated(), by in any::<Index>()) {
+    fn the_order_of_the_inputs_does_not_matter(inputs in generated(), by in any::<Index>()) {
         let fixture = inputs.fixture();
         let mut turned = fixture.clone();
         fn turn<T>(values: &mut [T], by: Index) {

@@ -101,7 +101,7 @@ fn two_files_that_exchange_numbers_are_done_in_one_run() {
 }
 
 #[test]
-fn a_number_whose_owner_is_held_is_waited_for_and_the_rest_goes_on() {
+fn a_number_of_a_held_owner_is_held_and_the_rest_is_applied() {
     let mut fixture = swapping();
     fixture.pause(Some("globex"), None, 1);
     let plan = fixture.plan();

@@ -1,4 +1,4 @@
-//! What a person stops by hand: pauses, the brake, and naming only some tenants.
+//! What an operator stops by hand: pauses, the brake, and naming only some tenants.
 
 use chrono::TimeDelta;
 
@@ -51,7 +51,7 @@ fn a_suspension_of_a_tenant_on_an_instance_needs_both() {
 }
 
 #[test]
-fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
+fn a_pause_follows_a_tenant_when_its_file_is_renamed() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.pause(Some("acme"), None, 2);
     fixture.git_mv("acme", "umbrella");
@@ -61,7 +61,7 @@ fn a_suspension_follows_a_tenant_whose_file_is_renamed() {
 }
 
 #[test]
-fn nobody_moves_from_or_to_a_suspended_instance() {
+fn no_tenant_moves_from_or_to_a_paused_instance() {
     for on in ["hq", "branch"] {
         let mut fixture = Fixture::of(["acme", "globex"]);
         fixture.edit("acme", |acme| acme.definition.instance = instance("branch"));
@@ -83,7 +83,7 @@ fn everything_can_be_suspended() {
 }
 
 #[test]
-fn what_is_suspended_uses_up_no_limit() {
+fn a_paused_tenant_uses_up_no_limit() {
     let mut fixture = past_the_limit();
     fixture.pause(Some("t00"), None, 2);
     assert_eq!(steps(&fixture.plan()), "disable t01");
@@ -137,9 +137,9 @@ fn only_is_no_way_around_a_limit() {
     assert_eq!(held(&fixture.pass()), "disable t01");
 }
 
-/// Also what counts against no limit: the brake is for somebody who does not trust what tenantd sees.
+/// Also what counts against no limit: the brake is for someone who does not trust what tenantd sees.
 #[test]
-fn the_brake_stops_everything_that_closes() {
+fn no_removals_holds_every_disable_and_deletion() {
     let braked = |mut fixture: Fixture| {
         assert_eq!(fixture.plan().steps.len(), 1);
         fixture.policy.no_removals = true;
@@ -174,7 +174,7 @@ fn the_brake_stops_everything_that_closes() {
 }
 
 #[test]
-fn the_brake_does_not_stop_what_takes_nothing_away() {
+fn no_removals_does_not_hold_other_steps() {
     let mut fixture = Fixture::of(["acme", "globex", "umbrella"]);
     fixture.policy.no_removals = true;
     fixture.vanish("acme");

@@ -7,7 +7,7 @@ use crate::model::testing;
 use crate::plan::Action;
 
 #[test]
-fn all_tenants_of_an_instance_are_never_closed_at_once() {
+fn all_tenants_of_an_instance_are_never_disabled_at_once() {
     let mut fixture = Fixture::of_size(20);
     for of in ["b1", "b2"] {
         let mut tenant = testing::wanted(of);
@@ -124,7 +124,7 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
     fixture.policy.max_tenants = Some(5);
     assert_eq!(steps(&fixture.plan()), "create new-one, adopt new-two, update t00");
     fixture.policy.max_tenants = Some(4);
-    // Whose file is gone makes room.
+    // Whose file was removed makes room.
     fixture.removed("t01", 1);
     assert_eq!(steps(&fixture.plan()), "create new-one, adopt new-two, update t00");
     // What has a record is not new, however many there are.

@@ -81,7 +81,7 @@ const PBXS: [Pbx; 7] =
     [Pbx::Enabled, Pbx::Disabled, Pbx::Null, Pbx::Absent, Pbx::Unknown, Pbx::Foreign, Pbx::Two];
 const MODES: [Mode; 5] = [Mode::Approve, Mode::Approved, Mode::AllowDelete, Mode::Automatic, Mode::Never];
 
-/// `acme` in the given state, beside three tenants in agreement and a foreign domain.
+/// `acme` in the given state, beside three tenants in agreement and a outside domain.
 fn fixture(file: File, directory: Directory, record: Record, pbx: Pbx, mode: Mode) -> Fixture {
     let mut fixture = Fixture::of(["one", "three", "two", "acme"]);
     fixture.foreign("hq", 1, "foreign.example.net");
@@ -201,7 +201,7 @@ fn every_combination_keeps_every_rule() {
     assert_eq!(seen, 6 * 3 * 8 * 7 * 5);
 }
 
-/// Domains that nobody recorded.
+/// Domains that no one recorded.
 fn foreign(fixture: &Fixture) -> Vec<PbxDomain> {
     let ours: Vec<DomainId> = fixture.recorded.tenants.values().map(|record| record.domain_id).collect();
     match fixture.observed.instance(&instance("hq")) {
@@ -253,7 +253,7 @@ fn the_rows_of_the_specification() {
     }
 }
 
-/// The whole table for a complete directory, to be read by a person when it changes.
+/// The whole table for a complete directory, to be read by an operator when it changes.
 #[test]
 fn the_whole_table() {
     let mut table = String::new();

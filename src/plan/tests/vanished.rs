@@ -7,7 +7,7 @@ use crate::plan::Action;
 use crate::plan::StepReason;
 
 #[test]
-fn a_domain_that_is_gone_is_made_again_under_its_identity() {
+fn a_missing_domain_is_created_again_with_its_identity() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     let id = fixture.pbx("acme").id;
     fixture.vanish("acme");
@@ -19,7 +19,7 @@ fn a_domain_that_is_gone_is_made_again_under_its_identity() {
 }
 
 #[test]
-fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
+fn a_missing_domain_is_not_created_again_while_another_one_has_its_name() {
     let mut fixture = Fixture::of(["acme"]);
     fixture.vanish("acme");
     fixture.foreign("hq", 1, "acme.example.com");
@@ -32,7 +32,7 @@ fn a_domain_whose_name_another_one_has_now_is_not_made_again() {
 }
 
 #[test]
-fn many_domains_gone_at_once_is_another_server_and_nothing_is_made_again() {
+fn many_missing_domains_mean_another_server_and_nothing_is_created() {
     let gone = |count: usize, of: usize| {
         let mut fixture = Fixture::of_size(of);
         (0..count).for_each(|n| fixture.vanish(&format!("t{n:02}")));
@@ -128,7 +128,7 @@ fn a_server_that_lost_domains_holds_nothing_that_only_the_database_sees() {
 }
 
 #[test]
-fn what_is_to_be_deleted_anyway_is_not_missed() {
+fn a_tenant_due_for_deletion_does_not_count_as_missing() {
     let mut fixture = Fixture::of_size(10);
     for of in ["t00", "t01", "t02"] {
         fixture.removed(of, 1);

@@ -21,7 +21,7 @@ pub struct TenantStats {
     pub max_users: MaxUsers,
     /// Enabled user accounts.
     pub active_users: i64,
-    /// Accounts that the PBX has enabled and that are kept out, because the tenant is at its limit.
+    /// Accounts that the PBX has enabled and that are refused, because the tenant is at its limit.
     pub users_over_limit: i64,
     pub files: i64,
     /// Of all files together.

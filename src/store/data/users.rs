@@ -42,7 +42,7 @@ pub struct UserRow {
     pub username: String,
     pub role: String,
     pub enabled: bool,
-    /// Enabled on the PBX and kept out here, because the tenant is at its `max_users`.
+    /// Enabled on the PBX and refused here, because the tenant is at its `max_users`.
     pub over_limit: bool,
     pub source: UserSource,
     pub pbx_user_id: Option<Uuid>,

@@ -13,7 +13,7 @@ use super::{Page, domains, layout, posted_flag};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     New,
-    /// Also a uuid that nobody has yet: the save makes the row.
+    /// Also a uuid that no one has yet: the save makes the row.
     Existing(Uuid),
 }
 

@@ -111,7 +111,7 @@ pub(super) fn list(page: &mut Page<'_>) -> Answer {
     Answer::page(layout::shell(page, "Domains", content))
 }
 
-/// Whoever may neither change nor delete sees no checkboxes, and so no ids.
+/// An account that may neither change nor delete sees no checkboxes, and so no ids.
 fn may_choose(page: &Page<'_>) -> bool {
     page.may("domain_edit") || page.may("domain_delete")
 }

@@ -177,7 +177,7 @@ pub(super) fn domain_options(page: &Page<'_>, selected: Option<Uuid>) -> Markup 
     }
 }
 
-/// The page that says what is wrong with a form, and lets a person go back with what was typed. It has no title
+/// The page that says what is wrong with a form, and lets an operator go back with what was typed. It has no title
 /// of its own.
 pub(super) fn complaint(page: &mut Page<'_>, complaints: &[String]) -> String {
     let call = page.call;
@@ -206,8 +206,8 @@ pub(super) fn state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
     }
 }
 
-/// The same for a list whose toggle asks first in later versions: the question, with more buttons and ids that every row
-/// repeats, stands in the row.
+/// The same for a list whose toggle asks first in later versions: the question, with more buttons and ids that every
+/// row repeats, stands in the row.
 pub(super) fn asking_state_button(page: &Page<'_>, state: Option<bool>) -> Markup {
     if !page.state.profile.asks_before_toggling() {
         return state_button(page, state);

@@ -304,7 +304,7 @@ fn meddles(strike: &Strike) -> bool {
     })
 }
 
-/// Changes what a write has left behind.
+/// Changes what a write has previous.
 fn meddle(state: &mut PbxState, before: Db, strike: &Strike) {
     if strike.has(&FaultKind::IgnoreWrites) {
         state.db = before;

@@ -169,7 +169,7 @@ fn list_row(page: &Page<'_>, list: &List, all: bool, context: bool, index: usize
     }
 }
 
-/// `gateway_edit.php`, which shows any gateway to whoever may edit one.
+/// `gateway_edit.php`, which shows any gateway to anyone who may edit one.
 pub(super) fn gateway(page: &mut Page<'_>) -> Answer {
     if !page.may("gateway_edit") {
         return Answer::access_denied();

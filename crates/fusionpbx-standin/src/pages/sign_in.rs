@@ -34,7 +34,7 @@ pub(super) fn page(page: &mut Page<'_>) -> Answer {
     password.clone_into(&mut page.state.last_password);
 
     let (domain, username) = page.state.split_username(typed.trim(), &call.host);
-    // The session moves to the domain before the password is looked at, and stays there when it was wrong.
+    // The session moves to the domain before the password is checked, and stays there when it was wrong.
     if domain.is_some() {
         page.session.domain = domain;
         page.load_block();

@@ -1,4 +1,4 @@
-//! A person's browser: keeps cookies, follows no redirect, posts forms with their tokens.
+//! An operator's browser: keeps cookies, follows no redirect, posts forms with their tokens.
 
 use fusionpbx_standin::{PbxProfile, StandIn, StandInOptions};
 use reqwest::redirect::Policy;

@@ -1,4 +1,4 @@
-//! What disabling a domain does, and what the login lock adds.
+//! What disabling a domain does, and what the web sign-in block adds.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -45,7 +45,7 @@ async fn a_disabled_domain_refuses_phones_but_lets_its_users_sign_in() {
 }
 
 #[tokio::test]
-async fn the_lock_refuses_new_sign_ins_and_denies_open_sessions() {
+async fn the_block_refuses_new_sign_ins_and_open_sessions() {
     let (server, browser) = server_and_browser().await;
     let domain = tenant(&server);
     let alice = Browser::new(&server);
@@ -61,7 +61,7 @@ async fn the_lock_refuses_new_sign_ins_and_denies_open_sessions() {
 }
 
 #[tokio::test]
-async fn a_refused_sign_in_leaves_the_session_in_the_locked_domain() {
+async fn a_refused_sign_in_leaves_the_session_in_the_blocked_domain() {
     let server = server().await;
     let domain = tenant(&server);
     lock(&server, domain, "255.255.255.255/32");
@@ -127,7 +127,7 @@ async fn a_mask_beyond_32_kills_every_page_of_the_domain() {
 }
 
 #[tokio::test]
-async fn a_superadmin_who_moves_into_a_locked_domain_is_locked_out() {
+async fn a_superadmin_in_a_blocked_domain_is_signed_out() {
     let (server, browser) = server_and_browser().await;
     let domain = tenant(&server);
     lock(&server, domain, "255.255.255.255/32");

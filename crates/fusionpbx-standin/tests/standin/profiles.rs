@@ -39,7 +39,7 @@ fn heading(page: &Seen) -> (String, String) {
 }
 
 #[test]
-fn a_version_is_known_by_its_release_and_by_what_it_calls_itself() {
+fn a_version_is_known_by_its_tag_and_by_its_own_number() {
     for profile in PbxProfile::ALL {
         assert_eq!(PbxProfile::parse(profile.name()), Some(profile));
         assert_eq!(PbxProfile::parse(profile.version()), Some(profile));
@@ -304,7 +304,7 @@ async fn up_to_5_4_an_open_session_outlives_the_web_sign_in_block() {
 }
 
 #[tokio::test]
-async fn up_to_5_3_a_sign_in_under_the_block_looks_like_a_success_and_is_none() {
+async fn up_to_5_3_a_sign_in_under_the_block_looks_successful_and_is_not() {
     for profile in PbxProfile::ALL {
         let (_server, _, _, new, answer) = disabled(profile).await;
         let location = answer.location.clone().unwrap();

@@ -32,7 +32,7 @@ async fn a_client_without_the_certificate_is_refused_by_itself() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_secure_over_plain_http_too_unless_told_otherwise() {
+async fn the_cookie_is_secure_over_plain_http_too_unless_configured_otherwise() {
     for (cookie_secure, expected) in [(true, true), (false, false)] {
         let options = StandInOptions { cookie_secure, ..StandInOptions::plain() };
         let server = StandIn::start(options).await.unwrap();
