@@ -1,7 +1,17 @@
 //! Declarative tenant manager for the CrystalQore platform and its FusionPBX servers.
 //!
-//! Data flows one way: `load` (files to [`model::Desired`]) → `observe` (database and PBXs) → `diff` → `plan` →
-//! `apply` → `report`. [`reconcile`] knows the order and is read first.
+//! Data flows one way, through stages that are folders:
+//!
+//! 1. [`load`]: `tenants.d/` becomes [`model::Desired`];
+//! 2. [`observe`]: database and PBXs become [`model::Recorded`] and [`model::Observed`];
+//! 3. [`diff`]: what differs, a function of values;
+//! 4. [`plan`]: steps, held steps with reasons, limits, a function of values;
+//! 5. [`apply`]: the only stage that is given a writer;
+//! 6. [`report`]: every text and JSON document of a plan and its outcome.
+//!
+//! [`reconcile`] knows the order and is read first. [`store`] is the database and [`fusionpbx`] the PBX; [`daemon`] and
+//! [`cli`] say when a run happens. The section *Architecture* of the README has the picture, the five rules that keep
+//! customers safe with the place of each, and lists for a new field and a new FusionPBX version.
 
 pub mod advice;
 pub mod apply;

@@ -11,7 +11,7 @@ use crate::diff::Field;
 use crate::model::{Activity, Completeness, Desired, Recorded, Tenant, TenantId, TenantRecord};
 
 /// The tenants of which a plan may say who is active, and those of them whose sessions may be cut short: what has to
-/// be read for [`all`], and no more.
+/// be read for `all`, and no more.
 pub fn affected(desired: &Desired, recorded: &Recorded) -> (BTreeSet<TenantId>, BTreeSet<TenantId>) {
     let (mut affected, mut shortened) = (BTreeSet::new(), BTreeSet::new());
     if matches!(desired.completeness, Completeness::Unreadable { .. }) {

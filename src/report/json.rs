@@ -8,8 +8,9 @@ use crate::apply::{Outcome, StepResult, redact};
 use crate::plan::{Action, Counts, Effect, FieldChange, Plan};
 use crate::yaml::Problem;
 
-/// The version of the documents below.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the documents below. 2: `scheduled` (was `waiting`), `lifted_by` (was `lift`), `delete_record` (was
+/// `forget`), and a `code` for each reason.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// `plan --output json`.
 #[derive(Debug, Serialize)]

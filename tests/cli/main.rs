@@ -35,7 +35,7 @@ impl Ran {
         let document = documents.next().unwrap_or_else(|| panic!("no JSON: {self:#?}"));
         assert!(documents.next().is_none(), "JSON stands alone on standard output: {self:#?}");
         let document = document.unwrap_or_else(|error| panic!("{error}: {self:#?}"));
-        assert_eq!(document["format_version"], 1, "{document:#}");
+        assert_eq!(document["format_version"], 2, "{document:#}");
         document
     }
 

@@ -114,7 +114,7 @@ async fn f15_on_sqlite_one_process_writes() {
     assert!(ran.stderr.contains("to do this run"), "{ran:#?}");
     let ran = site.run(&["apply", "--output", "json"]).await;
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(document["format_version"], 1, "the same document as without a daemon: {document:#}");
+    assert_eq!(document["format_version"], 2, "the same document as without a daemon: {document:#}");
     assert!(document["steps"].is_array() && document["results"].is_array(), "{document:#}");
     let refused = site.run(&["apply", "--tenant", "t00"]).await;
     assert_eq!(refused.code, 1, "{refused:#?}");
