@@ -2,6 +2,8 @@
 //! empty plan; what is not managed stays as it was.
 
 mod common;
+#[path = "lifecycle/earlier_database.rs"]
+mod earlier_database;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

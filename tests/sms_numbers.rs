@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{TimeDelta, Utc};
-use common::plain::{Plain, fresh, open};
+use common::plain::{Plain, fresh, migrate_before, open};
 use common::rig::{key, tenant};
 use common::rows::{fill, insert, number_of, record};
 use common::scenario::{held_because, steps};
@@ -205,34 +205,6 @@ async fn restore(database: &Database, path: &Path) -> archive::Restored {
         })
         .await
         .unwrap()
-}
-
-/// Brings an empty database to the schema before a migration, as the program of that time did.
-async fn migrate_before(plain: &mut Plain, version: &str) {
-    let kind = if plain.is_postgres() { "postgres" } else { "sqlite" };
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
-    let mut names: Vec<String> = std::fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.as_str() < version)
-        .collect();
-    names.sort();
-    assert!(names.len() >= 3, "{names:?}");
-    plain
-        .run(
-            "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL \
-             DEFAULT CURRENT_TIMESTAMP)",
-        )
-        .await
-        .unwrap();
-    for name in names {
-        plain.run(&std::fs::read_to_string(dir.join(&name).join("up.sql")).unwrap()).await.unwrap();
-        let version = name.split('_').next().unwrap().replace('-', "");
-        plain
-            .run(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}')"))
-            .await
-            .unwrap();
-    }
 }
 
 on_both_databases! { async fn numbers_follow_the_files_and_pass_from_tenant_to_tenant(mut rig) {

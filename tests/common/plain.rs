@@ -95,3 +95,31 @@ pub fn fresh(postgres: bool, dir: &std::path::Path) -> Option<DatabaseConfig> {
         Some(DatabaseConfig::Sqlite { path: dir.join("tenantd.db") })
     }
 }
+
+/// Builds the schema of an earlier tenantd in an empty database: all migrations before `version` (`2026-11-27-004000`).
+pub async fn migrate_before(plain: &mut Plain, version: &str) {
+    let kind = if plain.is_postgres() { "postgres" } else { "sqlite" };
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
+    let mut names: Vec<String> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.as_str() < version)
+        .collect();
+    names.sort();
+    assert!(names.len() >= 3, "{names:?}");
+    plain
+        .run(
+            "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL \
+             DEFAULT CURRENT_TIMESTAMP)",
+        )
+        .await
+        .unwrap();
+    for name in names {
+        plain.run(&std::fs::read_to_string(dir.join(&name).join("up.sql")).unwrap()).await.unwrap();
+        let version = name.split('_').next().unwrap().replace('-', "");
+        plain
+            .run(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}')"))
+            .await
+            .unwrap();
+    }
+}
