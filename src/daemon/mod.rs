@@ -30,7 +30,7 @@ use crate::store::{Database, Lease, StoreError, lease_holder};
 
 use heartbeat::HeartbeatWriter;
 use pass::{PassContext, Reported, pass};
-use service::Readiness;
+use service::ServiceManager;
 
 /// What the daemon works with; created again when the configuration is read again.
 pub struct Resources {
@@ -108,13 +108,13 @@ pub async fn run(
     listener: &dyn PassListener,
     stop: CancellationToken,
 ) -> Result<(), SetUpError> {
-    service::status("reading the configuration and opening the database");
+    let service_manager = ServiceManager::default();
+    service_manager.status("reading the configuration and opening the database");
     let resources = set_up.set_up().await?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| SetUpError {
         message: format!("cannot listen for SIGHUP: {error}"),
         problems: Vec::new(),
     })?;
-    let readiness = Readiness::default();
     let interval = resources.config.daemon.interval;
     let heartbeat =
         HeartbeatWriter::new(resources.database.clone(), lease_holder::daemon(), interval, environment.now());
@@ -136,7 +136,7 @@ pub async fn run(
         lease: None,
         requests: pass_requests::PassRequests::default(),
         reported: Reported::default(),
-        readiness: &readiness,
+        service_manager: &service_manager,
         heartbeat: &heartbeat,
         last_failure: None,
         old_configuration: None,
@@ -144,7 +144,7 @@ pub async fn run(
     tokio::select! {
         // Fed as long as the runtime turns; it never ends by itself.
         () = service::feed_watchdog() => {}
-        () = readiness.ask_for_time() => {}
+        () = service_manager.ask_for_time() => {}
         () = heartbeat.go_on(environment) => {}
         () = daemon.serve() => {}
     }
@@ -168,7 +168,7 @@ struct Daemon<'a> {
     lease: Option<Lease>,
     requests: pass_requests::PassRequests,
     reported: Reported,
-    readiness: &'a Readiness,
+    service_manager: &'a ServiceManager,
     heartbeat: &'a HeartbeatWriter,
     /// Why the last run failed, where it did.
     last_failure: Option<String>,
@@ -210,7 +210,7 @@ impl Daemon<'_> {
                     self.reconnect().await;
                 }
             }
-            self.readiness.ready();
+            self.service_manager.ready();
             if self.stop.is_cancelled() {
                 return;
             }
@@ -240,8 +240,8 @@ impl Daemon<'_> {
                 }
                 Ok(Err(by)) if !reported => {
                     info!(holder = %by, "standing by, because {by} holds the writer's lease");
-                    service::status(&format!("standing by for {by}"));
-                    self.readiness.ready();
+                    self.service_manager.status(&format!("standing by for {by}"));
+                    self.service_manager.ready();
                     let stands_by = |beat: &mut Heartbeat| {
                         (beat.state, beat.next_pass_at) = (DaemonState::StandingBy, None);
                     };
@@ -251,7 +251,7 @@ impl Daemon<'_> {
                 Ok(Err(_)) => {}
                 Err(error) => {
                     self.report_failure(&error, STAND_BY);
-                    self.readiness.ready();
+                    self.service_manager.ready();
                     self.reconnect().await;
                 }
             }
@@ -279,7 +279,7 @@ impl Daemon<'_> {
             "restarted within a minute; waiting {:.1} s before the first request to a PBX",
             rest.as_secs_f64()
         );
-        service::status("restarted within a minute; waiting before the first request to a PBX");
+        self.service_manager.status("restarted within a minute; waiting before the first request to a PBX");
         tokio::select! {
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(rest) => true,
@@ -301,7 +301,7 @@ impl Daemon<'_> {
     /// Reads the configuration and connects again. What cannot be had leaves the old in use.
     async fn reload(&mut self) {
         info!("SIGHUP: reloading the configuration");
-        self.readiness.reloading();
+        self.service_manager.reloading();
         match self.set_up.set_up().await {
             Ok(fresh) => {
                 self.release_lease().await;
@@ -311,21 +311,21 @@ impl Daemon<'_> {
                 self.heartbeat.moved(fresh.database.clone(), fresh.config.daemon.interval);
                 self.resources = fresh;
                 self.old_configuration = None;
-                service::old_configuration(None);
+                self.service_manager.set_old_configuration(None);
                 info!("the configuration was reloaded");
-                self.readiness.reloaded("the configuration was reloaded");
+                self.service_manager.reloaded("the configuration was reloaded");
                 self.heartbeat.beat(self.environment, |beat| note_configuration(beat, None)).await;
             }
             Err(error) => {
                 let text = format!("Configuration not reloaded: {}", error.in_a_line());
                 let problems = serde_json::to_string(&error.problems).unwrap_or_default();
                 error!(problems, "{text}. tenantd keeps running with the previous configuration.");
-                self.readiness.reloaded(&text);
+                self.service_manager.reloaded(&text);
                 // From the first that failed on: it is that long that the file and what is in use differ.
                 let since =
                     self.old_configuration.take().map_or_else(|| self.environment.now(), |(at, _)| at);
                 let old = (since, error.in_a_line());
-                service::old_configuration(Some(format!(
+                self.service_manager.set_old_configuration(Some(format!(
                     "the previous configuration is in use since {}: {}",
                     to_the_minute(since),
                     old.1
@@ -364,7 +364,7 @@ impl Daemon<'_> {
             environment: self.environment,
             listener: self.listener,
             stop: &self.stop,
-            readiness: self.readiness,
+            service_manager: self.service_manager,
         };
         pass(&self.resources, &context, &mut self.reported).await
     }
@@ -403,7 +403,7 @@ impl Daemon<'_> {
         }
         let seconds = wait.as_secs_f64().ceil();
         error!(error, "run failed: {error}. Nothing more was changed; trying again in {seconds} s.");
-        service::status(&format!("run failed: {error}"));
+        self.service_manager.status(&format!("run failed: {error}"));
         self.last_failure = Some(error);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::service::{self, Readiness};
+use super::service::ServiceManager;
 use super::{PassListener, Resources, next_wait};
 use crate::apply::Outcome;
 use crate::environment::Environment;
@@ -56,7 +56,7 @@ pub(super) struct PassContext<'a> {
     pub environment: &'a dyn Environment,
     pub listener: &'a dyn PassListener,
     pub stop: &'a CancellationToken,
-    pub readiness: &'a Readiness,
+    pub service_manager: &'a ServiceManager,
 }
 
 pub(super) async fn pass(
@@ -65,11 +65,11 @@ pub(super) async fn pass(
     reported: &mut Reported,
 ) -> Result<(Plan, Outcome), StoreError> {
     let Resources { config, database: _, readers, writers } = resources;
-    let PassContext { database, environment, listener, stop, readiness } = *context;
+    let PassContext { database, environment, listener, stop, service_manager } = *context;
     let instances = count(config.instances.len(), "instance");
-    service::status(&format!("reading the tenant files and {instances}"));
+    service_manager.status(&format!("reading the tenant files and {instances}"));
     let loaded = load::read(config).await;
-    report_files(&loaded, reported);
+    report_files(&loaded, service_manager, reported);
     let reader = Reader {
         config,
         database,
@@ -79,7 +79,7 @@ pub(super) async fn pass(
     };
     let revision = loaded.desired.revision.clone();
     let inputs = reconcile::gather(&reader, loaded.desired, Policy::new(config)).await?;
-    readiness.ready();
+    service_manager.ready();
     if !matches!(inputs.desired.completeness, Completeness::Unreadable { .. }) {
         reported.strange_files(&inputs.desired);
     }
@@ -92,7 +92,11 @@ pub(super) async fn pass(
     }
     reported.plan = std::mem::take(&mut reported.plan).after(&plan);
     if !plan.steps.is_empty() {
-        service::status(&format!("applying the plan {} with {}", plan.id, count(plan.steps.len(), "step")));
+        service_manager.status(&format!(
+            "applying the plan {} with {}",
+            plan.id,
+            count(plan.steps.len(), "step")
+        ));
     }
     let actor = actor(revision.as_deref(), &plan);
     let writer = Writer { database, pbxs: writers, environment, actor, stop: stop.clone() };
@@ -104,8 +108,10 @@ pub(super) async fn pass(
     let interval = config.daemon.user_sync.map(next_wait);
     reconcile::sync_users(&reader, &writer, &inputs, &outcome, interval).await;
     match &inputs.desired.completeness {
-        Completeness::Unreadable { reason } => service::status(&format!("the tenants directory {reason}")),
-        Completeness::Complete | Completeness::Partial { .. } => service::status(&format!(
+        Completeness::Unreadable { reason } => {
+            service_manager.status(&format!("the tenants directory {reason}"))
+        }
+        Completeness::Complete | Completeness::Partial { .. } => service_manager.status(&format!(
             "{}; last plan {}: {} done, {} failed, {} held",
             count(inputs.desired.tenants.len(), "tenant"),
             plan.id,
@@ -118,7 +124,7 @@ pub(super) async fn pass(
 }
 
 /// Reports the problems of files that were not reported yet, and which of them are over.
-fn report_files(loaded: &Loaded, reported: &mut Reported) {
+fn report_files(loaded: &Loaded, service_manager: &ServiceManager, reported: &mut Reported) {
     // That nothing could be read is reported by the plan, and unusual files by themselves.
     let is_readable = !matches!(loaded.desired.completeness, Completeness::Unreadable { .. });
     let unusual = load::unusual_problems(&loaded.desired.unusual);
@@ -136,7 +142,7 @@ fn report_files(loaded: &Loaded, reported: &mut Reported) {
     }
     report::log_files(&changes);
     if let Completeness::Unreadable { reason } = &loaded.desired.completeness {
-        service::status(&format!("the tenants directory {reason}"));
+        service_manager.status(&format!("the tenants directory {reason}"));
     }
 }
 
