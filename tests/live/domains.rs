@@ -107,7 +107,7 @@ live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) 
     let domain = live.domain("elsewhere");
     live.rig.edit("acme", |t| t.definition.domain = domain);
     let (plan, _) = live.rig.pass().await;
-    assert!(held_because(&plan, "acme").starts_with("another domain on hq has the name"));
+    assert!(held_because(&plan, "acme").starts_with("another domain on hq is also named"));
     let taken = live.domain("acme");
     live.rig.edit("acme", |t| t.definition.domain = taken.clone());
     live.rig.edit("calm", |t| t.definition.domain = taken);

@@ -76,7 +76,7 @@ live! { Totp: async fn a_wrong_or_missing_secret_is_reported_in_one_line_and_not
 
     live.rig.totp.remove(&hq);
     let line = refusal(live).await;
-    assert!(line.starts_with("the account needs a code as a second factor"), "{line}");
+    assert!(line.starts_with("the account needs a second factor"), "{line}");
     assert!(line.contains("`totp:`"), "{line}");
 
     live.rig.totp.extend(right.map(|secret| (hq, secret)));

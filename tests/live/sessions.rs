@@ -54,7 +54,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     let before = live.rig.clock.now();
     let warnings = live.plan().await.warnings;
     live.tell(&format!("open session on {version}: plan warns: {warnings:?}"));
-    let told = warnings.iter().filter(|line| line.contains("may go on for")).count();
+    let told = warnings.iter().filter(|line| line.contains("may work for")).count();
     assert_eq!(told, usize::from(!ends), "{warnings:?}");
     assert_eq!(steps(&live.converge().await), ["disable acme"]);
 

@@ -74,7 +74,7 @@ live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_
     live.rig.connect();
     ask_for_something(live, "three");
     let line = line_of_a_pass_without_hq(live).await;
-    assert_eq!(line, "the server rejected the user name or password (/core/dashboard/, status 302)");
+    assert_eq!(line, "the server rejected the user name or password (status 302)");
     let requests = counting::requests();
     ask_for_something(live, "four");
     line_of_a_pass_without_hq(live).await;
