@@ -120,19 +120,7 @@ async fn unmanaged(
     if let Some(reason) = inputs.doubts(&args.instance) {
         return Err(Failure::new(reason));
     }
-    let ours: BTreeSet<_> = inputs
-        .recorded
-        .tenants
-        .values()
-        .map(|record| (&record.definition.instance, record.domain_id))
-        .chain(
-            inputs
-                .recorded
-                .previous_placements
-                .iter()
-                .map(|previous| (&previous.instance, previous.domain_id)),
-        )
-        .collect();
+    let managed = inputs.recorded.managed_domains();
     let mut taken: BTreeSet<String> = inputs
         .desired
         .tenants
@@ -148,7 +136,7 @@ async fn unmanaged(
         .collect();
     let mut found = Found { tenants: Vec::new(), skipped: 0, refused: 0 };
     for domain in domains.values() {
-        if ours.contains(&(&args.instance, domain.id))
+        if managed.contains(&(&args.instance, domain.id))
             || args.matching.as_ref().is_some_and(|text| !domain.name.contains(text.as_str()))
         {
             continue;

@@ -206,8 +206,14 @@ fn second(dir: &Path, entry: IgnoredFile, key: &TenantKey) -> UnusualFile {
         "{key}.yaml is in force, and no tenant is disabled or deleted; `rm {}`, or give the file another name",
         quote(&shown)
     );
+    let what = format!("it could be a second file of {key}, and is not read: {}", entry.reason);
+    of_no_tenant(entry, shown, what, mend)
+}
+
+/// A file that stands for no tenant that is known by name.
+fn of_no_tenant(entry: IgnoredFile, shown: String, what: String, mend: String) -> UnusualFile {
     UnusualFile {
-        what: format!("it could be a second file of {key}, and is not read: {}", entry.reason),
+        what,
         file: entry.file,
         shown,
         tenants: BTreeSet::new(),
@@ -224,15 +230,8 @@ fn link(dir: &Path, entry: IgnoredFile) -> UnusualFile {
         "until then no tenant is disabled or deleted; put the folder itself there, or delete the link: `rm {}`",
         quote(&shown)
     );
-    UnusualFile {
-        what: format!("it may lead to tenant files: it is {}", entry.reason),
-        file: entry.file,
-        shown,
-        tenants: BTreeSet::new(),
-        mend,
-        by_record: false,
-        traces: entry.traces,
-    }
+    let what = format!("it may lead to tenant files: it is {}", entry.reason);
+    of_no_tenant(entry, shown, what, mend)
 }
 
 /// No one can look into it.

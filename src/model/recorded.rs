@@ -302,3 +302,13 @@ pub struct Recorded {
     /// Tenants whose data is archived and checked since they were disabled.
     pub archived: BTreeSet<TenantId>,
 }
+
+impl Recorded {
+    /// The domains that tenantd manages: of tenants, and previous ones that they had before a move.
+    pub fn managed_domains(&self) -> BTreeSet<(&InstanceKey, DomainId)> {
+        let tenants = self.tenants.values().map(|record| (&record.definition.instance, record.domain_id));
+        let previous =
+            self.previous_placements.iter().map(|previous| (&previous.instance, previous.domain_id));
+        tenants.chain(previous).collect()
+    }
+}

@@ -193,26 +193,14 @@ fn unknown_instances(observed: &Observed) -> usize {
 
 /// Domains that no one recorded as ours. They are counted and never touched.
 fn foreign_domains(inputs: Inputs<'_>) -> usize {
-    let ours: BTreeSet<_> = inputs
-        .recorded
-        .tenants
-        .values()
-        .map(|record| (&record.definition.instance, record.domain_id))
-        .chain(
-            inputs
-                .recorded
-                .previous_placements
-                .iter()
-                .map(|previous| (&previous.instance, previous.domain_id)),
-        )
-        .collect();
+    let managed = inputs.recorded.managed_domains();
     inputs
         .observed
         .instances
         .iter()
         .map(|(key, view)| match view {
             InstanceView::Seen { domains, .. } => {
-                domains.keys().filter(|id| !ours.contains(&(key, **id))).count()
+                domains.keys().filter(|id| !managed.contains(&(key, **id))).count()
             }
             InstanceView::Unknown { .. } => 0,
         })
