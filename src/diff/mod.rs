@@ -38,6 +38,33 @@ pub enum Field {
     File,
 }
 
+impl Field {
+    /// The field that a setting of the domain holds.
+    pub fn of_setting(name: &SettingName) -> Self {
+        if *name == SettingName::user_limit() { Self::MaxUsers } else { Self::Setting(name.clone()) }
+    }
+
+    /// The setting of the domain that holds the field; `None` where no setting does.
+    pub fn setting(&self) -> Option<SettingName> {
+        match self {
+            Self::MaxUsers => Some(SettingName::user_limit()),
+            Self::Setting(name) => Some(name.clone()),
+            Self::Key
+            | Self::Name
+            | Self::Domain
+            | Self::Instance
+            | Self::Enabled
+            | Self::SessionTimeout
+            | Self::Protected
+            | Self::CrossTenant(_)
+            | Self::Drift
+            | Self::SmsNumbers
+            | Self::WebSignIn
+            | Self::File => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Field {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -225,11 +252,7 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
     let Some(rows) = settings else { return };
     for (name, value) in wanted_settings(wanted) {
         if setting_differs(rows, &name, value.as_deref()) {
-            let field = if name == SettingName::user_limit() {
-                Field::MaxUsers
-            } else {
-                Field::Setting(name.clone())
-            };
+            let field = Field::of_setting(&name);
             let shown = |value: Option<String>| match field {
                 Field::MaxUsers => Some(value.unwrap_or_else(|| "unlimited".to_owned())),
                 _ => value,

@@ -2,13 +2,13 @@
 
 use super::reason::{HeldReason, StepReason};
 use super::types::{Action, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, Inputs};
+use super::{Draft, Inputs, observed_values};
 use crate::diff::{
     Field, enabled_values, number_list, setting_differs, wanted_settings, web_sign_in_is_blocked,
 };
 use crate::model::{
-    AdoptHow, Adoption, Definition, MaxUsers, PbxDomain, PbxSetting, SettingId, SettingName, Tenant,
-    TenantDocument, TenantKey,
+    AdoptHow, Adoption, Definition, MaxUsers, PbxDomain, PbxSetting, SettingId, Tenant, TenantDocument,
+    TenantKey,
 };
 
 /// Its domain is there and not managed: taken over where an operator said so, in the file or by `tenantd adopt`.
@@ -92,15 +92,7 @@ fn found_as_document(
         // An `array` has the wanted value among others, which stay.
         setting_differs(rows, name, value.as_deref())
     }) {
-        let value = enabled_values(rows, name);
-        if *name == SettingName::user_limit() {
-            let number = value.and_then(|value| value.parse().ok());
-            document.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
-        } else if let Some(value) = value {
-            document.pbx_settings.insert(name.to_string(), value);
-        } else {
-            document.pbx_settings.remove(&name.to_string());
-        }
+        observed_values::show(&mut document, &Field::of_setting(name), enabled_values(rows, name));
     }
     document
 }
@@ -133,8 +125,8 @@ fn changes(
         Some(tenant.definition.enabled.to_string()),
     );
     for (name, value) in wanted_settings(tenant) {
-        let is_limit = name == SettingName::user_limit();
-        let field = if is_limit { Field::MaxUsers } else { Field::Setting(name.clone()) };
+        let field = Field::of_setting(&name);
+        let is_limit = field == Field::MaxUsers;
         let shown = |value: Option<String>| match value {
             None if is_limit => Some(MaxUsers::Unlimited.to_string()),
             value => value,

@@ -142,19 +142,32 @@ fn without_record<'a>(inputs: Inputs<'a>, index: &Index<'a>, tenant: &'a Tenant,
 
 /// The fields of a new tenant, as changes from nothing.
 fn creation(tenant: &Tenant) -> Vec<FieldChange> {
+    let Definition {
+        name,
+        domain,
+        instance,
+        enabled,
+        session_timeout,
+        max_users,
+        protected,
+        pbx_settings,
+        // What is shared and how drift is treated does not stand on the PBX; the preview shows both.
+        cross_tenant: _,
+        drift: _,
+    } = &tenant.definition;
     let change = |field, after: String| FieldChange { field, before: None, after: Some(after) };
     let mut changes = vec![
-        change(Field::Name, tenant.definition.name.clone()),
-        change(Field::Domain, tenant.definition.domain.to_string()),
-        change(Field::Instance, tenant.definition.instance.to_string()),
-        change(Field::Enabled, tenant.definition.enabled.to_string()),
-        change(Field::SessionTimeout, tenant.definition.session_timeout.to_string()),
-        change(Field::MaxUsers, tenant.definition.max_users.to_string()),
+        change(Field::Name, name.clone()),
+        change(Field::Domain, domain.to_string()),
+        change(Field::Instance, instance.to_string()),
+        change(Field::Enabled, enabled.to_string()),
+        change(Field::SessionTimeout, session_timeout.to_string()),
+        change(Field::MaxUsers, max_users.to_string()),
     ];
-    if tenant.definition.protected {
+    if *protected {
         changes.push(change(Field::Protected, true.to_string()));
     }
-    for (name, value) in &tenant.definition.pbx_settings {
+    for (name, value) in pbx_settings {
         changes.push(change(Field::Setting(name.clone()), value.clone()));
     }
     if let Some(numbers) = tenant.sms_numbers.as_ref().and_then(number_list) {

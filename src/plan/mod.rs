@@ -17,6 +17,7 @@ mod likeness;
 mod limits;
 mod move_tenant;
 mod not_checked;
+mod observed_values;
 mod out_of_service;
 mod own_account;
 mod policy;

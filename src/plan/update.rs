@@ -10,12 +10,9 @@ use super::recreate::{absent, unfinished_creation};
 use super::rename::{may_rename, rekey_first};
 use super::retention::deletion_begun;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
-use super::{Draft, Inputs, definition_hash, sms_numbers};
+use super::{Draft, Inputs, definition_hash, observed_values, sms_numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
-use crate::model::{
-    DomainState, DriftPolicy, InstanceView, MaxUsers, PbxDomain, SettingName, Tenant, TenantDocument,
-    TenantRecord,
-};
+use crate::model::{DomainState, DriftPolicy, InstanceView, PbxDomain, Tenant, TenantDocument, TenantRecord};
 
 /// A field that came back changed this often in a row is left alone.
 pub const CONTESTED_AFTER: u32 = 3;
@@ -96,23 +93,7 @@ fn note_settled(record: &TenantRecord, differences: &[Difference], settings_read
 fn show_observed_values(differences: &[Difference], tenant: &Tenant, draft: &mut Draft) {
     let Some(Preview { before: Some(before), .. }) = draft.previews.get_mut(&tenant.key) else { return };
     for difference in differences.iter().filter(|difference| difference.origin == Origin::Drift) {
-        let value = difference.before.clone();
-        match &difference.field {
-            Field::Name => before.name = value.unwrap_or_default(),
-            Field::Domain => before.domain = value.unwrap_or_default(),
-            Field::Enabled => before.enabled = value.as_deref() == Some("true"),
-            Field::MaxUsers => {
-                let number = value.as_deref().and_then(|value| value.parse().ok());
-                before.max_users = number.map_or(MaxUsers::Unlimited, MaxUsers::Limited).into();
-            }
-            Field::Setting(name) => {
-                match value {
-                    Some(value) => before.pbx_settings.insert(name.to_string(), value),
-                    None => before.pbx_settings.remove(&name.to_string()),
-                };
-            }
-            _ => {}
-        }
+        observed_values::show(before, &difference.field, difference.before.clone());
     }
 }
 
@@ -359,13 +340,12 @@ impl Changed<'_> {
         if differences.is_empty() {
             return;
         }
-        let setting = |difference: &&Difference| match &difference.field {
+        let wanted = diff::wanted_settings(self.tenant);
+        let setting = |difference: &&Difference| {
+            let name = difference.field.setting()?;
             // A setting that left the file is no longer managed; its value stays.
-            Field::Setting(name) => difference.after.clone().map(|value| (name.clone(), Some(value))),
-            Field::MaxUsers => {
-                Some((SettingName::user_limit(), diff::user_limit(self.tenant.definition.max_users)))
-            }
-            _ => None,
+            let value = wanted.get(&name)?.clone();
+            Some((name, value))
         };
         let work = Work::Update {
             record: reference(self.record),

@@ -51,10 +51,10 @@ fn a_new_field_is_asked_for_by_the_compiler_in_the_files_that_the_readme_lists()
     }
     let path = dir.path().join("src/model/tenant.rs");
     let text = std::fs::read_to_string(&path).unwrap();
-    let last = "    pub drift: DriftPolicy,\n}\n";
-    assert_eq!(text.matches(last).count(), 1, "`Definition` ends as expected");
-    let field = "    pub drift: DriftPolicy,\n    pub support_phone: Option<String>,\n}\n";
-    std::fs::write(&path, text.replace(last, field)).unwrap();
+    let start = "pub struct Definition {\n";
+    assert_eq!(text.matches(start).count(), 1, "`Definition` begins as expected");
+    let field = format!("{start}    pub a_field_of_this_test: Option<String>,\n");
+    std::fs::write(&path, text.replace(start, &field)).unwrap();
     let target = std::env::current_exe().unwrap();
     let target = target.ancestors().nth(3).unwrap();
     let output = Command::new(env!("CARGO"))
