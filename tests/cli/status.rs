@@ -301,7 +301,7 @@ at_both_sites! { async fn history_of_a_reused_key_shows_only_the_current_tenant(
     let earlier = text(&shown["earlier"][0]);
     assert_eq!(earlier, "an earlier tenant with the key acme now has the key other: tenantd show other");
     let ran = site.run(&["show", "acme"]).await.stdout;
-    assert!(ran.contains(&earlier) && !ran.contains("50"), "{ran}");
+    assert!(ran.contains(&earlier) && !ran.contains("max_users: 50"), "{ran}");
     let ran = site.run(&["show", "acme", "--earlier"]).await.stdout;
     assert_eq!(ran.matches("tenant.created").count(), 2, "{ran}");
     assert_eq!(events(&site.run(&["show", "other", "-o", "json"]).await.json()), ["tenant.renamed", "tenant.created"]);
