@@ -24,7 +24,7 @@ pub struct Fields<'n> {
 pub struct Field<'n> {
     /// The keys from the root, joined by dots: `pbx_instances.hq.url`.
     pub path: String,
-    /// The key as it stands in the file; empty for an item of a list.
+    /// The key as it is written in the file; empty for an item of a list.
     pub key: &'n str,
     pub key_span: Span,
     pub node: &'n Node,

@@ -106,10 +106,10 @@ impl fmt::Display for Reading {
             Self::Integer | Self::Decimal => "a number, not a text",
             Self::LeadingZero => "an octal number to some YAML readers and a decimal one to others",
             Self::Underscore => "a number to some YAML readers and a text to others",
-            Self::Base60 => "a number to base 60 to some YAML readers and a text to others",
+            Self::Base60 => "a base-60 number to some YAML readers and a text to others",
             Self::OtherNumber | Self::OtherDecimal => "a number to YAML, written in an unusual way",
             Self::Date => "a date to some YAML readers and a text to others",
-            Self::Sign => "a sign with a meaning of its own to some YAML readers",
+            Self::Sign => "a special sign to some YAML readers",
         })
     }
 }

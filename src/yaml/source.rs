@@ -5,7 +5,7 @@ use super::{Excerpt, Finding, Position, Problem, Severity, Span};
 const MAX_LINE: usize = 110;
 /// How much of a long line is shown before the place that is meant, in characters.
 const LEAD: usize = 40;
-/// What stands in place of a secret; its length says nothing about the secret's.
+/// Shown instead of a secret. Its length is fixed, so that it does not reveal the secret's.
 const MASK: &str = "********";
 /// The most problems of one file that are shown; beyond is one line with their number.
 const MAX_PROBLEMS: usize = 50;

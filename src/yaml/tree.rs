@@ -17,7 +17,7 @@ pub struct Parsed {
 
 /// Reads the one document of a source.
 ///
-/// Reports what is not YAML (the first such place; after it nothing can be told), and everywhere: anchors, aliases,
+/// Reports what is not YAML (the first such place; nothing after it can be read reliably), and everywhere: anchors, aliases,
 /// merge keys, tags, directives, keys that stand twice or are not words, a second document, and more nesting or
 /// nodes than `limits` allows.
 pub fn parse(source: &Source, limits: Limits) -> Parsed {
@@ -78,7 +78,7 @@ struct Builder<'s> {
     stack: Vec<Frame>,
     root: Option<Node>,
     nodes: usize,
-    /// Where the line begins that the last reported alias stands in.
+    /// The start of the line of the last reported alias.
     alias_line: Option<usize>,
     findings: Vec<Finding>,
 }
@@ -193,13 +193,13 @@ impl Builder<'_> {
         let mark = self.source.slice(span).split_whitespace().next().unwrap_or_default();
         let place = Span { start: span.start, end: span.start + mark.len() };
         if anchor != 0 {
-            let finding = Finding::error(place, "an anchor")
+            let finding = Finding::error(place, "the value has an anchor (`&name`)")
                 .expected("values written out, without anchors and aliases")
                 .help("delete the `&` word and write the value at each place that uses it; put a text beginning \
                        with `&` in quotes");
             self.findings.push(finding);
         } else if tagged {
-            let finding = Finding::error(place, "a tag").expected("values without tags").help(
+            let finding = Finding::error(place, "the value has a tag (`!name`)").expected("values without tags").help(
                 "delete the `!` word; put a text beginning with `!`, or a number meant as text, in quotes",
             );
             self.findings.push(finding);
@@ -227,7 +227,7 @@ impl Builder<'_> {
         self.add(Node { span, value })
     }
 
-    /// Hands a finished node to the collection that it stands in.
+    /// Adds a finished node to the collection that contains it.
     fn add(&mut self, node: Node) -> Result<(), Finding> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes {
@@ -324,11 +324,11 @@ mod tests {
     fn anchors_aliases_merge_keys_and_tags_are_all_reported() {
         let found = lines("a: &x b\nc: *x\n<<: {d: e}\nf: !!str 1\ng: &y {h: i}\n");
         let starts = [
-            "x.yaml:1:4: error: an anchor;",
-            "x.yaml:2:4: error: an alias",
+            "x.yaml:1:4: error: the value has an anchor (`&name`);",
+            "x.yaml:2:4: error: the value is an alias (`*name`)",
             "x.yaml:3:1: error: the file has a merge key",
-            "x.yaml:4:4: error: a tag;",
-            "x.yaml:5:4: error: an anchor;",
+            "x.yaml:4:4: error: the value has a tag (`!name`);",
+            "x.yaml:5:4: error: the value has an anchor (`&name`);",
         ];
         assert_eq!(found.len(), starts.len(), "{found:#?}");
         for (line, start) in found.iter().zip(starts) {

@@ -25,7 +25,7 @@ impl Reader {
         }
     }
 
-    /// The items of a list of texts; an item that is none is reported and left out. `expected` says what the list
+    /// The items of a list of texts; an item that is not a text is reported and skipped. `expected` says what the list
     /// is of, `item` what each item is.
     pub fn texts<'n>(&mut self, field: &Field<'n>, expected: &str, item: &str) -> Vec<Text<'n>> {
         let Value::Sequence(items) = &field.node.value else {
@@ -196,13 +196,13 @@ impl Reader {
         let Text { text, span } = self.text(field, &expected)?;
         match humantime::parse_duration(text) {
             Ok(duration) if range.contains(&duration) => Some(duration),
-            Ok(_) => {
+            Ok(duration) => {
+                let help = match duration < *range.start() {
+                    true => format!("write `{key}: {least}` or more"),
+                    false => format!("write `{key}: {most}` or less"),
+                };
                 let what = format!("`{}` is {}, which is out of range", field.path, quoted(text));
-                self.report(
-                    Finding::error(span, what)
-                        .expected(expected)
-                        .help(format!("the least is {least}, the most {most}")),
-                );
+                self.report(Finding::error(span, what).expected(expected).help(help));
                 None
             }
             Err(_) => {

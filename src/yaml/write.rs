@@ -9,7 +9,7 @@ use crate::model::TenantDocument;
 
 /// YAML in block style, in the order of the fields, that [`super::parse`] reads back to the same values.
 ///
-/// A text that any YAML reader might take for something else stands in quotes (`"no"`, `"0123"`).
+/// A text that any YAML reader might take for something else is quoted (`"no"`, `"0123"`).
 ///
 /// # Panics
 /// When the type cannot be serialised at all (a map with keys that are not text); no type of tenantd is one.
