@@ -1,12 +1,12 @@
-//! Advice on tenants as they are recorded: what no file shows by itself. Each piece has a name, as a file's advice
-//! have, and `accept: [name]` in the file silences it.
+//! Advice on tenants as they are recorded: what no file shows by itself. Each piece has a name, as the advice
+//! on a file has, and `accept: [name]` in the file silences it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::config::Tier;
-use crate::load::advice::{Lint, REMOVED_WHILE_ENABLED, USERS_NEAR_LIMIT};
+use crate::load::advice::{AdviceKind, REMOVED_WHILE_ENABLED, USERS_NEAR_LIMIT};
 use crate::model::{Completeness, Desired, Recorded, TenantKey, TenantRecord};
 use crate::stats;
 use crate::store::data::TenantStats;
@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError, StoreWriter};
 /// One piece of advice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
-    pub lint: Lint,
+    pub kind: AdviceKind,
     pub tenant: TenantKey,
     pub text: String,
 }
@@ -24,7 +24,7 @@ pub struct Advice {
 pub type Accepted = BTreeMap<String, BTreeSet<String>>;
 
 const FACT: &str = "advice.accepted";
-const LINTS: [Lint; 2] = [USERS_NEAR_LIMIT, REMOVED_WHILE_ENABLED];
+const KINDS: [AdviceKind; 2] = [USERS_NEAR_LIMIT, REMOVED_WHILE_ENABLED];
 
 /// Advice on every tenant that has not accepted it.
 pub fn all(
@@ -36,7 +36,7 @@ pub fn all(
 ) -> Vec<Advice> {
     let mut found: Vec<Advice> = stats::near_limits(stats, tier)
         .into_iter()
-        .filter_map(|(tenant, text)| Some(Advice { lint: USERS_NEAR_LIMIT, tenant: tenant?, text }))
+        .filter_map(|(tenant, text)| Some(Advice { kind: USERS_NEAR_LIMIT, tenant: tenant?, text }))
         .collect();
     for (key, record) in &recorded.tenants {
         if was_removed_while_enabled(desired, key, record) {
@@ -44,15 +44,15 @@ pub fn all(
                 "{key}.yaml was deleted while {key} was still in service. Safer: restore it with `enabled: false`, \
                  wait until nobody complains, then delete it"
             );
-            found.push(Advice { lint: REMOVED_WHILE_ENABLED, tenant: key.clone(), text });
+            found.push(Advice { kind: REMOVED_WHILE_ENABLED, tenant: key.clone(), text });
         }
     }
     found.retain(|advice| {
-        let name = advice.lint.name;
+        let name = advice.kind.name;
         let last_word = || accepted.get(advice.tenant.as_str()).is_some_and(|names| names.contains(name));
         !desired.tenants.get(&advice.tenant).map_or_else(last_word, |tenant| tenant.accept.contains(name))
     });
-    found.sort_by(|a, b| (&a.tenant, a.lint.name).cmp(&(&b.tenant, b.lint.name)));
+    found.sort_by(|a, b| (&a.tenant, a.kind.name).cmp(&(&b.tenant, b.kind.name)));
     found
 }
 
@@ -92,9 +92,9 @@ pub fn remember(
     let before = parse(store.fact(FACT)?);
     let mut after = before.clone();
     for (key, tenant) in &desired.tenants {
-        let names: BTreeSet<String> = LINTS
+        let names: BTreeSet<String> = KINDS
             .iter()
-            .map(|lint| lint.name.to_owned())
+            .map(|kind| kind.name.to_owned())
             .filter(|name| tenant.accept.contains(name))
             .collect();
         if names.is_empty() {

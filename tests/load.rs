@@ -87,7 +87,7 @@ fn the_file_of_the_specification_is_read_whole() {
 
 #[test]
 fn a_domain_that_phones_cannot_look_up_is_accepted_with_advice() {
-    for (text, domain, lint) in [
+    for (text, domain, advice) in [
         ("10.0.0.5", "10.0.0.5", None),
         ("OldCaps.Example", "oldcaps.example", None),
         ("under_score.example", "under_score.example", Some("domain-unresolvable")),
@@ -98,8 +98,8 @@ fn a_domain_that_phones_cannot_look_up_is_accepted_with_advice() {
         let loaded = load(&[("acme.yaml", &file)]);
         assert!(!loaded.has_errors(), "{}", rendered(&loaded.problems));
         assert_eq!(loaded.desired.tenants[&key("acme")].definition.domain.as_str(), domain);
-        let found: Vec<_> = loaded.problems.iter().filter_map(|problem| problem.lint).collect();
-        assert_eq!(found, lint.into_iter().collect::<Vec<_>>(), "{text}");
+        let found: Vec<_> = loaded.problems.iter().filter_map(|problem| problem.advice).collect();
+        assert_eq!(found, advice.into_iter().collect::<Vec<_>>(), "{text}");
         let accepted = load(&[("acme.yaml", &format!("{file}accept: [domain-unresolvable]\n"))]);
         assert_eq!(accepted.problems, [], "{text}");
     }
@@ -141,7 +141,7 @@ fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
         "{text}"
     );
 
-    for (bad, said) in [
+    for (bad, expected) in [
         ("[+4930123456]", "\"+4930123456\""),
         ("[\"030 123456\"]", "neither in international form"),
         ("[\"12345\", \"12345\"]", "is repeated"),
@@ -150,7 +150,7 @@ fn an_sms_number_of_two_files_breaks_both_in_any_spelling() {
     ] {
         let loaded = load(&[("acme.yaml", &file("Acme", bad))]);
         assert_eq!(loaded.desired.broken.len(), 1, "{bad}");
-        assert!(rendered(&loaded.problems).contains(said), "{}", rendered(&loaded.problems));
+        assert!(rendered(&loaded.problems).contains(expected), "{}", rendered(&loaded.problems));
     }
 }
 
@@ -259,7 +259,7 @@ fn previously_must_name_a_removed_file_and_only_once() {
     insta::with_settings!({ snapshot_path => "texts" }, { insta::assert_snapshot!(rendered(&loaded.problems)) });
 }
 
-const LINTED: [(&str, &str, &str, &str); 5] = [
+const FILES_WITH_ADVICE: [(&str, &str, &str, &str); 5] = [
     ("a", "Tenant1", "a.example", "session_timeout: 3\ncross_tenant: {contacts: [b], presence: [b, zz]}\n"),
     ("b", "Globex", "b.example", "session_timeout: 600\n"),
     ("c", "globex", "c.example", "session_timeout: 120\n"),
@@ -269,7 +269,8 @@ const LINTED: [(&str, &str, &str, &str); 5] = [
 
 #[test]
 fn advice_is_given_with_the_name_that_accepts_it() {
-    let files = LINTED.map(|(key, name, domain, more)| (format!("{key}.yaml"), tenant(name, domain, more)));
+    let files = FILES_WITH_ADVICE
+        .map(|(key, name, domain, more)| (format!("{key}.yaml"), tenant(name, domain, more)));
     let loaded = load(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
     assert!(!loaded.has_errors());
     assert_eq!(loaded.desired.completeness, Completeness::Complete);
@@ -280,8 +281,8 @@ fn advice_is_given_with_the_name_that_accepts_it() {
 
 #[test]
 fn accepted_advice_is_silent() {
-    let names = load::advice::LINTS.map(|lint| lint.name).join(", ");
-    let files = LINTED.map(|(key, name, domain, more)| {
+    let names = load::advice::ADVICE_KINDS.map(|kind| kind.name).join(", ");
+    let files = FILES_WITH_ADVICE.map(|(key, name, domain, more)| {
         (format!("{key}.yaml"), tenant(name, domain, &format!("{more}accept: [{names}]\n")))
     });
     let loaded = load(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
@@ -546,14 +547,14 @@ fn a_setting_that_fusionpbx_would_store_otherwise_is_an_error() {
             &format!("{}  theme.css.text: {value}\n", GOOD.split("cross_tenant").next().unwrap()),
         )])
     };
-    for (value, said) in [
+    for (value, expected) in [
         ("|\n    one\n    two", "ends with a line break"),
         ("\" one\"", "begins or ends with a blank"),
         ("\"one\\t\"", "begins or ends with a blank"),
     ] {
         let loaded = with(value);
         let text = rendered(&loaded.problems);
-        assert!(text.contains("`theme.css.text`") && text.contains(said), "{value}: {text}");
+        assert!(text.contains("`theme.css.text`") && text.contains(expected), "{value}: {text}");
         assert!(text.contains("tenants.d/acme.yaml:1"), "{value}: {text}");
     }
     for value in ["|-\n    one\n    two", "one", "\"one\\ttwo\""] {
@@ -782,8 +783,8 @@ mod below_the_directory {
     }
 
     #[test]
-    fn hidden_names_and_folders_are_looked_at_and_stores_of_version_control_are_not() {
-        for (name, is_told) in [
+    fn hidden_names_and_folders_are_checked_and_stores_of_version_control_are_not() {
+        for (name, is_reported) in [
             ("..acme.yaml", true),
             ("...acme.yaml", true),
             ("..attic/acme.yaml", true),
@@ -797,9 +798,9 @@ mod below_the_directory {
             let root = dir_of(&[("good.yaml", &of("good")), (name, &of("acme"))]);
             let mut loaded = load::directory(root.path(), &config());
             load::by_record(root.path(), &mut loaded.desired, &recorded(&["good", "acme"]));
-            let told = if is_told { vec![format!("{name}: acme")] } else { vec![] };
-            assert_eq!(unusual(&loaded), told);
-            assert_eq!(loaded.desired.completeness == Completeness::Complete, !is_told, "{name}");
+            let expected = if is_reported { vec![format!("{name}: acme")] } else { vec![] };
+            assert_eq!(unusual(&loaded), expected);
+            assert_eq!(loaded.desired.completeness == Completeness::Complete, !is_reported, "{name}");
         }
     }
 
@@ -871,7 +872,7 @@ mod below_the_directory {
         fs::create_dir(root.path().join("hq")).unwrap();
         let mut loaded = load::directory(root.path(), &config());
         load::by_record(root.path(), &mut loaded.desired, &recorded(&["good"]));
-        assert!(loaded.desired.unusual.is_empty(), "nobody is gone");
+        assert!(loaded.desired.unusual.is_empty(), "no tenant lacks its file");
         load::by_record(root.path(), &mut loaded.desired, &recorded(&["good", "acme"]));
         assert_eq!(unusual(&loaded), ["hq: acme"]);
     }

@@ -316,15 +316,15 @@ pub async fn note_run(database: &Database, actor: &str, started_at: DateTime<Utc
 
 fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted) -> Vec<WarningJson> {
     let of_files = loaded.problems.iter().filter(|problem| !problem.is_error()).map(|problem| WarningJson {
-        lint: problem.lint.map(str::to_owned),
+        lint: problem.advice.map(str::to_owned),
         subject: Some(problem.file.clone()),
         text: problem.to_string(),
     });
     let advice = advice::all(&loaded.desired, &noted.recorded, &noted.stats, &config.tier, accepted);
-    let of_tenants = advice.into_iter().map(|Advice { lint, tenant, text }| WarningJson {
-        lint: Some(lint.name.to_owned()),
+    let of_tenants = advice.into_iter().map(|Advice { kind, tenant, text }| WarningJson {
+        lint: Some(kind.name.to_owned()),
         subject: Some(tenant.to_string()),
-        text: format!("{text} [{}]", lint.name),
+        text: format!("{text} [{}]", kind.name),
     });
     let of_all = stats::near_limits(&noted.stats, &config.tier)
         .into_iter()

@@ -5,44 +5,47 @@ use crate::yaml::{Finding, Severity, Span, quoted};
 
 /// A kind of advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lint {
-    /// What stands in `accept` and in brackets after `warning`.
+pub struct AdviceKind {
+    /// The name to write in `accept`; messages show it in brackets after `warning`.
     pub name: &'static str,
-    /// What it looks for, for the manual.
+    /// What it warns of, as the manual says it.
     pub about: &'static str,
 }
 
-pub const UNCLEAR_NAME: Lint = Lint {
+pub const UNCLEAR_NAME: AdviceKind = AdviceKind {
     name: "unclear-name",
     about: "a name that does not say which organisation or department the tenant is",
 };
-pub const DUPLICATE_NAME: Lint = Lint { name: "duplicate-name", about: "two tenants with the same name" };
-pub const DOMAIN_UNRESOLVABLE: Lint = Lint {
+pub const DUPLICATE_NAME: AdviceKind =
+    AdviceKind { name: "duplicate-name", about: "two tenants with the same name" };
+pub const DOMAIN_UNRESOLVABLE: AdviceKind = AdviceKind {
     name: "domain-unresolvable",
     about: "a domain that phones cannot look up: with an underscore, with a port, or of numbers that are not an \
             address",
 };
-pub const SESSION_TIMEOUT_RANGE: Lint =
-    Lint { name: "session-timeout-range", about: "a session timeout below 5 minutes or above 8 hours" };
-pub const SESSION_TIMEOUT_LONG: Lint =
-    Lint { name: "session-timeout-long", about: "a session timeout above the advised 30 to 60 minutes" };
-pub const SHARING_NOT_ALLOWED: Lint =
-    Lint { name: "sharing-not-allowed", about: "a kind of sharing that the deployment does not allow" };
-pub const SHARING_UNKNOWN: Lint =
-    Lint { name: "sharing-unknown", about: "sharing with a tenant that has no file" };
-pub const SHARING_ONE_SIDED: Lint =
-    Lint { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
+pub const SESSION_TIMEOUT_RANGE: AdviceKind =
+    AdviceKind { name: "session-timeout-range", about: "a session timeout below 5 minutes or above 8 hours" };
+pub const SESSION_TIMEOUT_LONG: AdviceKind = AdviceKind {
+    name: "session-timeout-long",
+    about: "a session timeout above the advised 30 to 60 minutes",
+};
+pub const SHARING_NOT_ALLOWED: AdviceKind =
+    AdviceKind { name: "sharing-not-allowed", about: "a kind of sharing that the deployment does not allow" };
+pub const SHARING_UNKNOWN: AdviceKind =
+    AdviceKind { name: "sharing-unknown", about: "sharing with a tenant that has no file" };
+pub const SHARING_ONE_SIDED: AdviceKind =
+    AdviceKind { name: "sharing-one-sided", about: "sharing with a tenant that does not name this one" };
 
 /// These two are reported by `status`, which knows what is recorded.
-pub const USERS_NEAR_LIMIT: Lint =
-    Lint { name: "users-near-limit", about: "80 % or more of the users that the tenant may have" };
-pub const REMOVED_WHILE_ENABLED: Lint = Lint {
+pub const USERS_NEAR_LIMIT: AdviceKind =
+    AdviceKind { name: "users-near-limit", about: "80 % or more of the users that the tenant may have" };
+pub const REMOVED_WHILE_ENABLED: AdviceKind = AdviceKind {
     name: "removed-while-enabled",
     about: "a file that was removed while the tenant was enabled (accepted in the last version of the file)",
 };
 
 /// Every advice that a file may accept, in the order of the manual.
-pub const LINTS: [Lint; 10] = [
+pub const ADVICE_KINDS: [AdviceKind; 10] = [
     UNCLEAR_NAME,
     DUPLICATE_NAME,
     DOMAIN_UNRESOLVABLE,
@@ -55,18 +58,18 @@ pub const LINTS: [Lint; 10] = [
     REMOVED_WHILE_ENABLED,
 ];
 
-impl Lint {
+impl AdviceKind {
     /// A warning of this advice.
     pub(super) fn warn(self, span: Span, what: impl Into<String>) -> Finding {
-        Finding { severity: Severity::Warning, lint: Some(self.name), ..Finding::error(span, what) }
+        Finding { severity: Severity::Warning, advice: Some(self.name), ..Finding::error(span, what) }
     }
 }
 
 /// The longest session timeout that the product document advises, in minutes ("30–60 minutes for standard use").
 const SESSION_TIMEOUT_ADVISED: u32 = 60;
 
-/// Names that could stand for anybody, without digits and blanks at their end.
-const NOBODY: [&str; 40] = [
+/// Placeholders that name no organisation, in lower case and without digits and blanks at the end.
+const PLACEHOLDER_NAMES: [&str; 40] = [
     "abc",
     "asdf",
     "bar",
@@ -109,11 +112,11 @@ const NOBODY: [&str; 40] = [
     "untitled",
 ];
 
-/// A name that names no one: "test", "tenant1", "new", the key or the domain once more.
+/// A name that does not identify the tenant: "test", "tenant1", "new", or the key or domain repeated.
 pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span) -> Option<Finding> {
     let lower = name.to_lowercase();
     let base = lower.trim_end_matches(|c: char| !c.is_alphabetic()).replace(['_', '-'], " ");
-    let why = if NOBODY.contains(&base.as_str()) || NOBODY.contains(&lower.as_str()) {
+    let why = if PLACEHOLDER_NAMES.contains(&base.as_str()) || PLACEHOLDER_NAMES.contains(&lower.as_str()) {
         "does not say who this is"
     } else if base.is_empty() || !name.chars().any(char::is_alphabetic) {
         "has no letters"
@@ -134,7 +137,7 @@ pub(super) fn name(name: &str, key: &TenantKey, domain: Option<&str>, span: Span
     )
 }
 
-/// A domain that FusionPBX takes and that no phone finds.
+/// A domain that FusionPBX accepts and that phones cannot look up.
 pub(super) fn domain(domain: &DomainName, span: Span) -> Option<Finding> {
     let why = match domain.unresolvable()? {
         Unresolvable::Underscore => "has an underscore, and many phones do not look up such names (RFC 1123)",
@@ -218,12 +221,12 @@ mod tests {
 
     #[test]
     fn session_timeouts_outside_the_usual_are_advised_against() {
-        let lint = |minutes| session_timeout(minutes, SPAN).and_then(|finding| finding.lint);
-        assert_eq!(lint(4), Some("session-timeout-range"));
-        assert_eq!(lint(5), None);
-        assert_eq!(lint(60), None);
-        assert_eq!(lint(61), Some("session-timeout-long"));
-        assert_eq!(lint(480), Some("session-timeout-long"));
-        assert_eq!(lint(481), Some("session-timeout-range"));
+        let advice = |minutes| session_timeout(minutes, SPAN).and_then(|finding| finding.advice);
+        assert_eq!(advice(4), Some("session-timeout-range"));
+        assert_eq!(advice(5), None);
+        assert_eq!(advice(60), None);
+        assert_eq!(advice(61), Some("session-timeout-long"));
+        assert_eq!(advice(480), Some("session-timeout-long"));
+        assert_eq!(advice(481), Some("session-timeout-range"));
     }
 }

@@ -15,11 +15,11 @@ use tokio::process::Command;
 use super::{Content, Snapshot, names};
 use crate::config::CommitRules;
 
-/// A repository on a disk that does not answer is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one git command may take: a disk that does not answer must not stop a pass for ever.
+const GIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Set over whatever the repository's own configuration says.
-const SAFE: [&str; 8] = [
+const SAFE_SETTINGS: [&str; 8] = [
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "gpg.program=/bin/false",
@@ -31,7 +31,7 @@ const SAFE: [&str; 8] = [
 ];
 
 /// In place of every `GIT_…` that tenantd was started with.
-const SURROUNDINGS: [(&str, &str); 7] = [
+const GIT_ENVIRONMENT: [(&str, &str); 7] = [
     ("GIT_CONFIG_GLOBAL", "/dev/null"),
     ("GIT_CONFIG_SYSTEM", "/dev/null"),
     ("GIT_NO_REPLACE_OBJECTS", "1"),
@@ -54,10 +54,10 @@ pub async fn as_committed(snapshot: Snapshot, rules: &CommitRules) -> Snapshot {
 
 async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, String> {
     let dir = &snapshot.dir;
-    let asked = ["rev-parse", "--show-prefix", "HEAD", "--symbolic-full-name", "HEAD"];
-    let told = git(dir, &asked, &[]).await.map_err(|why| format!("is not a checked-out commit ({why})"))?;
-    let told = String::from_utf8_lossy(&told);
-    let [prefix, commit, head] = told.lines().collect::<Vec<_>>()[..] else {
+    let query = ["rev-parse", "--show-prefix", "HEAD", "--symbolic-full-name", "HEAD"];
+    let answer = git(dir, &query, &[]).await.map_err(|why| format!("is not a checked-out commit ({why})"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let [prefix, commit, head] = answer.lines().collect::<Vec<_>>()[..] else {
         return Err("is not a checked-out commit (git names none)".to_owned());
     };
     let short = commit.get(..12).unwrap_or(commit);
@@ -66,7 +66,7 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     {
         let found =
             head.strip_prefix("refs/heads/").map_or("no branch".to_owned(), |name| format!("`{name}`"));
-        return Err(format!("is checked out at {found}, and `git.branch` wants `{branch}`"));
+        return Err(format!("is checked out at {found}, but `git.branch` requires `{branch}`"));
     }
     if let Some(signers) = &rules.allowed_signers {
         let file = format!("gpg.ssh.allowedSignersFile={}", signers.display());
@@ -92,20 +92,22 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     }
 }
 
-/// The tenant files of a commit, in folders as well. A symbolic link is none: it has no content of its own.
+/// The tenant files of a commit, in folders as well. Symbolic links are skipped: they have no content of their own.
 async fn files(dir: &Path, commit: &str, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let tree = git(dir, &["ls-tree", "-r", "-z", "--full-tree", &format!("{commit}:{prefix}")], &[]).await?;
     let mut objects = Vec::new();
     for entry in String::from_utf8_lossy(&tree).split_terminator('\0') {
-        let (about, name) = entry.split_once('\t').ok_or("git lists a tree in an unknown way")?;
+        let (about, name) = entry
+            .split_once('\t')
+            .ok_or("git lists the commit's files in a format that tenantd does not know")?;
         let object = about.strip_prefix("100644 blob ").or_else(|| about.strip_prefix("100755 blob "));
         if let Some(object) = object.filter(|_| names::judge(name).is_ok()) {
             objects.push((name.to_owned(), object.to_owned()));
         }
     }
-    let asked: String = objects.iter().map(|(_, object)| format!("{object}\n")).collect();
-    let told = git(dir, &["cat-file", "--batch"], asked.as_bytes()).await?;
-    let mut rest = &told[..];
+    let request: String = objects.iter().map(|(_, object)| format!("{object}\n")).collect();
+    let answer = git(dir, &["cat-file", "--batch"], request.as_bytes()).await?;
+    let mut rest = &answer[..];
     let mut files = BTreeMap::new();
     for (name, object) in objects {
         let content =
@@ -128,26 +130,26 @@ fn take<'a>(rest: &mut &'a [u8], object: &str) -> Option<&'a [u8]> {
 /// What git prints, or why it printed nothing.
 pub(super) async fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("git");
-    command.arg("-C").arg(dir).args(SAFE.iter().flat_map(|set| ["-c", set])).args(arguments);
+    command.arg("-C").arg(dir).args(SAFE_SETTINGS.iter().flat_map(|set| ["-c", set])).args(arguments);
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"GIT_") {
             command.env_remove(name);
         }
     }
-    command.envs(SURROUNDINGS);
+    command.envs(GIT_ENVIRONMENT);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("git cannot be run: {error}"))?;
     let stdin = child.stdin.take();
     let write = async {
         if let Some(mut stdin) = stdin {
-            // Who ends early is heard of by its exit code.
+            // If git ends early, its exit code says so.
             let _ = stdin.write_all(input).await;
         }
     };
     let both = async { tokio::join!(write, child.wait_with_output()).1 };
-    let output = tokio::time::timeout(PATIENCE, both)
+    let output = tokio::time::timeout(GIT_TIMEOUT, both)
         .await
-        .map_err(|_| format!("git did not answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("git did not answer within {} s", GIT_TIMEOUT.as_secs()))?
         .map_err(|error| format!("git cannot be run: {error}"))?;
     if output.status.success() {
         return Ok(output.stdout);
@@ -155,7 +157,7 @@ pub(super) async fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> Result<
     Err(last_line(&output.stderr).unwrap_or_else(|| format!("git ended with {}", output.status)))
 }
 
-/// The end of what git complains of, on one line and without anything that a terminal would obey.
+/// The last line of git's error output, without control characters.
 fn last_line(complaint: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(complaint);
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;

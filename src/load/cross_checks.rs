@@ -1,4 +1,4 @@
-//! What can only be told by looking at all files: uniqueness, sharing, and names that others took.
+//! Checks that need all files: uniqueness, sharing, and names that are already taken.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -56,15 +56,21 @@ fn two_files_of_one_key(drafts: &mut [Draft]) {
     for group in groups {
         for &index in &group {
             let others = others(drafts, &group, index);
-            let finding = Finding::error(start_of_file(), format!("{others} is also a file of this tenant"))
-                .expected("one file for a tenant")
-                .help("delete one of the two, or rename it");
+            let finding = Finding::error(
+                start_of_file(),
+                format!(
+                    "{others} {} of this tenant",
+                    if group.len() == 2 { "is also a file" } else { "are also files" }
+                ),
+            )
+            .expected("one file for a tenant")
+            .help("keep one file and delete or rename the rest; until then none of them is applied");
             drafts[index].findings.push(finding);
         }
     }
 }
 
-/// A domain stands for one tenant; anyone who has it cannot be told by guessing.
+/// A domain belongs to one tenant, and which of two files is right must not be guessed.
 fn domains(drafts: &mut [Draft]) {
     let groups = shared(drafts, |draft| draft.domain.as_ref().map(|(domain, _)| domain)).collect::<Vec<_>>();
     for group in groups {
@@ -142,7 +148,7 @@ fn by_key(drafts: &[Draft]) -> BTreeMap<TenantKey, usize> {
     drafts.iter().enumerate().filter_map(|(index, draft)| Some((draft.key.clone()?, index))).collect()
 }
 
-/// Sharing needs both sides; whether a broken file names this tenant cannot be told, so nothing is said about it.
+/// Sharing needs both sides. A broken file may name this tenant, so no advice is given about one.
 fn sharing(drafts: &mut [Draft]) {
     let keys = by_key(drafts);
     let mut found = Vec::new();
@@ -171,7 +177,7 @@ fn sharing(drafts: &mut [Draft]) {
                     index,
                     advice::SHARING_ONE_SIDED
                         .warn(*span, format!("`{}` does not share {kind} with `{key}`", drafts[at].file))
-                        .expected("both files name each other")
+                        .expected("both files to name each other")
                         .help(format!("add `{key}` there; until then nothing is shared")),
                 )),
             }
@@ -182,7 +188,7 @@ fn sharing(drafts: &mut [Draft]) {
     }
 }
 
-/// The same display name twice: allowed, and a trap for anyone who picks from a list.
+/// The same display name twice is allowed, but the two are easily mistaken for each other in a list.
 fn names(drafts: &mut [Draft]) {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What git left on disk about a directory, read without running git. In any doubt the answer is none.
+//! The checked-out commit and git's lock, read from disk without running git. The answer is `None` in any doubt.
 
 use std::fs;
 use std::io::Read;

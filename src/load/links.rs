@@ -13,7 +13,7 @@ use super::io_error::meaning;
 pub(super) struct Target<'s> {
     pub base: BorrowedFd<'s>,
     pub path: PathBuf,
-    /// As it stands in the link.
+    /// As it is written in the link.
     pub shown: PathBuf,
 }
 

@@ -1,5 +1,5 @@
-//! Which parts of a tenant's file no message may show. A file holds no secret; one that does all the same, and is
-//! broken for it or for another reason, must not be repeated in a log.
+//! Which parts of a tenant's file no message may show. A file should hold no secret, but
+//! where one does, its messages must not repeat the secret in a log.
 
 use super::settings::looks_secret;
 use crate::model::SettingName;
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(
             rest("  security.password_length.numeric: 12"),
             None,
-            "it speaks about passwords and is none"
+            "a password's length is not a secret"
         );
         assert_eq!(rest("name: The password company"), None);
         assert_eq!(rest("domain: acme.example.com"), None);

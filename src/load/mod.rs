@@ -46,7 +46,7 @@ use schema::Draft;
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub desired: Desired,
-    /// Errors and warnings of all files, sorted by file and line. Accepted advice are left out.
+    /// Errors and warnings of all files, sorted by file and line. Accepted advice is not among them.
     pub problems: Vec<Problem>,
 }
 
@@ -63,7 +63,7 @@ pub fn directory(dir: &Path, config: &Config) -> Loaded {
     parse(&Snapshot::read(dir), config)
 }
 
-/// Turns a snapshot into the wanted side. Linear in the size of the directory.
+/// Turns a snapshot into the desired side. Linear in the size of the directory.
 ///
 /// *Guarantees*: every file of the snapshot is in `desired.tenants` or in `desired.broken`, never in both, never in
 /// neither. A directory without tenant files is [`Completeness::Unreadable`]: it justifies no removal.
@@ -88,7 +88,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
                 .expected("a directory of tenant files (`KEY.yaml`)")
                 .help("check `tenants_dir` and its mount; until then no tenant is disabled or deleted")
         } else {
-            finding.help("nothing is changed meanwhile")
+            finding.help("until then nothing is changed")
         };
         desired.completeness = Completeness::Unreadable { reason };
         unusual::by_name(dir, &mut desired);
@@ -105,7 +105,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         let broken = draft.has_errors();
         let Draft { file, key, source, findings, problems: mut own, accept, tenant, .. } = draft;
         let accepted = |finding: &Finding| {
-            finding.severity == Severity::Warning && finding.lint.is_some_and(|lint| accept.contains(lint))
+            finding.severity == Severity::Warning && finding.advice.is_some_and(|name| accept.contains(name))
         };
         if let Some(source) = &source {
             own.extend(
@@ -135,7 +135,7 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
             Completeness::Partial { reason: format!("{} and {} more are broken", first.file, rest.len()) }
         }
     };
-    unusual::doubt(&mut desired);
+    unusual::mark_incomplete(&mut desired);
     Loaded { desired, problems }
 }
 
@@ -163,7 +163,7 @@ fn read_all(dir: &Path, files: &BTreeMap<String, File>, config: &Config) -> Vec<
     })
 }
 
-/// More tenants than the tier allows: not managed file is wrong, so none is broken by it.
+/// More tenants than the tier allows. No single file is wrong, so none counts as broken.
 fn too_many(dir: &Path, desired: &Desired, config: &Config) -> Option<Problem> {
     let most = config.tier.max_tenants?;
     let count = desired.tenants.len();

@@ -204,7 +204,7 @@ impl Scanner<'_> {
         let at = Path::new(OsStr::from_bytes(raw));
         let (kind, inode) = match statat(&folder.fd, at, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => (FileType::from_raw_mode(stat.st_mode), widen(stat.st_ino)),
-            // It went away, so it is no file of anybody.
+            // It was deleted meanwhile.
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(unlisted(&path, error)),
         };
@@ -222,7 +222,7 @@ impl Scanner<'_> {
                 let reason = judge(&path).err().unwrap_or_default();
                 let file = open(folder.fd.as_fd(), at, OFlags::NOFOLLOW).ok().map(StdFile::from);
                 let mut traces = mentions::of_file(&name, file, &mut self.budget);
-                // What tools keep for themselves is not opened for everybody's sake.
+                // A hidden file that cannot be looked into is probably a tool's own, so it holds no removal.
                 if path.split('/').any(|part| part.starts_with('.')) {
                     traces.opaque = None;
                 }
@@ -251,7 +251,7 @@ impl Scanner<'_> {
                 }
                 self.folder(&Folder { fd, path, linked: folder.linked, depth: folder.depth + 1 })
             }
-            // A tool's own; whether a tenant's file is in it cannot be told.
+            // It is probably a tool's own, but a tenant's file could be in it.
             Err(_) if hidden => {
                 self.ignore(path, "a hidden folder", opaque("is a folder that cannot be read"));
                 Ok(())
@@ -345,7 +345,7 @@ impl Scanner<'_> {
         }
         let limit = Limits::TENANT.bytes;
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(limit) + 1);
-        // One byte more than allowed tells a file that is too large from one that just fits.
+        // One byte more than allowed shows that a file is too large.
         let content = match StdFile::from(fd).take(limit as u64 + 1).read_to_end(&mut bytes) {
             Ok(read) if read > limit => Content::Unreadable(format!("has more than {limit} bytes")),
             Ok(read) => {

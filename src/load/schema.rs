@@ -400,7 +400,7 @@ fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKe
 }
 
 fn accept(reader: &mut Reader, field: &Field<'_>) -> BTreeSet<String> {
-    let names = || advice::LINTS.iter().map(|lint| lint.name);
+    let names = || advice::ADVICE_KINDS.iter().map(|kind| kind.name);
     let expected = format!("a list of advice ({})", names().collect::<Vec<_>>().join(", "));
     let mut accepted = BTreeSet::new();
     for text in reader.texts(field, &expected, "the name of a piece of advice") {

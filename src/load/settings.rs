@@ -76,7 +76,7 @@ fn setting_value(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
 
 pub(super) fn looks_secret(name: &SettingName) -> bool {
     let sub = name.subcategory.as_str();
-    // `password_length` and its like speak about passwords and are none.
+    // `password_length` and the like describe passwords and are not secrets.
     !matches!(name.kind.as_str(), "numeric" | "boolean")
         && ["password", "passwd", "secret", "token", "api_key", "apikey", "private_key"]
             .iter()

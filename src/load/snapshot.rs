@@ -15,7 +15,7 @@ pub struct Snapshot {
     /// Files whose names are a tenant file's, by their path within the directory.
     pub files: BTreeMap<String, File>,
     pub ignored: Vec<IgnoredFile>,
-    /// Why nothing can be said about the directory.
+    /// Why the directory could not be read; completes "the tenants directory …".
     pub unreadable: Option<String>,
     /// Device and inode number of the directory: another pair is another directory in its place.
     pub identity: Option<(u64, u64)>,
@@ -37,7 +37,7 @@ impl Snapshot {
         }
     }
 
-    /// A directory about which nothing can be said.
+    /// A directory that could not be read; `reason` completes "the tenants directory …".
     pub fn unreadable(dir: &Path, reason: impl Into<String>) -> Self {
         let empty = Self::seal(dir, BTreeMap::new(), Vec::new(), None, None);
         Self { unreadable: Some(reason.into()), digest: String::new(), ..empty }

@@ -96,7 +96,7 @@ pub(super) struct Spelling {
     words: Vec<String>,
     /// What stands before the ending, in one piece.
     stem: String,
-    /// `.yaml` or `.yml` stands in it.
+    /// It contains `.yaml` or `.yml`.
     has_yaml: bool,
     /// It ends so, but for case, blanks and dots behind it.
     pub ends_in_yaml: bool,
@@ -166,7 +166,7 @@ impl Spelling {
         BTreeSet::new()
     }
 
-    /// The key that an operator meant, as far as the name alone tells it.
+    /// The key that an operator probably meant, judged by the name alone.
     pub(super) fn guess(&self) -> Option<TenantKey> {
         // A number may well be part of a key.
         let named = |word: Option<&String>| word.is_some_and(|word| !ASIDE.contains(&word.as_str()));
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_key_is_guessed_where_no_record_tells_it() {
-        for (name, wanted) in [
+        for (name, expected) in [
             ("Acme.yaml", Some("acme")),
             ("Acme.Corp_2.yaml", Some("acme.corp_2")),
             ("acme (copy).yaml", Some("acme")),
@@ -320,7 +320,7 @@ mod tests {
             ("old.yaml.bak", Some("old")),
             ("\u{430}cme.yaml", None),
         ] {
-            assert_eq!(Spelling::of(name).guess(), wanted.map(key), "{name}");
+            assert_eq!(Spelling::of(name).guess(), expected.map(key), "{name}");
         }
     }
 

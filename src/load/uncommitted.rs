@@ -1,4 +1,4 @@
-//! Which tenants' files are not those of the commit that the directory is checked out at, for the audit log.
+//! Which tenant files differ from the checked-out commit, for the audit log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,8 +12,8 @@ pub fn commit_text(revision: &str) -> String {
     format!("commit {}", revision.get(..12).unwrap_or(revision))
 }
 
-/// Those of these tenants whose own files differ from the commit, or are not in it. What the files hold is compared,
-/// not what git's index says of them: that can be told to look away. Where git cannot tell, nothing is claimed.
+/// Those of these tenants whose own files differ from the commit, or are not in it. The contents are compared, not
+/// git's index, which can be set to ignore a change. Where git fails, the answer is empty.
 pub async fn uncommitted(dir: &Path, revision: &str, of: &BTreeSet<&TenantKey>) -> BTreeSet<TenantKey> {
     compare(dir, revision, of).await.unwrap_or_default()
 }

@@ -1,10 +1,10 @@
 //! Present but unusual is not removed: what lies below the tenants directory, could be a tenant's file, and is not read
 //! as one.
 //!
-//! Two checks the same entries. [`by_name`] needs the files alone, so that `validate` in a merge request tells it: a
+//! Two functions check the same entries. [`by_name`] needs the files alone, so that `validate` in a merge request reports it: a
 //! name that ends in `.yaml` and is not accepted, a name that has `.yaml` in it and no file beside it, a folder that is
 //! not followed. [`by_record`] needs what is recorded: it asks of each tenant whose file was removed whether any entry
-//! could be that file, by its name, by the domain in its text, or because no one can look into it. Either way the
+//! could be that file, by its name, by the domain in its text, or because tenantd cannot read it. Either way the
 //! tenant is unknown, and nothing is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use super::spelling::{Keys, Spelling};
 use crate::model::{Completeness, Desired, IgnoredFile, Recorded, TenantKey, TenantRecord, UnusualFile};
 use crate::yaml::{Finding, Problem};
 
-/// The reasons of entries that matter whatever is recorded: files could be behind them that no one reads.
+/// The reasons of entries that matter whatever is recorded: unread tenant files could be behind them.
 pub(super) const NOT_FOLLOWED: &str = "a link to a folder that is not followed";
 pub(super) const DANGLING: &str = "a link to something that is not there";
 
@@ -114,7 +114,7 @@ pub fn by_record(dir: &Path, desired: &mut Desired, recorded: &Recorded) {
         }
     }
     desired.ignored = ignored;
-    doubt(desired);
+    mark_incomplete(desired);
 }
 
 /// The recorded tenants that no file means: none has their key, names them in `previously`, or has their domain.
@@ -134,8 +134,8 @@ fn without_file<'a>(desired: &Desired, recorded: &'a Recorded) -> BTreeMap<&'a T
         .collect()
 }
 
-/// A directory with a file that could be a tenant's is not complete.
-pub(super) fn doubt(desired: &mut Desired) {
+/// Marks the directory as incomplete while a file in it could be a tenant's.
+pub(super) fn mark_incomplete(desired: &mut Desired) {
     if desired.completeness != Completeness::Complete {
         return;
     }
@@ -199,7 +199,7 @@ fn only(dir: &Path, entry: IgnoredFile, key: Option<TenantKey>, by_domain: bool)
     }
 }
 
-/// Beside a file of the same key: which of the two is meant cannot be told.
+/// Beside a file of the same key: either could be the one that is meant.
 fn second(dir: &Path, entry: IgnoredFile, key: &TenantKey) -> UnusualFile {
     let shown = dir.join(&entry.file).to_string_lossy().into_owned();
     let mend = format!(
@@ -234,7 +234,7 @@ fn link(dir: &Path, entry: IgnoredFile) -> UnusualFile {
     of_no_tenant(entry, shown, what, mend)
 }
 
-/// No one can look into it.
+/// tenantd cannot read what is in it.
 fn opaque(dir: &Path, entry: IgnoredFile, tenants: BTreeSet<TenantKey>) -> UnusualFile {
     let shown = dir.join(&entry.file).to_string_lossy().into_owned();
     let why = entry.traces.opaque.clone().unwrap_or_default();
@@ -254,7 +254,7 @@ fn opaque(dir: &Path, entry: IgnoredFile, tenants: BTreeSet<TenantKey>) -> Unusu
     }
 }
 
-/// As a shell takes it.
+/// A path as one word of a shell command.
 fn quote(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }

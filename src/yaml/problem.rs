@@ -31,8 +31,8 @@ pub struct Finding {
     /// None where the file as a whole is meant.
     pub span: Option<Span>,
     pub severity: Severity,
-    /// The advice that found it, where a file may accept it.
-    pub lint: Option<&'static str>,
+    /// The name of the advice, where a file may accept it; `None` for errors.
+    pub advice: Option<&'static str>,
     pub what: String,
     pub expected: Option<String>,
     pub help: Option<String>,
@@ -43,7 +43,7 @@ impl Finding {
         Self {
             span: span.into(),
             severity: Severity::Error,
-            lint: None,
+            advice: None,
             what: what.into(),
             expected: None,
             help: None,
@@ -64,8 +64,8 @@ impl Finding {
         self
     }
 
-    pub fn lint(mut self, name: &'static str) -> Self {
-        self.lint = Some(name);
+    pub fn advice(mut self, name: &'static str) -> Self {
+        self.advice = Some(name);
         self
     }
 }
@@ -96,8 +96,8 @@ pub struct Problem {
     /// None where the file as a whole is meant: it cannot be read, or is not there.
     pub position: Option<Position>,
     pub severity: Severity,
-    /// The advice that found it; `accept: [name]` in the file silences it.
-    pub lint: Option<&'static str>,
+    /// The name of the advice; `accept: [name]` in the file silences it.
+    pub advice: Option<&'static str>,
     pub what: String,
     pub expected: Option<String>,
     pub help: Option<String>,
@@ -108,12 +108,12 @@ pub struct Problem {
 impl Problem {
     /// A problem of a file that has no text to point at.
     pub fn of_file(file: impl Into<String>, finding: Finding) -> Self {
-        let Finding { span: _, severity, lint, what, expected, help } = finding;
+        let Finding { span: _, severity, advice, what, expected, help } = finding;
         Self {
             file: file.into(),
             position: None,
             severity,
-            lint,
+            advice,
             what: fit_to_show(what),
             expected: expected.map(fit_to_show),
             help: help.map(fit_to_show),
@@ -172,8 +172,8 @@ impl Problem {
     }
 
     fn label(&self) -> String {
-        match self.lint {
-            Some(lint) => format!("{}[{lint}]", self.severity.as_str()),
+        match self.advice {
+            Some(name) => format!("{}[{name}]", self.severity.as_str()),
             None => self.severity.as_str().to_owned(),
         }
     }
@@ -218,18 +218,19 @@ impl Serialize for Problem {
             line: Option<usize>,
             column: Option<usize>,
             severity: Severity,
-            lint: Option<&'a str>,
+            #[serde(rename = "lint")]
+            advice: Option<&'a str>,
             what: &'a str,
             expected: Option<&'a str>,
             help: Option<&'a str>,
         }
-        let Self { file, position, severity, lint, what, expected, help, excerpt: _ } = self;
+        let Self { file, position, severity, advice, what, expected, help, excerpt: _ } = self;
         Flat {
             file,
             line: position.map(|p| p.line),
             column: position.map(|p| p.column),
             severity: *severity,
-            lint: *lint,
+            advice: *advice,
             what,
             expected: expected.as_deref(),
             help: help.as_deref(),

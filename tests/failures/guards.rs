@@ -160,7 +160,7 @@ at_both_sites! { async fn f22_files_that_differ_from_the_signed_commit_change_no
     }
     // The same content of another branch, or of none.
     repository.git(&["checkout", "-q", "-f", "-b", "feature", "HEAD~1"]);
-    refused("is checked out at `feature`, and `git.branch` wants `main`").await;
+    refused("is checked out at `feature`, but `git.branch` requires `main`").await;
     repository.git(&["checkout", "-q", "--detach"]);
     refused("is checked out at no branch").await;
     std::fs::rename(site.path(".git"), site.path("away")).unwrap();
