@@ -2,8 +2,8 @@ use std::path::Path;
 
 use super::*;
 
-/// What is said of a configuration with this address and these lines below it.
-fn said(url: &str, more: &str) -> (bool, String) {
+/// Whether a configuration with this address and these lines below it is accepted, and its problems.
+fn problems_of(url: &str, more: &str) -> (bool, String) {
     let text = format!(
         "database_url: {url}\ntenants_dir: tenants.d\npbx_instances:\n  hq: {{url: https://a.example, username: \
          t@a.example, password: {{env: HQ}}}}\n{more}"
@@ -41,7 +41,7 @@ fn validate_refuses_unworkable_addresses_with_their_place() {
         ("postgres://u:hunter2@h1:5432,h2:5433/x", "", "contains a password"),
         ("postgres://u:hunter2@h1,h2:port/x?sslmode=never", "", "contains a password"),
     ] {
-        let (works, text) = said(url, more);
+        let (works, text) = problems_of(url, more);
         assert!(!works && text.contains(part), "{url}: {text}");
         assert!(
             text.contains("tenantd.yaml:1:15: error") || text.contains("tenantd.yaml:5:1: error"),
@@ -62,7 +62,7 @@ fn require_to_another_machine_is_a_warning_unless_there_are_certificates() {
         ("postgres://u@db.example.com/x?sslmode=disable", "", false),
         ("postgres://u@db.example.com/x?sslmode=verify-ca&sslrootcert=ca.pem", "", false),
     ] {
-        let (works, text) = said(url, more);
+        let (works, text) = problems_of(url, more);
         assert!(works, "{url}: {text}");
         assert_eq!(text.contains("which checks no certificate"), warns, "{url}: {text}");
     }

@@ -39,7 +39,7 @@ const PLACE_KEYS: [&str; 3] = ["credential", "file", "env"];
 /// Masks every value that is, or may be meant as, a secret: below `password`, below any key that tenantd does not
 /// know, and between `:` and `@` of an address.
 ///
-/// Where the text is no tree, or something was left out of it, a line shows its value only when it is a single
+/// Where the text could not be parsed, or not fully, a line shows its value only when it is a single
 /// `key: value` with a key that is known to hold no secret.
 pub(super) fn hide_secrets(source: &mut Source, parsed: &Parsed) {
     let mut masks = Vec::new();

@@ -22,7 +22,7 @@ use url::Url;
 
 pub use postgres_url::{Host, PostgresUrl, PostgresUrlError, Server, TlsMode};
 pub use read::ConfigErrors;
-pub use secrets::{Environment, SecretError, SecretErrorKind, process_environment};
+pub use secrets::{SecretError, SecretErrorKind, Variables, process_environment};
 
 use crate::model::{InstanceKey, MaxUsers};
 

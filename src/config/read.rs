@@ -61,7 +61,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Self, Vec<Problem>), ConfigErrors> {
         let mut source = Source::decode(shown, bytes, Limits::CONFIG.bytes).map_err(|mut problems| {
-            // A line that is not even text may hold a secret all the same.
+            // A line that is not UTF-8 may still hold a secret.
             problems.iter_mut().for_each(|problem| problem.excerpt = None);
             ConfigErrors { problems }
         })?;

@@ -105,7 +105,7 @@ fn limit(reader: &mut Reader, field: &Field<'_>) -> Option<Limit> {
     reader.report(
         Finding::warning(field.key_span, format!("`{}`: {what}", field.path))
             .expected("a small share, such as `{count: 1, percent: 10}`")
-            .help("leave it if you want that"),
+            .help("keep it only if you intend this"),
     );
     Some(limit)
 }

@@ -15,8 +15,8 @@ use crate::fusionpbx::Credentials;
 use crate::model::Secret;
 use crate::yaml::{self, Field, Finding, Limits, Node, Problem, Reader, Source, Span, Value};
 
-/// The environment that secrets are looked up in: a variable's value by its name.
-pub type Environment<'e> = dyn Fn(&str) -> Option<OsString> + 'e;
+/// Looks up an environment variable by its name.
+pub type Variables<'e> = dyn Fn(&str) -> Option<OsString> + 'e;
 
 /// The environment of this process.
 pub fn process_environment(name: &str) -> Option<OsString> {
@@ -39,7 +39,7 @@ pub struct SecretError {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretErrorKind {
-    #[error("`CREDENTIALS_DIRECTORY` is not set, as systemd sets it for the service")]
+    #[error("`CREDENTIALS_DIRECTORY` is not set (systemd sets it for the service)")]
     NoCredentials,
     #[error("it cannot be read ({0})")]
     Unreadable(String),
@@ -68,11 +68,11 @@ impl SecretSource {
     ///
     /// # Errors
     /// It is not there, cannot be read, is empty, not UTF-8, or larger than 64 KiB.
-    pub fn resolve(&self, environment: &Environment<'_>) -> Result<Secret, SecretError> {
+    pub fn resolve(&self, environment: &Variables<'_>) -> Result<Secret, SecretError> {
         self.fetch(environment).map_err(|kind| SecretError { place: self.to_string(), kind })
     }
 
-    fn fetch(&self, environment: &Environment<'_>) -> Result<Secret, SecretErrorKind> {
+    fn fetch(&self, environment: &Variables<'_>) -> Result<Secret, SecretErrorKind> {
         let text = match self {
             Self::Env(name) => environment(name)
                 .ok_or(SecretErrorKind::NotSet)?
@@ -96,7 +96,7 @@ impl SecretSource {
     }
 
     /// What to do about a secret that cannot be had.
-    fn help(&self, kind: &SecretErrorKind, environment: &Environment<'_>) -> String {
+    fn help(&self, kind: &SecretErrorKind, environment: &Variables<'_>) -> String {
         match (kind, self) {
             (SecretErrorKind::NoCredentials, _) => {
                 "in a shell: export CREDENTIALS_DIRECTORY=/etc/tenantd/credentials".to_owned()
@@ -109,7 +109,7 @@ impl SecretSource {
         }
     }
 
-    fn path(&self, environment: &Environment<'_>) -> Option<PathBuf> {
+    fn path(&self, environment: &Variables<'_>) -> Option<PathBuf> {
         match self {
             Self::Credential(name) => Some(PathBuf::from(environment("CREDENTIALS_DIRECTORY")?).join(name)),
             Self::File(path) => Some(path.clone()),
@@ -123,7 +123,7 @@ impl super::InstanceConfig {
     ///
     /// # Errors
     /// As [`SecretSource::resolve`].
-    pub fn credentials(&self, environment: &Environment<'_>) -> Result<Credentials, SecretError> {
+    pub fn credentials(&self, environment: &Variables<'_>) -> Result<Credentials, SecretError> {
         let password = self.password.resolve(environment)?;
         let totp = self.totp.as_ref().map(|totp| totp.resolve(environment)).transpose()?;
         Ok(Credentials { password, totp })
@@ -164,7 +164,7 @@ impl Config {
     ///
     /// A secret that is missing, empty or unreadable is an error at the key that asks for it; a secret file that
     /// everybody on the machine may read is a warning.
-    pub fn check_secrets(&self, environment: &Environment<'_>) -> Vec<Problem> {
+    pub fn check_secrets(&self, environment: &Variables<'_>) -> Vec<Problem> {
         let mut found = Vec::new();
         for (key, source) in self.secrets() {
             if let Err(SecretError { place, kind }) = source.resolve(environment) {
@@ -223,7 +223,7 @@ impl Config {
     ///
     /// # Errors
     /// It cannot be had; says which key asks for it, and what to do.
-    pub fn database_password(&self, environment: &Environment<'_>) -> Result<Option<Secret>, String> {
+    pub fn database_password(&self, environment: &Variables<'_>) -> Result<Option<Secret>, String> {
         let DatabaseConfig::Postgres { password: Some(source), .. } = &self.database else { return Ok(None) };
         source.resolve(environment).map(Some).map_err(|SecretError { place, kind }| {
             let help = source.help(&kind, environment);

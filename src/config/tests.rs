@@ -63,13 +63,15 @@ fn every_known_key_but_those_of_secrets_shows_its_value() {
         "  b: {zzz: 1}",
         "  b: {tls: {zzz: 1}}",
     ] {
-        let told = rendered(&format!("{SMALL}{section}\n"));
-        let told =
-            told.lines().find(|line| line.contains("unknown key `zzz`")).unwrap_or_else(|| panic!("{told}"));
-        let (_, keys) = told.split_once("one of the keys ").unwrap_or_else(|| panic!("{told}"));
+        let message = rendered(&format!("{SMALL}{section}\n"));
+        let message = message
+            .lines()
+            .find(|line| line.contains("unknown key `zzz`"))
+            .unwrap_or_else(|| panic!("{message}"));
+        let (_, keys) = message.split_once("one of the keys ").unwrap_or_else(|| panic!("{message}"));
         let keys = keys.split(';').next().unwrap().split(", ");
         for key in keys.filter(|key| !["password", "database_password", "totp"].contains(key)) {
-            assert!(mask::is_harmless(key), "the value of `{key}` is masked: {told}");
+            assert!(mask::is_harmless(key), "the value of `{key}` is masked: {message}");
             seen += 1;
         }
     }
@@ -162,8 +164,8 @@ fn users_are_read_at_an_interval_or_never() {
         "shorter than a pass's interval"
     );
     for wrong in ["user_sync: off", "user_sync: 15", "user_sync: 1s", "user_sync: 8d", "user_sync: often"] {
-        let told = read(wrong).unwrap_err();
-        assert!(told.contains("daemon.user_sync") && told.contains("tenantd.yaml:"), "{told}");
+        let message = read(wrong).unwrap_err();
+        assert!(message.contains("daemon.user_sync") && message.contains("tenantd.yaml:"), "{message}");
     }
     assert!(read("user_sync: off").unwrap_err().contains("`user_sync: never`"));
 }
@@ -194,7 +196,7 @@ fn the_rules_for_commits_ask_for_something() {
     assert_eq!(both.branch.as_deref(), Some("main"));
     assert!(both.allowed_signers.unwrap().is_absolute());
     assert_eq!(rules("{branch: main}").unwrap().allowed_signers, None);
-    for (text, told) in [
+    for (text, expected) in [
         ("{}", "`git` is empty"),
         ("{branch: }", "git.branch"),
         ("{branch: [main]}", "git.branch"),
@@ -202,7 +204,7 @@ fn the_rules_for_commits_ask_for_something() {
         ("{branch: on}", "git.branch"),
     ] {
         let error = rules(text).unwrap_err().to_string();
-        assert!(error.contains(told), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
     }
 }
 

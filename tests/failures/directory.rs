@@ -23,7 +23,7 @@ at_both_sites! { async fn f01_an_empty_or_vanished_directory_removes_nothing(sit
     let daemon = site.daemon("daemon");
     let (dir, away) = (site.path("tenants.d"), site.path("away"));
     let before = site.mutations();
-    let told = || daemon.told().matches("nothing is changed until it can be read").count();
+    let reports = || daemon.told().matches("nothing is changed until it can be read").count();
     type Vandal = fn(&Path);
     let vandals: [(&str, Vandal); 6] = [
         ("moved away", |_| {}),
@@ -37,10 +37,10 @@ at_both_sites! { async fn f01_an_empty_or_vanished_directory_removes_nothing(sit
         }),
     ];
     for (what, vandal) in vandals {
-        let seen = told();
+        let seen = reports();
         std::fs::rename(&dir, &away).unwrap();
         vandal(&dir);
-        until(what, || told() > seen).await;
+        until(what, || reports() > seen).await;
         let plan = site.run(&["plan"]).await;
         assert_eq!(plan.code, 1, "{what}: {plan:#?}");
         assert!(plan.stderr.contains("the tenants directory"), "{what}: {plan:#?}");
@@ -232,9 +232,9 @@ at_both_sites! { async fn f05_editors_leave_no_spurious_tenants(site) {
     for (editor, command) in edits {
         let mut child = Command::new(command[0]);
         succeed(child.args(&command[1..]).current_dir(&dir));
-        let wanted = format!("by {editor}");
+        let expected = format!("by {editor}");
         let pbx = site.pbx("hq");
-        until(editor, || pbx.domains_named("t00.example.com")[0].description.as_deref() == Some(&wanted)).await;
+        until(editor, || pbx.domains_named("t00.example.com")[0].description.as_deref() == Some(&expected)).await;
     }
     daemon.stop().await;
     assert_eq!(site.pbx("hq").domain_count(), domains, "no tenant came of what editors leave behind");
@@ -291,7 +291,7 @@ at_both_sites! { async fn f07_lost_events_cost_an_interval_at_most(site) {
     std::fs::create_dir(site.path("tenants.d")).unwrap();
     site.tenants(3);
     until("a file of the new directory", || is_there("t02")).await;
-    // More events than anybody reads.
+    // A flood of events, of which some may be lost.
     for round in 0..5_000 {
         let (from, to) = if round % 2 == 0 { ("t00.yaml", ".t00") } else { (".t00", "t00.yaml") };
         std::fs::rename(site.path("tenants.d").join(from), site.path("tenants.d").join(to)).unwrap();

@@ -31,7 +31,7 @@ impl Repository {
         assert!(ran.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
-    /// Makes a key; what git is to be told to sign with it.
+    /// Makes a key, and returns the git setting that signs with it.
     pub fn another_key(&self, name: &str) -> String {
         let file = self.keys.path().join(name);
         let ran = Command::new("ssh-keygen")

@@ -1,4 +1,4 @@
-//! A tenant's file that is there under another spelling, and a rename that no one called one.
+//! A tenant's file that is there under another spelling, and a rename without `previously`.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +11,8 @@ fn sh(dir: &Path, script: &str) {
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The command that a message tells, between backquotes, as it begins.
-fn told<'t>(text: &'t str, command: &str) -> &'t str {
+/// The command in backquotes that a message gives, by its first word.
+fn command_in<'t>(text: &'t str, command: &str) -> &'t str {
     let begin = text.find(&format!("`{command}")).unwrap_or_else(|| panic!("no `{command}` in {text}")) + 1;
     &text[begin..begin + text[begin..].find('`').unwrap()]
 }
@@ -27,7 +27,7 @@ impl Site {
 }
 
 #[track_caller]
-fn tells(ran: &Ran, what: &str) {
+fn assert_mentions(ran: &Ran, what: &str) {
     assert!(ran.stdout.contains(what) || ran.stderr.contains(what), "no {what}: {ran:#?}");
 }
 
@@ -42,17 +42,17 @@ at_both_sites! { async fn a_file_under_another_spelling_is_named_everywhere_and_
         std::fs::rename(dir.join("t00.yaml"), dir.join(spelled)).unwrap();
         let validate = site.run(&["validate"]).await;
         assert_eq!(validate.code, 1, "{validate:#?}");
-        tells(&validate, "it could be the file of t00");
+        assert_mentions(&validate, "it could be the file of t00");
         let plan = site.run(&["plan", "--detailed-exitcode"]).await;
         assert_eq!(plan.code, 3, "{plan:#?}");
-        tells(&plan, spelled);
+        assert_mentions(&plan, spelled);
         let apply = site.run(&["apply"]).await;
         assert_eq!(apply.code, 3, "{apply:#?}");
-        tells(&site.run(&["status"]).await, spelled);
-        tells(&site.run(&["show", "t00"]).await, spelled);
+        assert_mentions(&site.run(&["status"]).await, spelled);
+        assert_mentions(&site.run(&["show", "t00"]).await, spelled);
         site.is_enabled("t00");
-        // The line that repairs it does, wherever the file is then.
-        sh(site.dir.path(), told(&validate.stderr, "mv"));
+        // The suggested command repairs it, wherever it moves the file.
+        sh(site.dir.path(), command_in(&validate.stderr, "mv"));
         let _ = std::fs::remove_dir(dir.join("hq"));
         let mended = site.run(&["validate"]).await;
         assert_eq!(mended.code, 0, "{mended:#?}");
@@ -66,7 +66,7 @@ at_both_sites! { async fn a_file_under_another_spelling_is_named_everywhere_and_
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_only_the_record_tells_holds_removals_until_it_goes() {
+async fn a_file_that_only_the_record_identifies_holds_removals_until_it_is_gone() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(3);
     site.apply().await;
@@ -85,8 +85,8 @@ async fn a_file_that_only_the_record_tells_holds_removals_until_it_goes() {
         sh(&dir, script);
         let plan = site.run(&["plan", "--detailed-exitcode"]).await;
         assert_eq!(plan.code, 3, "{file}: {plan:#?}");
-        tells(&plan, &format!("tenants.d/{file}: error: "));
-        tells(&site.run(&["status"]).await, file);
+        assert_mentions(&plan, &format!("tenants.d/{file}: error: "));
+        assert_mentions(&site.run(&["status"]).await, file);
         site.run(&["apply"]).await;
         site.is_enabled("t00");
         let _ = std::fs::remove_dir_all(dir.join(".trash"));
@@ -98,7 +98,7 @@ async fn a_file_that_only_the_record_tells_holds_removals_until_it_goes() {
     sh(&dir, "mkdir hq && mv t00.yaml hq/");
     site.comes_to_rest().await;
     sh(&dir, "rm hq/t00.yaml");
-    tells(&site.run(&["plan"]).await, "tenants.d/hq: error: ");
+    assert_mentions(&site.run(&["plan"]).await, "tenants.d/hq: error: ");
     site.run(&["apply"]).await;
     site.is_enabled("t00");
     sh(&dir, "rmdir hq");
@@ -107,14 +107,14 @@ async fn a_file_that_only_the_record_tells_holds_removals_until_it_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_daemon_tells_a_strange_file_once_and_watches_folders() {
+async fn the_daemon_reports_an_unusual_file_once_and_watches_folders() {
     let site = Site::new(Backend::Sqlite).await.unwrap();
     site.tenants(2);
     let daemon = site.daemon("daemon");
     until("the first pass", || site.pbx("hq").domains_named("t01.example.com").len() == 1).await;
     let dir = site.path("tenants.d");
     sh(&dir, "mv t00.yaml T00.yaml; echo >notes.txt");
-    until("it is told", || {
+    until("it is reported", || {
         daemon.told().contains("T00.yaml: error: ") && daemon.told().contains("notes.txt is ignored")
     })
     .await;
@@ -125,9 +125,9 @@ async fn the_daemon_tells_a_strange_file_once_and_watches_folders() {
         until("a pass", || daemon.told().matches("the tenants directory changed").count() > passes + round)
             .await;
     }
-    let told = daemon.told();
-    assert_eq!(told.matches("T00.yaml: error: ").count(), 1, "{told}");
-    assert_eq!(told.matches("notes.txt is ignored").count(), 1, "{told}");
+    let log = daemon.told();
+    assert_eq!(log.matches("T00.yaml: error: ").count(), 1, "{log}");
+    assert_eq!(log.matches("notes.txt is ignored").count(), 1, "{log}");
     sh(&dir, "mv T00.yaml t00.yaml; mkdir -p hq/new");
     std::fs::write(dir.join("hq/new/t02.yaml"), text_of("t02", "")).unwrap();
     until("a file in a folder", || site.pbx("hq").domains_named("t02.example.com").len() == 1).await;
@@ -143,7 +143,7 @@ at_both_sites! { async fn a_likely_rename_without_previously_is_held(site) {
     sh(&dir, "mv t00.yaml t00-inc.yaml && sed -i 's/t00.example/t00-inc.example/' t00-inc.yaml");
     let apply = site.run(&["apply"]).await;
     assert_eq!(apply.code, 3, "{apply:#?}");
-    tells(&apply, "write `previously: t00` in t00-inc.yaml");
+    assert_mentions(&apply, "write `previously: t00` in t00-inc.yaml");
     assert_eq!(site.mutations(), before, "neither half is done");
     let one = site.run(&["apply", "--tenant", "t00-inc"]).await;
     assert_eq!((one.code, site.mutations()), (3, before), "{one:#?}");
@@ -161,7 +161,7 @@ at_both_sites! { async fn a_likely_rename_without_previously_is_held(site) {
     assert!(id.starts_with("t-"), "{plan:#?}");
     let approved = site.run(&["approve", id]).await;
     assert_eq!(approved.code, 0, "{approved:#?}");
-    tells(&approved, "two different tenants");
+    assert_mentions(&approved, "two different tenants");
     let again = site.run(&["approve", "t-0000000000000000"]).await;
     assert_eq!(again.code, 1, "{again:#?}");
     site.apply().await;
@@ -170,7 +170,7 @@ at_both_sites! { async fn a_likely_rename_without_previously_is_held(site) {
     // The repair that comes too late says what to do instead, and that works.
     let text = std::fs::read_to_string(dir.join("t01-inc.yaml")).unwrap();
     std::fs::write(dir.join("t01-inc.yaml"), format!("{text}previously: t01\n")).unwrap();
-    tells(&site.run(&["plan"]).await, "restore t01.yaml and remove t01-inc.yaml");
+    assert_mentions(&site.run(&["plan"]).await, "restore t01.yaml and remove t01-inc.yaml");
     site.tenant("t01");
     site.remove("t01-inc.yaml");
     site.run(&["apply"]).await;

@@ -35,9 +35,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn broken_rule(target: Target, input: &[u8], slow: Duration) -> Option<String> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let read = catch_unwind(AssertUnwindSafe(|| target(input)));
-    let took = begun.elapsed();
+    let took = started.elapsed();
     match read {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -47,9 +47,9 @@ fn broken_rule(target: Target, input: &[u8], slow: Duration) -> Option<String> {
         Ok(Err(rule)) => Some(rule),
         // Once more: someone else may have had the processor.
         Ok(Ok(())) if took > slow => {
-            let begun = Instant::now();
+            let started = Instant::now();
             let _ = target(input);
-            (begun.elapsed() > slow).then(|| format!("it took {took:?}"))
+            (started.elapsed() > slow).then(|| format!("it took {took:?}"))
         }
         Ok(Ok(())) => None,
     }
@@ -58,9 +58,9 @@ fn broken_rule(target: Target, input: &[u8], slow: Duration) -> Option<String> {
 /// The smallest input found quickly that breaks a rule too.
 fn smaller(target: Target, input: &[u8], slow: Duration) -> Vec<u8> {
     let mut best = input.to_vec();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut piece = best.len() / 2;
-    while piece > 0 && begun.elapsed() < Duration::from_secs(20) {
+    while piece > 0 && started.elapsed() < Duration::from_secs(20) {
         let mut at = 0;
         while at < best.len() {
             let mut tried = best.clone();
@@ -84,10 +84,10 @@ fn fuzz(name: &str, target: Target, slow: Duration, seeds: Vec<Vec<u8>>, words: 
     };
     let seed = number("TENANTD_FUZZ_SEED").unwrap_or_else(|| if long.is_some() { by_the_clock() } else { 1 });
     println!("{name}: seed {seed}, {} files in the corpus", seeds.len());
-    let begun = Instant::now();
+    let started = Instant::now();
     let mutator = Mutator::new(seeds, words);
     let mut tried = 0;
-    let goes_on = |tried: u64| long.map_or(tried < INPUTS, |long| begun.elapsed() < long);
+    let goes_on = |tried: u64| long.map_or(tried < INPUTS, |long| started.elapsed() < long);
     while goes_on(tried) {
         let input = mutator.input(seed, tried);
         if let Some(rule) = broken_rule(target, &input, slow) {
@@ -104,7 +104,7 @@ fn fuzz(name: &str, target: Target, slow: Duration, seeds: Vec<Vec<u8>>, words: 
         }
         tried += 1;
     }
-    println!("{name}: {tried} inputs in {:.1} s, no rule broken", begun.elapsed().as_secs_f64());
+    println!("{name}: {tried} inputs in {:.1} s, no rule broken", started.elapsed().as_secs_f64());
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tenantd::yaml::Problem;
 use crate::SLOW;
 use crate::corpus::CONFIG;
 
-/// Bytes that all that is said about an input may have.
-const SAID: usize = 512 << 10;
+/// The most bytes that all messages about one input may have together.
+const MAX_MESSAGE_BYTES: usize = 512 << 10;
 
 fn config() -> &'static Config {
     static CONFIG_READ: std::sync::LazyLock<Config> = std::sync::LazyLock::new(|| {
@@ -29,14 +29,14 @@ fn rule(holds: bool, rule: impl FnOnce() -> String) -> Result<(), String> {
 
 /// What people read about it: bounded, and nothing in it moves a terminal's cursor.
 fn readable(problems: &[Problem]) -> Result<(), String> {
-    let mut said = 0;
+    let mut length = 0;
     for problem in problems {
         let text = problem.render(false) + &problem.to_string();
-        said += text.len();
+        length += text.len();
         let control = text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
         rule(control.is_none(), || format!("a message holds {control:?}: {text:?}"))?;
     }
-    rule(said <= SAID, || format!("{said} bytes are said about it"))
+    rule(length <= MAX_MESSAGE_BYTES, || format!("the messages about it have {length} bytes"))
 }
 
 fn located(problems: &[Problem], input: &[u8]) -> Result<(), String> {
@@ -105,8 +105,8 @@ pub fn pbx_pages(input: &[u8]) -> Result<(), String> {
     let mut read = 0;
     for could_be in PAGES {
         let timed = || {
-            let begun = Instant::now();
-            (could_be(&text), begun.elapsed())
+            let started = Instant::now();
+            (could_be(&text), started.elapsed())
         };
         let (is_read, took) = timed();
         read += usize::from(is_read);
