@@ -316,20 +316,20 @@ pub async fn note_run(database: &Database, actor: &str, started_at: DateTime<Utc
 
 fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted) -> Vec<WarningJson> {
     let of_files = loaded.problems.iter().filter(|problem| !problem.is_error()).map(|problem| WarningJson {
-        lint: problem.advice.map(str::to_owned),
+        advice: problem.advice.map(str::to_owned),
         subject: Some(problem.file.clone()),
         text: problem.to_string(),
     });
     let advice = advice::all(&loaded.desired, &noted.recorded, &noted.stats, &config.tier, accepted);
     let of_tenants = advice.into_iter().map(|Advice { kind, tenant, text }| WarningJson {
-        lint: Some(kind.name.to_owned()),
+        advice: Some(kind.name.to_owned()),
         subject: Some(tenant.to_string()),
         text: format!("{text} [{}]", kind.name),
     });
     let of_all = stats::near_limits(&noted.stats, &config.tier)
         .into_iter()
         .filter(|(tenant, _)| tenant.is_none())
-        .map(|(_, text)| WarningJson { lint: None, subject: None, text });
+        .map(|(_, text)| WarningJson { advice: None, subject: None, text });
     let unread = match &loaded.desired.completeness {
         Completeness::Complete => None,
         Completeness::Partial { reason } => {
@@ -339,12 +339,12 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
             "the tenants directory {reason}, so the desired state is not known and nothing is changed"
         )),
     };
-    let unread = unread.map(|text| WarningJson { lint: None, subject: None, text });
+    let unread = unread.map(|text| WarningJson { advice: None, subject: None, text });
     let unknown = noted.instances.iter().filter_map(|instance| {
         config.instances.keys().find(|key| key.as_str() == instance.key)?;
         let problem = instance.last_problem.as_ref()?;
         Some(WarningJson {
-            lint: None,
+            advice: None,
             subject: Some(instance.key.clone()),
             text: format!("{} was not checked: {problem}", instance.key),
         })

@@ -9,7 +9,7 @@ use crate::plan::{Action, Counts, Effect, FieldChange, Plan};
 use crate::yaml::Problem;
 
 /// The version of the documents below. 2: `scheduled` (was `waiting`), `lifted_by` (was `lift`), `delete_record` (was
-/// `forget`), and a `code` for each reason.
+/// `forget`), `advice` (was `lint`), and a `code` for each reason.
 pub const FORMAT_VERSION: u32 = 2;
 
 /// `plan --output json`.

@@ -125,7 +125,7 @@ pub struct CheckJson {
 #[derive(Debug, Serialize)]
 pub struct WarningJson {
     /// What `accept` in the tenant's file silences it by.
-    pub lint: Option<String>,
+    pub advice: Option<String>,
     /// The tenant's key, or the file.
     pub subject: Option<String>,
     pub text: String,

@@ -218,7 +218,6 @@ impl Serialize for Problem {
             line: Option<usize>,
             column: Option<usize>,
             severity: Severity,
-            #[serde(rename = "lint")]
             advice: Option<&'a str>,
             what: &'a str,
             expected: Option<&'a str>,
@@ -273,6 +272,6 @@ mod tests {
 
     #[test]
     fn json_is_flat() {
-        insta::assert_snapshot!(serde_json::to_string(&problem()).unwrap(), @r#"{"file":"acme.yaml","line":2,"column":1,"severity":"error","lint":null,"what":"unknown key `domian`","expected":"a key","help":"did you mean `domain`?"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&problem()).unwrap(), @r#"{"file":"acme.yaml","line":2,"column":1,"severity":"error","advice":null,"what":"unknown key `domian`","expected":"a key","help":"did you mean `domain`?"}"#);
     }
 }

@@ -50,7 +50,7 @@ impl Site {
 fn warnings(document: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = document["warnings"].as_array().unwrap();
-    list.iter().map(|warning| (text(&warning["lint"]), text(&warning["subject"]))).collect()
+    list.iter().map(|warning| (text(&warning["advice"]), text(&warning["subject"]))).collect()
 }
 
 at_both_sites! { async fn stats_and_status_show_users_files_and_tenants_near_a_limit(site) {
