@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -206,6 +207,105 @@ async fn an_archive_of_an_older_schema_is_restored() {
             .unwrap();
         assert_eq!(restored.tenant, acme.id);
         assert!(plain.number("SELECT count(*) FROM contacts WHERE fax = ''").await > 0);
+    })
+    .await;
+}
+
+/// The archive as it was made before tables and columns got their plain names.
+fn with_earlier_names(path: &Path, to: &Path) {
+    use std::io::{Read as _, Write as _};
+
+    use sha2::{Digest as _, Sha256};
+    let file = std::fs::File::open(path).unwrap();
+    let mut from = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for entry in from.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        texts.push((name, text));
+    }
+    let earlier = [
+        ("previous_placements", "former_placements"),
+        ("file_removed_at", "removed_at"),
+        ("web_sign_in_block_json", "login_lock_json"),
+        ("web_sign_in_left_open", "lock_left_open"),
+        ("applied_definition_hash", "applied_hash"),
+        ("corrections_json", "reapplied_json"),
+    ];
+    let renamed = |text: &str, quote: &str| {
+        let name = |text: String, (now, then): &(&str, &str)| {
+            text.replace(&format!("{quote}{now}{quote}"), &format!("{quote}{then}{quote}"))
+        };
+        earlier.iter().fold(text.to_owned(), name)
+    };
+    let mut manifest: serde_json::Value = serde_json::from_str(&texts[0].1).unwrap();
+    for (at, table) in manifest["tables"].as_array_mut().unwrap().iter_mut().enumerate() {
+        let text = renamed(&texts[at + 1].1, "\"");
+        let hash = Sha256::digest(text.as_bytes());
+        table["sha256"] = hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        let name = renamed(table["table"].as_str().unwrap(), "");
+        texts[at + 1] = (format!("{name}.jsonl"), text);
+        table["table"] = name.into();
+    }
+    texts[0].1 = manifest.to_string();
+    let gzip = flate2::write::GzEncoder::new(std::fs::File::create(to).unwrap(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    for (name, text) in texts {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o600);
+        header.set_cksum();
+        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_the_earlier_names_is_restored_with_its_record() {
+    on_both(async |World { dir, database, acme, plain }| {
+        let mut plain = plain;
+        let block = r#"{"entry":"00000000-0000-0000-0000-0000000000e1","switched_off":[]}"#;
+        plain
+            .run(&format!(
+                "UPDATE tenants SET web_sign_in_block_json = '{block}', applied_definition_hash = 'abc' \
+                 WHERE id = '{}'",
+                acme.id
+            ))
+            .await
+            .unwrap();
+        plain
+            .run(&format!(
+                "INSERT INTO previous_placements (tenant_id, instance, domain_id, domain, web_sign_in_block_json, left_at) \
+                 VALUES ('{}', 'branch', '00000000-0000-0000-0000-0000000000d1', 'old.example.com', '{block}', \
+                 '2026-09-01 10:00:00')",
+                acme.id
+            ))
+            .await
+            .unwrap();
+        let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
+        let path = dir.path().join("earlier.tar.gz");
+        with_earlier_names(&file.path, &path);
+        let manifest = archive::check(&path).unwrap();
+        assert!(manifest.tables.iter().any(|table| table.table == "former_placements" && table.rows == 1));
+
+        let later = tempfile::tempdir().unwrap();
+        let config = fresh(plain.is_postgres(), later.path()).unwrap();
+        let database = open(&config, Access::ReadWrite).await;
+        let mut plain = Plain::connect(&config).await;
+        let restored = database
+            .write(move |store| {
+                archive::restore(store, &path, manifest, "test", Utc::now())
+                    .map_err(|error| StoreError::Refused(error.to_string()))
+            })
+            .await
+            .unwrap();
+        assert_eq!(restored.tenant, acme.id);
+        assert_eq!(plain.texts("SELECT web_sign_in_block_json FROM tenants").await, [block]);
+        assert_eq!(plain.texts("SELECT applied_definition_hash FROM tenants").await, ["abc"]);
+        assert_eq!(plain.texts("SELECT domain FROM previous_placements").await, ["old.example.com"]);
+        assert_eq!(plain.texts("SELECT web_sign_in_block_json FROM previous_placements").await, [block]);
     })
     .await;
 }

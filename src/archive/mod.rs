@@ -2,6 +2,7 @@
 //!
 //! The file is a gzipped tar: `manifest.json`, then each table as lines of JSON. It can be read without tenantd.
 
+mod earlier_names;
 mod read;
 mod restore;
 mod write;

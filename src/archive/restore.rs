@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 
 use super::read::walk;
-use super::{ArchiveError, Manifest, RECORD_TABLES};
+use super::{ArchiveError, Manifest, RECORD_TABLES, earlier_names};
 use crate::environment::to_the_minute;
 use crate::model::{MaxUsers, SmsNumber, TenantId, TenantKey};
 use crate::store::data::{Catalog, TableInfo};
@@ -51,7 +51,7 @@ pub fn restore(
     let key = TenantKey::parse(&manifest.key).map_err(|error| unfit(error.to_string()))?;
     let catalog = store.catalog()?;
     for table in &manifest.tables {
-        if !catalog.tables.contains_key(&table.table) && table.rows > 0 {
+        if !catalog.tables.contains_key(earlier_names::table(&table.table)) && table.rows > 0 {
             return Err(unfit(format!("it has no table {}", table.table)));
         }
     }
@@ -150,7 +150,11 @@ struct Loading<'a, 'b> {
 
 impl Loading<'_, '_> {
     fn flush(&mut self, table: &str, batch: &mut Vec<Row>) -> Result<(), ArchiveError> {
+        let table = earlier_names::table(table);
         let mut rows = std::mem::take(batch);
+        for row in &mut rows {
+            earlier_names::rename_columns(table, row);
+        }
         let Some(info) = self.catalog.tables.get(table).filter(|_| !rows.is_empty()) else { return Ok(()) };
         if let Some(row) = rows.first() {
             self.columns.entry(table.to_owned()).or_insert_with(|| row.keys().cloned().collect());

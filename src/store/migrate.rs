@@ -198,3 +198,15 @@ fn lock(database: &std::path::Path) -> Result<std::fs::File, StoreError> {
         source: source.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_migrations_of_the_same_names() {
+        let (sqlite, postgres) = migration_names().unwrap();
+        assert!(sqlite.len() > 5, "{sqlite:?}");
+        assert_eq!(sqlite, postgres);
+    }
+}
