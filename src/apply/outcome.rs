@@ -56,15 +56,15 @@ impl Outcome {
 /// Why a step was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    #[error("the PBX refused or failed")]
+    #[error("the PBX did not do it")]
     Pbx(#[source] PbxError),
-    #[error("the database failed")]
+    #[error("the database did not do it")]
     Store(#[source] StoreError),
-    #[error("{0} since the plan was made")]
+    #[error("{0} since the plan was made, so nothing was changed. The next run plans anew")]
     Stale(String),
     #[error("the SMS numbers of this run were not reassigned: {0}")]
     Numbers(String),
-    #[error("{what} is {found} after the change, not {wanted}")]
+    #[error("the PBX reported success, but {what} is still {found}; expected {wanted}")]
     NotApplied { what: String, wanted: String, found: String },
     #[error(
         "the PBX reported success, but the domain still exists: the account's group lacks the permission \
@@ -74,9 +74,11 @@ pub enum StepError {
     DeleteNotPermitted,
     #[error("{0}")]
     Refused(String),
-    #[error("the instance is not in the configuration")]
+    #[error("its PBX instance is not in tenantd.yaml")]
     NoInstance,
-    #[error("it panicked: {0}")]
+    #[error(
+        "tenantd stopped this step because of an error in tenantd itself ({0}). The next run checks what was done; please report it"
+    )]
     Panicked(String),
 }
 

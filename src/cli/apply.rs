@@ -161,7 +161,10 @@ fn show_answer(
     }
     if !desired.broken.is_empty() {
         let names: Vec<&str> = desired.broken.iter().map(|file| file.file.as_str()).collect();
-        tell(&format!("broken: {}: nothing is removed until every file can be read\n", names.join(", ")));
+        tell(&format!(
+            "broken: {}: nothing is removed until `tenantd validate` finds every file readable\n",
+            names.join(", ")
+        ));
     }
     let verdict = Verdict {
         failed: answer.failed > 0 || answer.skipped > 0,

@@ -332,9 +332,9 @@ fn warnings(config: &Config, loaded: &Loaded, noted: &Noted, accepted: &Accepted
         .map(|(_, text)| WarningJson { advice: None, subject: None, text });
     let unread = match &loaded.desired.completeness {
         Completeness::Complete => None,
-        Completeness::Partial { reason } => {
-            Some(format!("{reason}: no tenant is disabled or deleted until every file can be read"))
-        }
+        Completeness::Partial { reason } => Some(format!(
+            "{reason}: no tenant is disabled or deleted until `tenantd validate` finds every file readable"
+        )),
         Completeness::Unreadable { reason } => Some(format!(
             "the tenants directory {reason}, so the desired state is not known and nothing is changed"
         )),

@@ -304,6 +304,7 @@ pub(super) fn read(reader: &mut Reader, field: &Field<'_>, base: &Path) -> Optio
         path: format!("{path}.{}", entry.key),
         key: &entry.key,
         key_span: entry.key_span,
+        required: false,
         node: &entry.value,
     };
     match entry.key.as_str() {

@@ -69,7 +69,7 @@ fn every_known_key_but_those_of_secrets_shows_its_value() {
             .find(|line| line.contains("unknown key `zzz`"))
             .unwrap_or_else(|| panic!("{message}"));
         let (_, keys) = message.split_once("one of the keys ").unwrap_or_else(|| panic!("{message}"));
-        let keys = keys.split(';').next().unwrap().split(", ");
+        let keys = keys.split(". ").next().unwrap().split(", ");
         for key in keys.filter(|key| !["password", "database_password", "totp"].contains(key)) {
             assert!(mask::is_harmless(key), "the value of `{key}` is masked: {message}");
             seen += 1;

@@ -64,7 +64,7 @@ fn two_files_of_one_key(drafts: &mut [Draft]) {
                 ),
             )
             .expected("one file for a tenant")
-            .help("keep one file and delete or rename the rest; until then none of them is applied");
+            .help("keep one file and delete or rename the rest; until then, their tenant stays as it is on the PBX");
             drafts[index].findings.push(finding);
         }
     }
@@ -80,7 +80,7 @@ fn domains(drafts: &mut [Draft]) {
             let finding =
                 Finding::error(*span, format!("the domain {} is also used in {others}", shown(domain)))
                     .expected("a domain that no other file uses")
-                    .help("correct one of the files; until then none of them is applied");
+                    .help("correct one of the files; until then, their tenants stay as they are on the PBX");
             drafts[index].findings.push(finding);
         }
     }
@@ -100,7 +100,7 @@ fn sms_numbers(drafts: &mut [Draft]) {
             let others = others(drafts, &group, index);
             let finding = Finding::error(span, format!("the SMS number `{number}` is also used in {others}"))
                 .expected("a number that no other file uses")
-                .help("delete it in one of the files; until then none of them is applied");
+                .help("delete it in one of the files; until then, their tenants stay as they are on the PBX");
             drafts[index].findings.push(finding);
         }
     }
@@ -178,7 +178,7 @@ fn sharing(drafts: &mut [Draft]) {
                     advice::SHARING_ONE_SIDED
                         .warn(*span, format!("`{}` does not share {kind} with `{key}`", drafts[at].file))
                         .expected("both files to name each other")
-                        .help(format!("add `{key}` there; until then nothing is shared")),
+                        .help(format!("add `{key}` there; until then, nothing is shared")),
                 )),
             }
         }

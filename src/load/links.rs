@@ -40,7 +40,7 @@ pub(super) fn failure(target: &Path, error: Errno) -> String {
     let target = target.display();
     match error {
         Errno::NOENT => format!("is a link to {target}, which does not exist"),
-        Errno::XDEV => format!("is a link to {target}, outside the tenants directory"),
+        Errno::XDEV => format!("is a link that leaves the tenants directory (to {target})"),
         error => format!("is a link to {target} that cannot be followed ({})", meaning(error)),
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn not_regular(kind: FileType) -> String {
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
     };
-    format!("is {kind}, not a regular file")
+    format!("is {kind}")
 }
 
 pub(super) fn open(base: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {

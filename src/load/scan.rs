@@ -347,7 +347,7 @@ impl Scanner<'_> {
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(limit) + 1);
         // One byte more than allowed shows that a file is too large.
         let content = match StdFile::from(fd).take(limit as u64 + 1).read_to_end(&mut bytes) {
-            Ok(read) if read > limit => Content::Unreadable(format!("has more than {limit} bytes")),
+            Ok(read) if read > limit => Content::Unreadable(format!("has more than {limit} bytes (1 MiB)")),
             Ok(read) => {
                 self.bytes += read;
                 Content::Bytes(bytes)

@@ -81,7 +81,7 @@ impl Draft {
             Content::Unreadable(reason) => {
                 let finding = Finding::error(None, format!("it {reason}"))
                     .expected("a regular file that tenantd may read")
-                    .help("until then its tenant is not changed, and no tenant is disabled or deleted");
+                    .help("correct it; until then, its tenant is not changed, and no tenant is disabled or deleted");
                 draft.problems.push(Problem::of_file(shown, finding));
                 return draft;
             }
@@ -207,7 +207,7 @@ impl Draft {
             reader.report(
                 Finding::error(*span, format!("`previously` names this tenant's own key `{key}`"))
                     .expected("the key that the tenant had before")
-                    .help("delete the line, or write the old file's name without its ending"),
+                    .help("delete the line, or write the old file's name without `.yaml`"),
             );
         }
     }
@@ -255,14 +255,15 @@ impl Draft {
                         .help("allow it there, or delete the line"),
                 );
             }
+            if matches!((&field.node.value, &self.key), (Value::Scalar { text, .. }, Some(key)) if text == key.as_str())
+            {
+                reader.report(names_itself(field.node.span, &field.path));
+                continue;
+            }
             for text in reader.texts(&field, "a list of tenant keys", "a tenant's key") {
                 let Some(other) = parse_key(reader, text, &field.path) else { continue };
                 if Some(&other) == self.key.as_ref() {
-                    reader.report(
-                        Finding::error(text.span, format!("`{}` names this tenant itself", field.path))
-                            .expected("other tenants' keys")
-                            .help("delete the item"),
-                    );
+                    reader.report(names_itself(text.span, &field.path));
                 } else if !with.insert(other.clone()) {
                     reader.report(
                         Finding::error(text.span, format!("`{other}` is repeated in `{}`", field.path))
@@ -276,6 +277,12 @@ impl Draft {
         }
         cross
     }
+}
+
+fn names_itself(span: Span, path: &str) -> Finding {
+    Finding::error(span, format!("`{path}` names this tenant itself"))
+        .expected("other tenants' keys")
+        .help("delete it there")
 }
 
 /// Minutes, with advice where they are unusual.
@@ -317,10 +324,13 @@ fn domain(reader: &mut Reader, field: &Field<'_>) -> Option<(DomainName, Span)> 
         }
         Err(error) => {
             let finding = Finding::error(text.span, format!("`domain` is {}: {error}", quoted(text.text)))
-                .expected("a host name such as `acme.example.com`, or an IPv4 address");
+                .expected("a host name of letters, digits, hyphens and dots such as `acme.example.com`, or an IPv4 address");
             reader.report(match error {
                 DomainError::Character(':' | '/') => {
                     finding.help("write only the host name, without scheme and path")
+                }
+                DomainError::EmptyLabel => {
+                    finding.help("write one dot between two parts, and none at the ends")
                 }
                 DomainError::Ipv6 => finding.help("give the tenant a host name"),
                 _ => finding.help("write the name with which the tenant's phones register"),
@@ -360,11 +370,16 @@ fn max_users(reader: &mut Reader, field: &Field<'_>, config: &Config) -> Option<
         if text == "unlimited" {
             return Some(MaxUsers::Unlimited);
         }
-        if ["unlimited", "infinite", "infinity", "none", "no limit", "any"]
-            .contains(&text.to_lowercase().as_str())
-        {
+        let word = ["unlimited", "infinite", "infinity", "none", "no limit", "any"]
+            .contains(&text.to_lowercase().as_str());
+        // Some programs write -1 or 0 for no limit, some mean no user at all.
+        if word || matches!(text.as_str(), "0" | "-1") {
             let expected = format!("a number, 1 to {MAX_USERS}, or the word `unlimited`");
-            reader.wrong(field, &expected, "write `max_users: unlimited`");
+            reader.wrong(
+                field,
+                &expected,
+                "write the number of users, or `max_users: unlimited` for no limit",
+            );
             return None;
         }
     }
@@ -391,8 +406,8 @@ fn parse_key(reader: &mut Reader, text: Text<'_>, path: &str) -> Option<TenantKe
         Err(error) => {
             reader.report(
                 Finding::error(text.span, format!("{} in `{path}` is not a tenant's key", quoted(text.text)))
-                    .expected("the name of a tenant file without its ending")
-                    .help(error.to_string()),
+                    .expected(format!("the name of a tenant file without `.yaml`: {error}"))
+                    .help("write for example `acme` for `acme.yaml`"),
             );
             None
         }

@@ -18,7 +18,7 @@ pub enum DomainError {
     LabelTooLong(String),
     #[error("the label `{0}` starts or ends with a hyphen (RFC 1123)")]
     Hyphen(String),
-    #[error("`{}` cannot stand in a host name; letters, digits, hyphens and dots can (RFC 1123)", seen(*.0))]
+    #[error("`{}` is not allowed in a host name (RFC 1123)", seen(*.0))]
     Character(char),
     #[error("`{0}` is not a port; a port is a number from 1 to 65535")]
     Port(String),

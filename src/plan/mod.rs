@@ -172,7 +172,7 @@ fn warn_about_the_unknown(inputs: Inputs<'_>, not_checked: &[NotChecked], draft:
         Completeness::Partial { reason } => {
             draft
                 .warnings
-                .push(format!("{reason}: no tenant is disabled or deleted until every file can be read"));
+                .push(format!("{reason}: no tenant is disabled or deleted until `tenantd validate` finds every file readable"));
         }
         Completeness::Unreadable { reason } => draft
             .warnings

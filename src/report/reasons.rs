@@ -100,7 +100,7 @@ impl fmt::Display for HeldReason {
             Self::LikelyRename(rename) => rename.fmt(f),
             Self::DomainExists { domain, instance } => {
                 let domain = domain.as_ref().map_or("its domain", |domain| domain.as_str());
-                write!(f, "{domain} already exists on {instance}, and tenantd does not manage it")
+                write!(f, "{domain} already exists on {instance} and is not managed by tenantd")
             }
             Self::Paused { by, until, why } => {
                 write!(f, "paused by {by} until {}: {why}", to_the_minute(*until))
@@ -120,32 +120,35 @@ impl fmt::Display for HeldReason {
                 }
             },
             Self::InstanceNotConfigured { instance } => {
-                write!(f, "it is recorded on the instance {instance}, which is not in the configuration")
+                write!(f, "it is recorded on the instance {instance}, which is not in tenantd.yaml. Add {instance} there again")
             }
             Self::DomainsMissing { instance, missing } => write!(
                 f,
                 "{missing} recorded domains are missing on {instance} at once. It may be another server or a restored \
-                 backup, so nothing is changed there"
+                 backup, so nothing is changed there. Restore the domains, or raise `limits.removals` to have them \
+                 created again"
             ),
-            Self::FileBroken => f.write_str("its file is broken, so its desired state is not known"),
+            Self::FileBroken => f.write_str("its file is broken, so its desired state is not known. `tenantd validate` shows the error"),
             Self::FileUnderAnotherName { file, mend } => {
                 write!(f, "its file is missing, but {file} could be it: {mend}")
             }
             Self::FilesNotFullyRead { problem } => write!(
                 f,
-                "its file is missing, but {problem}. No tenant is disabled or deleted until every file can be read"
+                "its file is missing, but {problem}. No tenant is disabled or deleted until `tenantd validate` finds every \
+                 file readable"
             ),
             Self::PreviousFilesNotFullyRead { problem } => {
-                write!(f, "{problem}. No domain is deleted until every file can be read")
+                write!(f, "{problem}. No domain is deleted until `tenantd validate` finds every file readable")
             }
             Self::TierFull { allowed, managed, new } => write!(
                 f,
-                "the tier allows {allowed} tenants (`tier.max_tenants`); {managed} exist, and {new} would be added"
+                "the tier allows {allowed} tenants (`tier.max_tenants`); {managed} exist and {new} would be added, so none is. \
+                 Remove new files, or raise the limit"
             ),
             Self::ContestedField { field } => write!(
                 f,
                 "`{field}` is contested: tenantd set it {CONTESTED_AFTER} times, and it was changed back each time. \
-                 Find out what else sets it"
+                 Find out what else sets it; once it has the desired value on the PBX, the hold ends"
             ),
             Self::DomainOfAnotherTenant { domain, owner } => {
                 write!(f, "{domain} still belongs to the tenant {owner}. Give {owner} another domain first")
@@ -154,7 +157,7 @@ impl fmt::Display for HeldReason {
                 write!(f, "{domain} on {instance} is recorded as a domain of the tenant {owner}")
             }
             Self::DomainMissingAndTaken { instance, taken } => {
-                write!(f, "its domain is missing on {instance}, and {taken}")
+                write!(f, "its own domain is missing on {instance}, and its name is in use: {taken}")
             }
             Self::SeveralDomains { domain, instance, count } => {
                 write!(f, "{count} domains on {instance} are named {domain}. Rename all but one on the PBX")
@@ -165,7 +168,11 @@ impl fmt::Display for HeldReason {
                  of both together. Rename the other domain first"
             ),
             Self::RenamedOnPbx { name } => {
-                write!(f, "its domain was renamed to {name} on the PBX. Rename it back there, or delete it there")
+                write!(
+                f,
+                "its domain was renamed to {name} on the PBX and may be in use under that name. To have it deleted, \
+                 rename it back there"
+            )
             }
             Self::OwnAccount { domain, instance } => write!(
                 f,
@@ -192,7 +199,7 @@ impl fmt::Display for HeldReason {
             }
             Self::SessionsOpen { count: sessions } => {
                 let are = if *sessions == 1 { "is" } else { "are" };
-                write!(f, "{} {are} open", count(u64::try_from(*sessions).unwrap_or_default(), "user session"))
+                write!(f, "{} {are} open; it is deleted after the last one ends", count(u64::try_from(*sessions).unwrap_or_default(), "user session"))
             }
             Self::PreviousPlacementFirst { domain, instance } => {
                 write!(f, "its previous domain {domain} on {instance} must be deleted first")
@@ -233,7 +240,7 @@ impl fmt::Display for LimitExceeded {
                 };
                 write!(
                     f,
-                    "{} would be {}{within}; the limit is {allowed} (`{name}`: {}, or {} % of {managed})",
+                    "{} would be {}{within}; the limit is {allowed} (`{name}`: {} or {} % of {managed}, whichever is more)",
                     count(*tenants, "tenant"),
                     either(done.iter().copied()),
                     limit.count,
@@ -251,20 +258,20 @@ impl fmt::Display for LikelyRename {
             [] => String::new(),
             some => {
                 let named: Vec<String> = some.iter().map(|key: &TenantKey| format!("`{key}`")).collect();
-                format!(", as does {}", named.join(", "))
+                format!(". Also like {old}: {}", named.join(", "))
             }
         };
         match created {
             None => write!(
                 f,
                 "{new} is new and looks like {old}, whose file was removed: {likeness}{others}. If {old} was renamed, \
-                 write `previously: {old}` in {new}.yaml; if they are two tenants, approve it"
+                 write `previously: {old}` in {new}.yaml; approve only if they are two tenants"
             ),
             // Too late for `previously:`: the new one has a record of its own.
             Some(created) => write!(
                 f,
                 "{new} was created on {} and looks like {old}, whose file was removed: {likeness}{others}. To keep {old} \
-                 in service, restore {old}.yaml; if they are two tenants, approve it",
+                 in service, restore {old}.yaml; approve only if they are two tenants",
                 to_the_minute(*created)
             ),
         }
@@ -278,7 +285,7 @@ impl fmt::Display for Likeness {
             Self::NameContainsTheOther => "one name contains the other",
             Self::Lines => "most lines of their files are the same",
             Self::LinesWhereNoOther => {
-                "most lines of their files are the same, and no other tenant is added or removed there"
+                "most lines of their files are the same, and no other tenant of the instance is added or removed"
             }
             Self::Keys => "their keys are alike",
         })
@@ -304,10 +311,10 @@ impl fmt::Display for ScheduledReason {
                 *protected
             }
             Self::WebSessionsOpen => {
-                return f.write_str("disabled; web sessions that were open before may work until then");
+                return f.write_str("disabled; web sessions that were open before may still work until then");
             }
         };
-        if protected { f.write_str(". It is protected, so it is not deleted then either") } else { Ok(()) }
+        if protected { f.write_str(". It is protected, so it is not deleted after that") } else { Ok(()) }
     }
 }
 

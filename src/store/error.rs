@@ -7,7 +7,9 @@ pub enum StoreError {
     Open { place: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("cannot {operation}")]
     Query { operation: &'static str, source: diesel::result::Error },
-    #[error("cannot {operation}: the row of `{object}` holds `{found}`, which is not {expected}")]
+    #[error(
+        "cannot {operation}: the row of `{object}` holds `{found}`, which is not {expected}. Correct it there, or restore a backup"
+    )]
     Row { operation: &'static str, object: String, found: String, expected: &'static str },
     #[error("cannot upgrade the database's schema")]
     Migrate { source: Box<dyn std::error::Error + Send + Sync> },
@@ -22,24 +24,28 @@ pub enum StoreError {
     /// PostgreSQL: the connection looks into another schema than the one that tenantd's tables are in.
     #[error(
         "tenantd's tables are in the schema `{schema}`, but this connection uses `{current}`, where every tenant \
-         would be new. Remove `search_path` from `database_url`, or run ALTER ROLE … SET search_path = {schema}"
+         would be new. Remove `search_path` from `database_url`, or run: ALTER ROLE CURRENT_USER SET search_path = \"{schema}\""
     )]
     Elsewhere { schema: String, current: String },
     #[error(
         "the search path of this connection (`{path}`) names no existing schema. Remove `search_path` from \
-         `database_url`, or run CREATE SCHEMA"
+         `database_url`, or create one of them with CREATE SCHEMA"
     )]
     NoSchema { path: String },
-    #[error("another tenantd holds the writer's lease: {holder}")]
+    #[error("another tenantd writes to this database now: {holder}. Wait until it has finished, or stop it")]
     Locked { holder: String },
-    #[error("this tenantd lost the writer's lease, so it changes nothing more")]
+    #[error(
+        "another tenantd took over, so this one changes nothing more. `tenantd status` shows the present state"
+    )]
     LeaseLost,
-    #[error("the record of `{key}` changed since it was read")]
+    #[error(
+        "the record of `{key}` was changed by another process meanwhile, so nothing was written. Run the command again"
+    )]
     Stale { key: String },
     /// A rule that the database's own rows do not meet.
     #[error("{0}")]
     Refused(String),
-    #[error("the database work was interrupted")]
+    #[error("tenantd was stopped during a query; a transaction that was not finished had no effect")]
     Interrupted,
 }
 

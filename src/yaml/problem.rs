@@ -183,7 +183,7 @@ impl Problem {
     }
 }
 
-/// One line: `file:line:column: error: what; expected …; how to repair`.
+/// One line: `file:line:column: error: what was found; expected …. What to do`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.place(), self.label(), self.what)?;
@@ -191,10 +191,16 @@ impl fmt::Display for Problem {
             write!(f, "; expected {expected}")?;
         }
         if let Some(help) = &self.help {
-            write!(f, "; {help}")?;
+            write!(f, ". {}", sentence(help))?;
         }
         Ok(())
     }
+}
+
+/// With a capital at its beginning; a word in backticks stays as it is.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 impl PartialOrd for Problem {
@@ -255,7 +261,7 @@ mod tests {
     #[test]
     fn the_headline_names_place_finding_expectation_and_remedy() {
         insta::assert_snapshot!(problem().render(false), @r"
-        acme.yaml:2:1: error: unknown key `domian`; expected a key; did you mean `domain`?
+        acme.yaml:2:1: error: unknown key `domian`; expected a key. Did you mean `domain`?
           |
         2 | domian: x
           | ^^^^^^

@@ -17,6 +17,8 @@ pub struct Fields<'n> {
     anchor: Span,
     path: &'n str,
     entries: &'n [Entry],
+    /// The keys stand below a key too many, which was reported: each of them is not missed again.
+    nested: bool,
 }
 
 /// A key with its value.
@@ -27,6 +29,8 @@ pub struct Field<'n> {
     /// The key as it is written in the file; empty for an item of a list.
     pub key: &'n str,
     pub key_span: Span,
+    /// Whether the file must have this key, so that deleting its line mends nothing.
+    pub required: bool,
     pub node: &'n Node,
 }
 
@@ -46,13 +50,13 @@ impl<'n> Fields<'n> {
     fn field(&self, entry: &'n Entry) -> Field<'n> {
         let path =
             if self.path.is_empty() { entry.key.clone() } else { format!("{}.{}", self.path, entry.key) };
-        Field { path, key: &entry.key, key_span: entry.key_span, node: &entry.value }
+        Field { path, key: &entry.key, key_span: entry.key_span, required: false, node: &entry.value }
     }
 
     /// A key that must be there; `example` is a whole line that would do.
     pub fn require(&self, reader: &mut Reader, key: &str, example: &str) -> Option<Field<'n>> {
-        let field = self.get(key);
-        if field.is_none() {
+        let field = self.get(key).map(|field| Field { required: true, ..field });
+        if field.is_none() && !self.nested {
             let of = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
             reader.findings.push(
                 Finding::error(self.anchor, format!("the key `{key}` is missing{of}"))
@@ -80,9 +84,12 @@ impl Reader {
         let nothing = Span { start: 0, end: 0 };
         match root.map(|node| (&node.value, node)) {
             Some((Value::Mapping(entries), node)) => {
-                self.unknown_keys(entries, "", known);
+                let nested = self.keys_are_nested(entries, known);
+                if !nested {
+                    self.unknown_keys(entries, "", known);
+                }
                 let anchor = Span { start: node.span.start, end: node.span.start };
-                Some(Fields { anchor, path: "", entries })
+                Some(Fields { anchor, path: "", entries, nested })
             }
             Some((Value::Refused, _)) => None,
             Some((Value::Scalar { text, style: Style::Plain }, _))
@@ -124,7 +131,7 @@ impl Reader {
     ) -> Option<Fields<'n>> {
         let entries = self.entries(field, of)?;
         self.unknown_keys(entries, &field.path, known);
-        Some(Fields { anchor: field.key_span, path: &field.path, entries })
+        Some(Fields { anchor: field.key_span, path: &field.path, entries, nested: false })
     }
 
     /// A value that must be a mapping, whatever its keys are.
@@ -149,9 +156,27 @@ impl Reader {
             path: format!("{}.{}", field.path, entry.key),
             key: &entry.key,
             key_span: entry.key_span,
+            required: false,
             node: &entry.value,
         };
         entries.iter().map(|entry| (entry.key.as_str(), entry.key_style, below(entry))).collect()
+    }
+
+    /// Whether all keys of a file stand below one key that does not belong there, as in `acme: {name: …, domain: …}`.
+    fn keys_are_nested(&mut self, entries: &[Entry], known: &'static [&'static str]) -> bool {
+        let [Entry { key, key_span, value: Node { value: Value::Mapping(below), .. }, .. }] = entries else {
+            return false;
+        };
+        let is_known = |key: &str| known.contains(&key);
+        if is_known(key) || below.iter().filter(|entry| is_known(&entry.key)).count() < 2 {
+            return false;
+        }
+        self.report(
+            Finding::error(*key_span, format!("all keys are indented below {}", quoted(key)))
+                .expected("them at the left edge")
+                .help("delete this line and the indentation of the others"),
+        );
+        true
     }
 
     fn unknown_keys(&mut self, entries: &[Entry], path: &str, known: &'static [&'static str]) {

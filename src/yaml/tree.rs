@@ -244,6 +244,11 @@ impl Builder<'_> {
         match &mut frame.kind {
             Kind::Sequence(items) => items.push(node),
             Kind::Mapping { entries, seen, key } => match key.take() {
+                None if is_placeholder(self.source, &node) => {
+                    self.findings.push(placeholder(node.span));
+                    frame.refused = true;
+                    *key = Some(Key::Refused);
+                }
                 None => *key = Some(read_key(node, &mut self.findings)),
                 Some(Key::Refused) => {}
                 Some(Key::Word { text, style, span }) => {
@@ -271,6 +276,17 @@ impl Builder<'_> {
     }
 }
 
+/// Whether this is the inner half of `{{ name }}`, which a template engine would have filled in.
+fn is_placeholder(source: &Source, node: &Node) -> bool {
+    matches!(node.value, Value::Mapping(_)) && source.text()[..node.span.start].ends_with('{')
+}
+
+fn placeholder(span: Span) -> Finding {
+    Finding::error(span, "the file has a template placeholder (`{{ }}`)")
+        .expected("the finished file")
+        .help("fill in the template and save its result here")
+}
+
 fn read_key(node: Node, findings: &mut Vec<Finding>) -> Key {
     let span = node.span;
     let finding = match node.value {
@@ -286,7 +302,7 @@ fn read_key(node: Node, findings: &mut Vec<Finding>) -> Key {
         Value::Refused => return Key::Refused,
         Value::Sequence(_) | Value::Mapping(_) => Finding::error(span, "the key is a list or a mapping")
             .expected("a word as the key")
-            .help("put it in quotes if it is text. If it is a placeholder (`{{ }}`), fill in the template first"),
+            .help("put it in quotes if it is text"),
     };
     findings.push(finding);
     Key::Refused

@@ -15,11 +15,13 @@ impl Reader {
                 self.scalar_text(field.node, text, *style, path, expected, &format!("{}: ", field.key))
             }
             Value::Scalar { .. } => {
-                self.wrong(field, expected, "give it a value, or delete the line");
+                let help =
+                    if field.required { "give it a value" } else { "give it a value, or delete the line" };
+                self.wrong(field, expected, help);
                 None
             }
             _ => {
-                self.wrong(field, expected, "write one text");
+                self.wrong(field, expected, "write a single value");
                 None
             }
         }
@@ -30,9 +32,7 @@ impl Reader {
     pub fn texts<'n>(&mut self, field: &Field<'n>, expected: &str, item: &str) -> Vec<Text<'n>> {
         let Value::Sequence(items) = &field.node.value else {
             let help = match &field.node.value {
-                Value::Scalar { text, .. } if !text.is_empty() => {
-                    format!("write `{}: [{text}]`", field.key)
-                }
+                Value::Scalar { text, .. } if is_simple(text) => format!("write `{}: [{text}]`", field.key),
                 _ => format!("write `{}: [one, two]`, or delete the line", field.key),
             };
             self.wrong(field, expected, &help);
@@ -41,7 +41,7 @@ impl Reader {
         let mut texts = Vec::new();
         for (index, node) in items.iter().enumerate() {
             let path = format!("{}[{index}]", field.path);
-            let entry = Field { path, key: "", key_span: node.span, node };
+            let entry = Field { path, key: "", key_span: node.span, required: false, node };
             let text = match &node.value {
                 Value::Scalar { text, style } if !is_null(text, *style) && !text.is_empty() => {
                     self.scalar_text(node, text, *style, &entry.path, item, "")
@@ -99,8 +99,8 @@ impl Reader {
                 _ => {}
             }
             let meant = match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "on" | "y" | "1" | "enabled" => Some("true"),
-                "false" | "no" | "off" | "n" | "0" | "disabled" => Some("false"),
+                "true" | "yes" | "on" => Some("true"),
+                "false" | "no" | "off" => Some("false"),
                 _ => None,
             };
             let help = match meant {
@@ -229,7 +229,7 @@ impl Reader {
                 self.report(
                     Finding::error(text.span, what)
                         .expected("characters that can be seen")
-                        .help("delete the character; it makes the text look different from what it is"),
+                        .help("delete the character, because the text is not what it looks like"),
                 );
                 false
             }
@@ -263,4 +263,9 @@ fn meant_number(text: &str) -> Option<u32> {
 
 fn shown_number(text: &str) -> String {
     if text.len() > 24 { quoted(text) } else { text.to_owned() }
+}
+
+/// Whether a word can stand in a list `[…]` as it is.
+fn is_simple(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c))
 }

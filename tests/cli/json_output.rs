@@ -106,7 +106,7 @@ at_both_sites! { async fn a_failed_step_is_in_the_json_result_with_its_error(sit
     assert_eq!((&applied["done"], &applied["failed"]), (&1.into(), &1.into()));
     let result = &applied["results"][0];
     assert_eq!((&result["tenant"], &result["result"]), (&"acme".into(), &"failed".into()));
-    assert!(result["detail"].as_str().unwrap().contains("is absent after the change, not present"));
+    assert!(result["detail"].as_str().unwrap().contains("is still absent; expected present"));
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;
 } }

@@ -24,7 +24,7 @@ live! { async fn an_unmanaged_domain_is_held_until_the_file_says_adopt(mut live)
     let changes = counting::changes();
     let (plan, _) = live.rig.pass().await;
     assert!(plan.steps.is_empty());
-    assert!(held_because(&plan, "acme").contains("already exists on hq, and tenantd does not manage it"));
+    assert!(held_because(&plan, "acme").contains("already exists on hq, and is not managed by tenantd"));
     assert_eq!(counting::changes(), changes);
     assert_eq!(live.person("hq").all_of(domain).await, before);
 

@@ -151,7 +151,7 @@ on_both_databases! { async fn a_disable_that_does_not_last_is_reported_and_retri
         rig.connect();
         let (plan, outcome) = rig.pass().await;
         let told = crate::common::scenario::failure_of(&outcome, "acme");
-        assert_eq!(told, "the domain's `enabled` is true after the change, not false");
+        assert_eq!(told, "the PBX reported success, but the domain's `enabled` is still true; expected false");
         assert!(plan.is_empty() || !plan.steps.is_empty());
     }
     peace(&mut rig).await;

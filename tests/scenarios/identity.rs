@@ -99,7 +99,7 @@ on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when
     for _ in 0..2 {
         let (plan, _) = rig.pass().await;
         assert!(plan.steps.is_empty());
-        assert_eq!(held_because(&plan, "acme"), "wanted.example.com already exists on hq, and tenantd does not manage it");
+        assert_eq!(held_because(&plan, "acme"), "wanted.example.com already exists on hq, and is not managed by tenantd");
     }
     assert_eq!(rig.mutations(), before);
     rig.only("hq", "acme.example.com");
@@ -260,7 +260,7 @@ on_both_databases! { async fn a_restored_backup_is_not_written_to(mut rig) {
         assert!(plan.steps.is_empty(), "{:#?}", plan.steps);
         let why = held_because(&plan, "new0");
         assert!(why.starts_with("5 recorded domains are missing on hq at once"), "{why}");
-        assert!(held_because(&plan, "old0").ends_with("so nothing is changed there"));
+        assert!(held_because(&plan, "old0").contains("so nothing is changed there"));
         assert_eq!(plan.held.len(), 8);
     }
     assert_eq!(rig.mutations(), before);

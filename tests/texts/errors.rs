@@ -108,7 +108,12 @@ fn place_of_store_error(error: &StoreError) -> usize {
 #[test]
 fn errors_of_the_database() {
     use StoreError as E;
-    let full = || diesel::result::Error::NotFound;
+    let full = || {
+        diesel::result::Error::DatabaseError(
+            diesel::result::DatabaseErrorKind::Unknown,
+            Box::new("disk I/O error".to_owned()),
+        )
+    };
     let all = vec![
         E::Open { place: "/var/lib/tenantd/tenantd.db".into(), source: "permission denied".into() },
         E::Query { operation: "read the recorded tenants", source: full() },

@@ -29,7 +29,10 @@ fn deletion_needs_all_of_its_conditions() {
         let id = fixture.record("acme").id;
         fixture.recorded.open_sessions.insert(id, 2);
     });
-    assert_eq!(why(&plan, "acme", Action::Delete), "2 user sessions are open");
+    assert_eq!(
+        why(&plan, "acme", Action::Delete),
+        "2 user sessions are open; it is deleted after the last one ends"
+    );
     let plan = refused(&|fixture| {
         fixture.previous("acme", "branch", 1);
     });

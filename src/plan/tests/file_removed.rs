@@ -105,7 +105,7 @@ fn broken_file_holds_removals() {
     assert_eq!(held(&plan), "delete acme, disable one, update two");
     assert!(
         why(&plan, "one", Action::Disable)
-            .contains("No tenant is disabled or deleted until every file can be read")
+            .contains("No tenant is disabled or deleted until `tenantd validate` finds every file readable")
     );
     assert!(why(&plan, "two", Action::Update).contains("its file is broken"));
     assert!(plan.warnings[0].contains("two.yaml is broken: no tenant is disabled or deleted"));
@@ -158,7 +158,7 @@ fn an_instance_that_left_the_configuration_is_unknown() {
     fixture.observed.instances.remove(&instance("hq"));
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "disable acme, update globex"));
-    assert!(why(&plan, "globex", Action::Update).contains("hq, which is not in the configuration"));
+    assert!(why(&plan, "globex", Action::Update).contains("hq, which is not in tenantd.yaml"));
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn a_rename_in_two_runs_holds_the_removal_for_a_day_and_its_advice_works() {
     assert!(plan.steps.is_empty(), "{plan:#?}");
     let held = held_of(&plan, "buecher");
     assert_eq!((held.action, plan.held.len()), (Action::Disable, 1));
-    assert!(held.why().contains("restore buecher.yaml; if they are two tenants, approve it"), "{held:?}");
+    assert!(held.why().contains("restore buecher.yaml; approve only if they are two tenants"), "{held:?}");
     // It says nothing of a line that can no longer be written.
     assert!(!held.why().contains("previously"), "{held:?}");
     // The file is put back.

@@ -58,7 +58,7 @@ fn renames_and_moves_count_like_disables() {
     assert_eq!(counts(&plan), (0, 4));
     assert_eq!(
         why(&plan, "t00", Action::Rename),
-        "4 tenants would be renamed; the limit is 3 (`limits.disables`: 3, or 20 % of 9)"
+        "4 tenants would be renamed; the limit is 3 (`limits.disables`: 3 or 20 % of 9, whichever is more)"
     );
     let id = plan.removals_id.clone().unwrap();
     assert_eq!(plan.held[0].lifted_by, Some(format!("tenantd approve {id}")));
@@ -180,14 +180,14 @@ fn the_message_has_the_count_the_limit_its_key_and_the_command() {
     let plan = fixture.plan();
     let id = plan.removals_id.clone().unwrap();
     let reason = "3 tenants would be disabled (file removed) within 24 hours, 1 of them already; the limit is 1 \
-                  (`limits.removals`: 1, or 10 % of 10)";
+                  (`limits.removals`: 1 or 10 % of 10, whichever is more)";
     assert_eq!(why(&plan, "t00", Action::Disable), reason);
     assert_eq!(plan.held[0].lifted_by, Some(format!("tenantd approve {id}")));
     assert_eq!(plan.warnings, [format!("held: {reason}; to go ahead: tenantd approve {id}")]);
     let plan = disabling(9, 4).plan();
     assert_eq!(
         why(&plan, "t00", Action::Disable),
-        "4 tenants would be disabled; the limit is 3 (`limits.disables`: 3, or 20 % of 9)"
+        "4 tenants would be disabled; the limit is 3 (`limits.disables`: 3 or 20 % of 9, whichever is more)"
     );
 }
 

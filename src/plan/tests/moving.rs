@@ -64,7 +64,7 @@ fn a_name_that_is_taken_there_holds_a_move() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "move acme"));
     assert!(
-        why(&plan, "acme", Action::Move).contains("already exists on branch, and tenantd does not manage it")
+        why(&plan, "acme", Action::Move).contains("already exists on branch and is not managed by tenantd")
     );
     let mut fixture = moving();
     let mut other = testing::wanted("other");
@@ -148,7 +148,9 @@ fn a_previous_domain_is_deleted_under_the_same_rule() {
     partial.policy.deletion.mode = DeletionMode::Automatic;
     partial.break_file("globex");
     let plan = partial.plan();
-    assert!(why(&plan, "acme", Action::Delete).contains("until every file can be read"));
+    assert!(
+        why(&plan, "acme", Action::Delete).contains("until `tenantd validate` finds every file readable")
+    );
     fixture.approve_deletion("acme", 1);
     assert_eq!(steps(&fixture.converge()), "delete acme");
     assert!(fixture.plan().is_empty());

@@ -47,7 +47,7 @@ fn an_existing_unmanaged_domain_is_held_until_the_file_adopts_it() {
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "adopt acme"));
     assert_eq!(
         why(&plan, "acme", Action::Adopt),
-        "acme.example.com already exists on hq, and tenantd does not manage it"
+        "acme.example.com already exists on hq and is not managed by tenantd"
     );
     assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd adopt acme"));
     fixture.edit("acme", |acme| {
@@ -229,7 +229,7 @@ fn a_name_in_use_holds_a_rename() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "rename acme"));
     assert!(
-        why(&plan, "acme", Action::Rename).contains("already exists on hq, and tenantd does not manage it")
+        why(&plan, "acme", Action::Rename).contains("already exists on hq and is not managed by tenantd")
     );
     // The rest of the tenant continues.
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
@@ -364,7 +364,7 @@ fn finishing_an_interrupted_creation_takes_no_name_in_use() {
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create acme"));
     assert!(
-        why(&plan, "acme", Action::Create).contains("already exists on hq, and tenantd does not manage it")
+        why(&plan, "acme", Action::Create).contains("already exists on hq and is not managed by tenantd")
     );
     rename(&mut fixture, "acme", "free.example.com");
     assert_eq!(steps(&fixture.converge()), "create acme");

@@ -119,7 +119,7 @@ fn new_tenants_beyond_the_tier_are_held_and_the_others_stay() {
     );
     assert_eq!(
         why(&plan, "new-two", Action::Adopt),
-        "the tier allows 4 tenants (`tier.max_tenants`); 3 exist, and 2 would be added"
+        "the tier allows 4 tenants (`tier.max_tenants`); 3 exist and 2 would be added, so none is. Remove new files, or raise the limit"
     );
     fixture.policy.max_tenants = Some(5);
     assert_eq!(steps(&fixture.plan()), "create new-one, adopt new-two, update t00");
