@@ -43,13 +43,13 @@ fn password() -> Secret {
 }
 
 fn client(server: &StandIn) -> PbxClient {
-    PbxClient::with_patience(&config(server), password(), quick()).unwrap()
+    PbxClient::with_retries(&config(server), password(), quick()).unwrap()
 }
 
 /// A client that waits for answers for half a second only.
 fn hurried(server: &StandIn) -> PbxClient {
     let config = InstanceConfig { timeout: Duration::from_millis(500), ..config(server) };
-    PbxClient::with_patience(&config, password(), quick()).unwrap()
+    PbxClient::with_retries(&config, password(), quick()).unwrap()
 }
 
 fn new_domain(name: &str) -> NewDomain {
@@ -237,9 +237,12 @@ async fn a_permanent_error_is_not_retried() {
     for (fault, words) in [
         (
             FaultKind::Redirect302("https://elsewhere.example/a".into()),
-            "was redirected to elsewhere.example/a. Check `url`",
+            "the server redirected tenantd to elsewhere.example/a. Check `url`",
         ),
-        (FaultKind::Status { code: 404, retry_after: None }, "the page does not exist. Check `url`"),
+        (
+            FaultKind::Status { code: 404, retry_after: None },
+            "the page does not exist (status 404). Check `url`",
+        ),
         (FaultKind::Status { code: 403, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
         (FaultKind::Status { code: 401, retry_after: None }, "a proxy or firewall in front of FusionPBX"),
     ] {
@@ -260,7 +263,7 @@ async fn a_sign_in_that_has_no_page_to_go_to_is_that_of_an_older_version() {
     let client = client(&server);
     for _ in 0..2 {
         let error = client.domains().await.unwrap_err();
-        assert!(error.to_string().contains("older than 5.2; upgrade FusionPBX"), "{error}");
+        assert!(error.to_string().contains("older than 5.2. Upgrade FusionPBX"), "{error}");
         assert!(!error.is_passing());
     }
 }
@@ -319,7 +322,7 @@ async fn a_sign_in_form_right_after_signing_in_is_an_error() {
 #[tokio::test]
 async fn rejected_credentials_are_tried_exactly_once() {
     let server = standin().await;
-    let wrong = PbxClient::with_patience(&config(&server), Secret::new("wrong"), quick()).unwrap();
+    let wrong = PbxClient::with_retries(&config(&server), Secret::new("wrong"), quick()).unwrap();
     let id = DomainId(Uuid::now_v7());
     let (a, b, c, d) = tokio::join!(wrong.domains(), wrong.domain(id), wrong.users(), wrong.check());
     let again = wrong.domains().await;
@@ -368,7 +371,7 @@ async fn sequential_work_signs_in_once() {
 async fn a_caller_that_stops_waiting_leaves_the_session_usable() {
     let server = standin().await;
     let config = InstanceConfig { sessions: 1, ..config(&server) };
-    let client = PbxClient::with_patience(&config, password(), quick()).unwrap();
+    let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
     client.domains().await.unwrap();
     let slow = server.pbx().inject(Fault::new(FaultKind::Latency(Duration::from_millis(300))));
     tokio::time::timeout(Duration::from_millis(50), client.domains()).await.unwrap_err();
@@ -389,13 +392,13 @@ async fn a_certificate_is_trusted_as_configured_and_its_fingerprint_is_shown() {
     std::fs::write(file.path(), server.certificate_pem().unwrap()).unwrap();
     for tls in [TlsTrust::Fingerprint(bytes.try_into().unwrap()), TlsTrust::CaFile(file.path().into())] {
         let config = InstanceConfig { tls, ..config(&server) };
-        let client = PbxClient::with_patience(&config, password(), quick()).unwrap();
+        let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
         client.domains().await.unwrap();
     }
     server.pbx().clear_requests();
     for tls in [TlsTrust::Fingerprint([7; 32]), TlsTrust::SystemRoots] {
         let config = InstanceConfig { tls, ..config(&server) };
-        let client = PbxClient::with_patience(&config, password(), quick()).unwrap();
+        let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
         let error = client.domains().await.unwrap_err();
         let PbxErrorKind::Certificate { detail } = &error.kind else { panic!("{error:?}") };
         assert!(detail.contains(&found), "{detail}");
@@ -872,7 +875,7 @@ async fn no_secret_and_no_body_is_in_an_error_a_log_or_a_debug_text() {
             let config = InstanceConfig { timeout: Duration::from_millis(100), ..config(&server) };
             let patience =
                 RetryPolicy { pause: Duration::from_millis(1), tries: 2, ..RetryPolicy::default() };
-            let client = PbxClient::with_patience(&config, Secret::new(PASSWORD), patience).unwrap();
+            let client = PbxClient::with_retries(&config, Secret::new(PASSWORD), patience).unwrap();
             let id = DomainId(id);
             let domain =
                 NewDomain { id, name: "a.example.com".into(), enabled: true, description: TOLD.into() };

@@ -1,4 +1,4 @@
-//! Another text of the same shape for everything that may be private.
+//! Replaces everything that may be private by text of the same shape.
 
 use std::collections::HashMap;
 
@@ -8,19 +8,19 @@ use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// Replaces texts, the same by the same. What it replaces them with depends on a random number that is not kept.
+/// Replaces texts, equal ones by equal ones. The replacements depend on a random key that is not kept.
 pub(super) struct Anonymiser {
     key: [u8; 32],
     uuids: HashMap<Uuid, Uuid>,
 }
 
-/// Words that pages are understood by, and that say nothing of anybody.
+/// Words that tenantd reads pages by and that tell nothing about anybody.
 const KEPT: [&str; 14] = [
     "", "true", "false", "all", "asc", "desc", "on", "off", "array", "boolean", "name", "numeric", "text",
     "uuid",
 ];
 
-/// Attributes that FusionPBX's own source decides.
+/// Attributes whose values FusionPBX's source code sets.
 const KEPT_ATTRIBUTES: [&str; 19] = [
     "name",
     "id",
@@ -48,7 +48,7 @@ impl Anonymiser {
         Self { key: rand::rng().random(), uuids: HashMap::new() }
     }
 
-    /// A page or a JSON document, disguised.
+    /// A page or a JSON document, anonymised.
     pub fn page(&mut self, text: &str) -> String {
         if let Ok(value) = serde_json::from_str::<serde_json::Value>(text) {
             return self.json(None, value).to_string();
@@ -56,7 +56,7 @@ impl Anonymiser {
         if !text.contains('<') {
             return if text.trim() == "access denied" { text.to_owned() } else { self.text(text) };
         }
-        // A page that cannot be rewritten is not given away.
+        // A page that cannot be rewritten may hold private text.
         self.html(text).unwrap_or_else(|_| "<!-- not captured -->".to_owned())
     }
 
@@ -76,7 +76,7 @@ impl Anonymiser {
 
     fn html(&mut self, text: &str) -> Result<String, lol_html::errors::RewritingError> {
         let this = std::cell::RefCell::new(self);
-        // A text may come in pieces; it is replaced as a whole.
+        // A text may arrive in pieces and is replaced as a whole.
         let pending = std::cell::RefCell::new(String::new());
         let heading = std::cell::Cell::new(false);
         let settings = RewriteStrSettings::new()
@@ -133,12 +133,12 @@ impl Anonymiser {
         }
     }
 
-    /// A name of FusionPBX's own, in which an id or a token may stand.
+    /// A name that FusionPBX chose. It may contain an id or a token.
     fn named(&mut self, text: &str) -> String {
         if is_token(text) {
             return self.hex(text);
         }
-        self.with_uuids(text).unwrap_or_else(|| text.to_owned())
+        self.other_uuid(text).unwrap_or_else(|| text.to_owned())
     }
 
     /// The value of a field with this name.
@@ -152,10 +152,10 @@ impl Anonymiser {
         if is_token(text) {
             return self.hex(text);
         }
-        self.with_uuids(text).unwrap_or_else(|| self.text(text))
+        self.other_uuid(text).unwrap_or_else(|| self.text(text))
     }
 
-    /// A link: the page's file name and the names of the parameters stay.
+    /// A link. The page's file name and the names of the parameters are kept.
     fn link(&mut self, text: &str) -> String {
         let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
         let file = path.rsplit('/').next().filter(|file| file.ends_with(".php")).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Anonymiser {
         format!("{file}?{}", parameters.join("&"))
     }
 
-    /// Text with a total: its digits stay, alone or in brackets at the end.
+    /// Text with a total. The total is kept, whether it stands alone or in brackets at the end.
     fn with_total(&mut self, text: &str) -> String {
         let trimmed = text.trim();
         let is_number = |text: &str| {
@@ -189,7 +189,8 @@ impl Anonymiser {
         }
     }
 
-    /// Letters become letters, digits digits; blanks, marks and character references stay. A version stays whole.
+    /// Letters become other letters and digits other digits. Blanks, punctuation, character references and versions
+    /// are kept.
     pub fn text(&mut self, text: &str) -> String {
         let trimmed = text.trim();
         if KEPT.contains(&trimmed.to_ascii_lowercase().as_str())
@@ -197,10 +198,10 @@ impl Anonymiser {
         {
             return text.to_owned();
         }
-        if let Some(replaced) = self.with_uuids(text) {
+        if let Some(replaced) = self.other_uuid(text) {
             return replaced;
         }
-        // Shaped by the trimmed text, so that blanks around a name do not make another one of it.
+        // The trimmed text decides, so that a name is replaced alike with and without blanks around it.
         let mut random = Random::new(&self.key, trimmed);
         let mut rest = text;
         let mut replaced = String::with_capacity(text.len());
@@ -216,9 +217,8 @@ impl Anonymiser {
         replaced
     }
 
-    /// The text with other uuids in the place of its own, if it has any; what stands around them is kept only where it
-    /// is FusionPBX's (`domains[0][uuid]` has none).
-    fn with_uuids(&mut self, text: &str) -> Option<String> {
+    /// Another uuid, if the text is one.
+    fn other_uuid(&mut self, text: &str) -> Option<String> {
         let id = Uuid::try_parse(text.trim()).ok()?;
         let other = *self.uuids.entry(id).or_insert_with(Uuid::new_v4);
         Some(other.to_string())
@@ -244,7 +244,7 @@ fn character_reference(text: &str) -> Option<&str> {
     inner[..end].bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#').then(|| &text[..end + 2])
 }
 
-/// Random letters and digits that depend on a text and a key alone.
+/// Random letters and digits that depend only on a text and a key.
 struct Random {
     state: [u8; 32],
     at: usize,
@@ -282,10 +282,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_private_comes_through_and_the_same_stays_the_same() {
-        let mut disguise = Anonymiser::new();
+    fn nothing_private_is_kept_and_equal_texts_stay_equal() {
+        let mut anonymiser = Anonymiser::new();
         let id = "6d5f5e4c-3b2a-4190-8f7e-6d5c4b3a2910";
-        let page = disguise.page(&format!(
+        let page = anonymiser.page(&format!(
             "<html><!-- canary --><script>var x = 'canary';</script><div class='heading'><b>Canary (12)</b></div>\
              <form id='form_list'><tr class='list-row' href='domain_edit.php?id={id}'>\
              <td><input data-item-name='canary.example' value='{id}' name='domains[0][uuid]' onclick='canary()'></td>\
@@ -297,15 +297,15 @@ mod tests {
         assert!(page.contains("(12)") && page.contains("domain_edit.php?id="), "{page}");
         let names: Vec<&str> = page.matches(".").collect();
         assert!(names.len() > 2);
-        let name = disguise.text("canary.example");
+        let name = anonymiser.text("canary.example");
         assert_eq!(page.matches(&name).count(), 2, "{page}\n{name}");
     }
 
     #[test]
     fn json_keeps_its_keys_and_its_flags() {
-        let mut disguise = Anonymiser::new();
+        let mut anonymiser = Anonymiser::new();
         let text =
-            disguise.page(r#"[{"domain_name":"canary.example","domain_enabled":"true","n":5,"b":false}]"#);
+            anonymiser.page(r#"[{"domain_name":"canary.example","domain_enabled":"true","n":5,"b":false}]"#);
         assert!(text.contains("domain_name") && text.contains("\"true\"") && text.contains("false"));
         assert!(!text.contains("canary") && !text.contains('5'));
     }

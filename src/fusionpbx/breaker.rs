@@ -1,18 +1,24 @@
+//! A circuit breaker: a server that keeps failing is left alone for a while.
+//!
+//! No crate does this well enough: `tower` has no breaker, and `failsafe` and `recloser` tell only whether a call is
+//! allowed. An operator must also read how long the pause is and what failed, and a probe that its caller abandoned must
+//! not block the next one.
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
 use tokio::time::Instant;
 
-/// Failures in a row after which a server is left alone for a while.
-const FAILURES: u32 = 5;
-const SHORTEST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
+/// This many failures in a row open the breaker.
+const MAX_FAILURES: u32 = 5;
+const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Leaves a failing server alone, so that it is not kept down by those who wait for it.
+/// Stops requests to a failing server, so that waiting clients do not keep it down.
 ///
-/// After five failures in a row nothing is sent for ten seconds, then one request; if that fails too, for twice as
-/// long, up to five minutes. The times are lengthened at random by up to a quarter.
+/// Five failures in a row open it. Nothing is sent for ten seconds, then one request as a probe. If that fails too, the
+/// pause doubles, up to five minutes. Every pause is lengthened at random by up to a quarter.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     state: Mutex<State>,
@@ -22,14 +28,14 @@ pub(super) struct Breaker {
 struct State {
     failures: u32,
     pause: Duration,
-    closed_until: Option<Instant>,
+    open_until: Option<Instant>,
     probing: bool,
     last: String,
 }
 
 impl State {
     fn check(&self) -> Result<(), (Duration, String)> {
-        let Some(until) = self.closed_until else { return Ok(()) };
+        let Some(until) = self.open_until else { return Ok(()) };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() && !self.probing {
             return Ok(());
@@ -39,40 +45,68 @@ impl State {
 }
 
 impl Breaker {
-    /// Whether a request could be sent now; if not, in what time one may, and the last failure.
+    /// Whether a request may be sent now.
+    ///
+    /// *Errors*: the time until one may be sent, and the last failure.
     pub fn check(&self) -> Result<(), (Duration, String)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).check()
     }
 
-    /// As [`Self::check`], for a request that is sent right after: it may be the one that tries whether the server is
-    /// back.
-    pub fn admit(&self) -> Result<(), (Duration, String)> {
+    /// As [`Self::check`], for a request that is sent at once. While the breaker is open it is the probe.
+    pub fn admit(&self) -> Result<Admission<'_>, (Duration, String)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.check()?;
-        state.probing = state.closed_until.is_some();
-        Ok(())
+        state.probing = state.open_until.is_some();
+        Ok(Admission { breaker: self, settled: false })
     }
 
-    pub fn succeeded(&self) {
+    fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State::default();
     }
 
-    pub fn failed(&self, why: &str) {
+    fn failed(&self, why: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures += 1;
         state.probing = false;
         state.last = why.to_owned();
-        if state.failures >= FAILURES {
-            state.pause = (state.pause * 2).clamp(SHORTEST, LONGEST);
+        if state.failures >= MAX_FAILURES {
+            state.pause = (state.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             let pause = state.pause.mul_f64(rand::rng().random_range(1.0..1.25));
-            state.closed_until = Some(Instant::now() + pause);
+            state.open_until = Some(Instant::now() + pause);
         }
     }
 
-    /// A request that was admitted came to no end, because its caller stopped waiting.
-    pub fn abandoned(&self) {
+    fn abandoned(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).probing = false;
+    }
+}
+
+/// One admitted request. Dropped without a result, it counts as abandoned: its caller stopped waiting.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Admission<'a> {
+    breaker: &'a Breaker,
+    settled: bool,
+}
+
+impl Admission<'_> {
+    pub fn succeeded(mut self) {
+        self.settled = true;
+        self.breaker.succeeded();
+    }
+
+    pub fn failed(mut self, why: &str) {
+        self.settled = true;
+        self.breaker.failed(why);
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.breaker.abandoned();
+        }
     }
 }
 
@@ -81,46 +115,55 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn five_failures_in_a_row_close_it_and_one_probe_opens_it() {
+    async fn five_failures_in_a_row_open_it_and_a_successful_probe_closes_it() {
         let breaker = Breaker::default();
-        for _ in 0..FAILURES {
-            breaker.admit().unwrap();
-            breaker.failed("status 503");
+        for _ in 0..MAX_FAILURES {
+            breaker.admit().unwrap().failed("status 503");
         }
         let (left, last) = breaker.admit().unwrap_err();
-        assert!(left <= SHORTEST.mul_f64(1.25));
+        assert!(left <= SHORTEST_PAUSE.mul_f64(1.25));
         assert_eq!(last, "status 503");
         tokio::time::advance(Duration::from_secs(13)).await;
-        breaker.admit().unwrap();
+        let probe = breaker.admit().unwrap();
         breaker.admit().unwrap_err();
-        breaker.succeeded();
-        breaker.admit().unwrap();
-        breaker.admit().unwrap();
+        probe.succeeded();
+        let _one = breaker.admit().unwrap();
+        let _another = breaker.admit().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_probe_doubles_the_pause() {
         let breaker = Breaker::default();
-        for _ in 0..FAILURES {
+        for _ in 0..MAX_FAILURES {
             breaker.failed("x");
         }
         tokio::time::advance(Duration::from_secs(13)).await;
-        breaker.admit().unwrap();
-        breaker.failed("x");
+        breaker.admit().unwrap().failed("x");
         tokio::time::advance(Duration::from_secs(13)).await;
         breaker.admit().unwrap_err();
         tokio::time::advance(Duration::from_secs(13)).await;
-        breaker.admit().unwrap();
+        drop(breaker.admit().unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_abandoned_probe_lets_the_next_one_through() {
+        let breaker = Breaker::default();
+        for _ in 0..MAX_FAILURES {
+            breaker.failed("x");
+        }
+        tokio::time::advance(Duration::from_secs(13)).await;
+        drop(breaker.admit().unwrap());
+        drop(breaker.admit().unwrap());
     }
 
     #[test]
-    fn a_success_between_failures_keeps_it_open() {
+    fn a_success_between_failures_keeps_it_closed() {
         let breaker = Breaker::default();
         for _ in 0..20 {
             breaker.failed("x");
             breaker.failed("x");
             breaker.succeeded();
         }
-        breaker.admit().unwrap();
+        drop(breaker.admit().unwrap());
     }
 }

@@ -1,71 +1,74 @@
-//! The pages that tenantd reads, as a server shows them, without what is private in them: for a report of a version
-//! that is not understood, and for a test that understands it from then on.
+//! The pages that tenantd reads, captured without anything private. A capture reports a version of FusionPBX that
+//! tenantd does not understand, and becomes the test by which it learns to.
 //!
-//! Nothing is looked for to be hidden. What is kept is a short list (markup, FusionPBX's own names of fields and
-//! classes, totals, the version, `true` and `false`); all other text, every address, number, token and uuid, becomes
-//! another one of the same shape. The same text becomes the same other text within one capture, so that a page still
-//! fits the next one.
+//! The anonymiser does not search for private text. It keeps a short list (markup, FusionPBX's own names of fields and
+//! classes, totals, the version, `true` and `false`) and replaces all other text, every address, number, token and uuid
+//! by another one of the same shape. Within one capture the same text gets the same replacement, so that the pages still
+//! fit each other.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::anonymise::Anonymiser;
 use super::connection::{Connection, Query};
+use super::failure::error;
 use super::page_spec::{
     DIALPLANS, DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, EXTENSIONS, GATEWAYS, PageSpec, SETTING_EDIT, SETTINGS,
     SYSTEM, USER_JSON, USERS,
 };
 use super::pages::{
-    self, DomainForm, DomainPage, RoutePage, SettingForm, SettingList, UserPage, enabled_domains, json_users,
+    self, DomainForm, DomainPage, RouteList, RoutePage, SettingForm, SettingList, UserPage, enabled_domains,
+    json_users,
 };
-use super::routes::LISTS;
+use super::routes::{DIALPLAN_LIST, EXTENSION_LIST, GATEWAY_LIST};
+use super::session::Session;
 use super::transport::{FORM_BYTES, Request};
 use super::{PbxError, PbxErrorKind};
 
-/// The pages of one server. It can be given away.
+/// The captured pages of one server. It holds nothing private and can be published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Capture {
     pub format_version: u32,
-    /// What the server says of its version.
+    /// The version that the server shows.
     pub version: Option<String>,
-    /// Why there is no more, where the account was not let in.
+    /// Why the capture ends early: the sign-in failed.
     pub stopped: Option<String>,
     pub pages: Vec<CapturedPage>,
 }
 
+/// One captured page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CapturedPage {
     pub page: String,
-    /// Names of the query's parameters; their values are left out.
+    /// The names of the query's parameters, without their values.
     pub query: Vec<String>,
     pub status: Option<u16>,
-    /// Whether it redirects, and to which kind of page.
+    /// The file name of the page that it redirects to, if it does.
     pub redirect: Option<String>,
     pub body: String,
-    /// What tenantd made of it when it was captured.
+    /// How tenantd read the page when it captured it: a summary, or why it did not understand it.
     pub understood: std::result::Result<String, String>,
 }
 
+const OPERATION: &str = "capture the pages";
+
 const SIGN_IN: PageSpec = PageSpec { path: "/login.php", permission: "", limit: FORM_BYTES };
 
-/// What a page is read as: a line that counts what was found, or why it is not understood.
-type ReadAs = fn(&str) -> std::result::Result<String, PbxErrorKind>;
+/// Reads a page: a summary of what it shows, or why it is not understood.
+type Summarise = fn(&str) -> std::result::Result<String, PbxErrorKind>;
 
-fn read_as(page: &str) -> Option<ReadAs> {
-    let read: ReadAs = match page {
+fn summarise(page: &str) -> Option<Summarise> {
+    let read: Summarise = match page {
         p if p == SIGN_IN.path => |text| match pages::sign_in_page(text) {
             Some(page) => Ok(format!("{page:?}")),
-            None => Err(unexpected("the sign-in form", text)),
+            None => Err(pages::unexpected("the sign-in form", text)),
         },
         p if p == DOMAIN_JSON.path => |text| Ok(format!("{} enabled domains", enabled_domains(text)?.len())),
         p if p == DOMAINS.path => |text| {
             let page = DomainPage::parse(text)?;
-            let words: BTreeMap<&str, usize> = page.rows.iter().fold(BTreeMap::new(), |mut words, row| {
-                *words.entry(&row.enabled_word).or_default() += 1;
-                words
-            });
-            Ok(format!("{} of {} domains, {} states", page.rows.len(), page.total, words.len()))
+            let labels: BTreeSet<&str> = page.rows.iter().map(|row| row.enabled_label.as_str()).collect();
+            Ok(format!("{} of {} domains, {} states", page.rows.len(), page.total, labels.len()))
         },
         p if p == DOMAIN_EDIT.path => |text| {
             let form = DomainForm::parse(text)?;
@@ -83,31 +86,27 @@ fn read_as(page: &str) -> Option<ReadAs> {
         },
         p if p == SYSTEM.path => |text| match pages::version(text) {
             Some(version) => Ok(format!("version {version}")),
-            None => Err(unexpected("the version", text)),
+            None => Err(pages::unexpected("the version", text)),
         },
-        p if p == EXTENSIONS.path => |text| routes(text, 0),
-        p if p == DIALPLANS.path => |text| routes(text, 2),
-        p if p == GATEWAYS.path => |text| routes(text, 1),
+        p if p == EXTENSIONS.path => |text| routes(text, &EXTENSION_LIST),
+        p if p == DIALPLANS.path => |text| routes(text, &DIALPLAN_LIST),
+        p if p == GATEWAYS.path => |text| routes(text, &GATEWAY_LIST),
         _ => return None,
     };
     Some(read)
 }
 
-fn routes(text: &str, list: usize) -> std::result::Result<String, PbxErrorKind> {
-    let page = RoutePage::parse(text, &LISTS[list])?;
+fn routes(text: &str, list: &RouteList) -> std::result::Result<String, PbxErrorKind> {
+    let page = RoutePage::parse(text, list)?;
     Ok(format!("{} of {} rows", page.rows.len(), page.total))
 }
 
-fn unexpected(expected: &'static str, text: &str) -> PbxErrorKind {
-    PbxErrorKind::UnexpectedPage { expected, found: pages::describe(text) }
-}
-
 impl CapturedPage {
-    /// Reads the page as tenantd reads it now.
+    /// Reads the page as this version of tenantd does.
     pub fn read(&self) -> std::result::Result<String, String> {
-        match (self.status, read_as(&self.page)) {
-            (Some(200), Some(read)) => match pages::instead(&self.body) {
-                Some(instead) if self.page != SIGN_IN.path => Err(format!("{instead:?}")),
+        match (self.status, summarise(&self.page)) {
+            (Some(200), Some(read)) => match pages::substitute_page(&self.body) {
+                Some(substitute) if self.page != SIGN_IN.path => Err(format!("{substitute:?}")),
                 _ => read(&self.body).map_err(|kind| kind.to_string()),
             },
             (status, _) => Err(format!("status {}", status.unwrap_or_default())),
@@ -115,59 +114,60 @@ impl CapturedPage {
     }
 }
 
-/// Gets one page of each kind. Only GETs, besides the sign-in.
+/// Captures one page of each kind. Apart from the sign-in it sends GET requests only.
 pub(super) async fn capture(connection: &Connection) -> Result<Capture, PbxError> {
     let mut capture = Capture { format_version: 1, version: None, stopped: None, pages: Vec::new() };
-    let mut disguise = Anonymiser::new();
+    let mut anonymiser = Anonymiser::new();
     let mut held = connection.pool.take().await;
-    let operation = "capture the pages";
     let session = &mut held.session;
     session.forget();
-    let mut take = Taker { connection, disguise: &mut disguise, pages: &mut capture.pages };
-    take.page(session, SIGN_IN, &Query::new()).await?;
-    if let Err(error) = connection.sign_in(operation, session).await {
+    let mut record = Recorder { connection, anonymiser: &mut anonymiser, pages: &mut capture.pages };
+    record.page(session, SIGN_IN, &Query::new()).await?;
+    if let Err(error) = connection.sign_in(OPERATION, session).await {
         capture.stopped = Some(error.kind.to_string());
         return Ok(capture);
     }
-    let version = take.page(session, SYSTEM, &Query::new()).await?;
-    let json = take.page(session, DOMAIN_JSON, &Query::new()).await?;
-    take.page(session, DOMAINS, &Query::new()).await?;
+    let version = record.page(session, SYSTEM, &Query::new()).await?;
+    let json = record.page(session, DOMAIN_JSON, &Query::new()).await?;
+    record.page(session, DOMAINS, &Query::new()).await?;
     let domain = enabled_domains(&json).ok().and_then(|domains| Some(domains.first()?.id.to_string()));
     if let Some(domain) = domain {
         let id = vec![("id", domain.clone())];
-        take.page(session, DOMAIN_EDIT, &id).await?;
-        let settings = take.page(session, SETTINGS, &id).await?;
+        record.page(session, DOMAIN_EDIT, &id).await?;
+        let settings = record.page(session, SETTINGS, &id).await?;
         let first =
             SettingList::parse(&settings).ok().and_then(|list| Some(list.rows.first()?.id.to_string()));
         let first = first.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        take.page(session, SETTING_EDIT, &vec![("domain_uuid", domain), ("id", first)]).await?;
+        record.page(session, SETTING_EDIT, &vec![("domain_uuid", domain), ("id", first)]).await?;
     }
     let all = vec![("show", "all".to_owned())];
     for page in [USER_JSON, USERS, EXTENSIONS, DIALPLANS, GATEWAYS] {
-        take.page(session, page, &all).await?;
+        record.page(session, page, &all).await?;
     }
     capture.version = pages::version(&version).map(|version| version.to_string());
     Ok(capture)
 }
 
-struct Taker<'a> {
+struct Recorder<'a> {
     connection: &'a Connection,
-    disguise: &'a mut Anonymiser,
+    anonymiser: &'a mut Anonymiser,
     pages: &'a mut Vec<CapturedPage>,
 }
 
-impl Taker<'_> {
-    /// Gets a page, keeps it disguised, and gives back what it really says.
+impl Recorder<'_> {
+    /// Gets a page, records it anonymised and returns its real text.
     async fn page(
         &mut self,
-        session: &mut super::session::Session,
+        session: &mut Session,
         spec: PageSpec,
         query: &Query,
     ) -> Result<String, PbxError> {
         let request = Request { page: spec.path, query, form: None, cookies: None, limit: spec.limit };
-        let answer = self.connection.exchange("capture the pages", session, request).await;
-        let answer = answer
-            .map_err(|lost| super::connection::error("capture the pages", spec.path, None, lost.kind))?;
+        let answer = self
+            .connection
+            .exchange(OPERATION, session, request)
+            .await
+            .map_err(|failed| error(OPERATION, spec.path, None, failed.kind))?;
         let redirect = answer.location.as_ref().map(|to| {
             to.path().rsplit('/').next().filter(|file| file.ends_with(".php")).unwrap_or("/").to_owned()
         });
@@ -180,7 +180,7 @@ impl Taker<'_> {
             understood: Err(String::new()),
         };
         page.understood = page.read();
-        page.body = self.disguise.page(&answer.text);
+        page.body = self.anonymiser.page(&answer.text);
         self.pages.push(page);
         Ok(answer.text)
     }

@@ -1,3 +1,5 @@
+//! `tenantd pbx check`: whether the account may do what tenantd needs.
+
 use uuid::Uuid;
 
 use super::connection::{Connection, Query};
@@ -5,14 +7,14 @@ use super::page_spec::{DOMAIN_EDIT, DOMAIN_JSON, DOMAINS, SETTING_EDIT};
 use super::pages::{DomainForm, DomainPage, SettingForm, enabled_domains};
 use super::{MissingPermission, PbxCheck, PbxError, PbxErrorKind, reader, users};
 
-/// Domains whose settings are checked to see what the account may do with settings; the page shows it only where
-/// there is a setting.
-const DOMAINS_LOOKED_AT: usize = 5;
+/// How many domains are read to find out whether the account may change settings. The page shows that only if the
+/// domain has a setting.
+const DOMAINS_READ: usize = 5;
 
-/// Signs in, checks every page that is needed, and says what is missing. Only GETs.
+/// Signs in, reads every page that tenantd needs, and lists the missing permissions. It sends GET requests only.
 pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError> {
     let operation = "check the account";
-    let mut missing = Missing::default();
+    let mut missing = MissingPermissions::default();
 
     let (enabled, clock_skew_seconds) = connection
         .read_answer(operation, DOMAIN_JSON, &Query::new(), |answer| {
@@ -31,13 +33,14 @@ pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError>
         missing.add("domain_delete");
     }
 
-    let nowhere = Uuid::now_v7().to_string();
-    missing.unless(
-        connection.read(operation, DOMAIN_EDIT, &vec![("id", nowhere.clone())], DomainForm::parse).await,
+    let no_domain = Uuid::now_v7().to_string();
+    missing.allowed(
+        connection.read(operation, DOMAIN_EDIT, &vec![("id", no_domain.clone())], DomainForm::parse).await,
     )?;
 
-    for domain in enabled.iter().take(DOMAINS_LOOKED_AT) {
-        let Some(list) = missing.unless(reader::setting_list(connection, operation, domain.id).await)? else {
+    for domain in enabled.iter().take(DOMAINS_READ) {
+        let Some(list) = missing.allowed(reader::setting_list(connection, operation, domain.id).await)?
+        else {
             break;
         };
         if !list.may_add {
@@ -54,10 +57,10 @@ pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError>
         }
     }
     if let Some(domain) = enabled.first() {
-        let query: Query = vec![("domain_uuid", domain.id.to_string()), ("id", nowhere)];
-        missing.unless(connection.read(operation, SETTING_EDIT, &query, SettingForm::parse).await)?;
+        let query: Query = vec![("domain_uuid", domain.id.to_string()), ("id", no_domain)];
+        missing.allowed(connection.read(operation, SETTING_EDIT, &query, SettingForm::parse).await)?;
     }
-    let users = missing.unless(users::count(connection).await)?;
+    let users = missing.allowed(users::count(connection).await)?;
 
     let version = reader::version(connection).await?;
 
@@ -72,19 +75,19 @@ pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError>
 }
 
 #[derive(Default)]
-struct Missing {
+struct MissingPermissions {
     found: Vec<MissingPermission>,
 }
 
-impl Missing {
+impl MissingPermissions {
     fn add(&mut self, permission: &'static str) {
         if self.found.iter().all(|known| known.permission != permission) {
             self.found.push(MissingPermission { permission, needed_for: needed_for(permission) });
         }
     }
 
-    /// Notes a permission whose absence made a read fail; another failure stays one.
-    fn unless<T>(&mut self, result: Result<T, PbxError>) -> Result<Option<T>, PbxError> {
+    /// The value of a read; `None` if a permission is missing, which is then added. Other errors are returned.
+    fn allowed<T>(&mut self, result: Result<T, PbxError>) -> Result<Option<T>, PbxError> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(PbxError { kind: PbxErrorKind::AccessDenied { permission: Some(permission) }, .. }) => {
@@ -107,7 +110,7 @@ fn needed_for(permission: &str) -> &'static str {
         "domain_setting_delete" => "removing settings, such as the web sign-in block",
         "user_view" => "counting the users of tenants",
         "user_all" => "seeing the users of all domains",
-        "user_edit" => "telling the users of the list apart",
+        "user_edit" => "seeing the ids of users",
         _ => "reading the domains",
     }
 }

@@ -1,3 +1,5 @@
+//! The clients that the rest of tenantd holds: one that reads, and one that also writes.
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -15,16 +17,16 @@ use crate::model::{
     DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, PbxVersion, SettingId, SettingName,
 };
 
-/// Reads and changes one FusionPBX server. Keep it: its sessions stay signed in.
+/// Reads and changes one FusionPBX server. Keep it as long as possible: its sessions stay signed in.
 ///
 /// Once the server has rejected the user name or password, every further call fails with
-/// [`super::PbxErrorKind::CredentialsRejected`] without asking the server; make a new client to try others.
+/// [`super::PbxErrorKind::CredentialsRejected`] without asking the server. Make a new client to try others.
 #[derive(Clone)]
 pub struct PbxClient {
     connection: Arc<Connection>,
 }
 
-/// Reads one FusionPBX server. It is what a preview is given: it cannot change anything.
+/// Reads one FusionPBX server and cannot change it. A preview holds this one.
 #[derive(Clone)]
 pub struct PbxReader {
     connection: Arc<Connection>,
@@ -33,19 +35,19 @@ pub struct PbxReader {
 impl PbxClient {
     /// Sets up a client. Nothing is sent before the first call.
     ///
-    /// *Errors*: [`super::PbxErrorKind::Setup`] where the CA file cannot be read, or the address is plain `http://` to
+    /// *Errors*: [`super::PbxErrorKind::Setup`] if the CA file cannot be read, or if the address is plain `http://` to
     /// another machine and `allow_plaintext` is not set.
     pub fn new(config: &InstanceConfig, credentials: impl Into<Credentials>) -> Result<Self, PbxError> {
-        Self::with_patience(config, credentials, RetryPolicy::default())
+        Self::with_retries(config, credentials, RetryPolicy::default())
     }
 
-    /// As [`Self::new`], with other retries of reads.
-    pub fn with_patience(
+    /// As [`Self::new`], with another policy for retrying reads.
+    pub fn with_retries(
         config: &InstanceConfig,
         credentials: impl Into<Credentials>,
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
     ) -> Result<Self, PbxError> {
-        Ok(Self { connection: Arc::new(Connection::new(config, credentials.into(), patience)?) })
+        Ok(Self { connection: Arc::new(Connection::new(config, credentials.into(), retry_policy)?) })
     }
 
     /// A reader on the same sessions.
@@ -64,9 +66,9 @@ impl PbxReader {
 }
 
 impl PbxReader {
-    /// Gets one page of each kind that tenantd reads, without what is private in them.
+    /// Captures one page of each kind that tenantd reads, without anything private in it.
     ///
-    /// *Errors*: the server cannot be reached. An account that is not let in makes a shorter capture, not an error.
+    /// *Errors*: the server cannot be reached. A refused sign-in makes a shorter capture, not an error.
     pub async fn capture(&self) -> Result<Capture, PbxError> {
         capture::capture(&self.connection).await
     }

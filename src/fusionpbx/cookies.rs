@@ -1,12 +1,15 @@
+//! The cookies of one session with one server.
+//!
+//! `cookie_store` decides by domain, path and date, none of which matters here. It hides
+//! the two things that do: a sign-in must start without any cookie, and a `Secure` cookie that plain HTTP holds back
+//! must be noticed.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use reqwest::header::HeaderValue;
 
-/// The cookies of one session with one server.
-///
-/// A general cookie store would do, but for two things: a sign-in must start without any cookie, and a `Secure`
-/// cookie that plain HTTP keeps back must be noticed.
+/// Cookies by name. `Debug` shows the names only.
 #[derive(Default)]
 pub(super) struct Cookies {
     by_name: BTreeMap<String, Cookie>,
@@ -28,28 +31,28 @@ impl Cookies {
         self.by_name.clear();
     }
 
-    /// Takes a `Set-Cookie` header.
-    pub fn take(&mut self, header: &str) {
+    /// Stores or removes the cookie of a `Set-Cookie` header.
+    pub fn store(&mut self, header: &str) {
         let mut parts = header.split(';');
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { return };
         let (name, value) = (name.trim(), value.trim());
         let mut secure = false;
-        let mut over = value == "deleted";
+        let mut expired = value == "deleted";
         for attribute in parts {
             let (key, setting) = attribute.split_once('=').unwrap_or((attribute, ""));
             let key = key.trim();
             secure |= key.eq_ignore_ascii_case("secure");
-            over |= key.eq_ignore_ascii_case("max-age")
+            expired |= key.eq_ignore_ascii_case("max-age")
                 && setting.trim().parse::<i64>().is_ok_and(|seconds| seconds <= 0);
         }
-        if over {
+        if expired {
             self.by_name.remove(name);
         } else if !name.is_empty() {
             self.by_name.insert(name.to_owned(), Cookie { value: value.to_owned(), secure });
         }
     }
 
-    /// The `Cookie` header for a request; `encrypted` says whether it goes over TLS.
+    /// The `Cookie` header of a request; `encrypted`: the request goes over TLS.
     pub fn header(&self, encrypted: bool) -> Option<HeaderValue> {
         let pairs: Vec<_> = self
             .by_name
@@ -80,32 +83,32 @@ mod tests {
     }
 
     #[test]
-    fn a_secure_cookie_does_not_go_over_plain_http() {
+    fn a_secure_cookie_is_not_sent_over_plain_http() {
         let mut cookies = Cookies::default();
-        cookies.take("PHPSESSID=abc; path=/; secure; HttpOnly; SameSite=Lax");
+        cookies.store("PHPSESSID=abc; path=/; secure; HttpOnly; SameSite=Lax");
         assert_eq!(sent(&cookies, true).as_deref(), Some("PHPSESSID=abc"));
         assert_eq!(sent(&cookies, false), None);
         assert!(cookies.has_secure());
     }
 
     #[test]
-    fn a_newer_value_replaces_the_older_and_an_ended_one_goes() {
+    fn a_newer_value_replaces_an_older_one_and_an_expired_cookie_is_removed() {
         let mut cookies = Cookies::default();
-        cookies.take("PHPSESSID=abc; path=/");
-        cookies.take("other=1");
-        cookies.take("PHPSESSID=def; path=/");
+        cookies.store("PHPSESSID=abc; path=/");
+        cookies.store("other=1");
+        cookies.store("PHPSESSID=def; path=/");
         assert_eq!(sent(&cookies, false).as_deref(), Some("PHPSESSID=def; other=1"));
-        cookies.take("other=; Max-Age=0");
+        cookies.store("other=; Max-Age=0");
         assert_eq!(sent(&cookies, false).as_deref(), Some("PHPSESSID=def"));
-        cookies.take("nonsense");
+        cookies.store("nonsense");
         cookies.clear();
         assert_eq!(sent(&cookies, true), None);
     }
 
     #[test]
-    fn a_cookie_does_not_print_its_value() {
+    fn debug_does_not_show_the_value_of_a_cookie() {
         let mut cookies = Cookies::default();
-        cookies.take("PHPSESSID=canary; secure");
+        cookies.store("PHPSESSID=canary; secure");
         assert!(!format!("{cookies:?}").contains("canary"));
     }
 }

@@ -1,4 +1,4 @@
-//! One domain, read from its own page.
+//! The form of one domain.
 
 use super::connection::Connection;
 use super::page_spec::DOMAIN_EDIT;
@@ -16,7 +16,7 @@ pub(super) async fn domain_form(
         .await
 }
 
-/// The form of this domain. An account that may not add domains is always shown its own.
+/// The form of this domain. Without the permission to add domains, FusionPBX always shows the account's own domain.
 pub(super) fn checked_form(text: &str, id: DomainId) -> Result<DomainForm, PbxErrorKind> {
     let form = DomainForm::parse(text)?;
     if form.id == Some(id) {

@@ -1,14 +1,14 @@
-//! A way for the fuzzer to reach what reads pages, which no one else has a use for.
+//! The parsers of all pages, for the fuzzer only.
 
 use super::pages::{self, DomainForm, DomainPage, SettingForm, SettingList, UserPage};
 use super::routes::LISTS;
 
-/// Every page there is: whether a text could be it.
+/// One function for each page: whether a text can be read as it.
 pub const PAGES: [fn(&str) -> bool; 13] = [
     |text| {
-        // What is said of a text repeats none of it and is short.
+        // A description is short and repeats nothing of the text.
         assert!(pages::describe(text).len() < 60);
-        pages::instead(text).is_some()
+        pages::substitute_page(text).is_some()
     },
     |text| pages::sign_in_page(text).is_some(),
     |text| pages::version(text).is_some(),
@@ -24,7 +24,7 @@ pub const PAGES: [fn(&str) -> bool; 13] = [
     |text| LISTS.iter().any(|list| pages::RoutePage::parse(text, list).is_ok()),
 ];
 
-/// Reads a text as every page there is; how many of them it could be.
+/// Reads a text as every page. Returns how many of them it can be.
 pub fn read_as_every_page(text: &str) -> usize {
-    PAGES.iter().filter(|could_be| could_be(text)).count()
+    PAGES.iter().filter(|can_be| can_be(text)).count()
 }

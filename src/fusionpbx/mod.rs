@@ -1,7 +1,10 @@
-//! FusionPBX over HTTP, the way an operator uses it: sign in, read pages, post forms.
+//! FusionPBX over HTTP, used as an operator uses it: sign in, read pages, post forms.
 //!
-//! [`PbxRead`] and [`PbxWrite`] are the port that the rest of tenantd sees. What can only read holds a
-//! [`PbxRead`]; nothing outside `apply` is ever handed a [`PbxWrite`].
+//! The rest of tenantd knows only the traits [`PbxRead`], [`PbxRouting`] and [`PbxWrite`]. Code that only reads holds a
+//! [`PbxRead`]; only `apply` gets a [`PbxWrite`].
+//!
+//! From the bottom up: `transport` sends one request, `connection` adds sessions and limits, `sign_in` and `submit` add
+//! the two kinds of POST, `pages` parses what was read, and `reader`, `users`, `routes` and `writer` implement the traits.
 
 mod anonymise;
 mod breaker;
@@ -12,6 +15,7 @@ mod connection;
 mod cookies;
 mod domain_page;
 mod error;
+mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listing;
@@ -47,11 +51,11 @@ use crate::model::{
     DomainId, NewDomain, PbxDomain, PbxRoute, PbxSetting, PbxUser, PbxVersion, Secret, SettingId, SettingName,
 };
 
-/// What an account signs in with. It prints as nothing.
+/// What an account signs in with. `Debug` shows neither secret.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     pub password: Secret,
-    /// The secret of a second factor by time, in base 32.
+    /// The secret of a time-based second factor (RFC 6238), in base 32.
     pub totp: Option<Secret>,
 }
 
@@ -61,41 +65,46 @@ impl From<Secret> for Credentials {
     }
 }
 
-/// Every domain of an instance, read whole.
+/// Every domain of an instance.
 ///
-/// An implementation returns it only when the number of rows agrees with the total that the server names;
-/// anything less is an error ([`PbxErrorKind::Incomplete`]), never a shorter list.
+/// An implementation returns it only if the number of rows agrees with the total that the server reports. Otherwise it
+/// returns [`PbxErrorKind::Incomplete`], never a shorter list.
 pub type DomainList = Vec<PbxDomain>;
 
-/// Reading one PBX instance. No method changes anything on the server.
+/// Reads one PBX instance. No method changes anything on the server.
 ///
-/// *Guarantees*: a login page, an error page or half a list is an error, never an empty answer. Reads are retried
-/// (with jitter) on passing faults; rejected credentials are not.
+/// *Guarantees*: a sign-in form, an error page or a part of a list is an error, never an empty or shorter answer.
+///
+/// *Assumptions*: the account sees all domains. [`Self::check`] tells which permissions it lacks.
+///
+/// *Errors*: a read is retried (with random pauses) while [`PbxError::is_passing`] holds. Rejected credentials are never
+/// retried, because FusionPBX reports failed sign-ins to fail2ban.
 #[async_trait]
 pub trait PbxRead: Send + Sync {
     /// All domains, enabled or not.
     async fn domains(&self) -> Result<DomainList, PbxError>;
 
-    /// One domain with its exact values, freshly read; `None` where there is no such domain.
+    /// One domain with its exact values, read from the server at every call; `None` if it does not exist.
     async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError>;
 
-    /// The domains with exactly this name, enabled or not. There can be more than one: FusionPBX has no
-    /// unique constraint.
+    /// The domains with exactly this name, enabled or not. There may be several: FusionPBX has no unique constraint.
     async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError>;
 
-    /// The enabled domains with exactly this name, at the cost of one request: for a look right before a domain is
-    /// made, after all of them were read.
+    /// The enabled domains with exactly this name, in one request. For a last check right before a domain is created,
+    /// after all domains were read.
     async fn enabled_domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
         let mut domains = self.domains_named(name).await?;
         domains.retain(|domain| domain.enabled == Some(true));
         Ok(domains)
     }
 
-    /// All settings of a domain with their exact values.
+    /// All settings of a domain with their exact values, at one request for each.
+    ///
+    /// *Errors*: also if the domain does not exist.
     async fn settings(&self, domain: DomainId) -> Result<Vec<PbxSetting>, PbxError>;
 
-    /// The settings of a domain that have one of these names, with their exact values. Exact values cost one request
-    /// a row, so this is the cheaper way to compare what is managed.
+    /// The settings of a domain that have one of these names, with their exact values. It costs fewer requests than
+    /// [`Self::settings`].
     async fn settings_of(
         &self,
         domain: DomainId,
@@ -106,66 +115,77 @@ pub trait PbxRead: Send + Sync {
         Ok(settings)
     }
 
-    /// The server's version; `None` where the account may not see it, or nothing shows it. Read once and kept as long
-    /// as the client.
+    /// The server's version; `None` if the account may not see it or no page shows it. Read once for each client.
     async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
         Ok(None)
     }
 
-    /// All user accounts of the instance, read whole.
+    /// All user accounts of the instance, of all domains.
     async fn users(&self) -> Result<Vec<PbxUser>, PbxError>;
 
-    /// Signs in if need be and proves it with a read. Says what the account may not do.
+    /// Signs in if necessary, reads every page that tenantd needs, and lists the permissions that the account lacks.
     async fn check(&self) -> Result<PbxCheck, PbxError>;
 }
 
-/// Reading where the calls of one PBX instance go: more than a pass needs, and more requests than one may cost.
+/// Reads where the calls of one PBX instance are routed. This costs more requests than a pass may use.
+///
+/// *Guarantees*, *assumptions* and *errors*: as for [`PbxRead`].
 #[async_trait]
 pub trait PbxRouting: PbxRead {
-    /// The extensions, gateways and dialplans of all domains, each list read whole, with the domains that they name.
+    /// The extensions, gateways and dialplans of all domains, with the domains that they refer to.
     async fn routes(&self) -> Result<Vec<PbxRoute>, PbxError>;
 }
 
-/// Changing one PBX instance.
+/// Changes one PBX instance.
 ///
-/// *Guarantees*: a request is sent at most once. `Ok` means that the server answered as it does on success, which
-/// proves nothing: the caller reads back. [`PbxErrorKind::OutcomeUnknown`] means that it may have been carried out.
+/// *Guarantees*: a request is sent at most once, unless the server proved that it did not carry out the first one. No
+/// request is sent while [`is_permitted`] is `false`.
+///
+/// *Assumptions*: the caller reads back. `Ok` means that the server answered as on success, which proves nothing.
+///
+/// *Errors*: after [`PbxErrorKind::OutcomeUnknown`] the server may have carried out the request.
 #[async_trait]
 pub trait PbxWrite: PbxRead {
-    /// Makes a domain under the id that we chose; the same request twice makes one domain.
+    /// Creates a domain under an id chosen by tenantd. The same request twice creates one domain.
+    ///
+    /// *Errors*: [`PbxErrorKind::Refused`] if the id belongs to another domain.
     async fn create_domain(&self, domain: &NewDomain) -> Result<(), PbxError>;
 
-    /// Sends all fields of a domain: name, enabled, description.
+    /// Sets all fields of a domain: name, enabled, description.
+    ///
+    /// *Errors*: [`PbxErrorKind::Refused`] if the domain does not exist.
     async fn update_domain(&self, domain: &NewDomain) -> Result<(), PbxError>;
 
-    /// Adds or changes the settings row with this id; the same request twice makes one row.
+    /// Adds or changes the setting with this id. The same request twice makes one row.
     async fn put_setting(&self, domain: DomainId, setting: &PbxSetting) -> Result<(), PbxError>;
 
-    /// Removes one settings row.
+    /// Removes one setting. Sends nothing if the domain does not have it.
     async fn delete_setting(&self, domain: DomainId, setting: SettingId) -> Result<(), PbxError>;
 
-    /// Deletes a domain and everything of it. Without the permission `domain_delete` the server says nothing
-    /// and does nothing; the caller reads back.
+    /// Deletes a domain with everything in it.
+    ///
+    /// *Errors*: [`PbxErrorKind::NotOffered`] if the page shows that the account lacks `domain_delete`. If the page does
+    /// not show it, the server ignores the request and answers as on success.
     async fn delete_domain(&self, id: DomainId) -> Result<(), PbxError>;
 }
 
-/// What `tenantd pbx check` shows of an instance.
+/// The result of `tenantd pbx check` for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PbxCheck {
     pub version: Option<PbxVersion>,
     pub domains_enabled: usize,
     pub domains_total: usize,
+    /// The number of users; `None` if the account may not see them.
     pub users: Option<usize>,
-    /// Seconds by which the server's clock is ahead of tenantd's (its `Date` header), where it said.
+    /// The seconds by which the server's clock is ahead of this machine's; `None` if the server did not send its time.
     pub clock_skew_seconds: Option<i64>,
-    /// Permissions that the account lacks, with what each is for.
     pub missing_permissions: Vec<MissingPermission>,
 }
 
 /// A permission that the account lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingPermission {
-    /// FusionPBX's name of it, as on *Advanced → Group Manager → Permissions*.
+    /// FusionPBX's name of the permission, as shown under *Advanced → Group Manager → Permissions*.
     pub permission: &'static str,
     pub needed_for: &'static str,
 }

@@ -1,6 +1,8 @@
+//! The pages of FusionPBX that tenantd uses.
+
 use super::transport::{FORM_BYTES, LIST_BYTES};
 
-/// A page of FusionPBX, and the permission whose absence it answers with `access denied`.
+/// A page of FusionPBX, the permission without which it answers `access denied`, and its greatest length in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageSpec {
     pub path: &'static str,

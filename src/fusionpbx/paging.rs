@@ -1,4 +1,4 @@
-//! Lists that come in pages, read whole or not at all.
+//! Lists in pages, read completely or not at all. FusionPBX's own way of paging; no crate knows it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,15 +11,15 @@ use super::page_spec::PageSpec;
 use super::pages::Parsed;
 use super::{PbxError, PbxErrorKind};
 
-/// Readings of a list before it is given up; a row made or deleted meanwhile costs one.
-const READINGS: usize = 3;
+/// How often a list is read at most. A row that is created or deleted meanwhile costs one of them.
+const MAX_READS: usize = 3;
 
-/// Reads a list, and reads it again where the error is worth it.
+/// Reads a list, and reads it again after an error for which `is_worth_it` holds.
 pub(super) async fn retry<T, F: Future<Output = Result<T, PbxError>>>(
     is_worth_it: impl Fn(&PbxErrorKind) -> bool,
     read: impl Fn() -> F,
 ) -> Result<T, PbxError> {
-    for _ in 1..READINGS {
+    for _ in 1..MAX_READS {
         match read().await {
             Err(error) if is_worth_it(&error.kind) => {}
             result => return result,
@@ -36,24 +36,24 @@ pub(super) fn incomplete(operation: &str, page: PageSpec, expected: usize, found
     PbxError::new(operation, PbxErrorKind::Incomplete { expected, found }).on_page(page.path)
 }
 
-/// How many requests for one list are under way at once, where it is not one by one.
-pub(super) fn at_once(connection: &Connection) -> usize {
+/// How many pages of one list are requested at the same time.
+pub(super) fn parallel_requests(connection: &Connection) -> usize {
     connection.pool.size().min(4)
 }
 
-/// A list of what is in all domains, sorted by id: an order that does not change.
+/// A list of all domains' rows, sorted by id: an order that does not change.
 pub(super) struct PagedList<'a, R, P> {
     pub connection: &'a Connection,
     pub operation: &'static str,
     pub spec: PageSpec,
-    /// The column of the id.
+    /// The name of the column with the id.
     pub key: &'static str,
     pub id: fn(&R) -> Uuid,
     pub parse: P,
 }
 
 pub(super) struct Page<R> {
-    /// Of all pages.
+    /// The number of rows of all pages.
     pub total: usize,
     pub rows: Vec<R>,
 }
@@ -69,13 +69,13 @@ impl<R, P: Fn(&str) -> Parsed<Page<R>>> PagedList<'_, R, P> {
         self.connection.read(self.operation, self.spec, &query, &self.parse).await
     }
 
-    /// Every row, or an error. Asks for the pages after the first, `at_once` of them at once.
+    /// Every row, or an error. Requests the pages after the first, `at_once` of them at the same time.
     pub async fn rows(&self, first: Page<R>, at_once: usize) -> Result<BTreeMap<Uuid, R>, PbxError> {
         let (total, size) = (first.total, first.rows.len());
         let incomplete = |found| incomplete(self.operation, self.spec, total, found);
         let with_id = |row| ((self.id)(&row), row);
         let mut rows: BTreeMap<Uuid, R> = first.rows.into_iter().map(with_id).collect();
-        // An empty page does not say how many there are.
+        // An empty page does not tell the size of a page.
         let pages = if size == 0 { 1 } else { total.div_ceil(size) };
         let mut rest = futures_util::stream::iter(1..pages).map(|number| self.page(number)).buffered(at_once);
         while let Some(page) = rest.try_next().await? {

@@ -1,29 +1,34 @@
+//! The greatest number of requests a second to one server.
+//!
+//! `governor` has the same algorithm (GCRA), but its clock is not tokio's: paused time in tests would need a clock of
+//! our own. And callers wait in line here, while those of `governor` race for the next free place.
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Keeps the requests to a server at a rate. What a second leaves unused is saved up, a second's worth at most.
+/// Limits the rate of requests to a server. Unused requests are saved up, those of one second at most.
 ///
-/// A wait that is given up keeps its place: the rate is never exceeded, however callers come and go.
+/// A caller that stops waiting keeps its place in the line, so the rate is never exceeded.
 #[derive(Debug)]
-pub(super) struct Budget {
-    /// The time that one request uses up.
-    each: Duration,
-    /// When all that was taken is used up.
-    spent_until: Mutex<Option<Instant>>,
+pub(super) struct RateLimit {
+    /// The time between two requests at the full rate.
+    interval: Duration,
+    /// The end of the last reserved interval.
+    reserved_until: Mutex<Option<Instant>>,
 }
 
-/// How much may be saved up.
-const SAVED: Duration = Duration::from_secs(1);
+/// The longest time whose unused requests are saved up.
+const BURST: Duration = Duration::from_secs(1);
 
-impl Budget {
+impl RateLimit {
     pub fn new(per_second: u32) -> Self {
-        Self { each: Duration::from_secs(1) / per_second.max(1), spent_until: Mutex::new(None) }
+        Self { interval: Duration::from_secs(1) / per_second.max(1), reserved_until: Mutex::new(None) }
     }
 
-    /// Returns when a request may be sent.
-    pub async fn take(&self) {
+    /// Waits until a request may be sent.
+    pub async fn wait(&self) {
         let wait = self.reserve();
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -32,10 +37,10 @@ impl Budget {
 
     fn reserve(&self) -> Duration {
         let now = Instant::now();
-        let mut spent = self.spent_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = spent.map_or(now, |until| until.max(now)) + self.each;
-        *spent = Some(until);
-        until.saturating_duration_since(now).saturating_sub(SAVED)
+        let mut reserved = self.reserved_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = reserved.map_or(now, |until| until.max(now)) + self.interval;
+        *reserved = Some(until);
+        until.saturating_duration_since(now).saturating_sub(BURST)
     }
 }
 
@@ -44,41 +49,41 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_is_saved_up_and_then_the_rate_holds() {
-        let budget = Budget::new(50);
-        let begun = Instant::now();
+    async fn the_requests_of_one_second_are_saved_up_and_then_the_rate_holds() {
+        let limit = RateLimit::new(50);
+        let started = Instant::now();
         for _ in 0..50 {
-            budget.take().await;
+            limit.wait().await;
         }
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(started.elapsed(), Duration::ZERO);
         for _ in 0..100 {
-            budget.take().await;
+            limit.wait().await;
         }
-        let took = begun.elapsed();
+        let took = started.elapsed();
         assert!(took >= Duration::from_millis(1990) && took <= Duration::from_millis(2200), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_hour_saves_no_more_than_a_second() {
-        let budget = Budget::new(10);
+    async fn an_idle_hour_saves_up_no_more_than_one_second() {
+        let limit = RateLimit::new(10);
         tokio::time::advance(Duration::from_secs(3600)).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         for _ in 0..30 {
-            budget.take().await;
+            limit.wait().await;
         }
-        assert!(begun.elapsed() >= Duration::from_millis(1990), "{:?}", begun.elapsed());
+        assert!(started.elapsed() >= Duration::from_millis(1990), "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn any_second_sees_at_most_twice_the_rate() {
-        let budget = std::sync::Arc::new(Budget::new(20));
-        let begun = Instant::now();
+        let limit = std::sync::Arc::new(RateLimit::new(20));
+        let started = Instant::now();
         let tasks: Vec<_> = (0..200)
             .map(|_| {
-                let budget = budget.clone();
+                let limit = limit.clone();
                 tokio::spawn(async move {
-                    budget.take().await;
-                    begun.elapsed()
+                    limit.wait().await;
+                    started.elapsed()
                 })
             })
             .collect();

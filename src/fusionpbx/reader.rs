@@ -1,3 +1,5 @@
+//! What [`super::PbxRead`] reads: domains, settings and the version.
+
 use std::collections::BTreeSet;
 
 use super::connection::{Connection, Query};
@@ -11,8 +13,8 @@ pub(super) async fn domains(connection: &Connection) -> Result<DomainList, PbxEr
     listing::list(connection, "read the domains", None).await
 }
 
-/// The version as the page *Status → System* shows it, asked for once. An account that may not see the page works as
-/// well as another, so only a server that cannot be reached is an error.
+/// The version that the page *Status → System* shows, read once. tenantd also works with an account that may not see the
+/// page, so only a failure that may pass is an error.
 pub(super) async fn version(connection: &Connection) -> Result<Option<PbxVersion>, PbxError> {
     if let Some(known) = connection.known_version() {
         return Ok(known);
@@ -32,14 +34,14 @@ pub(super) async fn version(connection: &Connection) -> Result<Option<PbxVersion
     Ok(version)
 }
 
-/// Reads a domain's form, and from the JSON list what the form cannot say: whether a domain shown as enabled is,
-/// or has no value, and whether one that is not shown is not there, or could not be read.
+/// Reads a domain's form, and from the JSON list what the form cannot tell: whether a domain shown as enabled is enabled
+/// or has no value, and whether a domain that is not shown does not exist or could not be read.
 pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
     let operation = format!("read the domain {id}");
-    let mut again = true;
+    let mut may_repeat = true;
     loop {
         let form = domain_form(connection, &operation, id).await?;
-        // A checkbox says "disabled" by what it lacks, so that is not believed without the list.
+        // A checkbox shows "disabled" by a missing attribute, which alone does not prove it.
         if !form.name.is_empty() && !form.enabled.value && !form.enabled.by_absence {
             let DomainForm { name, description, .. } = form;
             return Ok(Some(PbxDomain { id, name, enabled: Some(false), description }));
@@ -47,11 +49,11 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
         let query: Query =
             if is_plain(&form.name) { vec![("search", form.name.clone())] } else { Vec::new() };
         let enabled = connection.read(&operation, DOMAIN_JSON, &query, enabled_domains).await?;
-        let some = !enabled.is_empty();
+        let any_enabled = !enabled.is_empty();
         match enabled.into_iter().find(|domain| domain.id == id) {
             Some(domain) if !form.name.is_empty() => return Ok(Some(domain)),
             // Changed between the two reads.
-            _ if again => again = false,
+            _ if may_repeat => may_repeat = false,
             Some(_) => {
                 let kind = PbxErrorKind::UnexpectedPage {
                     expected: "the form of a domain",
@@ -59,7 +61,7 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
                 };
                 return Err(PbxError::new(operation, kind).on_page(DOMAIN_EDIT.path));
             }
-            None if form.name.is_empty() && some => return Ok(None),
+            None if form.name.is_empty() && any_enabled => return Ok(None),
             None if form.name.is_empty() => {
                 // FusionPBX shows an empty form and an empty list also when its database fails.
                 let kind = PbxErrorKind::UnexpectedPage {
@@ -68,7 +70,7 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
                 };
                 return Err(PbxError::new(operation, kind).on_page(DOMAIN_JSON.path));
             }
-            // An empty checkbox means "disabled" or NULL; the list of all domains tells which.
+            // An empty checkbox means "disabled" or NULL. The list of all domains tells which.
             None if form.enabled.by_absence => {
                 let listed = domains_named(connection, &form.name).await?;
                 return Ok(listed.into_iter().find(|domain| domain.id == id));
@@ -82,8 +84,8 @@ pub(super) async fn domain(connection: &Connection, id: DomainId) -> Result<Opti
     }
 }
 
-/// Whether a text means itself in FusionPBX's search, or is empty and means everything. `_` means any character, so
-/// it finds too much but never too little.
+/// Whether FusionPBX's search finds a text literally; an empty text finds everything. `_` stands for any character, so it
+/// finds too much but never too little.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
@@ -108,22 +110,22 @@ pub(super) async fn enabled_domains_named(
     Ok(domains)
 }
 
-/// Reads the list of settings, and the form of each row for its exact values. With `wanted`, only the rows that may
-/// have one of these names are read.
+/// Reads the list of settings, and the form of each row for its exact values. With `wanted`, only rows that may have one
+/// of these names are read.
 ///
-/// The list alone would not do: it shows values for people (translated, starred, shortened), the order not at all,
-/// and a type that FusionPBX does not know as `Array`.
+/// The list is not exact: it translates, masks and shortens values, does not show the order, and shows a type that
+/// FusionPBX does not know as `Array`.
 pub(super) async fn settings(
     connection: &Connection,
     domain: DomainId,
     wanted: Option<&BTreeSet<SettingName>>,
 ) -> Result<Vec<PbxSetting>, PbxError> {
     let operation = format!("read the settings of the domain {domain}");
-    let mut again = true;
+    let mut may_repeat = true;
     'reading: loop {
         let list = setting_list(connection, &operation, domain).await?;
         if list.domain_name.is_empty() {
-            // An empty list may mean anything, if the page does not even know the domain.
+            // An empty list proves nothing if the page does not even show the domain.
             let kind = PbxErrorKind::UnexpectedPage {
                 expected: "the settings of an existing domain",
                 found: "a page that names no domain".to_owned(),
@@ -136,9 +138,9 @@ pub(super) async fn settings(
                 continue;
             }
             let form = setting_form(connection, &operation, domain, &row).await?;
-            if form.is_empty() && again {
+            if form.is_empty() && may_repeat {
                 // Removed since the list was read.
-                again = false;
+                may_repeat = false;
                 continue 'reading;
             }
             if form.is_empty() {
@@ -180,7 +182,7 @@ async fn setting_form(
             }
             Err(PbxErrorKind::UnexpectedPage {
                 expected: "the form of a setting",
-                found: "the form of another one".to_owned(),
+                found: "the form of another setting".to_owned(),
             })
         })
         .await

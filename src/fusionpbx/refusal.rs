@@ -1,24 +1,25 @@
-//! Why FusionPBX does not let the account in, remembered so that it is not tried again.
+//! Why FusionPBX does not let the account sign in. It is remembered, so that tenantd does not try again.
 
 use super::PbxErrorKind;
 
-/// What a page right after a successful sign-in must be. An error with it is not retried: every try would be one
-/// more sign-in.
+/// What is expected right after a successful sign-in. An error with it is not retried: every try would sign in once
+/// more.
 pub(super) const SIGNED_IN: &str = "a page for a signed-in user";
 
+/// What is expected after a form of the sign-in was sent. An error with it is not retried either.
 pub(super) const SIGN_IN_ANSWER: &str = "the answer to a sign-in";
 
-/// Why a sign-in failed for good. It is not tried again until the configuration is read again: FusionPBX reports
-/// failed sign-ins to fail2ban.
+/// Why a sign-in failed for good. tenantd does not try again until the configuration is reloaded, because FusionPBX
+/// reports failed sign-ins to fail2ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Credentials,
-    /// The code was rejected; by how many seconds the server's clock is ahead.
+    /// The code was rejected. `skew`: the seconds by which the server's clock is ahead.
     Code {
         skew: Option<i64>,
     },
-    /// A code is asked for and none is configured.
-    CodeWanted,
+    /// FusionPBX asks for a code, and no secret is configured.
+    CodeNeeded,
     Enrolment,
     NewPassword,
 }
@@ -28,14 +29,14 @@ impl Refusal {
         match self {
             Self::Credentials => PbxErrorKind::CredentialsRejected,
             Self::Code { skew } => PbxErrorKind::CodeRejected { skew },
-            Self::CodeWanted => PbxErrorKind::SecondFactorNeeded,
+            Self::CodeNeeded => PbxErrorKind::SecondFactorNeeded,
             Self::Enrolment => PbxErrorKind::SignInStopped {
                 found: "FusionPBX has just created a new secret for the account's second factor",
-                help: "sign in once with a browser, and set `totp:` to the new secret",
+                help: "Sign in once with a browser, and set `totp:` to the new secret",
             },
             Self::NewPassword => PbxErrorKind::SignInStopped {
                 found: "FusionPBX asks for a new password",
-                help: "sign in once with a browser, change it, and give the new one to tenantd",
+                help: "Sign in once with a browser and change it, then give the new one to tenantd",
             },
         }
     }

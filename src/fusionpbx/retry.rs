@@ -1,3 +1,8 @@
+//! Retries of reads. Changing requests are never retried.
+//!
+//! `backon` gives the delays. Its own loop is not used: an operation that borrows a session needs
+//! `retry_with_context`, and that cannot lengthen a delay to the server's `Retry-After`.
+
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -7,14 +12,14 @@ use super::refusal::{SIGN_IN_ANSWER, SIGNED_IN};
 use super::{PbxError, PbxErrorKind};
 use crate::model::InstanceKey;
 
-/// How often and how long reads are tried.
+/// How often a failed read is tried, and how long tenantd waits in between.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Tries of a read, the first included.
+    /// The greatest number of tries, the first one included.
     pub tries: usize,
-    /// Before the second try; longer before later ones, and changed at random.
+    /// The pause before the second try. It triples for each further one, and is lengthened at random.
     pub pause: Duration,
-    /// The longest `Retry-After` that is waited for. A longer one is an error at once.
+    /// The longest `Retry-After` that tenantd waits for. A longer one is an error at once.
     pub longest_wait: Duration,
 }
 
@@ -37,7 +42,7 @@ impl RetryPolicy {
     }
 }
 
-/// The tries that a read has left.
+/// The remaining tries of one read.
 pub(super) struct Tries<'a> {
     instance: &'a InstanceKey,
     delays: ExponentialBackoff,
@@ -45,7 +50,9 @@ pub(super) struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    /// Waits until the next try, or gives the error back where there is none.
+    /// Waits until the next try.
+    ///
+    /// *Errors*: the error itself, if there is no further try or another try cannot help.
     pub async fn pause_after(&mut self, error: PbxError) -> Result<(), PbxError> {
         if !is_worth_another_try(&error) {
             return Err(error);
@@ -59,7 +66,7 @@ impl Tries<'_> {
         }
         debug!(
             instance = %self.instance, page = error.page, status = error.status, error = %error.kind,
-            delay_ms = delay.as_millis(), "a read failed and is tried again"
+            delay_ms = delay.as_millis(), "a read failed, trying again"
         );
         tokio::time::sleep(delay).await;
         Ok(())

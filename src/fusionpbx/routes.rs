@@ -1,8 +1,8 @@
-//! Reading what on a PBX names domains: extensions, gateways and dialplans of all domains, each list whole.
+//! Reads what on a PBX refers to domains: the extensions, gateways and dialplans of all domains, each list completely.
 //!
-//! The lists show the context of each row. A gateway names domains in more fields, which only its form shows: a
-//! request for each. What a dialplan does (transfer, bridge) stands in a form for each of its dozens a domain, and is
-//! not read. Inbound routes are not asked for either: FusionPBX changes rows when it shows them.
+//! The lists show the context of each row. A gateway refers to domains in more fields, which only its form shows, at one
+//! request each. The actions of dialplans (transfer, bridge) are not read: they stand in forms, dozens for each domain.
+//! Inbound routes are not read either: FusionPBX changes rows when it shows them.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
@@ -15,7 +15,7 @@ use crate::model::{PbxRoute, RouteKind};
 
 const OPERATION: &str = "read the call routing";
 
-const EXTENSION_LIST: RouteList = RouteList {
+pub(super) const EXTENSION_LIST: RouteList = RouteList {
     expected: "the list of extensions",
     all: "extension_all",
     edit: "extension_edit",
@@ -23,7 +23,7 @@ const EXTENSION_LIST: RouteList = RouteList {
     context_column: "user_context",
     context: "extension_user_context",
 };
-const GATEWAY_LIST: RouteList = RouteList {
+pub(super) const GATEWAY_LIST: RouteList = RouteList {
     expected: "the list of gateways",
     all: "gateway_all",
     edit: "gateway_edit",
@@ -31,7 +31,7 @@ const GATEWAY_LIST: RouteList = RouteList {
     context_column: "context",
     context: "gateway_view",
 };
-const DIALPLAN_LIST: RouteList = RouteList {
+pub(super) const DIALPLAN_LIST: RouteList = RouteList {
     expected: "the list of dialplans",
     all: "dialplan_all",
     edit: "dialplan_edit",
@@ -45,15 +45,15 @@ pub(super) const LISTS: [RouteList; 3] = [EXTENSION_LIST, GATEWAY_LIST, DIALPLAN
 
 pub(super) async fn routes(connection: &Connection) -> Result<Vec<PbxRoute>, PbxError> {
     let mut routes = Vec::new();
-    for row in whole(connection, EXTENSIONS, &EXTENSION_LIST, "extension_uuid").await? {
+    for row in all_rows(connection, EXTENSIONS, &EXTENSION_LIST, "extension_uuid").await? {
         let targets = vec![("user_context", row.context.clone())];
         routes.push(route(RouteKind::Extension, row, targets));
     }
-    for row in whole(connection, DIALPLANS, &DIALPLAN_LIST, "dialplan_uuid").await? {
+    for row in all_rows(connection, DIALPLANS, &DIALPLAN_LIST, "dialplan_uuid").await? {
         let targets = vec![("context", row.context.clone())];
         routes.push(route(RouteKind::Dialplan, row, targets));
     }
-    let gateways = whole(connection, GATEWAYS, &GATEWAY_LIST, "gateway_uuid").await?;
+    let gateways = all_rows(connection, GATEWAYS, &GATEWAY_LIST, "gateway_uuid").await?;
     let mut forms = futures_util::stream::iter(gateways)
         .map(|row| async move {
             let query: Query = vec![("id", row.id.to_string())];
@@ -62,7 +62,7 @@ pub(super) async fn routes(connection: &Connection) -> Result<Vec<PbxRoute>, Pbx
                 .await?;
             Ok::<_, PbxError>(route(RouteKind::Gateway, row, targets))
         })
-        .buffered(paging::at_once(connection));
+        .buffered(paging::parallel_requests(connection));
     while let Some(gateway) = forms.try_next().await? {
         routes.push(gateway);
     }
@@ -75,7 +75,7 @@ fn route(kind: RouteKind, row: RouteRow, targets: Vec<(&'static str, String)>) -
 }
 
 /// Every row of a list, or an error.
-async fn whole(
+async fn all_rows(
     connection: &Connection,
     spec: PageSpec,
     list: &RouteList,
@@ -86,6 +86,6 @@ async fn whole(
         Ok(Page { total, rows })
     };
     let list = PagedList { connection, operation: OPERATION, spec, key, id: |row: &RouteRow| row.id, parse };
-    let read = || async { list.rows(list.page(0).await?, paging::at_once(connection)).await };
+    let read = || async { list.rows(list.page(0).await?, paging::parallel_requests(connection)).await };
     Ok(paging::retry(paging::is_incomplete, read).await?.into_values().collect())
 }

@@ -1,24 +1,28 @@
+//! The signed-in sessions of one server.
+//!
+//! A pool crate (`deadpool`, `bb8`) creates and checks connections. Here their number is fixed, nothing is checked, and
+//! what matters is that a signed-in session is used before another one signs in.
+
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::cookies::Cookies;
 
-/// One signed-in session, or the place for one. PHP works on one request of a session at a time, so who holds it
-/// sends one request at a time.
+/// One session, signed in or not. PHP serves one request of a session at a time, so its holder sends one at a time.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// For the log.
+    /// Its number in the log, from 1.
     pub number: usize,
     pub cookies: Cookies,
     pub signed_in: bool,
-    /// Requests in a row that had no answer in time.
+    /// How many requests in a row timed out.
     pub timeouts: u32,
 }
 
 impl Session {
-    /// Forgets the sign-in. The next one starts without cookies: a session that FusionPBX has once refused for its
-    /// domain's address list refuses everything from then on.
+    /// Forgets the sign-in. The next one starts without cookies, because a session that FusionPBX once refused for its
+    /// domain's address list stays refused.
     pub fn forget(&mut self) {
         self.cookies.clear();
         self.signed_in = false;
@@ -26,7 +30,7 @@ impl Session {
     }
 }
 
-/// The sessions of one server. They are signed in when first needed and kept.
+/// The sessions of one server. Each signs in when it is first needed and stays signed in.
 #[derive(Debug)]
 pub(super) struct Pool {
     free: Mutex<Vec<Session>>,
@@ -48,7 +52,7 @@ impl Pool {
         self.size
     }
 
-    /// Takes a free session, rather one that is signed in; waits for one where all are in use.
+    /// Takes a free session, preferably a signed-in one; waits while all are in use.
     pub async fn take(&self) -> Held<'_> {
         let permit = self.permits.acquire().await.expect("the pool is never closed");
         let session = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -56,7 +60,7 @@ impl Pool {
     }
 }
 
-/// A session in use. It goes back when dropped, also in the middle of a request.
+/// A session in use. Dropping it gives it back, also in the middle of a request.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     pub session: Session,
@@ -74,7 +78,7 @@ impl Drop for Held<'_> {
         };
         let session = std::mem::replace(&mut self.session, empty);
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        // The last one is taken first.
+        // `take` takes the last one first.
         let at = if session.signed_in { free.len() } else { 0 };
         free.insert(at, session);
     }
@@ -98,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_are_never_more_sessions_than_configured() {
+    async fn no_more_sessions_than_configured_are_in_use() {
         let pool = Pool::new(2);
         let _one = pool.take().await;
         let two = pool.take().await;

@@ -1,29 +1,33 @@
-use super::connection::{Connection, Form, Query, Redirect, cause, error, failure};
+//! Changing requests: a form is read for its token, filled in and posted once.
+
+use super::connection::{Connection, Form, Query};
+use super::failure::{self, Redirect, error};
 use super::page_spec::PageSpec;
-use super::pages::{self, Instead, Parsed};
+use super::pages::{self, Parsed, SubstitutePage};
 use super::session::{Held, Session};
-use super::transport::{Answer, Lost, Request};
+use super::transport::{Answer, NoAnswer, Request};
 use super::{PbxError, PbxErrorKind};
 
-/// What the page that a form redirects to says about it.
+/// What a posted form's redirect means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Landing {
     /// The server answered as it does on success.
     Done,
-    /// The token was not taken, and nothing was done.
+    /// The token was refused, and nothing was done.
     TokenRefused,
     Elsewhere,
 }
 
-/// What an answer to a posted form means.
-enum Answered {
+/// What the answer to a posted form means.
+enum PostResult {
     Done,
-    /// Nothing was done, so the form may be posted once more. With what was found instead.
+    /// Nothing was done, so the form may be posted once more.
     NothingDone(NothingDone),
-    /// The post failed, or nothing is known of it.
+    /// The server refused the form, or did not confirm it.
     Failed(PbxErrorKind),
 }
 
+/// Why nothing was done.
 enum NothingDone {
     SignedOut,
     TokenRefused,
@@ -39,23 +43,25 @@ impl NothingDone {
 }
 
 impl Connection {
-    /// Fills in a form and posts it: gets the form for its token, lets `fill` make the fields, posts them to
-    /// `target`. `done` says whether the page to which the answer redirects is the one of success.
+    /// Posts a form: reads `source` for its token, lets `fill` make the fields, and posts them to `target`. `landing`
+    /// says what the path means to which the answer redirects. Nothing is posted if `fill` returns `None`.
     ///
-    /// The post is sent once. Only where the answer proves that nothing was done, because the session was over or
-    /// the token not taken, is it sent again, once.
+    /// The form is posted once. It is posted once more only if the answer proves that nothing was done, because the
+    /// session had ended or the token was refused.
     pub async fn submit(
         &self,
         operation: &str,
         source: (PageSpec, &Query),
         (target, target_query): (PageSpec, &Query),
         fill: impl Fn(&str) -> Parsed<Option<Form>>,
-        done: impl Fn(&str) -> Landing,
+        landing: impl Fn(&str) -> Landing,
     ) -> Result<(), PbxError> {
         let Held { session, .. } = &mut self.pool.take().await;
-        let mut again = true;
+        let mut may_repeat = true;
         loop {
-            let Some(form) = self.filled(operation, session, source, &fill).await? else { return Ok(()) };
+            let Some(form) = self.filled_form(operation, session, source, &fill).await? else {
+                return Ok(());
+            };
             let request = Request {
                 page: target.path,
                 query: target_query,
@@ -66,42 +72,41 @@ impl Connection {
             let fail = |status, kind| Err(error(operation, target.path, status, kind));
             let answer = match self.exchange(operation, session, request).await {
                 Ok(answer) => answer,
-                Err(Lost { kind, perhaps_sent: false, .. }) => return fail(None, kind),
-                Err(Lost { kind, .. }) => {
-                    return fail(None, PbxErrorKind::OutcomeUnknown { detail: cause(&kind) });
+                Err(NoAnswer { kind, maybe_received: false, .. }) => return fail(None, kind),
+                Err(NoAnswer { kind, .. }) => {
+                    let detail = failure::short_text(&kind);
+                    return fail(None, PbxErrorKind::OutcomeUnknown { detail });
                 }
             };
             let status = Some(answer.status);
-            let nothing_done = match self.judge(&answer, target, &done) {
-                Answered::Done => return Ok(()),
-                Answered::Failed(kind) => return fail(status, kind),
-                Answered::NothingDone(nothing_done) => nothing_done,
+            let nothing_done = match self.evaluate(&answer, target, &landing) {
+                PostResult::Done => return Ok(()),
+                PostResult::Failed(kind) => return fail(status, kind),
+                PostResult::NothingDone(nothing_done) => nothing_done,
             };
-            if !again {
+            if !may_repeat {
                 let found = nothing_done.found().to_owned();
                 return fail(status, PbxErrorKind::UnexpectedPage { expected: "a redirect", found });
             }
             if matches!(nothing_done, NothingDone::SignedOut) {
                 session.forget();
             }
-            again = false;
+            may_repeat = false;
         }
     }
 
-    /// The form with its fields; `None` where there is nothing to post. A read that fails is tried again.
-    async fn filled(
+    /// The filled-in form; `None` if there is nothing to post. A failed read is retried.
+    async fn filled_form(
         &self,
         operation: &str,
         session: &mut Session,
         (source, query): (PageSpec, &Query),
         fill: &impl Fn(&str) -> Parsed<Option<Form>>,
     ) -> Result<Option<Form>, PbxError> {
-        let mut tries = self.patience.tries(&self.instance);
+        let mut tries = self.retry_policy.tries(&self.instance);
         loop {
             let filled = self.get(operation, session, source, query).await.and_then(|answer| {
-                fill(&answer.text)
-                    .map_err(|kind| self.with_version(kind, &answer.text))
-                    .map_err(|kind| error(operation, source.path, Some(answer.status), kind))
+                fill(&answer.text).map_err(|kind| self.parse_error(operation, source, &answer, kind))
             });
             match filled {
                 Ok(form) => return Ok(form),
@@ -110,36 +115,36 @@ impl Connection {
         }
     }
 
-    fn judge(&self, answer: &Answer, target: PageSpec, done: &impl Fn(&str) -> Landing) -> Answered {
-        let unknown =
-            |detail: &str| Answered::Failed(PbxErrorKind::OutcomeUnknown { detail: detail.to_owned() });
-        match (answer.status, self.redirect(answer)) {
-            (_, Some(Redirect::SignedOut)) => Answered::NothingDone(NothingDone::SignedOut),
-            (_, Some(Redirect::Ended)) => unknown("the session was ended"),
+    fn evaluate(&self, answer: &Answer, target: PageSpec, landing: &impl Fn(&str) -> Landing) -> PostResult {
+        let unconfirmed =
+            |detail: &str| PostResult::Failed(PbxErrorKind::OutcomeUnknown { detail: detail.to_owned() });
+        match (answer.status, Redirect::of(answer)) {
+            (_, Some(Redirect::SignedOut)) => PostResult::NothingDone(NothingDone::SignedOut),
+            (_, Some(Redirect::Ended)) => unconfirmed("the session was ended"),
             (_, Some(Redirect::Elsewhere)) => {
-                match done(answer.location.as_ref().map_or("", |location| location.path())) {
-                    Landing::Done => Answered::Done,
-                    Landing::TokenRefused => Answered::NothingDone(NothingDone::TokenRefused),
-                    Landing::Elsewhere => unknown("a redirect to another page"),
+                match landing(answer.location.as_ref().map_or("", |location| location.path())) {
+                    Landing::Done => PostResult::Done,
+                    Landing::TokenRefused => PostResult::NothingDone(NothingDone::TokenRefused),
+                    Landing::Elsewhere => unconfirmed("a redirect to another page"),
                 }
             }
-            (200, None) => match pages::instead(&answer.text) {
-                Some(Instead::SignInForm) => Answered::NothingDone(NothingDone::SignedOut),
-                Some(Instead::AccessDenied) => {
-                    Answered::Failed(PbxErrorKind::AccessDenied { permission: Some(target.permission) })
+            (200, None) => match pages::substitute_page(&answer.text) {
+                Some(SubstitutePage::SignInForm) => PostResult::NothingDone(NothingDone::SignedOut),
+                Some(SubstitutePage::AccessDenied) => {
+                    PostResult::Failed(PbxErrorKind::AccessDenied { permission: Some(target.permission) })
                 }
                 None => match pages::refusal(&answer.text) {
-                    Some(message) => Answered::Failed(PbxErrorKind::Refused { message }),
-                    None => unknown(&pages::describe(&answer.text)),
+                    Some(message) => PostResult::Failed(PbxErrorKind::Refused { message }),
+                    None => unconfirmed(&pages::describe(&answer.text)),
                 },
             },
-            // Rejected before FusionPBX saw it.
-            (429, None) => Answered::Failed(PbxErrorKind::Busy { retry_after: answer.retry_after }),
+            // Rejected before it reached FusionPBX.
+            (429, None) => PostResult::Failed(PbxErrorKind::Busy { retry_after: answer.retry_after }),
             (503, None) if answer.retry_after.is_some() => {
-                Answered::Failed(PbxErrorKind::Busy { retry_after: answer.retry_after })
+                PostResult::Failed(PbxErrorKind::Busy { retry_after: answer.retry_after })
             }
-            (400..=499, None) => Answered::Failed(failure(answer.status, None, "a redirect")),
-            (_, None) => unknown("an answer that says neither"),
+            (400..=499, None) => PostResult::Failed(failure::of_status(answer.status, None, "a redirect")),
+            (status, None) => unconfirmed(&format!("status {status}")),
         }
     }
 }

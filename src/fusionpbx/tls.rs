@@ -1,4 +1,10 @@
+//! TLS to a PBX: certificates are checked as configured, and a failed check explains itself.
+//!
+//! `rustls` does the checks. What is ours is one pinned certificate, and texts for operators: the errors of rustls show
+//! the names of its types.
+
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -16,7 +22,7 @@ use super::PbxErrorKind;
 use crate::config::TlsTrust;
 use crate::environment::to_the_minute;
 
-/// A server certificate that was not believed, with its fingerprint, so that it can be pinned after looking.
+/// A server certificate that is not trusted. The text has its fingerprint, so that an operator can check and pin it.
 #[derive(Debug)]
 pub(super) struct Untrusted {
     pub detail: String,
@@ -30,45 +36,15 @@ impl fmt::Display for Untrusted {
 
 impl std::error::Error for Untrusted {}
 
-/// The TLS settings for a server that is to be trusted as configured.
+/// The TLS settings for a server.
 ///
-/// *Errors*: the CA file cannot be read or holds no certificate; the system has no roots.
+/// *Errors*: the CA file cannot be read or has no certificate, or the system has no root certificates.
 pub(super) fn client_config(trust: &TlsTrust) -> Result<ClientConfig, PbxErrorKind> {
     let provider = Arc::new(ring::default_provider());
     let trust = match trust {
         TlsTrust::Fingerprint(pinned) => Trust::Pinned(*pinned),
-        TlsTrust::CaFile(path) => {
-            let unreadable = |error: &dyn fmt::Display| PbxErrorKind::Setup {
-                detail: format!("the CA file {} cannot be read: {error}", path.display()),
-            };
-            let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-                .map_err(|error| unreadable(&error))?
-                .collect::<Result<_, _>>()
-                .map_err(|error| unreadable(&error))?;
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(PbxErrorKind::Setup {
-                    detail: format!("the CA file {} holds no certificate", path.display()),
-                });
-            }
-            Trust::Roots(web_pki(roots, &provider)?)
-        }
-        TlsTrust::SystemRoots => {
-            let found = rustls_native_certs::load_native_certs();
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(PbxErrorKind::Setup {
-                    detail: "the system has no root certificates (package ca-certificates); \
-                             set `tls: { ca_file: … }` or `tls: { fingerprint: … }`"
-                        .to_owned(),
-                });
-            }
-            Trust::Roots(web_pki(roots, &provider)?)
-        }
+        TlsTrust::CaFile(path) => Trust::Roots(web_pki(roots_in_file(path)?, &provider)?),
+        TlsTrust::SystemRoots => Trust::Roots(web_pki(system_roots()?, &provider)?),
     };
     let verifier = Verifier { trust, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
@@ -78,6 +54,37 @@ pub(super) fn client_config(trust: &TlsTrust) -> Result<ClientConfig, PbxErrorKi
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(config)
+}
+
+fn roots_in_file(path: &Path) -> Result<RootCertStore, PbxErrorKind> {
+    let unreadable = |error: &dyn fmt::Display| PbxErrorKind::Setup {
+        detail: format!("cannot read the CA file {}: {error}", path.display()),
+    };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(|error| unreadable(&error))?
+        .collect::<Result<_, _>>()
+        .map_err(|error| unreadable(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        let detail = format!("the CA file {} has no certificate", path.display());
+        return Err(PbxErrorKind::Setup { detail });
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, PbxErrorKind> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let detail = "the system has no root certificates. Install the package ca-certificates, or set \
+                      `tls: { ca_file: … }` or `tls: { fingerprint: … }`";
+        return Err(PbxErrorKind::Setup { detail: detail.to_owned() });
+    }
+    Ok(roots)
 }
 
 fn web_pki(
@@ -98,8 +105,8 @@ fn fingerprint(digest: &[u8]) -> String {
     })
 }
 
-/// Why a certificate is not believed, and what to do about it. rustls has its own names in most of these places.
-pub(super) fn certificate(error: &CertificateError) -> String {
+/// Why a certificate is not trusted, and what to do.
+pub(super) fn explain_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let day = |time: UnixTime| {
         let seconds = i64::try_from(time.as_secs()).ok();
@@ -109,51 +116,51 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     };
     let until = |time: &UnixTime| day(*time).replace(" by this machine's clock", "");
     match error {
-        E::UnknownIssuer => "it is self-signed, or its issuer is not trusted. Name the issuer's certificate as \
-                             `ca_file`, or look at this one and pin it"
+        E::UnknownIssuer => "it is self-signed, or its issuer is not trusted. Set `ca_file` to the issuer's \
+                             certificate, or check this one and pin it"
             .to_owned(),
         E::Expired => "it has expired. Renew it on the server".to_owned(),
         E::ExpiredContext { time, not_after } => {
             format!("it expired{}, and it is now{}. Renew it on the server", until(not_after), day(*time))
         }
-        E::NotValidYet => "it is not valid yet. Set the clocks of both machines".to_owned(),
+        E::NotValidYet => "it is not valid yet. Check the clocks of both machines".to_owned(),
         E::NotValidYetContext { time, not_before } => format!(
-            "it is not valid before its date{}, and it is now{}. Set the clocks of both machines",
+            "it is not valid before its date{}, and it is now{}. Check the clocks of both machines",
             until(not_before),
             day(*time)
         ),
         E::NotValidForName => {
-            "it is for another host name. Write a name of the certificate into the instance's `url`".to_owned()
+            "it is for another host name. Use a name of the certificate in the instance's `url`".to_owned()
         }
         E::NotValidForNameContext { expected, presented } => format!(
-            "it is not for {}, but for {}. Write a name of the certificate into the instance's `url`",
+            "it is not for {}, but for {}. Use a name of the certificate in the instance's `url`",
             expected.to_str(),
             names(presented)
         ),
         E::Revoked => "its issuer revoked it. Give the server a new one".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "its extended key usage does not allow it for servers. Give the server another one".to_owned()
+            "its extended key usage does not allow servers to use it. Give the server another one".to_owned()
         }
         E::BadSignature => {
-            "its signature does not fit its issuer. Check whether `ca_file` is the issuer's present certificate"
+            "its signature does not match its issuer. Check whether `ca_file` is the issuer's current certificate"
                 .to_owned()
         }
         E::BadEncoding => "it cannot be read. Give the server a new one".to_owned(),
-        // The checks below webpki's surface come as an error of its own, whose text is its name.
+        // Some checks of webpki return an error of its own, whose text is the name of its variant.
         E::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
-            "it is marked as a certificate authority, as `openssl req -x509` makes it, and such a one is not accepted \
-             as a server's own. Pin it, or make it anew with `-addext basicConstraints=critical,CA:FALSE`"
+            "it is marked as a certificate authority, as by `openssl req -x509`, so it cannot be a server's own. Pin it, \
+             or create it again with `-addext basicConstraints=critical,CA:FALSE`"
                 .to_owned()
         }
         E::Other(other) => match other.0.downcast_ref::<Untrusted>() {
-            Some(ours) => ours.detail.clone(),
-            None => "it breaks a rule of the web's certificates. Give the server a new one".to_owned(),
+            Some(explained) => explained.detail.clone(),
+            None => "it breaks a rule for certificates of servers. Give the server a new one".to_owned(),
         },
         _ => "it uses an algorithm or an extension that is not supported. Give the server a new one".to_owned(),
     }
 }
 
-/// The names in a certificate as an operator writes them: webpki has them as `DnsName("pbx.example.com")`.
+/// The names in a certificate as an operator writes them. webpki shows them as `DnsName("pbx.example.com")`.
 fn names(presented: &[String]) -> String {
     const SHOWN: usize = 5;
     let bare = presented.iter().map(|name| {
@@ -167,15 +174,16 @@ fn names(presented: &[String]) -> String {
     if list.is_empty() { "no name at all".to_owned() } else { list.join(", ") }
 }
 
-/// Why there is no TLS connection, where the certificate is not the reason.
-pub(super) fn handshake(error: &Error) -> String {
+/// Why a TLS connection failed.
+pub(super) fn explain_handshake(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(why) => certificate(why),
+        Error::InvalidCertificate(why) => explain_certificate(why),
         Error::InvalidMessage(_) => {
-            "the answer is not TLS; perhaps the port is one for http://, or a proxy is in between".to_owned()
+            "the answer is not TLS. Check the port in `url`: it may be one for http://, or a proxy's"
+                .to_owned()
         }
         Error::PeerIncompatible(_) => {
-            "the server and tenantd have no TLS version or cipher in common; tenantd needs TLS 1.2 or 1.3"
+            "the server and tenantd have no TLS version or cipher in common. tenantd needs TLS 1.2 or 1.3"
                 .to_owned()
         }
         Error::AlertReceived(alert) => {
@@ -200,7 +208,7 @@ enum Trust {
     Pinned([u8; 32]),
 }
 
-/// Checks a certificate as configured and, where it fails, says which one was found.
+/// Checks a certificate as configured. After a failed check it shows the fingerprint that was found.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
@@ -225,17 +233,17 @@ impl ServerCertVerifier for Verifier {
         match &self.trust {
             Trust::Pinned(pinned) if digest[..] == pinned[..] => Ok(ServerCertVerified::assertion()),
             Trust::Pinned(pinned) => Err(untrusted(format!(
-                "its fingerprint is {found}, pinned is {}; if the server was given a new certificate, pin that",
+                "its fingerprint is {found}, but {} is pinned. If the server has a new certificate, pin that one",
                 fingerprint(pinned)
             ))),
             Trust::Roots(verifier) => verifier
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .map_err(|error| match &error {
                     Error::InvalidCertificate(why) => untrusted(format!(
-                        "{}; `tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate",
-                        certificate(why)
+                        "{} (`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate)",
+                        explain_certificate(why)
                     )),
-                    other => untrusted(handshake(other)),
+                    other => untrusted(explain_handshake(other)),
                 }),
         }
     }
@@ -271,8 +279,13 @@ mod tests {
 
     const NOW: u64 = 1_795_000_000; // 2026-11-18
 
-    /// What is said of a certificate that is its own `ca_file`, or of a unmanaged domain's.
-    fn said(change: impl FnOnce(&mut CertificateParams), is_root: bool, host: &str) -> (String, String) {
+    /// The text for a certificate, and its fingerprint. With `is_root` it is itself in the `ca_file`, otherwise another
+    /// one is.
+    fn explanation(
+        change: impl FnOnce(&mut CertificateParams),
+        is_root: bool,
+        host: &str,
+    ) -> (String, String) {
         let mut params =
             CertificateParams::new(vec!["pbx.example.com".to_owned(), "10.0.0.5".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
@@ -291,41 +304,50 @@ mod tests {
         let found = fingerprint(&Sha256::digest(certificate.der()));
         match verifier.verify_server_cert(certificate.der(), &[], &name, &[], now) {
             Ok(_) => ("trusted".to_owned(), found),
-            Err(Error::InvalidCertificate(why)) => (super::certificate(&why), found),
+            Err(Error::InvalidCertificate(why)) => (explain_certificate(&why), found),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_certificate_that_is_not_believed_is_explained_in_words_and_can_be_pinned() {
+    fn an_untrusted_certificate_is_explained_in_plain_words_and_can_be_pinned() {
         let host = "pbx.example.com";
-        assert_eq!(said(|_| {}, true, host).0, "trusted");
+        assert_eq!(explanation(|_| {}, true, host).0, "trusted");
         let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let old = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2026, 11, 1);
         let young = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2026, 12, 1);
-        for ((said, found), words) in [
-            (said(ca, true, host), vec!["marked as a certificate authority", "CA:FALSE"]),
-            (said(|_| {}, false, host), vec!["self-signed, or its issuer is not trusted", "`ca_file`"]),
-            (said(old, true, host), vec!["expired (2026-11-01 00:00 UTC)", "2026-11-18", "Renew it"]),
-            (said(young, true, host), vec!["not valid before its date (2026-12-01 00:00 UTC)", "clocks"]),
+        for ((text, found), words) in [
+            (explanation(ca, true, host), vec!["marked as a certificate authority", "CA:FALSE"]),
             (
-                said(|_| {}, true, "sip.example.com"),
-                vec!["not for sip.example.com, but for pbx.example.com, 10.0.0.5. Write a name"],
+                explanation(|_| {}, false, host),
+                vec!["self-signed, or its issuer is not trusted", "`ca_file`"],
             ),
-            (said(|_| {}, true, "10.0.0.6"), vec!["not for 10.0.0.6, but for pbx.example.com, 10.0.0.5"]),
+            (explanation(old, true, host), vec!["expired (2026-11-01 00:00 UTC)", "2026-11-18", "Renew it"]),
+            (
+                explanation(young, true, host),
+                vec!["not valid before its date (2026-12-01 00:00 UTC)", "clocks"],
+            ),
+            (
+                explanation(|_| {}, true, "sip.example.com"),
+                vec!["not for sip.example.com, but for pbx.example.com, 10.0.0.5. Use a name"],
+            ),
+            (
+                explanation(|_| {}, true, "10.0.0.6"),
+                vec!["not for 10.0.0.6, but for pbx.example.com, 10.0.0.5"],
+            ),
         ] {
             for word in words {
-                assert!(said.contains(word), "{word}: {said}");
+                assert!(text.contains(word), "{word}: {text}");
             }
-            assert!(said.ends_with(&format!(
-                "`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate"
+            assert!(text.ends_with(&format!(
+                "(`tls: {{ fingerprint: \"{found}\" }}` trusts exactly this certificate)"
             )));
-            assert!(!said.contains("::") && !said.contains("Name("), "{said}");
+            assert!(!text.contains("::") && !text.contains("Name("), "{text}");
         }
     }
 
     #[test]
-    fn no_reason_of_rustls_shows_its_debug_form() {
+    fn no_error_of_rustls_is_shown_in_its_debug_form() {
         use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
         let broken = webpki_like();
         let errors = [
@@ -349,25 +371,25 @@ mod tests {
             Error::AlertReceived(AlertDescription::HandshakeFailure),
             Error::DecryptError,
         ];
-        let said = errors.map(Error::InvalidCertificate).into_iter().chain(others).map(|error| {
+        let texts = errors.map(Error::InvalidCertificate).into_iter().chain(others).map(|error| {
             let debug = format!("{error:?}");
-            (handshake(&error), debug)
+            (explain_handshake(&error), debug)
         });
-        for (said, debug) in said {
+        for (text, debug) in texts {
             let names = debug.split(|c: char| !c.is_alphanumeric()).filter(|name| {
                 name.chars().skip(1).any(char::is_uppercase) && name.chars().any(char::is_lowercase)
             });
             for name in names {
-                assert!(!said.contains(name), "{name}: {said}");
+                assert!(!text.contains(name), "{name}: {text}");
             }
         }
         assert!(
-            handshake(&Error::AlertReceived(AlertDescription::HandshakeFailure))
+            explain_handshake(&Error::AlertReceived(AlertDescription::HandshakeFailure))
                 .contains("`handshake_failure`")
         );
     }
 
-    /// An error whose text is a name, as webpki's are.
+    /// An error whose text is the name of its type, like those of webpki.
     fn webpki_like() -> impl std::error::Error + Send + Sync + 'static {
         #[derive(Debug)]
         struct PathLenConstraintViolated;

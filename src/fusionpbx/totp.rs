@@ -1,13 +1,13 @@
-//! One-time codes by time (RFC 6238), as FusionPBX checks them: SHA-1, six digits, thirty seconds.
+//! Time-based one-time codes (RFC 6238) by `totp-rs`, as FusionPBX checks them: SHA-1, six digits, thirty seconds.
 
 use chrono::{DateTime, Utc};
 use totp_rs::Builder;
 
 use crate::model::Secret;
 
-/// The code of a moment. The secret is in base 32, as FusionPBX shows it: blanks and case do not matter.
+/// The code at a time. The secret is in base 32, as FusionPBX shows it: blanks and case do not matter.
 ///
-/// *Errors*: what is wrong with the secret, without any of it.
+/// *Errors*: what is wrong with the secret, as the end of a sentence. It repeats nothing of the secret.
 pub(super) fn code(secret: &Secret, at: DateTime<Utc>) -> Result<String, &'static str> {
     let base32: String = secret
         .expose()

@@ -1,3 +1,8 @@
+//! Single HTTP requests to one server, over `reqwest`.
+//!
+//! What `reqwest` (or `tower-http`) could do by itself is switched off: it must follow no redirect, keep no cookie and
+//! repeat nothing, because each of these decides whether a change was carried out.
+
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
@@ -12,10 +17,10 @@ use url::{Host, Url, form_urlencoded};
 
 use super::PbxErrorKind;
 use super::tls;
-use super::write_fence::{Fenced, Superseded};
+use super::write_fence::{FencedBody, Superseded};
 use crate::config::InstanceConfig;
 
-/// FusionPBX ends a session whose User-Agent changes, so there is one, always the same.
+/// FusionPBX ends a session whose User-Agent changes, so all requests have the same one.
 const USER_AGENT: &str = concat!("tenantd/", env!("CARGO_PKG_VERSION"));
 
 /// A list of ten thousand rows is some 30 MB of HTML.
@@ -23,7 +28,7 @@ pub(super) const LIST_BYTES: usize = 64 << 20;
 /// A form is some 100 kB.
 pub(super) const FORM_BYTES: usize = 8 << 20;
 
-/// Sends single requests to one server. Follows no redirect, keeps no cookie, repeats nothing.
+/// Sends single requests to one server. It follows no redirect, keeps no cookie and repeats nothing.
 pub(super) struct Transport {
     client: Client,
     base: Url,
@@ -34,33 +39,40 @@ pub(super) struct Transport {
 pub(super) struct Request<'a> {
     pub page: &'static str,
     pub query: &'a [(&'static str, String)],
-    /// Makes it a POST.
+    /// The fields of a form, which make the request a POST.
     pub form: Option<&'a [(String, String)]>,
     pub cookies: Option<HeaderValue>,
-    /// Bytes that the answer may have.
+    /// The greatest length of the answer, in bytes.
     pub limit: usize,
 }
 
-/// An answer, whatever it says. It has no `Debug`: its text may hold anything.
+/// An answer with any status. It has no `Debug`: its text may hold secrets.
 pub(super) struct Answer {
     pub status: u16,
-    /// Where a redirect points, made absolute.
+    /// The target of a redirect, as an absolute address.
     pub location: Option<Url>,
     pub cookies: Vec<String>,
     pub retry_after: Option<Duration>,
-    /// The server's clock and ours at the same moment.
+    /// The server's clock and this machine's at the same moment.
     pub clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// The body; for a redirect, nothing.
+    /// The body; empty unless the status is 200.
     pub text: String,
 }
 
 /// A request without an answer.
 #[derive(Debug)]
-pub(super) struct Lost {
+pub(super) struct NoAnswer {
     pub kind: PbxErrorKind,
-    /// Whether the server may have got it.
-    pub perhaps_sent: bool,
+    /// Whether the server may have received the request.
+    pub maybe_received: bool,
     pub timed_out: bool,
+}
+
+impl NoAnswer {
+    /// A request that was not sent.
+    pub fn not_sent(kind: PbxErrorKind) -> Self {
+        Self { kind, maybe_received: false, timed_out: false }
+    }
 }
 
 impl Transport {
@@ -71,14 +83,14 @@ impl Transport {
             "http" if config.allow_plaintext || is_loopback(&config.url) => {}
             "http" => {
                 return Err(setup(format!(
-                    "the address of `{}` is plain http://, which would send the password readable by anyone on \
-                     the way; use https://, or set `allow_plaintext: true`",
+                    "the `url` of {} is plain http://, so anybody on the way could read the password. Use https://, or \
+                     set `allow_plaintext: true`",
                     config.key
                 )));
             }
             _ => {
                 return Err(setup(format!(
-                    "the address of `{}` is neither https:// nor http://",
+                    "the `url` of {} must begin with https://, or with http://",
                     config.key
                 )));
             }
@@ -111,7 +123,7 @@ impl Transport {
         url
     }
 
-    pub async fn send(&self, request: Request<'_>) -> Result<Answer, Lost> {
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer, NoAnswer> {
         let Request { page, query, form, cookies, limit } = request;
         let mut url = self.url(page);
         if !query.is_empty() {
@@ -123,42 +135,42 @@ impl Transport {
             let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
             builder = builder
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Body::wrap(Fenced::new(body)));
+                .body(Body::wrap(FencedBody::new(body)));
         }
         if let Some(cookies) = cookies {
             builder = builder.header(COOKIE, cookies);
         }
         let sent_at = Utc::now();
-        let response = builder.send().await.map_err(|error| self.lost(error))?;
+        let response = builder.send().await.map_err(|error| self.no_answer(error))?;
         let status = response.status();
         let headers = response.headers();
-        let text_of = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let now = Utc::now();
         let mut answer = Answer {
             status: status.as_u16(),
-            location: text_of(LOCATION).and_then(|location| url.join(location).ok()),
+            location: header(LOCATION).and_then(|location| url.join(location).ok()),
             cookies: headers
                 .get_all(SET_COOKIE)
                 .iter()
                 .filter_map(|value| value.to_str().ok().map(str::to_owned))
                 .collect(),
-            retry_after: text_of(RETRY_AFTER).and_then(|text| retry_after(text, now)),
-            clocks: text_of(DATE)
+            retry_after: header(RETRY_AFTER).and_then(|text| retry_after(text, now)),
+            clocks: header(DATE)
                 .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
                 .map(|theirs| (theirs.to_utc(), sent_at + (now - sent_at) / 2)),
             text: String::new(),
         };
-        // The text behind a redirect says nothing, and one behind a failure may repeat what we sent.
+        // The body of a redirect is of no use, and that of a failure may repeat what was sent.
         if status == StatusCode::OK {
             answer.text = self.text(response, limit).await?;
         }
         Ok(answer)
     }
 
-    async fn text(&self, mut response: Response, limit: usize) -> Result<String, Lost> {
-        let lost = |kind| Lost { kind, perhaps_sent: true, timed_out: false };
+    async fn text(&self, mut response: Response, limit: usize) -> Result<String, NoAnswer> {
+        let unusable = |kind| NoAnswer { kind, maybe_received: true, timed_out: false };
         let too_long = || {
-            lost(PbxErrorKind::UnexpectedPage {
+            unusable(PbxErrorKind::UnexpectedPage {
                 expected: "an answer of the usual size",
                 found: format!("more than {} MiB", limit >> 20),
             })
@@ -168,46 +180,51 @@ impl Transport {
             return Err(too_long());
         }
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Lost { perhaps_sent: true, ..self.lost(error) })?
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| NoAnswer { maybe_received: true, ..self.no_answer(error) })?
         {
             if body.len() + chunk.len() > limit {
                 return Err(too_long());
             }
             body.extend_from_slice(&chunk);
         }
-        let foreign = charset.filter(|charset| !charset.eq_ignore_ascii_case("utf-8"));
-        if let Some(charset) = foreign.filter(|_| !body.is_ascii()) {
+        let other_charset = charset.filter(|charset| !charset.eq_ignore_ascii_case("utf-8"));
+        if let Some(charset) = other_charset.filter(|_| !body.is_ascii()) {
             let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
-            return Err(lost(PbxErrorKind::UnexpectedPage {
+            return Err(unusable(PbxErrorKind::UnexpectedPage {
                 expected: "text in UTF-8",
                 found: format!("text in {charset}"),
             }));
         }
         String::from_utf8(body).map_err(|_| {
-            lost(PbxErrorKind::UnexpectedPage { expected: "text in UTF-8", found: "other bytes".to_owned() })
+            unusable(PbxErrorKind::UnexpectedPage {
+                expected: "text in UTF-8",
+                found: "bytes that are not UTF-8".to_owned(),
+            })
         })
     }
 
-    fn lost(&self, error: reqwest::Error) -> Lost {
-        let perhaps_sent = !(error.is_connect() || error.is_builder());
+    fn no_answer(&self, error: reqwest::Error) -> NoAnswer {
+        let maybe_received = !(error.is_connect() || error.is_builder());
         if is_superseded(&error) {
-            return Lost { kind: PbxErrorKind::Superseded, perhaps_sent: false, timed_out: false };
+            return NoAnswer::not_sent(PbxErrorKind::Superseded);
         }
         let timed_out = error.is_timeout();
         let kind = if let Some(detail) = untrusted(&error) {
             PbxErrorKind::Certificate { detail }
         } else if timed_out {
-            let detail = if perhaps_sent {
+            let detail = if maybe_received {
                 format!("no answer within {} s", self.timeout.as_secs_f32().round())
             } else {
-                "no connection in time".to_owned()
+                "the connection took too long".to_owned()
             };
             PbxErrorKind::Unreachable { detail }
         } else {
             PbxErrorKind::Unreachable { detail: innermost(&error) }
         };
-        Lost { kind, perhaps_sent, timed_out }
+        NoAnswer { kind, maybe_received, timed_out }
     }
 }
 
@@ -247,7 +264,7 @@ fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((at.to_utc() - now).to_std().unwrap_or_default())
 }
 
-/// The errors below an error. What is inside an `io::Error` is not its source, and is looked into as well.
+/// An error and its causes. The error inside an `io::Error` is not its source and is included as well.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -259,25 +276,35 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn untrusted(error: &reqwest::Error) -> Option<String> {
     chain(error).find_map(|error| match error.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(why) => Some(tls::certificate(why)),
+        rustls::Error::InvalidCertificate(why) => Some(tls::explain_certificate(why)),
         _ => None,
     })
 }
 
-/// The text of the innermost error: the outer ones say that there is one, and name the address.
+/// The text of the innermost error. The outer ones add only the address.
 fn innermost(error: &reqwest::Error) -> String {
     if let Some(error) = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
-        return tls::handshake(error);
+        return tls::explain_handshake(error);
     }
     let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     match text.as_str() {
         "end of file before message length reached" => "the answer broke off".to_owned(),
-        // What rustls says points to its manual.
+        // The text of rustls points to its manual.
         _ if text.starts_with("peer closed connection without sending TLS") => {
             "the connection broke off".to_owned()
         }
-        _ => text,
+        _ => in_plain_words(&text),
     }
+}
+
+/// The text of an error of the operating system without its number, as a part of a sentence.
+fn in_plain_words(text: &str) -> String {
+    let text = text.split_once(" (os error ").map_or(text, |(text, _)| text);
+    if let Some(reason) = text.strip_prefix("failed to lookup address information: ") {
+        return format!("its host name cannot be resolved ({})", in_plain_words(reason));
+    }
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -291,6 +318,16 @@ mod tests {
         assert_eq!(retry_after("Mon, 23 Nov 2026 16:01:00 GMT", now), Some(Duration::from_secs(60)));
         assert_eq!(retry_after("Mon, 23 Nov 2026 15:01:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn an_error_of_the_system_has_no_number_and_no_capital() {
+        assert_eq!(in_plain_words("Connection refused (os error 111)"), "connection refused");
+        assert_eq!(
+            in_plain_words("failed to lookup address information: Name or service not known"),
+            "its host name cannot be resolved (name or service not known)"
+        );
+        assert_eq!(in_plain_words(""), "");
     }
 
     #[test]

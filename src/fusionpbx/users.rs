@@ -1,11 +1,11 @@
-//! Reading all users whole.
+//! Reads all users.
 //!
-//! `user_json.php` stops at 300 rows without saying so, and the list page names the total. Beyond 300, the two ends of
-//! the JSON list (disabled and enabled users) teach what the translated words of the list page mean, and the list
-//! is read page by page.
+//! `user_json.php` silently stops at 300 rows, and the list page shows the total. Beyond 300, the two ends of the JSON
+//! list (disabled and enabled users) tell what the translated labels of the list page mean, and the list is read page by
+//! page.
 //!
-//! The two totals agree as well where the server shows no one, or only some. What proves a list is tenantd's own
-//! account: it signed in, so it is there.
+//! The two totals also agree if the server shows no user, or only some. tenantd's own account proves that a list is
+//! complete: it signed in, so the list must contain it.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +22,14 @@ const OPERATION: &str = "read the users";
 
 pub(super) async fn users(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
     let users = paging::retry(paging::is_incomplete, || read(connection)).await?;
-    with_own_account(connection, users)
+    check_own_account(connection, users)
 }
 
-/// A list that does not name the account which asks for it is filtered, or of another table than it should be.
-fn with_own_account(connection: &Connection, users: Vec<PbxUser>) -> Result<Vec<PbxUser>, PbxError> {
+/// Checks that the list contains tenantd's own account. If not, it is filtered, or of another table.
+fn check_own_account(connection: &Connection, users: Vec<PbxUser>) -> Result<Vec<PbxUser>, PbxError> {
     let (name, domain) = connection.username.rsplit_once('@').unwrap_or((&connection.username, ""));
     let is_own = |user: &PbxUser| {
-        // The server does not know the name of a domain that is younger than the session.
+        // The server does not show the name of a domain that is newer than the session.
         let in_domain =
             [domain, &user.domain_name].contains(&"") || user.domain_name.eq_ignore_ascii_case(domain);
         in_domain && user.username.eq_ignore_ascii_case(name)
@@ -44,7 +44,7 @@ fn with_own_account(connection: &Connection, users: Vec<PbxUser>) -> Result<Vec<
     Err(PbxError::new(OPERATION, kind).on_page(USERS.path))
 }
 
-/// The total of the list, where it is of all domains.
+/// The number of users of all domains.
 pub(super) async fn count(connection: &Connection) -> Result<usize, PbxError> {
     Ok(list(connection).page(0).await?.total)
 }
@@ -54,12 +54,12 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
     let first = list.page(0).await?;
     let total = first.total;
     let mut exact = json(connection, "asc").await?;
-    // A shorter list than the server cuts is not one end of the whole, and teaches nothing: without its disabled users
-    // every row of the list page would count as enabled.
-    whole_end(total, exact.len())?;
+    // A list shorter than the server's limit is not a complete end of the list. Without its disabled users, every row of
+    // the list page would count as enabled.
+    check_end(total, exact.len())?;
     if exact.len() < total {
         let other_end = json(connection, "desc").await?;
-        whole_end(total, other_end.len())?;
+        check_end(total, other_end.len())?;
         exact.extend(other_end);
     }
     if exact.len() == total {
@@ -69,23 +69,23 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
         return Err(paging::incomplete(OPERATION, USERS, total, exact.len()));
     }
     let rows = list.rows(first, 1).await?;
-    let mut facts = Facts::learn(&exact, &rows);
-    if rows.values().any(|row| facts.domain(row).is_none()) {
-        // Up to 5.2 a row names its domain by its name alone.
+    let mut meaning = RowMeaning::learn(&exact, &rows);
+    if rows.values().any(|row| meaning.domain(row).is_none()) {
+        // Up to 5.2 a row shows only the name of its domain.
         for domain in listing::list(connection, OPERATION, None).await? {
-            // A name that two domains have names neither.
-            facts
+            // A name that two domains have identifies neither.
+            meaning
                 .ids
                 .entry(domain.name.to_ascii_lowercase())
                 .and_modify(|id| *id = None)
                 .or_insert(Some(domain.id));
-            facts.names.insert(domain.id, domain.name);
+            meaning.names.insert(domain.id, domain.name);
         }
     }
     rows.into_values()
         .map(|row| match exact.remove(&row.id) {
             Some(user) => Ok(user),
-            None => facts.user(row).ok_or_else(|| {
+            None => meaning.user(row).ok_or_else(|| {
                 let kind = PbxErrorKind::UnexpectedPage {
                     expected: "users of known domains",
                     found: "a row that names no domain".to_owned(),
@@ -96,33 +96,33 @@ async fn read(connection: &Connection) -> Result<Vec<PbxUser>, PbxError> {
         .collect()
 }
 
-/// Where `user_json.php` stops without saying so.
-const JSON_ROWS: usize = 300;
+/// The number of rows at which `user_json.php` silently stops.
+const MAX_JSON_ROWS: usize = 300;
 
-fn whole_end(total: usize, found: usize) -> Result<(), PbxError> {
-    if found < total.min(JSON_ROWS) {
+fn check_end(total: usize, found: usize) -> Result<(), PbxError> {
+    if found < total.min(MAX_JSON_ROWS) {
         return Err(paging::incomplete(OPERATION, USERS, total, found));
     }
     Ok(())
 }
 
-/// What the users that both lists show say about the list of rows.
-struct Facts {
-    disabled_word: Option<String>,
-    /// The domain of rows that name none in their link, where links do name others.
+/// How to read a row of the list page, as learned from the users that the JSON list shows too.
+struct RowMeaning {
+    disabled_label: Option<String>,
+    /// The domain of rows whose link names none, while other links do.
     own_domain: Option<DomainId>,
-    /// Domains by their names, for rows that name theirs so.
+    /// The ids of domains by their names, for rows that show only the name.
     ids: BTreeMap<String, Option<DomainId>>,
     names: BTreeMap<DomainId, String>,
     /// Whether any link names a domain: up to 5.2 none does.
     names_in_links: bool,
 }
 
-impl Facts {
+impl RowMeaning {
     fn learn(exact: &BTreeMap<Uuid, PbxUser>, rows: &BTreeMap<Uuid, UserRow>) -> Self {
         let both = || rows.values().filter_map(|row| exact.get(&row.id).map(|user| (row, user)));
         Self {
-            disabled_word: both().find(|(_, user)| !user.enabled).map(|(row, _)| row.enabled_word.clone()),
+            disabled_label: both().find(|(_, user)| !user.enabled).map(|(row, _)| row.enabled_label.clone()),
             own_domain: both()
                 .find(|(row, _)| row.domain.is_none())
                 .map(|(_, user)| user.domain)
@@ -133,7 +133,7 @@ impl Facts {
         }
     }
 
-    /// The domain of a row. Where links name domains, one that names none is of the session's own.
+    /// The domain of a row. If other links name domains, a row without one is of the session's own domain.
     fn domain(&self, row: &UserRow) -> Option<DomainId> {
         let own = self.own_domain.filter(|_| self.names_in_links);
         row.domain.or(own).or_else(|| *self.ids.get(&row.domain_name.to_ascii_lowercase())?)
@@ -148,8 +148,8 @@ impl Facts {
             username: row.username,
             email: None,
             groups: row.groups,
-            // The disabled ones come first in the JSON list: if it shows none, there is none.
-            enabled: self.disabled_word.as_ref() != Some(&row.enabled_word),
+            // Disabled users come first in the JSON list. If it shows none, there is none.
+            enabled: self.disabled_label.as_ref() != Some(&row.enabled_label),
         })
     }
 }

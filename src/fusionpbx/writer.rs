@@ -1,3 +1,5 @@
+//! What [`super::PbxWrite`] changes: domains and their settings.
+
 use super::connection::{Connection, Form, Query};
 use super::domain_page::checked_form;
 use super::page_spec::{DOMAIN_EDIT, DOMAINS, SETTING_EDIT, SETTINGS};
@@ -21,25 +23,25 @@ pub(super) async fn create_domain(connection: &Connection, domain: &NewDomain) -
 pub(super) async fn update_domain(connection: &Connection, domain: &NewDomain) -> Result<(), PbxError> {
     let operation = format!("update the domain {}", domain.name);
     put_domain(connection, &operation, domain, |stored| {
-        // FusionPBX would make one.
+        // FusionPBX would create one.
         if stored.is_empty() { Err("no domain has its id") } else { Ok(()) }
     })
     .await
 }
 
-/// Posts all fields of a domain: FusionPBX sets one that is left out to NULL. `may` is given the name that is stored
-/// under the id now, or nothing.
+/// Posts all fields of a domain, because FusionPBX sets a missing one to NULL. `check_stored` gets the name that is stored
+/// under the id now (empty if there is none) and refuses the change with a reason.
 async fn put_domain(
     connection: &Connection,
     operation: &str,
     domain: &NewDomain,
-    may: impl Fn(&str) -> Result<(), &'static str>,
+    check_stored: impl Fn(&str) -> Result<(), &'static str>,
 ) -> Result<(), PbxError> {
     let NewDomain { id, name, enabled, description } = domain;
     let query: Query = vec![("id", id.to_string())];
     let fill = |text: &str| {
         let form = checked_form(text, *id)?;
-        may(&form.name).map_err(|why| PbxErrorKind::Refused { message: why.to_owned() })?;
+        check_stored(&form.name).map_err(|why| PbxErrorKind::Refused { message: why.to_owned() })?;
         Ok(Some(fields(
             [
                 ("domain_uuid", id.to_string()),
@@ -50,9 +52,7 @@ async fn put_domain(
             form.token,
         )))
     };
-    // A wrong token leads to the same page.
-    let done = |path: &str| if path.ends_with("/domains.php") { Landing::Done } else { Landing::Elsewhere };
-    connection.submit(operation, (DOMAIN_EDIT, &query), (DOMAIN_EDIT, &query), fill, done).await
+    connection.submit(operation, (DOMAIN_EDIT, &query), (DOMAIN_EDIT, &query), fill, domain_landing).await
 }
 
 pub(super) async fn put_setting(
@@ -68,7 +68,7 @@ pub(super) async fn put_setting(
         if form.id != Some(*id) || form.domain != Some(domain) {
             return Err(PbxErrorKind::UnexpectedPage {
                 expected: "the form of a setting",
-                found: "the form of another one".to_owned(),
+                found: "the form of another setting".to_owned(),
             });
         }
         Ok(Some(fields(
@@ -79,8 +79,7 @@ pub(super) async fn put_setting(
                 ("domain_setting_subcategory", name.subcategory.clone()),
                 ("domain_setting_name", name.kind.clone()),
                 ("domain_setting_value", value.clone()),
-                // Three digits, as the form has them: FusionPBX takes `000` and refuses `0`. It cannot be told to
-                // store NULL.
+                // Three digits, as in the form: FusionPBX accepts `000` and refuses `0`. It cannot store NULL.
                 ("domain_setting_order", format!("{:03}", order.unwrap_or(10))),
                 ("domain_setting_enabled", enabled.to_string()),
                 ("domain_setting_description", description.clone()),
@@ -125,7 +124,7 @@ pub(super) async fn delete_domain(connection: &Connection, id: DomainId) -> Resu
     let query = Query::new();
     let fill = |text: &str| {
         let page = DomainPage::parse(text)?;
-        // The answer would be the same as on success.
+        // Without the permission the server answers as on success and deletes nothing.
         if page.may_delete == Some(false) {
             return Err(PbxErrorKind::NotOffered { permission: "domain_delete" });
         }
@@ -138,8 +137,12 @@ pub(super) async fn delete_domain(connection: &Connection, id: DomainId) -> Resu
             page.token,
         )))
     };
-    let done = |path: &str| if path.ends_with("/domains.php") { Landing::Done } else { Landing::Elsewhere };
-    connection.submit(&operation, (DOMAINS, &query), (DOMAINS, &query), fill, done).await
+    connection.submit(&operation, (DOMAINS, &query), (DOMAINS, &query), fill, domain_landing).await
+}
+
+/// After a change of a domain FusionPBX shows the list, and after a wrong token as well: the caller reads back.
+fn domain_landing(path: &str) -> Landing {
+    if path.ends_with("/domains.php") { Landing::Done } else { Landing::Elsewhere }
 }
 
 /// After a change of a setting FusionPBX shows the list; after a wrong token, the domain.

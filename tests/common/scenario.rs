@@ -102,7 +102,7 @@ impl Rig {
         let patience = RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() };
         for (key, config) in &self.config.instances {
             let config = tenantd::config::InstanceConfig { timeout, ..config.clone() };
-            let client = PbxClient::with_patience(&config, self.passwords[key].clone(), patience).unwrap();
+            let client = PbxClient::with_retries(&config, self.passwords[key].clone(), patience).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
         }

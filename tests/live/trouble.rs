@@ -58,7 +58,7 @@ live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_
     live.rig.connect();
     ask_for_something(live, "one");
     let line = line_of_a_pass_without_hq(live).await;
-    assert!(line.starts_with("the server cannot be reached: Connection refused"), "{line}");
+    assert!(line.starts_with("the server cannot be reached: connection refused"), "{line}");
 
     // Another certificate than the pinned one: the password is not sent.
     live.rig.config = good.clone();
@@ -74,7 +74,7 @@ live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_
     live.rig.connect();
     ask_for_something(live, "three");
     let line = line_of_a_pass_without_hq(live).await;
-    assert_eq!(line, "the server rejected the user name or password (status 302)");
+    assert!(line.starts_with("the server rejected the user name or password. "), "{line}");
     let requests = counting::requests();
     ask_for_something(live, "four");
     line_of_a_pass_without_hq(live).await;

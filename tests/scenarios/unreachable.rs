@@ -100,7 +100,7 @@ on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(m
     rig.connect();
     let line = pass_without_hq(&rig).await;
     assert!(
-        line.starts_with("cannot read the domains: the server cannot be reached: Connection refused"),
+        line.starts_with("cannot read the domains: the server cannot be reached: connection refused"),
         "{line}"
     );
     let back = StandIn::resume(StandInOptions { listen, ..StandInOptions::default() }, pbx).await.unwrap();
@@ -118,7 +118,8 @@ on_both_databases! { async fn a_wrong_password_is_tried_once_and_reported_plainl
     let line = pass_without_hq(&rig).await;
     assert_eq!(
         line,
-        "cannot read the domains: the server rejected the user name or password (status 302)"
+        "cannot read the domains: the server rejected the user name or password. Correct them in the configuration; \
+         tenantd does not try the same ones again, so that fail2ban does not block it"
     );
     rig.pass().await;
     assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not tried again");
@@ -151,14 +152,14 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
         (
             F::LoginPageWith200,
             json,
-            "expected a page for a signed-in user, found the sign-in form right after signing in (status 200)",
+            "expected a page for a signed-in user, found the sign-in form right after signing in",
         ),
         (
             F::HtmlForJson,
             json,
-            "expected a JSON list of domains, found an HTML page of another form (status 200)",
+            "expected a JSON list of domains, found an HTML page of another form. To report it: tenantd pbx capture hq",
         ),
-        (F::TruncatedJson, json, "expected a JSON list of domains, found JSON that ends early (status 200)"),
+        (F::TruncatedJson, json, "expected a JSON list of domains, found JSON that ends early"),
         (F::EmptyJsonArray, json, "expected every enabled domain in the JSON list, found a list without "),
         (F::TruncatedBody, json, "the server cannot be reached: the connection broke off"),
         (F::WrongCharset, json, "expected a JSON list of domains, found text in another encoding"),
@@ -178,18 +179,18 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
         (
             F::Redirect302("/app/elsewhere.php".into()),
             json,
-            "expected the page, and was redirected to 127.0.0.1/app/elsewhere.php. Check `url`",
+            "the server redirected tenantd to 127.0.0.1/app/elsewhere.php. Check `url`",
         ),
         (status(500, None), json, "the server failed (status 500)"),
-        (status(503, Some(3600)), json, "the server asks tenantd to wait 3600 s"),
-        (status(404, None), json, "the page does not exist. Check `url`"),
+        (status(503, Some(3600)), json, "the server is busy and asks tenantd to wait 3600 s (status 503)"),
+        (status(404, None), json, "the page does not exist (status 404). Check `url`"),
         (F::HangForever, json, "the server cannot be reached: no answer within 3 s"),
         (
             F::SlowLoris(Duration::from_millis(500)),
             json,
             "the server cannot be reached: no answer within 3 s",
         ),
-        (F::ConnectionReset, json, "the server cannot be reached: Connection reset by peer"),
+        (F::ConnectionReset, json, "the server cannot be reached: connection reset by peer"),
     ]
 }
 

@@ -44,7 +44,6 @@ fn errors_of_a_pbx() {
             expected: "the list of domains",
             found: "a row without its state".into(),
             version: version.and_then(PbxVersion::parse),
-            instance: InstanceKey::parse("hq").unwrap(),
         }))
     };
     let all = vec![
@@ -57,7 +56,7 @@ fn errors_of_a_pbx() {
         K::CodeRejected { skew: None },
         K::SignInStopped {
             found: "FusionPBX asks for a new password",
-            help: "sign in once with a browser, change it, and give the new one to tenantd",
+            help: "Sign in once with a browser and change it, then give the new one to tenantd",
         },
         K::Blocked { status: 403 },
         K::NotThere,
@@ -80,8 +79,15 @@ fn errors_of_a_pbx() {
     ];
     let places: std::collections::BTreeSet<usize> = all.iter().map(place_of_pbx_error).collect();
     assert_eq!(places, (0..=20).collect(), "an error is missing here");
-    let texts: Vec<String> =
-        all.into_iter().map(|kind| PbxError::new("read the domains", kind).to_string()).collect();
+    let texts: Vec<String> = all
+        .into_iter()
+        .map(|kind| {
+            let is_page = matches!(kind, K::NotUnderstood(_));
+            let error = PbxError::new("read the domains", kind);
+            let hq = InstanceKey::parse("hq").unwrap();
+            if is_page { error.with_capture_of(hq) } else { error }.to_string()
+        })
+        .collect();
     super::compare("errors_of_a_pbx", &texts.join("\n"));
 }
 

@@ -1,5 +1,5 @@
-//! Pages of every version with something changed that a theme, a language or a next version may change: each is read as
-//! before, or not understood. Never is a wrong value read, and never does a page say that a permission lacks.
+//! Pages of every version, changed at random as a theme, a language or a new version may change them. Each is read as
+//! before or not understood: never with a wrong value, and never as a missing permission.
 
 use std::fmt::Debug;
 
@@ -18,11 +18,11 @@ use crate::fusionpbx::{PbxErrorKind, RetryPolicy};
 use crate::model::{InstanceKey, Secret};
 use fusionpbx_standin::{NewSetting, NewUser, PbxProfile, StandIn, StandInOptions};
 
-/// Ways in which a page of one kind and one version is changed. Five versions make a thousand of a kind.
-const WAYS: u64 = 200;
+/// How many changed pages are tried for each page and version. Five versions make a thousand of each page.
+const CHANGES: u64 = 200;
 
-/// A page, and how it is read: what it says as text that can be compared.
-struct Kind {
+/// A page, and a function that reads it into a text for comparison.
+struct TestPage {
     name: &'static str,
     text: String,
     read: fn(&str) -> Result<String, PbxErrorKind>,
@@ -32,8 +32,8 @@ fn shown(value: impl Debug) -> String {
     format!("{value:?}")
 }
 
-/// Everything of a form that a change of the page must not change. A checkbox says "no" by what it lacks, which no
-/// reader of the page alone can know; who reads such a form asks the list as well.
+/// Everything in a form that must not change. A checkbox shows "no" by a missing attribute, which the page alone does not
+/// prove, so the list is read as well.
 fn domain_form(text: &str) -> Result<String, PbxErrorKind> {
     let form = DomainForm::parse(text)?;
     let enabled = if form.enabled.by_absence { None } else { Some(form.enabled.value) };
@@ -46,8 +46,7 @@ fn setting_form(text: &str) -> Result<String, PbxErrorKind> {
     Ok(shown((form.domain, form.id, &form.name, form.value(), enabled, &form.description)))
 }
 
-/// The words for enabled and disabled are compared by anyone who reads the whole list, so a word that was translated
-/// everywhere is the same to it.
+/// The labels for enabled and disabled are compared only with each other, so translating all of them changes nothing.
 fn domains(text: &str) -> Result<String, PbxErrorKind> {
     let page = DomainPage::parse(text)?;
     let rows: Vec<_> = page.rows.into_iter().map(|row| (row.id, row.name, row.description)).collect();
@@ -81,7 +80,7 @@ fn sign_in(text: &str) -> Result<String, PbxErrorKind> {
     }
 }
 
-async fn pages(profile: PbxProfile) -> Vec<Kind> {
+async fn pages(profile: PbxProfile) -> Vec<TestPage> {
     let server = StandIn::start(StandInOptions { profile, ..StandInOptions::plain() }).await.unwrap();
     let pbx = server.pbx();
     let acme = pbx.add_domain("acme.example.com", Some(true), Some("Acme Corp"));
@@ -126,17 +125,17 @@ async fn pages(profile: PbxProfile) -> Vec<Kind> {
     let setting = SettingList::parse(&list).unwrap().rows[0].id;
     let of_setting = vec![("domain_uuid", acme.to_string()), ("id", setting.to_string())];
     vec![
-        Kind { name: "sign-in", text: first, read: sign_in },
-        Kind { name: "domains", text: get(DOMAINS, Query::new()).await, read: domains },
-        Kind { name: "domain", text: get(DOMAIN_EDIT, id(acme)).await, read: domain_form },
-        Kind { name: "settings", text: list, read: settings },
-        Kind { name: "setting", text: get(SETTING_EDIT, of_setting).await, read: setting_form },
-        Kind { name: "users", text: get(USERS, vec![("show", "all".to_owned())]).await, read: users },
-        Kind { name: "system", text: get(SYSTEM, Query::new()).await, read: system },
+        TestPage { name: "sign-in", text: first, read: sign_in },
+        TestPage { name: "domains", text: get(DOMAINS, Query::new()).await, read: domains },
+        TestPage { name: "domain", text: get(DOMAIN_EDIT, id(acme)).await, read: domain_form },
+        TestPage { name: "settings", text: list, read: settings },
+        TestPage { name: "setting", text: get(SETTING_EDIT, of_setting).await, read: setting_form },
+        TestPage { name: "users", text: get(USERS, vec![("show", "all".to_owned())]).await, read: users },
+        TestPage { name: "system", text: get(SYSTEM, Query::new()).await, read: system },
     ]
 }
 
-/// Texts that are data: no one translates them.
+/// Whether a text is data, which is never translated.
 fn is_data(text: &str) -> bool {
     [
         "example", "Corp", "Co", "third", "anna", "admin", "tenantd", "Berlin", "test", "5.", "cidr", "zone",
@@ -148,7 +147,7 @@ fn is_data(text: &str) -> bool {
 }
 
 /// Changes one to three elements of a page.
-fn mutilate(text: &str, random: &mut StdRng) -> String {
+fn change_page(text: &str, random: &mut StdRng) -> String {
     let mut elements = 0;
     let _ = rewrite_str(
         text,
@@ -164,7 +163,7 @@ fn mutilate(text: &str, random: &mut StdRng) -> String {
         text,
         RewriteStrSettings::new().append_element_content_handler(element!("*", |element| {
             if chosen.contains(&at) {
-                change(element, random);
+                change_element(element, random);
             }
             at += 1;
             Ok(())
@@ -173,11 +172,11 @@ fn mutilate(text: &str, random: &mut StdRng) -> String {
     .unwrap()
 }
 
-fn change(element: &mut Element<'_, '_>, random: &mut StdRng) {
+fn change_element(element: &mut Element<'_, '_>, random: &mut StdRng) {
     let attributes: Vec<(String, String)> =
         element.attributes().iter().map(|attribute| (attribute.name(), attribute.value())).collect();
     match random.random_range(0..6) {
-        // An attribute goes, or has another name.
+        // Remove or rename an attribute.
         way @ 0..=1 => {
             if let Some((name, value)) = attributes.choose(random) {
                 element.remove_attribute(name);
@@ -186,14 +185,14 @@ fn change(element: &mut Element<'_, '_>, random: &mut StdRng) {
                 }
             }
         }
-        // The attributes stand in another order.
+        // Reorder the attributes.
         2 => {
             for (name, value) in attributes.iter().rev() {
                 element.remove_attribute(name);
                 element.set_attribute(name, value).unwrap();
             }
         }
-        // The element is wrapped, or gets a neighbour.
+        // Wrap the element, or add a neighbour.
         3 if !matches!(
             element.tag_name().as_str(),
             "html" | "head" | "body" | "tr" | "td" | "th" | "option"
@@ -212,7 +211,7 @@ fn change(element: &mut Element<'_, '_>, random: &mut StdRng) {
             };
             element.before(new, ContentType::Html);
         }
-        // A title is translated.
+        // Translate a title.
         _ => {
             for name in ["title", "placeholder", "alt"] {
                 if element.get_attribute(name).is_some_and(|text| !is_data(&text)) {
@@ -224,27 +223,29 @@ fn change(element: &mut Element<'_, '_>, random: &mut StdRng) {
 }
 
 #[tokio::test]
-async fn a_page_that_is_changed_is_read_right_or_not_understood() {
-    let mut read_right = 0_u32;
+async fn a_changed_page_is_read_correctly_or_not_understood() {
+    let mut correct = 0_u32;
     let mut not_understood = 0_u32;
     for profile in PbxProfile::ALL {
-        for Kind { name, text, read } in pages(profile).await {
+        for TestPage { name, text, read } in pages(profile).await {
             let right = read(&text).unwrap_or_else(|error| panic!("{profile:?} {name}: {error}"));
-            for seed in 0..WAYS {
-                let changed = mutilate(&text, &mut StdRng::seed_from_u64(seed));
+            for seed in 0..CHANGES {
+                let changed = change_page(&text, &mut StdRng::seed_from_u64(seed));
                 match read(&changed) {
-                    Ok(value) if value == right => read_right += 1,
-                    // A form that says it by what it lacks is not believed alone.
+                    Ok(value) if value == right => correct += 1,
+                    // A form without the attribute does not prove it alone.
                     Ok(value) if value == right.replace("Some(true)", "None") => not_understood += 1,
                     Ok(value) => panic!("{profile:?} {name} {seed}:\n{right}\n{value}\n{changed}"),
                     Err(PbxErrorKind::AccessDenied { permission }) => {
-                        panic!("{profile:?} {name} {seed}: says that {permission:?} lacks\n{changed}")
+                        panic!(
+                            "{profile:?} {name} {seed}: reports the missing permission {permission:?}\n{changed}"
+                        )
                     }
                     Err(_) => not_understood += 1,
                 }
             }
         }
     }
-    // A reader that refuses everything would pass as well.
-    assert!(read_right > not_understood * 4, "{read_right} read right, {not_understood} not understood");
+    // Otherwise a parser that refuses everything would pass.
+    assert!(correct > not_understood * 4, "{correct} correct, {not_understood} not understood");
 }

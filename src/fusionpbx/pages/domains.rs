@@ -1,9 +1,13 @@
+//! The JSON list of domains, the list of domains and the form of a domain.
+
 use scraper::Html;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Parsed;
+use super::answer::{describe, unexpected};
+use super::html::{Flag, Token, document, edit_form, flag, id_in, input, label, selectors, token};
 use super::list::{List, Row, not_understood, offers};
-use super::{Flag, Parsed, Token, describe, document, edit_form, flag, id_in, input, selectors, word};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxDomain};
 
@@ -24,7 +28,7 @@ struct JsonDomain {
     domain_description: Option<String>,
 }
 
-/// A boolean as PostgreSQL's driver gives it, or as its word.
+/// A boolean as PostgreSQL's driver returns it, or as a word.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum JsonBool {
@@ -35,7 +39,7 @@ enum JsonBool {
 /// The enabled domains, from `domain_json.php`.
 pub fn enabled_domains(text: &str) -> Parsed<Vec<PbxDomain>> {
     const EXPECTED: &str = "a JSON list of domains";
-    // Without the permission to see domains of others the page has no list and prints `null`.
+    // Without the permission to see all domains the page prints `null`.
     if text.trim() == "null" {
         return Err(PbxErrorKind::AccessDenied { permission: Some("domain_select") });
     }
@@ -67,26 +71,26 @@ pub fn enabled_domains(text: &str) -> Parsed<Vec<PbxDomain>> {
 pub struct DomainRow {
     pub id: DomainId,
     pub name: String,
-    /// The translated word for enabled or disabled; empty where the column is NULL.
-    pub enabled_word: String,
+    /// The translated label for enabled or disabled; empty if the column is NULL.
+    pub enabled_label: String,
     pub description: String,
 }
 
 /// A page of `domains.php`.
 #[derive(Debug)]
 pub struct DomainPage {
-    /// Of all pages.
+    /// The number of rows of all pages.
     pub total: usize,
     pub rows: Vec<DomainRow>,
     pub token: Token,
     pub may_add: bool,
-    /// `None` where the page has no row, and so no button that could tell.
+    /// `None` if the page has no rows: without rows it shows no button.
     pub may_edit: Option<bool>,
     pub may_delete: Option<bool>,
 }
 
 impl DomainPage {
-    /// A list that breaks off has no token, which stands at its end.
+    /// Reads the page. A list that breaks off is an error: its token stands at its end.
     pub fn parse(text: &str) -> Parsed<Self> {
         let document = document(text);
         let list = List::read(&document, text, "the list of domains", "domain_edit")?;
@@ -107,8 +111,8 @@ impl DomainPage {
     }
 }
 
-/// A row. Its name stands in the checkbox (since 5.5) and in the link to the form; its state in the column that is
-/// sorted by `domain_enabled`, before the description.
+/// A row. Its name is in the checkbox (since 5.5) and in the link to the form. Its state is in the column sorted by
+/// `domain_enabled`, before the description.
 fn domain_row(list: &List<'_>, row: &Row<'_>) -> Result<DomainRow, &'static str> {
     let in_box = row.element.select(&ROW_NAME).next().and_then(|field| field.attr("data-item-name"));
     let link = row.link("domain_edit.php");
@@ -132,19 +136,19 @@ fn domain_row(list: &List<'_>, row: &Row<'_>) -> Result<DomainRow, &'static str>
     Ok(DomainRow {
         id: DomainId(row.id),
         name,
-        enabled_word: word(row.cells[at]),
+        enabled_label: label(row.cells[at]),
         description: row.cells[description].text().collect(),
     })
 }
 
-/// The form of `domain_edit.php`. For an id that is not there FusionPBX shows an empty form, not an error.
+/// The form of `domain_edit.php`. For an id that does not exist FusionPBX shows an empty form, not an error.
 #[derive(Debug)]
 pub struct DomainForm {
-    /// Absent on the form that adds a domain under an id of FusionPBX's own making.
+    /// Absent on the form that adds a domain under an id chosen by FusionPBX.
     pub id: Option<DomainId>,
-    /// As stored but in lower case; empty where there is no such domain.
+    /// As stored but in lower case; empty if the domain does not exist.
     pub name: String,
-    /// What the form shows. Where the column is NULL that is `true` in a select and `false` in a checkbox.
+    /// As the form shows it. For NULL a select shows `true`, and a checkbox `false`.
     pub enabled: Flag,
     pub description: String,
     pub token: Token,
@@ -154,17 +158,17 @@ impl DomainForm {
     pub fn parse(text: &str) -> Parsed<Self> {
         const EXPECTED: &str = "the form of a domain";
         let document: Html = document(text);
-        let form = edit_form(&document, &NAME).ok_or_else(|| super::unexpected(EXPECTED, text))?;
+        let form = edit_form(&document, &NAME).ok_or_else(|| unexpected(EXPECTED, text))?;
         let missing = |found| not_understood(EXPECTED, found);
         Ok(Self {
             id: id_in(form, &ID).map(DomainId),
             name: input(form, &NAME).ok_or_else(|| missing("a form without a name"))?.to_owned(),
             enabled: flag(form, &ENABLED)
-                .ok_or_else(|| missing("a form that does not say whether it is enabled"))?,
+                .ok_or_else(|| missing("a form that does not show whether the domain is enabled"))?,
             description: input(form, &DESCRIPTION)
                 .ok_or_else(|| missing("a form without a description"))?
                 .to_owned(),
-            token: super::token(&document).ok_or_else(|| missing("a form that ends early"))?,
+            token: token(&document).ok_or_else(|| missing("a form that ends early"))?,
         })
     }
 }

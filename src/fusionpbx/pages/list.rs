@@ -1,14 +1,16 @@
-//! What FusionPBX's lists have in common, in every version: a heading with the total, a table whose columns can be
-//! sorted, rows with a checkbox and a hidden id, the form's token at the end.
+//! What FusionPBX's lists have in common in every version: a heading with the total, a table with sortable columns, rows
+//! with a checkbox and a hidden id, and the form's token at the end.
 //!
-//! The versions differ in where a value stands, so each is taken from any of the places that mean it, and places that
-//! contradict each other make the list *not understood*.
+//! The versions differ in where a value is, so it is read from any of its places. If two places contradict each other, the
+//! list is *not understood*.
 
 use scraper::{ElementRef, Html, Selector};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::{Parsed, Token, selectors};
+use super::Parsed;
+use super::answer::unexpected;
+use super::html::{Token, selectors, token};
 use crate::fusionpbx::PbxErrorKind;
 
 selectors! {
@@ -23,14 +25,14 @@ selectors! {
     BOLD = "b";
 }
 
-/// A list, as far as all of them are alike.
+/// The parts that all lists have.
 pub(super) struct List<'a> {
     expected: &'static str,
     pub rows: Vec<Row<'a>>,
     pub token: Token,
-    /// Of all pages.
+    /// The number of rows of all pages.
     pub total: usize,
-    /// The text of the heading, without the total.
+    /// The text of the heading without the total.
     pub heading: String,
     columns: Vec<String>,
 }
@@ -42,26 +44,25 @@ pub(super) struct Row<'a> {
     pub id: Uuid,
 }
 
-/// Why a row or a list cannot be read, in words that repeat none of it.
+/// The error for a list or a form that cannot be read. `found` repeats nothing of it.
 pub(super) fn not_understood(expected: &'static str, found: &str) -> PbxErrorKind {
     PbxErrorKind::UnexpectedPage { expected, found: found.to_owned() }
 }
 
 impl<'a> List<'a> {
-    /// Reads what all lists have. A list that breaks off has no token, which stands at its end.
+    /// Reads a list. A list that breaks off is an error: its token stands at its end.
     ///
-    /// `edit` is the permission without which FusionPBX shows rows that have neither a box nor a link.
+    /// `edit` is the permission without which FusionPBX shows rows that have neither a checkbox nor a link.
     pub fn read(document: &'a Html, text: &str, expected: &'static str, edit: &'static str) -> Parsed<Self> {
-        let form = list_form(document).ok_or_else(|| super::unexpected(expected, text))?;
-        let token =
-            super::token(document).ok_or_else(|| not_understood(expected, "a list that ends early"))?;
+        let form = list_form(document).ok_or_else(|| unexpected(expected, text))?;
+        let token = token(document).ok_or_else(|| not_understood(expected, "a list that ends early"))?;
         let (heading, total) =
             heading(document).ok_or_else(|| not_understood(expected, "a list without its total"))?;
         let columns = columns(form);
         let mut rows = Vec::new();
         for element in rows_of(form) {
             let cells = cells(element);
-            // A cell more or less than the header has makes every column another one.
+            // With more or fewer cells than the header, every column could be another one.
             if !columns.is_empty() && cells.len() != columns.len() {
                 return Err(not_understood(expected, "a row with other columns than its header"));
             }
@@ -71,11 +72,11 @@ impl<'a> List<'a> {
         Ok(Self { expected, rows, token, total, heading, columns })
     }
 
-    /// Where the column stands that the list can be sorted by under this name: the same in every language.
+    /// The position of the column that is sorted by this name. The names are the same in every language.
     pub fn column(&self, name: &str) -> Option<usize> {
         let mut at = self.columns.iter().enumerate().filter(|(_, column)| *column == name);
         let first = at.next()?.0;
-        // A list of all domains sorts two columns by the name of the domain; neither is meant.
+        // A list of all domains has two columns sorted by the name of the domain, and neither is wanted.
         at.next().is_none().then_some(first)
     }
 
@@ -91,12 +92,12 @@ impl Row<'_> {
         Some(cell.text().collect::<String>().trim().to_owned())
     }
 
-    /// The last cell of the given class.
+    /// The position of the last cell of the given class.
     pub fn position(&self, class: &str) -> Option<usize> {
         self.cells.iter().rposition(|cell| cell.value().classes().any(|named| named == class))
     }
 
-    /// The text and the place of the link that opens the row's form: the page's file name stands in it.
+    /// The position and the text of the link to the row's form on this page.
     pub fn link(&self, page: &str) -> Option<(usize, String)> {
         self.cells.iter().enumerate().find_map(|(at, cell)| {
             let link = cell.select(&LINK).find(|link| leads_to(link.attr("href"), page, self.id))?;
@@ -104,7 +105,7 @@ impl Row<'_> {
         })
     }
 
-    /// A value of the query with which the row opens its form.
+    /// A parameter of the link to the row's form.
     pub fn query(&self, name: &str) -> Option<String> {
         let links = self.element.select(&LINK).filter_map(|link| link.attr("href"));
         self.element.attr("href").into_iter().chain(links).find_map(|link| {
@@ -122,7 +123,7 @@ fn leads_to(href: Option<&str>, page: &str, id: Uuid) -> bool {
             .any(|(key, value)| key == "id" && Uuid::try_parse(&value) == Ok(id))
 }
 
-/// The form of the list: by its id, or by the rows in it.
+/// The form of the list, found by its id or by its rows.
 fn list_form(document: &Html) -> Option<ElementRef<'_>> {
     selectors! { BY_ID = "form#form_list"; }
     document.select(&BY_ID).next().or_else(|| {
@@ -132,20 +133,20 @@ fn list_form(document: &Html) -> Option<ElementRef<'_>> {
     })
 }
 
-/// The rows: by their class, and any other row of a table that holds an id. Both, so that a row that lost one of its
-/// marks is still a row.
+/// The rows: those of the class `list-row`, and all others that hold an id. A row that lost one of the two marks must not
+/// be missed.
 fn rows_of(form: ElementRef<'_>) -> Vec<ElementRef<'_>> {
     form.select(&ANY_ROW)
         .filter(|row| {
             let is_header = row.value().classes().any(|class| class == "list-header");
             let by_class = row.value().classes().any(|class| class == "list-row");
-            by_class || (!is_header && own(*row, &ID).next().is_some())
+            by_class || (!is_header && own_elements(*row, &ID).next().is_some())
         })
         .collect()
 }
 
-/// Elements of a row that are not of a table within it.
-fn own<'a>(row: ElementRef<'a>, selector: &'a Selector) -> impl Iterator<Item = ElementRef<'a>> {
+/// The matching elements of a row, without those of a table inside it.
+fn own_elements<'a>(row: ElementRef<'a>, selector: &'a Selector) -> impl Iterator<Item = ElementRef<'a>> {
     row.select(selector).filter(move |element| {
         let nearest = element.ancestors().filter_map(ElementRef::wrap).find(|at| at.value().name() == "tr");
         nearest == Some(row)
@@ -153,12 +154,12 @@ fn own<'a>(row: ElementRef<'a>, selector: &'a Selector) -> impl Iterator<Item = 
 }
 
 fn cells(row: ElementRef<'_>) -> Vec<ElementRef<'_>> {
-    own(row, &CELL).collect()
+    own_elements(row, &CELL).collect()
 }
 
-/// The id of a row: its hidden field, and the link that opens it. Where both stand they must agree.
+/// The id of a row, from its hidden field or its link. If it has both, they must agree.
 fn row_id(row: ElementRef<'_>) -> Option<Uuid> {
-    let mut fields = own(row, &ID).filter_map(|field| Uuid::try_parse(field.attr("value")?).ok());
+    let mut fields = own_elements(row, &ID).filter_map(|field| Uuid::try_parse(field.attr("value")?).ok());
     let by_field = fields.next();
     if fields.next().is_some() {
         return None;
@@ -174,8 +175,8 @@ fn row_id(row: ElementRef<'_>) -> Option<Uuid> {
     }
 }
 
-/// Why a row has no id. An account that may not edit sees no box and no link on the whole page, which has no other
-/// cause; anything else is a list of another make.
+/// The error for a row without an id. If the whole page has no checkbox and no link, the account may not edit. Otherwise
+/// the list is of another form.
 fn no_id(document: &Html, expected: &'static str, edit: &'static str) -> PbxErrorKind {
     if offers(document, &["[uuid]", "checkbox", "_edit.php"]) {
         not_understood(expected, "a row without an id")
@@ -184,7 +185,7 @@ fn no_id(document: &Html, expected: &'static str, edit: &'static str) -> PbxErro
     }
 }
 
-/// The names by which the columns can be sorted, by position; empty where one cannot.
+/// The names by which the columns are sorted, by position; empty for a column that is not sortable.
 fn columns(form: ElementRef<'_>) -> Vec<String> {
     let Some(header) = form.select(&HEADER).next() else { return Vec::new() };
     cells(header)
@@ -203,8 +204,8 @@ fn columns(form: ElementRef<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The heading's text and the total in it: in a box of its own (`1,234`), or in brackets at its end (up to 5.2 and on
-/// some pages of 5.3). Where both stand they must agree.
+/// The heading's text and total. The total is in a box of its own (`1,234`), or in brackets at the end of the text (up to
+/// 5.2 and on some pages of 5.3). If the page has both, they must agree.
 fn heading(document: &Html) -> Option<(String, usize)> {
     let mut found: Option<(String, usize)> = None;
     for heading in document.select(&HEADING) {
@@ -212,29 +213,29 @@ fn heading(document: &Html) -> Option<(String, usize)> {
         let bold = heading.select(&BOLD).next();
         let title: String =
             bold.map_or_else(|| heading.text().collect(), |bold| bold.text().collect::<String>());
-        let here = match count {
+        let this = match count {
             Some(count) => (title.trim().to_owned(), count?),
             None => {
                 let Some((title, total)) = bracketed(title.trim()) else { continue };
                 (title, total)
             }
         };
-        // A page of two lists is none of tenantd's.
-        if found.as_ref().is_some_and(|found| found.1 != here.1) {
+        // tenantd uses no page with two lists.
+        if found.as_ref().is_some_and(|found| found.1 != this.1) {
             return None;
         }
-        found = found.or(Some(here));
+        found = found.or(Some(this));
     }
     found
 }
 
-/// `Domains (12)` is a title and a total.
+/// The title and the total of `Domains (12)`.
 fn bracketed(text: &str) -> Option<(String, usize)> {
     let (title, total) = text.strip_suffix(')')?.rsplit_once('(')?;
     Some((title.trim_end().to_owned(), number(total)?))
 }
 
-/// A number as FusionPBX writes totals: `1,234`.
+/// A total as FusionPBX writes it: `1,234`.
 fn number(text: &str) -> Option<usize> {
     let digits: String = text
         .trim()
@@ -244,8 +245,8 @@ fn number(text: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// Whether a page offers something: an element has one of these words, which every version uses for it, in an
-/// attribute. Scripts name all of them on every page.
+/// Whether a page offers an action: an attribute of an element contains one of these words, which all versions use for it.
+/// Text does not count, because scripts contain all words on every page.
 pub(super) fn offers(document: &Html, words: &[&str]) -> bool {
     document
         .tree
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_total_is_read_from_a_box_or_from_brackets() {
-        let read = |html: &str| heading(&super::super::document(html));
+        let read = |html: &str| heading(&super::super::html::document(html));
         let boxed = "<div class='heading'><b>Domains</b><div class='count'>1,234</div></div>";
         assert_eq!(read(boxed), Some(("Domains".into(), 1234)));
         assert_eq!(read("<div class='heading'><b>Domains (12)</b></div>"), Some(("Domains".into(), 12)));
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(
             read(&format!("{boxed}<div class='heading'><b>x</b><div class='count'>7</div></div>")),
             None,
-            "two totals that differ are none"
+            "two totals that contradict each other"
         );
     }
 }

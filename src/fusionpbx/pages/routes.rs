@@ -1,7 +1,11 @@
+//! The lists of extensions, gateways and dialplans, and the form of a gateway.
+
 use uuid::Uuid;
 
+use super::Parsed;
+use super::answer::unexpected;
+use super::html::{document, edit_form, id_in, input, selectors, token};
 use super::list::{List, Row, offers};
-use super::{Parsed, document, edit_form, id_in, input, selectors, unexpected};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::DomainId;
 
@@ -16,7 +20,7 @@ selectors! {
     OUTBOUND_PROXY = "input[name='outbound_proxy']";
 }
 
-/// One of the lists of what calls go through: `extensions.php`, `gateways.php`, `dialplans.php`, with `show=all`.
+/// One of the lists that route calls: `extensions.php`, `gateways.php`, `dialplans.php`, with `show=all`.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteList {
     pub expected: &'static str,
@@ -24,7 +28,7 @@ pub struct RouteList {
     pub all: &'static str,
     /// The permission without which a row shows no id.
     pub edit: &'static str,
-    /// What the list can be ordered by: how its columns are found, whatever the account's language.
+    /// The names by which the list is sorted. They find its columns in any language.
     pub name_column: &'static str,
     pub context_column: &'static str,
     /// The permission to see the context.
@@ -34,17 +38,18 @@ pub struct RouteList {
 /// A page of such a list.
 #[derive(Debug)]
 pub struct RoutePage {
-    /// Of all pages.
+    /// The number of rows of all pages.
     pub total: usize,
     pub rows: Vec<RouteRow>,
 }
 
+/// One row of such a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRow {
     pub id: Uuid,
-    /// Absent for rows of the domain that the session works in, and for global ones.
+    /// Absent for global rows and for rows of the session's own domain.
     pub domain: Option<DomainId>,
-    /// From a list that the session made at its sign-in: empty for a younger domain, a translated word for none.
+    /// From a list that FusionPBX made when the session signed in: empty for a newer domain, a translated word for none.
     pub domain_name: String,
     pub name: String,
     pub context: String,
@@ -56,19 +61,19 @@ impl RoutePage {
         let denied = |permission| PbxErrorKind::AccessDenied { permission: Some(permission) };
         let list = List::read(&document, text, kind.expected, kind.edit)?;
         if document.select(&SHOWN).next().is_none() {
-            // Without the permission the page neither repeats what was asked for nor offers it.
+            // Without the permission the page neither shows all domains nor offers to.
             return Err(if offers(&document, &["?show=all"]) {
-                list.not_understood("a list that does not say which domains' rows it shows")
+                list.not_understood("a list that does not show which domains its rows are of")
             } else {
                 denied(kind.all)
             });
         }
         let name_column = list
             .column(kind.name_column)
-            .ok_or_else(|| list.not_understood("a list without the column of the names"))?;
+            .ok_or_else(|| list.not_understood("a list without a column for names"))?;
         let context_column = list.column(kind.context_column).ok_or_else(|| {
             if offers(&document, &[kind.context_column]) {
-                list.not_understood("a list without the column of the contexts")
+                list.not_understood("a list without a column for contexts")
             } else {
                 denied(kind.context)
             }
@@ -89,20 +94,20 @@ fn route_row(row: &Row<'_>, name_column: usize, context_column: usize) -> Option
     Some(RouteRow {
         id: row.id,
         domain: row.query("domain_uuid").and_then(|id| Uuid::try_parse(&id).ok()).map(DomainId),
-        // Behind the checkbox, which is there because the id is.
+        // The column after the checkbox, which every row with an id has.
         domain_name: row.text(1)?,
         name: row.text(name_column)?,
         context: row.text(context_column)?,
     })
 }
 
-/// What the form of a gateway names. Its password stands in the form too and is not checked.
+/// The contexts and hosts in the form of a gateway. The password in the form is not read.
 pub fn gateway_targets(text: &str, id: Uuid) -> Parsed<Vec<(&'static str, String)>> {
     const EXPECTED: &str = "the form of a gateway";
     let document = document(text);
     let form = edit_form(&document, &GATEWAY_ID).ok_or_else(|| unexpected(EXPECTED, text))?;
-    let token = super::token(&document);
-    if token.is_none() || id_in(form, &GATEWAY_ID) != Some(id) || input(form, &PROXY).is_none() {
+    let has_token = token(&document).is_some();
+    if !has_token || id_in(form, &GATEWAY_ID) != Some(id) || input(form, &PROXY).is_none() {
         return Err(unexpected(EXPECTED, text));
     }
     let fields = [

@@ -1,10 +1,13 @@
+//! The list of a domain's settings and the form of a setting.
+
 use scraper::{ElementRef, Html};
 
-use super::list::{List, Row, not_understood, offers};
-use super::{
-    Flag, OPTION, Parsed, Token, chosen, document, edit_form, flag, id_in, input, option_value, selectors,
-    unexpected,
+use super::Parsed;
+use super::answer::unexpected;
+use super::html::{
+    Flag, OPTION, Token, chosen, document, edit_form, flag, id_in, input, option_value, selectors, token,
 };
+use super::list::{List, Row, not_understood, offers};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxSetting, SettingId, SettingName};
 
@@ -21,7 +24,7 @@ selectors! {
     SETTING_ID = "input[name='domain_setting_uuid']";
 }
 
-/// One row of a domain's list of settings: enough to know which setting it is, not what it says.
+/// One row of a domain's list of settings: enough to know which setting it is, but not its exact value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingRow {
     pub id: SettingId,
@@ -30,13 +33,13 @@ pub struct SettingRow {
     pub subcategory: String,
     /// In lower case. FusionPBX shows a type that it does not know as `array`.
     pub kind: String,
-    /// The value cell where it holds nothing but text. It is the value itself, unless it is a translated word or
-    /// a row of stars.
+    /// The text of the value cell, if it holds nothing but text. It is the exact value, unless it is translated or masked
+    /// by stars.
     pub shown: Option<String>,
 }
 
 impl SettingRow {
-    /// Whether the row may be the named setting: the shown type `array` may stand for an unknown one.
+    /// Whether the row may be this setting. The type `array` may stand for an unknown one.
     pub fn may_be(&self, name: &SettingName) -> bool {
         self.category == name.category.to_lowercase()
             && self.subcategory.to_lowercase() == name.subcategory.to_lowercase()
@@ -44,15 +47,15 @@ impl SettingRow {
     }
 }
 
-/// The page `domain_settings.php`. It has no pages: all rows stand on one.
+/// The page `domain_settings.php`. It shows all rows at once.
 #[derive(Debug)]
 pub struct SettingList {
-    /// Empty where there is no such domain.
+    /// Empty if the domain does not exist.
     pub domain_name: String,
     pub rows: Vec<SettingRow>,
     pub token: Token,
     pub may_add: bool,
-    /// `None` where there is no row, and so no button that could tell.
+    /// `None` if there is no row: without rows the page shows no button.
     pub may_edit: Option<bool>,
     pub may_delete: Option<bool>,
 }
@@ -81,8 +84,8 @@ impl SettingList {
     }
 }
 
-/// A row. Its category stands in the class of its checkbox; the other columns are found by what they are sorted by, and
-/// the first of them by the link to the form.
+/// A row. Its category is in the class of its checkbox. The other columns are found by what they are sorted by, and the
+/// first of them by the link to the form.
 fn setting_row(list: &List<'_>, row: &Row<'_>) -> Result<SettingRow, &'static str> {
     let category = row
         .element
@@ -114,7 +117,7 @@ fn setting_row(list: &List<'_>, row: &Row<'_>) -> Result<SettingRow, &'static st
     })
 }
 
-/// The form of `domain_setting_edit.php`. For an id that is not there, or is another domain's, it is empty.
+/// The form of `domain_setting_edit.php`. It is empty if the domain has no setting with this id.
 #[derive(Debug)]
 pub struct SettingForm {
     pub domain: Option<DomainId>,
@@ -127,17 +130,17 @@ pub struct SettingForm {
     pub token: Token,
 }
 
-/// A value as the form gives it, with what is needed to tell whether it is the stored one.
+/// A value as the form shows it, with what is needed to find the stored one.
 #[derive(Debug, PartialEq, Eq)]
 enum ShownValue {
     Exact(String),
-    /// From a text area, which FusionPBX prints without escaping; a version that escapes would mean `decoded`.
+    /// From a text area, which FusionPBX prints unescaped. If a version escapes it, `decoded` is the value.
     TextArea {
         raw: String,
         decoded: String,
     },
-    /// A select in which nothing is chosen: the stored value is its first option, or one that it does not offer.
-    NoneChosen {
+    /// A select without a selected option: the stored value is its first option, or one that it does not offer.
+    NoneSelected {
         first: String,
         offered: Vec<String>,
     },
@@ -159,7 +162,7 @@ impl SettingForm {
             domain: id_in(form, &DOMAIN_ID).map(DomainId),
             id: id_in(form, &SETTING_ID).map(SettingId),
             name: SettingName {
-                // A select for an account that may use some categories only.
+                // A select, if the account may use only some categories.
                 category: match category.value().name() {
                     "select" => chosen(category).unwrap_or_default(),
                     _ => {
@@ -174,27 +177,28 @@ impl SettingForm {
             value: value.ok_or_else(|| missing("a form without a value"))?,
             order: chosen(order).and_then(|order| order.trim().parse().ok()),
             enabled: flag(form, &ENABLED)
-                .ok_or_else(|| missing("a form that does not say whether it is enabled"))?,
+                .ok_or_else(|| missing("a form that does not show whether the setting is enabled"))?,
             description: match text_area(text, "domain_setting_description") {
                 Some(raw) => decoded(raw),
                 None => description.text().collect(),
             },
-            token: super::token(&document).ok_or_else(|| missing("a form that ends early"))?,
+            token: token(&document).ok_or_else(|| missing("a form that ends early"))?,
         })
     }
 
-    /// The value as the form shows it, in a form that can be compared.
+    /// The value as the form shows it, for comparison.
     #[cfg(test)]
     pub(super) fn value(&self) -> String {
         format!("{:?}", self.value)
     }
 
-    /// Whether there is such a setting in this domain.
+    /// Whether the domain has no such setting.
     pub fn is_empty(&self) -> bool {
         self.name.category.is_empty() && self.name.subcategory.is_empty() && self.name.kind.is_empty()
     }
 
-    /// The setting with its exact values; `row` is how the list shows it, which settles what the form leaves open.
+    /// The setting with its exact values. `row` is the same setting as the list shows it, and decides where the form alone
+    /// does not.
     pub fn into_setting(self, row: &SettingRow) -> PbxSetting {
         let shown = row.shown.as_deref();
         let value = match self.value {
@@ -206,11 +210,11 @@ impl SettingForm {
                     raw
                 }
             }
-            ShownValue::NoneChosen { first, offered } => match shown {
+            ShownValue::NoneSelected { first, offered } => match shown {
                 Some(shown)
                     if !shown.is_empty()
                         && !shown.chars().all(|c| c == '*')
-                        && !offered.iter().any(|word| word.eq_ignore_ascii_case(shown)) =>
+                        && !offered.iter().any(|offer| offer.eq_ignore_ascii_case(shown)) =>
                 {
                     shown.to_owned()
                 }
@@ -232,7 +236,7 @@ fn shown_value(control: ElementRef<'_>, text: &str) -> Option<ShownValue> {
     let value = match control.value().name() {
         "select" => match chosen(control) {
             Some(value) => ShownValue::Exact(value),
-            None => ShownValue::NoneChosen {
+            None => ShownValue::NoneSelected {
                 first: control.select(&OPTION).next().map(option_value).unwrap_or_default(),
                 offered: control
                     .select(&OPTION)
@@ -249,7 +253,7 @@ fn shown_value(control: ElementRef<'_>, text: &str) -> Option<ShownValue> {
     Some(value)
 }
 
-/// The source text between the tags of a text area.
+/// The unparsed text between the tags of a text area.
 fn text_area<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let [single, double] = [format!("name='{name}'"), format!("name=\"{name}\"")];
     let mut rest = text;
@@ -263,7 +267,7 @@ fn text_area<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Resolves character references, keeping a leading newline, which a text area would swallow.
+/// Resolves character references. A leading newline is kept; a text area would drop it.
 fn decoded(raw: &str) -> String {
     if !raw.contains(['&', '<', '\0']) {
         return raw.to_owned();

@@ -1,13 +1,14 @@
-//! The pages of a sign-in, in every version: a form for user name and password (together or one after the other), one
-//! for the code of a second factor, and those that a program cannot continue from.
+//! The pages of a sign-in, in every version: a form for user name and password (on one page or on two), a form for the
+//! code of a second factor, and pages that only a person can complete.
 
 use std::fmt;
 
 use scraper::{ElementRef, Html};
 
-use super::{FORM, Token, document, selectors};
+use super::html::{Token, document, selectors, token};
 
 selectors! {
+    FORM = "form";
     USERNAME = "input[name='username']";
     PASSWORD = "input[name='password'][type='password']";
     ANY_PASSWORD = "input[type='password']";
@@ -24,20 +25,20 @@ selectors! {
 #[derive(Debug)]
 pub enum SignInPage {
     Credentials(SignInForm),
-    /// The code of a second factor: by time, or sent by e-mail. The pages are alike.
+    /// The code of a second factor, time-based or sent by e-mail. Both pages are alike.
     Code(SignInForm),
-    /// FusionPBX made a secret for a second factor and shows it once. The page is never kept.
+    /// FusionPBX created a secret for a second factor and shows it once. The page is never kept.
     Enrolment,
-    /// A new password is asked for: it has expired, or must be changed at the first sign-in.
+    /// FusionPBX asks for a new password: the old one has expired, or must be changed at the first sign-in.
     NewPassword,
 }
 
-/// A form of the sign-in, and what must be sent back with it. Its `Debug` shows no value.
+/// A form of the sign-in, with the fields that must be sent back. `Debug` shows no value.
 pub struct SignInForm {
     pub asks_username: bool,
     pub asks_password: bool,
     pub asks_domain: bool,
-    /// Hidden fields, the token among them.
+    /// The hidden fields, including the token.
     pub hidden: Vec<(String, String)>,
 }
 
@@ -53,8 +54,8 @@ impl fmt::Debug for SignInForm {
     }
 }
 
-/// Whether a text is worth being parsed as a page of the sign-in.
-pub(super) fn may_be(text: &str) -> bool {
+/// Whether a text may be a page of the sign-in. This avoids parsing all others.
+pub(super) fn may_be_sign_in_page(text: &str) -> bool {
     text.contains("btn_login")
         || text.contains("authentication_code")
         || (text.contains("password") && text.contains("username"))
@@ -63,51 +64,51 @@ pub(super) fn may_be(text: &str) -> bool {
 
 /// The page of the sign-in that a text is, or `None`.
 pub fn sign_in_page(text: &str) -> Option<SignInPage> {
-    if !may_be(text) {
+    if !may_be_sign_in_page(text) {
         return None;
     }
     let document = document(text);
     for form in document.select(&FORM) {
         if form.select(&CODE).next().is_some() {
-            return Some(SignInPage::Code(read(&document, form)));
+            return Some(SignInPage::Code(read_form(&document, form)));
         }
-        if form.select(&ANY_PASSWORD).count() > 1 && is_sign_in(&document, form) {
+        if form.select(&ANY_PASSWORD).count() > 1 && is_on_sign_in_page(&document, form) {
             return Some(SignInPage::NewPassword);
         }
         if form.select(&PASSWORD).next().is_some()
             && form.select(&USERNAME).next().is_some()
-            // The form to edit a user has both fields too. It has an id, and not this button.
+            // The form of a user has both fields too, but also an id, and not this button.
             && (form.value().id().is_none() || form.select(&BUTTON).next().is_some())
         {
-            return Some(SignInPage::Credentials(read(&document, form)));
+            return Some(SignInPage::Credentials(read_form(&document, form)));
         }
         if form.select(&BUTTON).next().is_some()
             && form.select(&USERNAME).next().is_some()
-            // A field that is not known may be the password's: to send none would count as a failed sign-in.
-            && form.select(&INPUT).all(is_known)
+            // An unknown field may be for the password, and sending none would count as a failed sign-in.
+            && form.select(&INPUT).all(is_known_field)
         {
-            return Some(SignInPage::Credentials(read(&document, form)));
+            return Some(SignInPage::Credentials(read_form(&document, form)));
         }
-        if form.select(&SECRET_IMAGE).next().is_some() && is_sign_in(&document, form) {
+        if form.select(&SECRET_IMAGE).next().is_some() && is_on_sign_in_page(&document, form) {
             return Some(SignInPage::Enrolment);
         }
     }
     None
 }
 
-/// Whether a field is one that may be left alone, or that is filled in.
-fn is_known(field: ElementRef<'_>) -> bool {
+/// Whether tenantd fills in a field, or may leave it unchanged.
+fn is_known_field(field: ElementRef<'_>) -> bool {
     let kind = field.attr("type").unwrap_or_default();
     matches!(kind, "hidden" | "submit" | "checkbox" | "button")
         || matches!(field.attr("name"), Some("username" | "domain_name"))
 }
 
-/// Whether a form stands on a page of the sign-in, which has its logo and no menu.
-fn is_sign_in(document: &Html, form: ElementRef<'_>) -> bool {
+/// Whether a form is on a page of the sign-in, which has a logo and no menu.
+fn is_on_sign_in_page(document: &Html, form: ElementRef<'_>) -> bool {
     form.value().id().is_none() && document.select(&LOGIN_BOX).next().is_some()
 }
 
-fn read(document: &Html, form: ElementRef<'_>) -> SignInForm {
+fn read_form(document: &Html, form: ElementRef<'_>) -> SignInForm {
     let typed = |field: ElementRef<'_>| field.attr("type") != Some("hidden");
     let mut hidden: Vec<(String, String)> = form
         .select(&HIDDEN)
@@ -115,8 +116,8 @@ fn read(document: &Html, form: ElementRef<'_>) -> SignInForm {
             Some((field.attr("name")?.to_owned(), field.attr("value").unwrap_or_default().to_owned()))
         })
         .collect();
-    // A form that was closed too early has its token behind it.
-    if let Some(Token { name, value }) = super::token(document)
+    // If the form is closed too early, its token is outside of it.
+    if let Some(Token { name, value }) = token(document)
         && hidden.iter().all(|(known, _)| *known != name)
     {
         hidden.push((name, value));
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_the_same_with_and_without_a_token() {
+    fn the_form_is_recognised_with_and_without_a_token() {
         let fields = "<input type='text' name='username'><input type='password' name='password'>";
         let released = credentials(fields);
         assert!(released.asks_username && released.asks_password && released.hidden.is_empty());
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn user_name_and_password_may_be_asked_one_after_the_other() {
+    fn user_name_and_password_may_be_asked_for_on_two_pages() {
         let first = credentials("<input type='text' name='username'>");
         assert!(first.asks_username && !first.asks_password);
         let second = credentials(
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_that_a_program_cannot_go_on_from_are_named() {
+    fn pages_that_only_a_person_can_complete_are_recognised() {
         let code = page("<form method='post'><input type='text' name='authentication_code'></form>");
         assert!(matches!(code, Some(SignInPage::Code(_))));
         let enrolment = page(
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_a_user_is_no_sign_in() {
+    fn the_form_of_a_user_is_not_a_sign_in_form() {
         let form = "<form id='frm'><input name='username'><input type='password' name='password'></form>";
         assert!(sign_in_page(form).is_none());
         assert!(sign_in_page("<html>username password</html>").is_none());

@@ -1,17 +1,17 @@
-//! The page with the server's state: only its version is read.
+//! The page *Status → System*, of which only the version is read.
 
 use scraper::ElementRef;
 
-use super::{document, selectors};
+use super::html::{document, selectors};
 use crate::model::PbxVersion;
 
 selectors! {
     ROW = "tr";
 }
 
-/// The version that the page *Status → System* names in its first row, behind a label in the account's language. The
-/// rows behind it name other versions (the switch's, PHP's), so no other row is believed. A row of the table has two
-/// cells; one that only lays the page out has one.
+/// The version in the first row of the page *Status → System*, after a label in the account's language. The rows after it
+/// show other versions (of the switch, of PHP), so no other row is used. A row of the table has two cells; a row that only
+/// lays out the page has one.
 pub fn version(text: &str) -> Option<PbxVersion> {
     let document = document(text);
     let cells = |row: ElementRef<'_>| {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_php_is_not_that_of_fusionpbx() {
+    fn the_version_of_php_is_not_taken_for_that_of_fusionpbx() {
         let page = |first: &str| {
             format!(
                 "<table><tr><th colspan='2'>System</th></tr>{first}<tr><td>PHP</td><td>8.2.29</td></tr></table></html>"
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_only_lays_the_page_out_is_not_the_first_row() {
+    fn a_row_that_only_lays_out_the_page_is_skipped() {
         let page = "<table><tr><td align='center'><div>a window, hidden</div></td></tr></table>\
              <table width='100%'><tr><th colspan='2'>System</th></tr>\
              <tr><td class='vncell'>\n\tVersion\n</td><td class='row_style1'>\n\t5.3.3\n</td></tr>\

@@ -1,7 +1,13 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
+use scraper::Html;
 use uuid::Uuid;
 
+use super::answer::{SubstitutePage, describe, refusal, substitute_page};
+use super::html::{PARSE_TIME, document, document_within, selectors, token};
 use super::*;
+use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, SettingId, SettingName};
 
 const ID: &str = "6d5f5e4c-3b2a-4190-8f7e-6d5c4b3a2910";
@@ -25,34 +31,36 @@ fn sign_in_text() -> String {
 
 #[test]
 fn the_sign_in_form_is_recognised_by_its_password_field() {
-    assert_eq!(instead(&sign_in_text()), Some(Instead::SignInForm));
+    assert_eq!(substitute_page(&sign_in_text()), Some(SubstitutePage::SignInForm));
     let Some(SignInPage::Credentials(form)) = sign_in_page(&sign_in_text()) else { panic!("the form") };
     assert_eq!(form.hidden.last().unwrap().0, "a".repeat(64));
     // The form to edit a user, and a text that speaks of one.
     let edit = "<form id='frm'><input name='username'><input type='password' name='password'></form>";
-    assert_eq!(instead(edit), None);
+    assert_eq!(substitute_page(edit), None);
     assert_eq!(
-        instead("<td>&lt;input name='username'&gt;&lt;input name='password' type='password'&gt;</td>"),
+        substitute_page(
+            "<td>&lt;input name='username'&gt;&lt;input name='password' type='password'&gt;</td>"
+        ),
         None
     );
-    assert_eq!(instead(&format!("[{{\"domain_description\":\"{}\"}}]", "username password")), None);
+    assert_eq!(substitute_page(&format!("[{{\"domain_description\":\"{}\"}}]", "username password")), None);
 }
 
 #[test]
-fn access_denied_is_the_whole_text() {
-    assert_eq!(instead("access denied"), Some(Instead::AccessDenied));
-    assert_eq!(instead("access denied\n"), Some(Instead::AccessDenied));
-    assert_eq!(instead("[{\"domain_description\":\"access denied\"}]"), None);
+fn access_denied_is_recognised_only_as_the_whole_text() {
+    assert_eq!(substitute_page("access denied"), Some(SubstitutePage::AccessDenied));
+    assert_eq!(substitute_page("access denied\n"), Some(SubstitutePage::AccessDenied));
+    assert_eq!(substitute_page("[{\"domain_description\":\"access denied\"}]"), None);
 }
 
 #[test]
-fn a_token_prints_as_nothing() {
+fn debug_does_not_show_a_token() {
     let token = token(&document(&sign_in_text())).unwrap();
     assert_eq!(format!("{token:?}"), "Token(…)");
 }
 
 #[test]
-fn a_refusal_names_no_field_values() {
+fn the_text_of_a_refusal_contains_no_field_values() {
     let page = "<div align='center'><table><tr><td>Required Fields: Name<br />
                 <br /></td></tr></table><form><input type='hidden' name='persistformvar' value='true'>
                 <input type='hidden' name='domain_setting_value' value='canary'></form></div>";
@@ -61,7 +69,7 @@ fn a_refusal_names_no_field_values() {
 }
 
 #[test]
-fn the_json_list_takes_null_for_nothing_and_nothing_for_everything() {
+fn null_is_a_missing_permission_and_anything_but_json_is_an_error() {
     let row = format!(
         r#"[{{"domain_uuid":"{ID}","domain_name":"a","domain_enabled":true,"domain_description":null,"x":1}}]"#
     );
@@ -101,7 +109,7 @@ fn domain_row(name: &str, button: &str, description: &str) -> String {
 }
 
 #[test]
-fn a_row_of_the_list_gives_the_exact_name_and_description() {
+fn a_row_of_the_list_has_the_exact_name_and_description() {
     let row = domain_row(
         "a&apos;b",
         "<button alt='Ein'><span>Ein</span></button>",
@@ -114,7 +122,7 @@ fn a_row_of_the_list_gives_the_exact_name_and_description() {
         [DomainRow {
             id: DomainId(id()),
             name: "a'b".into(),
-            enabled_word: "Ein".into(),
+            enabled_label: "Ein".into(),
             description: "1 < 2  &amp; \"3\"".into()
         }]
     );
@@ -122,15 +130,15 @@ fn a_row_of_the_list_gives_the_exact_name_and_description() {
 }
 
 #[test]
-fn a_column_that_is_null_has_no_word() {
+fn a_column_that_is_null_has_no_label() {
     let row = domain_row("a", "<button alt='Toggle'></button>", "");
     let page = DomainPage::parse(&domain_list(&row, "1", "<button id='btn_delete'>")).unwrap();
-    assert_eq!(page.rows[0].enabled_word, "");
+    assert_eq!(page.rows[0].enabled_label, "");
     assert_eq!(page.may_delete, Some(true));
 }
 
 #[test]
-fn a_list_that_breaks_off_is_no_list() {
+fn a_list_that_breaks_off_is_an_error() {
     let whole = domain_list(&domain_row("a", "<button>True</button>", ""), "1", "");
     let at = whole.find("</table>").unwrap();
     for page in [&whole[..at], &whole[..20], "", "<html>"] {
@@ -139,7 +147,7 @@ fn a_list_that_breaks_off_is_no_list() {
 }
 
 #[test]
-fn a_list_without_ids_is_a_lack_of_permission() {
+fn a_list_without_ids_means_a_missing_permission() {
     let row = "<tr class='list-row'><td>a</td><td>True</td><td class='description'></td></tr>";
     assert!(matches!(
         DomainPage::parse(&domain_list(row, "1", "")),
@@ -158,7 +166,7 @@ fn domain_form(name: &str, enabled: &str) -> String {
 }
 
 #[test]
-fn a_form_gives_the_exact_values() {
+fn the_form_of_a_domain_has_the_exact_values() {
     let options = "<option value='true'>Ein</option><option value='false' selected='selected'>Aus</option>";
     let form = DomainForm::parse(&domain_form("a.example.com", options)).unwrap();
     assert_eq!(form.id, Some(DomainId(id())));
@@ -187,7 +195,7 @@ fn setting_row(category: &str, kind: &str, value: &str) -> String {
 }
 
 #[test]
-fn a_setting_is_known_from_the_list_by_its_parts() {
+fn a_row_of_the_settings_tells_which_setting_it_is() {
     let list = SettingList::parse(&setting_list(&setting_row("my_cat", "Text", "a &lt; b"), 1)).unwrap();
     assert_eq!(list.domain_name, "a.example.com");
     let [row] = list.rows.as_slice() else { panic!() };
@@ -214,7 +222,7 @@ fn a_list_of_settings_without_rows_still_has_its_token() {
 }
 
 #[test]
-fn a_list_of_settings_must_add_up() {
+fn a_list_of_settings_must_have_as_many_rows_as_its_total() {
     let page = setting_list(&setting_row("my_cat", "Text", "x"), 2);
     assert!(matches!(SettingList::parse(&page), Err(PbxErrorKind::Incomplete { expected: 2, found: 1 })));
 }
@@ -246,7 +254,7 @@ fn value_of(control: &str, shown: Option<&str>) -> String {
 }
 
 #[test]
-fn the_form_of_a_setting_gives_the_exact_values() {
+fn the_form_of_a_setting_has_the_exact_values() {
     let form = SettingForm::parse(&setting_form(
         "<input name='domain_setting_value' value=\"a &lt; &quot;b&quot;\r\nc\">",
         "selected",
@@ -267,16 +275,16 @@ fn the_form_of_a_setting_gives_the_exact_values() {
 }
 
 #[test]
-fn a_text_area_is_taken_as_it_stands_because_fusionpbx_does_not_escape_it() {
+fn a_text_area_is_read_unescaped_because_fusionpbx_does_not_escape_it() {
     let area = |text: &str| format!("<textarea id='x' name='domain_setting_value'>{text}</textarea>");
     assert_eq!(value_of(&area("\na <b>c</b> &amp; & \"d\"\r\n"), None), "\na <b>c</b> &amp; & \"d\"\r\n");
-    // One that did escape would be told by the list, which does.
+    // If a version did escape it, the list, which escapes, would tell.
     assert_eq!(value_of(&area("a &amp; b"), Some("a & b")), "a & b");
     assert_eq!(value_of(&area("a &amp; b"), Some("a &amp; b")), "a &amp; b");
 }
 
 #[test]
-fn a_select_that_does_not_offer_the_value_is_settled_by_the_list() {
+fn the_list_decides_when_a_select_does_not_offer_the_value() {
     let select = |chosen: &str| {
         format!(
             "<select name='domain_setting_value'><option value='false'>Aus</option>
@@ -291,7 +299,7 @@ fn a_select_that_does_not_offer_the_value_is_settled_by_the_list() {
 }
 
 #[test]
-fn a_user_is_of_the_domain_that_its_link_names() {
+fn the_link_of_a_user_names_its_domain() {
     let row = |link: &str| {
         format!(
             "<tr class='list-row' href='{link}'><td><input type='hidden' name='users[0][uuid]' value='{OTHER}'></td>
@@ -311,7 +319,7 @@ fn a_user_is_of_the_domain_that_its_link_names() {
     let user = UserPage::parse(&page(&row(&link), all)).unwrap().rows.remove(0);
     assert_eq!((user.domain, user.username.as_str()), (Some(DomainId(id())), "bob"));
     assert_eq!(
-        (user.groups, user.enabled_word.as_str()),
+        (user.groups, user.enabled_label.as_str()),
         (vec!["admin".to_owned(), "user".to_owned()], "True")
     );
     let own = UserPage::parse(&page(&row("user_edit.php?id=1"), all)).unwrap();
@@ -319,7 +327,7 @@ fn a_user_is_of_the_domain_that_its_link_names() {
     assert!(!UserPage::parse(&page(&row(&link), "")).unwrap().all_domains);
 }
 
-/// Parts of pages in any order, cut anywhere.
+/// Parts of pages in any order, cut off anywhere.
 fn pages() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just(sign_in_text()),
@@ -348,7 +356,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_a_parser_panic(text in pages()) {
-        let _ = instead(&text);
+        let _ = substitute_page(&text);
         let _ = sign_in_page(&text);
         let _ = version(&text);
         let _ = refusal(&text);
@@ -380,16 +388,17 @@ proptest! {
 }
 
 #[test]
-fn a_page_that_takes_too_long_is_no_page_rather_than_a_part_of_one() {
+fn a_page_that_takes_too_long_is_empty_and_never_a_part() {
     let page = "<form id='form_list'><div class='count'>1</div></form>".repeat(1000);
+    selectors! { FORM = "form"; }
     let forms = |document: &Html| document.select(&FORM).count();
-    assert_eq!(forms(&document_within(&page, PATIENCE)), 1000);
+    assert_eq!(forms(&document_within(&page, PARSE_TIME)), 1000);
     assert_eq!(forms(&document_within(&page, Duration::ZERO)), 0);
-    assert_eq!(super::super::fuzzing::read_as_every_page(""), 0, "and an empty page is none");
-    // Letters of several bytes where the pieces meet.
+    assert_eq!(super::super::fuzzing::read_as_every_page(""), 0, "an empty text is no page");
+    // Characters of several bytes across the pieces in which a page is parsed.
     for shift in 0..4 {
         let text = format!("<b>{}{}</b>", "x".repeat(shift), "\u{1f512}".repeat(20_000));
-        let read: String = document_within(&text, PATIENCE).root_element().text().collect();
+        let read: String = document_within(&text, PARSE_TIME).root_element().text().collect();
         assert_eq!(read.chars().count(), 20_000 + shift);
     }
 }

@@ -1,8 +1,12 @@
+//! The JSON list and the list of users.
+
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Parsed;
+use super::answer::describe;
+use super::html::{document, label, selectors};
 use super::list::{List, Row, offers};
-use super::{Parsed, describe, document, selectors, word};
 use crate::fusionpbx::PbxErrorKind;
 use crate::model::{DomainId, PbxUser};
 
@@ -20,7 +24,7 @@ struct JsonUser {
     user_enabled: Option<String>,
 }
 
-/// The users of `user_json.php`: at most 300, without saying so.
+/// The users of `user_json.php`, which silently stops at 300.
 pub fn json_users(text: &str) -> Parsed<Vec<PbxUser>> {
     let rows: Vec<JsonUser> = serde_json::from_str(text).map_err(|error| {
         let found = if error.is_eof() && !text.trim().is_empty() {
@@ -39,7 +43,7 @@ pub fn json_users(text: &str) -> Parsed<Vec<PbxUser>> {
             username: row.username.unwrap_or_default(),
             email: None,
             groups: groups(row.group_names.as_deref().unwrap_or_default()),
-            // FusionPBX lets a user sign in whose column is NULL.
+            // With NULL in the column, FusionPBX lets the user sign in.
             enabled: row.user_enabled.as_deref() != Some("false"),
         })
         .collect();
@@ -54,25 +58,25 @@ fn groups(names: &str) -> Vec<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow {
     pub id: Uuid,
-    /// Absent for users of the domain that the session works in.
+    /// Absent for users of the session's own domain.
     pub domain: Option<DomainId>,
-    /// From a list that the session made at its sign-in: empty for a younger domain.
+    /// From a list that FusionPBX made when the session signed in: empty for a newer domain.
     pub domain_name: String,
     pub username: String,
     pub groups: Vec<String>,
-    /// The translated word for enabled or disabled; empty where the column is NULL.
-    pub enabled_word: String,
+    /// The translated label for enabled or disabled; empty if the column is NULL.
+    pub enabled_label: String,
 }
 
 /// A page of `users.php?show=all`.
 #[derive(Debug)]
 pub struct UserPage {
-    /// Of all pages.
+    /// The number of rows of all pages.
     pub total: usize,
     pub rows: Vec<UserRow>,
-    /// Whether the list is of all domains, as asked, and not of the session's own.
+    /// Whether the list shows the users of all domains, and not only of the session's own.
     pub all_domains: bool,
-    /// Whether the page has a way to the list of all domains.
+    /// Whether the page links to the list of all domains.
     pub offers_all: bool,
 }
 
@@ -80,7 +84,7 @@ impl UserPage {
     pub fn parse(text: &str) -> Parsed<Self> {
         let document = document(text);
         let list = List::read(&document, text, "the list of users", "user_edit")?;
-        // The page repeats `show` in its search only where the account may use it, and then has a column for it.
+        // The page has `show` in its search form only if the account may use it, and then has a column for the domain.
         let all_domains = document.select(&SHOWN).next().is_some();
         let rows = list
             .rows
@@ -91,8 +95,8 @@ impl UserPage {
     }
 }
 
-/// A row. Its user name stands in the link to the form; the other columns are found by what they are sorted by. Up to
-/// 5.2 the link does not name the domain, which then is known by its name alone.
+/// A row. Its user name is in the link to the form. The other columns are found by what they are sorted by. Up to 5.2 the
+/// link does not name the domain, so that only its name is known.
 fn user_row(list: &List<'_>, row: &Row<'_>, all_domains: bool) -> Result<UserRow, &'static str> {
     let link = row.link("user_edit.php");
     let first = usize::from(all_domains) + 1;
@@ -121,6 +125,6 @@ fn user_row(list: &List<'_>, row: &Row<'_>, all_domains: bool) -> Result<UserRow
         domain_name,
         username,
         groups: groups(&row.text(groups_at).ok_or("a row without its groups")?),
-        enabled_word: word(row.cells[enabled_at]),
+        enabled_label: label(row.cells[enabled_at]),
     })
 }
