@@ -5,18 +5,18 @@ mod common;
 use common::rig::{Rig, instance, tenant};
 use fusionpbx_standin::{DIALPLANS_OF_A_DOMAIN, Fault, FaultKind, RouteKind};
 use tenantd::fusionpbx::{PbxClient, PbxErrorKind, PbxRouting};
-use tenantd::isolation::{self, PbxSweep};
+use tenantd::isolation::{self, PbxCheckResult};
 use tenantd::model::TenantRecord;
 
-async fn sweep(rig: &Rig) -> PbxSweep {
+async fn sweep(rig: &Rig) -> PbxCheckResult {
     let hq = instance("hq");
     let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap().reader();
     let records: Vec<TenantRecord> =
         rig.database.read(|store| store.tenants()).await.unwrap().into_values().collect();
-    isolation::sweep_pbx("hq", &client, &records, |_| Ok(())).await
+    isolation::check_instance("hq", &client, &records, |_| Ok(())).await
 }
 
-fn told(sweep: &PbxSweep) -> Vec<String> {
+fn told(sweep: &PbxCheckResult) -> Vec<String> {
     sweep.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
 }
 
@@ -37,7 +37,7 @@ on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_n
     hq.add_route(Some(acme), RouteKind::Extension, "200", "theirs.example.com", &[]);
     let before = rig.mutations();
     let clean = sweep(&rig).await;
-    assert!(clean.is_tight(), "{clean:#?}");
+    assert!(clean.passed(), "{clean:#?}");
     assert_eq!((clean.extensions, clean.gateways), (152, 2));
     // With those of the domain of the own account.
     assert_eq!(clean.dialplans, usize::try_from(4 * DIALPLANS_OF_A_DOMAIN).unwrap() + 1);
@@ -74,7 +74,7 @@ on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_n
         "hq: gateway gw4 of acme.example.com: its outbound_proxy is sip:beta.example.com, the domain of the tenant \
          beta",
     ]);
-    assert!(!found.is_tight());
+    assert!(!found.passed());
     assert_eq!(rig.mutations(), before, "it only reads");
 } }
 
@@ -86,7 +86,7 @@ on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_chec
         rig.pbx("hq").add_route(Some(acme), RouteKind::Extension, &format!("{n}"), "acme.example.com", &[]);
     }
     rig.pbx("hq").add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "carrier.example.org")]);
-    assert!(sweep(&rig).await.is_tight());
+    assert!(sweep(&rig).await.passed());
     for (page, kind) in [
         ("extensions.php", FaultKind::WrongTotal(1)),
         ("extensions.php", FaultKind::MissingPage(1)),
@@ -97,7 +97,7 @@ on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_chec
     ] {
         let fault = rig.pbx("hq").inject(Fault::new(kind.clone()).page(page));
         let swept = sweep(&rig).await;
-        assert!(swept.not_checked.is_some() && !swept.is_tight(), "{page} {kind:?}: {swept:#?}");
+        assert!(swept.not_checked.is_some() && !swept.passed(), "{page} {kind:?}: {swept:#?}");
         assert!(swept.findings.is_empty());
         rig.pbx("hq").remove_fault(fault);
     }

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output::{patiently, reading};
 use crate::config::Config;
 use crate::isolation;
-use crate::isolation::PbxSweep;
+use crate::isolation::PbxCheckResult;
 use crate::model::{DomainId, InstanceKey, TenantRecord};
 use crate::plan::Policy;
 use crate::report::FORMAT_VERSION;
@@ -33,17 +33,17 @@ pub async fn run(context: &Context, command: &IsolationCommand) -> Result<Exit> 
     if context.is_json() {
         context.json(&serde_json::json!({
             "format_version": FORMAT_VERSION,
-            "tight": report.is_tight(),
+            "tight": report.passed(),
             "report": report,
         }));
     } else {
         context.say(&report.text());
     }
-    Ok(if report.is_tight() { Exit::Done } else { Exit::Error })
+    Ok(if report.passed() { Exit::Done } else { Exit::Error })
 }
 
 /// Every instance that has tenants, side by side.
-async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> Result<Vec<PbxSweep>> {
+async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> Result<Vec<PbxCheckResult>> {
     let (tenants, noted) = database
         .read(|store| Ok((store.tenants()?, store.instances()?)))
         .await
@@ -59,7 +59,7 @@ async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> 
         async move {
             let client = match context.reader(config, key) {
                 Ok(client) => client,
-                Err(failure) => return PbxSweep::not_checked(key.as_str(), failure.message),
+                Err(failure) => return PbxCheckResult::not_checked(key.as_str(), failure.message),
             };
             let is_the_server = |domains: &BTreeMap<DomainId, String>| {
                 let own = domains.iter().find(|(_, name)| Some(*name) == own_domain);
@@ -69,7 +69,7 @@ async fn sweep_pbxs(context: &Context, config: &Config, database: &Database) -> 
                     _ => Err("another server answers at its address".to_owned()),
                 }
             };
-            isolation::sweep_pbx(key.as_str(), &client, tenants, is_the_server).await
+            isolation::check_instance(key.as_str(), &client, tenants, is_the_server).await
         }
     });
     Ok(patiently(|| reading(&instances), join_all(sweeps)).await)

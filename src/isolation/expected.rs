@@ -1,13 +1,13 @@
-//! The keys and triggers that must be there; what is missing cannot be found by looking at what there is.
+//! The keys, checks and triggers that the database must have.
 
-/// The keys of a table.
+/// The keys and checks of a table.
 pub(super) struct Keys {
     pub(super) table: &'static str,
-    /// Columns that refer, together with the tenant, to a table.
+    /// Columns that, together with the tenant, refer to a table.
     pub(super) links: &'static [(&'static str, &'static str)],
-    /// Unique keys besides the primary one.
+    /// Unique keys besides the primary key.
     pub(super) uniques: &'static [&'static str],
-    /// A piece of each check, in both databases' wording.
+    /// A part of each check that reads alike in both databases.
     pub(super) checks: &'static [&'static str],
 }
 
@@ -49,7 +49,7 @@ pub(super) const KEYS: [Keys; 11] = [
     keys("sms_messages", &[("number_id", "sms_numbers"), ("user_id", "users")], &[], &["'inbound'"]),
 ];
 
-/// Triggers besides those that every table has.
+/// The triggers besides those of every table, by table.
 pub(super) const SQLITE_TRIGGERS: [(&str, &str); 10] = [
     ("user_sessions", "user_sessions_start"),
     ("user_sessions", "user_sessions_change"),
@@ -63,6 +63,7 @@ pub(super) const SQLITE_TRIGGERS: [(&str, &str); 10] = [
     ("audit_log", "audit_log_keep"),
 ];
 
+/// The same for PostgreSQL.
 pub(super) const POSTGRES_TRIGGERS: [(&str, &str); 10] = [
     ("user_sessions", "user_sessions_rules"),
     ("users", "users_limit_insert"),
@@ -76,7 +77,7 @@ pub(super) const POSTGRES_TRIGGERS: [(&str, &str); 10] = [
     ("audit_log", "audit_log_keep"),
 ];
 
-/// The tables that can be shared, with the kind.
+/// The tables whose rows can be shared between tenants, with the kind of sharing.
 pub(super) const SHARED: [(&str, &str); 4] = [
     ("presence", "presence"),
     ("contacts", "contacts"),

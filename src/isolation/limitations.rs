@@ -1,15 +1,15 @@
-//! What PostgreSQL cannot prevent a service from doing, and the statements that reduce it. No leak, and no finding.
+//! What PostgreSQL cannot prevent a service from doing, with the statements that reduce it. These are notes, not findings.
 
 use crate::store::data::{Protection, RoleInfo, SERVICE_ROLE};
 
-/// The timeouts that bound how long a service keeps others waiting, with a value to begin with.
+/// The timeouts that limit how long a service can make others wait, with suggested values.
 const TIMEOUTS: [(&str, &str); 3] =
     [("lock_timeout", "5s"), ("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "60s")];
 
 pub(super) fn notes(protection: &Protection) -> Vec<String> {
     let mut notes = vec![
         "PostgreSQL cannot prevent a service from locking a table that it may update, and other sessions wait until \
-         that transaction ends. Timeouts of the service's login end it"
+         its transaction ends. Set timeouts on the service's login"
             .to_owned(),
     ];
     for role in &protection.roles {
@@ -19,8 +19,8 @@ pub(super) fn notes(protection: &Protection) -> Vec<String> {
     }
     if protection.large_objects {
         notes.push(format!(
-            "PostgreSQL cannot keep large objects apart by tenant, and {SERVICE_ROLE} may make them; as a superuser, in this \
-             database: REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC"
+            "PostgreSQL cannot separate large objects by tenant, and {SERVICE_ROLE} may create them. To forbid that, run as \
+             a superuser in this database: REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC"
         ));
     }
     notes
@@ -38,5 +38,10 @@ fn without_timeouts(role: &RoleInfo) -> Option<String> {
         .iter()
         .map(|(name, value)| format!("ALTER ROLE {role_name} SET {name} = '{value}'"))
         .collect();
-    Some(format!("the login {} has no {}: {}", role.name, names.join(", no "), statements.join("; ")))
+    Some(format!(
+        "the login {} has no {}. To set them: {}",
+        role.name,
+        names.join(", no "),
+        statements.join("; ")
+    ))
 }

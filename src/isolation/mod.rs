@@ -1,5 +1,5 @@
-//! `tenantd isolation check`: whether the live database keeps tenants apart, by its catalog and by trying; and whether
-//! anything on the PBXs reaches from one domain into the domain of a tenant.
+//! `tenantd isolation check`: whether the database separates tenants, by its catalog and by attempts to break in; and
+//! whether anything on the PBXs routes calls from one domain into the domain of a tenant.
 
 mod expected;
 mod limitations;
@@ -9,33 +9,35 @@ mod schema_check;
 
 use serde::Serialize;
 
-pub use routes::{PbxSweep, judged as judged_routes, sweep as sweep_pbx};
+pub use routes::{PbxCheckResult, check_instance};
 
+use crate::report::count;
 use crate::store::data::{Catalog, Protection};
 use crate::store::{Database, Store, StoreError};
 
 /// What the check found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IsolationReport {
-    /// The tables that hold data of tenants.
+    /// The tables with data of tenants.
     pub tables: Vec<String>,
-    /// How many attempts across tenants were made.
+    /// The number of attempts to read or change another tenant's rows.
     pub attempts: usize,
-    /// What is not as it must be. Any of these may be a leak.
+    /// What is not as it must be. Each may be a leak.
     pub findings: Vec<Finding>,
-    /// What the database cannot prevent, with the statement that reduces it where there is one.
+    /// What the database cannot prevent, with a statement that reduces it if there is one.
     pub notes: Vec<String>,
-    /// What was checked on each PBX instance, where that was asked for.
-    pub pbxs: Vec<PbxSweep>,
+    /// The check of each PBX instance, if it was requested.
+    pub pbxs: Vec<PbxCheckResult>,
 }
 
-/// One thing that is not as it must be.
+/// One fault in the separation of tenants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// The table, role or function.
+    /// The table, role, function or PBX row.
     pub object: String,
-    /// What was checked or tried: `policy`, `key`, `trigger`, `grant`, `read`, `insert`, …
+    /// What was checked or attempted: `policy`, `key`, `trigger`, `grant`, `read`, `insert`, …
     pub kind: &'static str,
+    /// The fault, as a sentence.
     pub detail: String,
 }
 
@@ -43,71 +45,65 @@ impl Finding {
     fn new(object: &str, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { object: object.to_owned(), kind, detail: detail.into() }
     }
+
+    fn line(&self) -> String {
+        let Self { object, kind, detail } = self;
+        format!("leak  {object} ({kind}): {detail}\n")
+    }
 }
 
 impl IsolationReport {
-    /// Whether everything is as it must be.
-    pub fn is_tight(&self) -> bool {
-        self.findings.is_empty() && self.pbxs.iter().all(PbxSweep::is_tight)
+    /// Whether everything was checked and nothing was found.
+    pub fn passed(&self) -> bool {
+        self.findings.is_empty() && self.pbxs.iter().all(PbxCheckResult::passed)
     }
 
     /// The report for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&format!("leak  {} ({}): {}\n", finding.object, finding.kind, finding.detail));
+            text.push_str(&finding.line());
         }
         for note in &self.notes {
             text.push_str(&format!("note  {note}\n"));
         }
-        for PbxSweep { instance, domains, extensions, dialplans, gateways, not_checked, findings } in
-            &self.pbxs
-        {
-            for finding in findings {
-                text.push_str(&format!("leak  {} ({}): {}\n", finding.object, finding.kind, finding.detail));
-            }
-            text.push_str(&match not_checked {
-                Some(reason) => format!("FAIL  {instance} could not be checked: {reason}\n"),
-                None => format!(
-                    "{instance}: {extensions} extensions, {dialplans} dialplans and {gateways} gateways of {domains} \
-                     domains: {}\n",
-                    Self::found(findings.len())
-                ),
-            });
+        for checked in &self.pbxs {
+            text.push_str(&checked.text());
         }
         text.push_str(&format!(
-            "{} tables, {} attempts across tenants: {}\n",
-            self.tables.len(),
-            self.attempts,
-            Self::found(self.findings.len())
+            "{}, {} across tenants: {}\n",
+            count(self.tables.len(), "table"),
+            count(self.attempts, "attempt"),
+            summary(self.findings.len())
         ));
         text
     }
+}
 
-    fn found(findings: usize) -> String {
-        match findings {
-            0 => "nothing leaks".to_owned(),
-            1 => "1 finding".to_owned(),
-            n => format!("{n} findings"),
-        }
+fn summary(findings: usize) -> String {
+    match findings {
+        0 => "nothing leaks".to_owned(),
+        n => count(n, "finding"),
     }
 }
 
-/// Sweeps the catalog and tries every verb across two throw-away tenants. Nothing remains of them.
+/// Inspects the catalog, and tries to read and write across two test tenants, which are rolled back.
+///
+/// *Errors*: the database cannot be read.
 pub async fn check(database: &Database) -> Result<IsolationReport, StoreError> {
     database.read(check_store).await
 }
 
-/// [`check`] where blocking is allowed.
+/// [`check`], blocking.
 pub fn check_store(store: &mut Store<'_>) -> Result<IsolationReport, StoreError> {
     store.try_out(|savepoint| {
         let (catalog, protection) = savepoint.looks()?;
-        Ok(judged(&catalog, protection.as_ref(), probe::run(savepoint, &catalog)))
+        Ok(evaluate(&catalog, protection.as_ref(), probe::run(savepoint, &catalog)))
     })
 }
 
-/// The check as it would end after a change of the schema, which is rolled back too. Nothing is tried where the
-/// catalog alone shows that something is wrong. The inner error is the database's refusal of the change.
+/// [`check`] after a change of the schema, which is rolled back as well. If the catalog alone shows a fault, nothing is
+/// attempted. The inner error is the database's refusal of the change.
 pub fn check_after(
     store: &mut Store<'_>,
     change: &[String],
@@ -119,38 +115,42 @@ pub fn check_after(
             }
         }
         let (catalog, protection) = savepoint.looks()?;
-        let report = judged(&catalog, protection.as_ref(), probe::Tried::default());
-        if !report.is_tight() {
+        let report = evaluate(&catalog, protection.as_ref(), probe::Attempts::default());
+        if !report.passed() {
             return Ok(Ok(report));
         }
-        Ok(Ok(judged(&catalog, protection.as_ref(), probe::run(savepoint, &catalog))))
+        Ok(Ok(evaluate(&catalog, protection.as_ref(), probe::run(savepoint, &catalog))))
     })
 }
 
-fn judged(catalog: &Catalog, protection: Option<&Protection>, tried: probe::Tried) -> IsolationReport {
+fn evaluate(
+    catalog: &Catalog,
+    protection: Option<&Protection>,
+    attempted: probe::Attempts,
+) -> IsolationReport {
     let mut report = IsolationReport {
         tables: catalog.data_tables().iter().map(|table| table.name.clone()).collect(),
-        attempts: tried.attempts,
-        findings: schema_check::catalog(catalog),
+        attempts: attempted.count,
+        findings: schema_check::check_catalog(catalog),
         notes: Vec::new(),
         pbxs: Vec::new(),
     };
     match protection {
         Some(protection) => {
-            report.findings.extend(schema_check::protection(catalog, protection));
+            report.findings.extend(schema_check::check_protection(catalog, protection));
             report.notes.extend(limitations::notes(protection));
         }
         None => report.notes.extend(
             [
-                "SQLite has no roles and no row-level security: a program that opens the file can read and write \
-                 every tenant",
-                "SQLite checks foreign keys only on connections that switch this on (PRAGMA foreign_keys = ON)",
-                "only the services keep users from the rows of a disabled tenant",
+                "SQLite has no roles and no row-level security: a program that opens the file can read and write the \
+                 data of every tenant",
+                "SQLite checks foreign keys only on connections that enable it (PRAGMA foreign_keys = ON)",
+                "SQLite does not hide the rows of a disabled tenant: only the services do",
             ]
             .map(str::to_owned),
         ),
     }
-    report.findings.extend(tried.findings);
+    report.findings.extend(attempted.findings);
     report.findings.sort();
     report.findings.dedup();
     report

@@ -1,4 +1,4 @@
-//! Two throw-away tenants, a row of each in every table, and every verb across them.
+//! Attempts to read and write across two test tenants, which have one row in every table.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,18 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::Finding;
+use crate::report::count;
 use crate::store::data::{Catalog, ColumnKind, SERVICE_ROLE, Savepoint, TENANT, TableInfo};
 
+/// The number of attempts, and those that must have failed and did not.
 #[derive(Default)]
-pub(super) struct Tried {
-    pub(super) attempts: usize,
+pub(super) struct Attempts {
+    pub(super) count: usize,
     pub(super) findings: Vec<Finding>,
 }
 
-/// A throw-away tenant and its row in each table, as literals.
-struct Guinea {
+/// A test tenant and its row in each table, as SQL literals.
+struct TestTenant {
     id: String,
     rows: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -23,16 +25,16 @@ struct Guinea {
 struct Probe<'a, 'b> {
     db: &'a mut Savepoint<'b>,
     tables: Vec<&'a TableInfo>,
-    tried: Tried,
+    attempts: Attempts,
 }
 
-/// Tries everything; the caller rolls back.
-pub(super) fn run(db: &mut Savepoint<'_>, catalog: &Catalog) -> Tried {
-    let mut probe = Probe { db, tables: catalog.data_tables(), tried: Tried::default() };
+/// Makes all attempts. The caller rolls back.
+pub(super) fn run(db: &mut Savepoint<'_>, catalog: &Catalog) -> Attempts {
+    let mut probe = Probe { db, tables: catalog.data_tables(), attempts: Attempts::default() };
     if let Err(finding) = probe.run() {
-        probe.tried.findings.push(finding);
+        probe.attempts.findings.push(finding);
     }
-    probe.tried
+    probe.attempts
 }
 
 fn quote(text: &str) -> String {
@@ -41,38 +43,38 @@ fn quote(text: &str) -> String {
 
 impl Probe<'_, '_> {
     fn run(&mut self) -> Result<(), Finding> {
-        let a = self.guinea("a")?;
-        let b = self.guinea("b")?;
+        let a = self.test_tenant("a")?;
+        let b = self.test_tenant("b")?;
         if !self.db.is_postgres() {
             for table in self.tables.clone() {
-                self.references(table, &a, &b);
-                self.moves(table, &a, &b);
+                self.try_references(table, &a, &b);
+                self.try_to_move_away(table, &a, &b);
             }
-            self.sign_in(&b);
+            self.try_sessions(&b);
             return Ok(());
         }
         let role =
-            |refusal| Finding::new(SERVICE_ROLE, "role", format!("tenantd cannot work as it: {refusal}"));
+            |refusal| Finding::new(SERVICE_ROLE, "role", format!("tenantd cannot use the role: {refusal}"));
         self.db.become_service().map_err(role)?;
-        self.set(&a.id)?;
+        self.set_tenant(&a.id)?;
         for table in self.tables.clone() {
-            self.verbs(table, &a, &b);
+            self.try_verbs(table, &a, &b);
         }
         self.nothing_visible("", "no tenant is set")?;
         self.nothing_visible("nobody", "an unknown tenant is set")?;
         self.db.become_owner().map_err(role)?;
-        self.sign_in(&b);
+        self.try_sessions(&b);
         self.db.become_service().map_err(role)?;
         self.nothing_visible(&b.id, "the tenant is disabled")?;
         self.db.become_owner().map_err(role)
     }
 
-    fn set(&mut self, tenant: &str) -> Result<(), Finding> {
+    fn set_tenant(&mut self, tenant: &str) -> Result<(), Finding> {
         self.db.set_tenant(tenant).map_err(|refusal| Finding::new("crystalqore.tenant", "probe", refusal))
     }
 
     fn found(&mut self, object: &str, kind: &'static str, detail: impl Into<String>) {
-        self.tried.findings.push(Finding::new(object, kind, detail));
+        self.attempts.findings.push(Finding::new(object, kind, detail));
     }
 
     fn boolean(&self, value: bool) -> &'static str {
@@ -92,41 +94,41 @@ impl Probe<'_, '_> {
         }
     }
 
-    fn guinea(&mut self, letter: &str) -> Result<Guinea, Finding> {
+    fn test_tenant(&mut self, letter: &str) -> Result<TestTenant, Finding> {
         let id = Uuid::new_v4().to_string();
         let (yes, no) = (self.boolean(true), self.boolean(false));
-        let tenant = format!(
+        let statement = format!(
             "INSERT INTO tenants (id, key, name, domain, instance, enabled, session_timeout_minutes, protected, drift, \
              domain_id, provisioned, web_sign_in_left_open, created_at, updated_at) VALUES ('{id}', 'isolation-probe-{id}', \
              'Isolation probe {letter}', '{id}.invalid', 'isolation-probe', {yes}, 60, {no}, 'report', '{id}', {yes}, \
              {no}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
         );
-        self.db.attempt(&tenant).map_err(|refusal| Finding::new("tenants", "probe", refusal))?;
-        let mut guinea = Guinea { id, rows: BTreeMap::new() };
+        self.db.attempt(&statement).map_err(|refusal| Finding::new("tenants", "probe", refusal))?;
+        let mut test_tenant = TestTenant { id, rows: BTreeMap::new() };
         for table in &self.tables {
-            let row = self.row(table, &guinea);
+            let row = self.row(table, &test_tenant);
             self.db.attempt(&insert(table, &row)).map_err(|refusal| {
-                Finding::new(&table.name, "probe", format!("no row for the probe could be made: {refusal}"))
+                Finding::new(&table.name, "probe", format!("the check cannot insert its test row: {refusal}"))
             })?;
-            guinea.rows.insert(table.name.clone(), row);
+            test_tenant.rows.insert(table.name.clone(), row);
         }
-        Ok(guinea)
+        Ok(test_tenant)
     }
 
-    /// A row of the throw-away tenant with what the table insists on, and with every reference filled in.
-    fn row(&self, table: &TableInfo, guinea: &Guinea) -> BTreeMap<String, String> {
+    /// A row of a test tenant with all required columns and all references.
+    fn row(&self, table: &TableInfo, tenant: &TestTenant) -> BTreeMap<String, String> {
         let mut row = BTreeMap::new();
         for column in &table.columns {
             let referred = table.foreign_keys.iter().find_map(|key| {
                 let place = key.columns.iter().position(|own| *own == column.name)?;
-                guinea.rows.get(&key.table)?.get(key.to.get(place)?).cloned()
+                tenant.rows.get(&key.table)?.get(key.to.get(place)?).cloned()
             });
             let value = if column.name == TENANT {
-                quote(&guinea.id)
+                quote(&tenant.id)
             } else if let Some(value) = referred {
                 value
             } else if table.name == "sms_numbers" && column.name == "number" {
-                // A row without one would have to say which it was. The country code 999 is not managed (E.164).
+                // A number is required while it is not released. The country code 999 is not assigned (E.164).
                 quote(&format!("+999{:012}", Uuid::new_v4().as_u128() % 1_000_000_000_000))
             } else if !table.primary_key.contains(&column.name) && (!column.not_null || column.has_default) {
                 continue;
@@ -136,7 +138,7 @@ impl Probe<'_, '_> {
                     ColumnKind::Boolean => self.boolean(true).to_owned(),
                     ColumnKind::Time if column.name == "expires_at" => self.in_minutes(30),
                     ColumnKind::Time => "CURRENT_TIMESTAMP".to_owned(),
-                    ColumnKind::Text | ColumnKind::Other => text(table, &column.name, &guinea.id),
+                    ColumnKind::Text | ColumnKind::Other => text(table, &column.name, &tenant.id),
                 }
             };
             row.insert(column.name.clone(), value);
@@ -144,20 +146,23 @@ impl Probe<'_, '_> {
         row
     }
 
-    fn verbs(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+    /// Reads, inserts, updates, deletes and moves rows of `b` as a service of `a`.
+    fn try_verbs(&mut self, table: &TableInfo, a: &TestTenant, b: &TestTenant) {
         let name = &table.name;
-        self.tried.attempts += 2;
+        self.attempts.count += 2;
         match self.db.number(&format!("SELECT count(*) FROM \"{name}\" WHERE tenant_id <> '{}'", a.id)) {
             Ok(0) => {}
-            Ok(rows) => {
-                self.found(name, "read", format!("a service of one tenant reads {rows} rows of others"))
-            }
+            Ok(rows) => self.found(
+                name,
+                "read",
+                format!("a service of one tenant reads {} of others", count(rows, "row")),
+            ),
             Err(refusal) => self.found(name, "read", refusal),
         }
         if self.db.number(&format!("SELECT count(*) FROM \"{name}\"")) != Ok(1) {
             self.found(name, "read", "a service does not see exactly its own tenant's rows");
         }
-        // A new row of the other tenant, which nothing but a policy refuses.
+        // A new row of the other tenant, which only a policy can refuse.
         let mut new = self.row(table, b);
         for (column, value) in &mut new {
             let refers = table.foreign_keys.iter().any(|key| key.columns.contains(column));
@@ -185,18 +190,18 @@ impl Probe<'_, '_> {
             "move",
             &format!("UPDATE \"{name}\" SET tenant_id = '{}' {theirs}", a.id),
         );
-        self.moves(table, a, b);
-        self.references(table, a, b);
+        self.try_to_move_away(table, a, b);
+        self.try_references(table, a, b);
     }
 
-    fn moves(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+    fn try_to_move_away(&mut self, table: &TableInfo, a: &TestTenant, b: &TestTenant) {
         let away =
             format!("UPDATE \"{}\" SET tenant_id = '{}' WHERE tenant_id = '{}'", table.name, b.id, a.id);
         self.must_fail(table, "move", &away, "a row's move to another tenant");
     }
 
-    /// Lets a row of `a` point at a row of `b`, by every column that refers to another table.
-    fn references(&mut self, table: &TableInfo, a: &Guinea, b: &Guinea) {
+    /// Tries to let a row of `a` refer to a row of `b`, by every column that refers to another table.
+    fn try_references(&mut self, table: &TableInfo, a: &TestTenant, b: &TestTenant) {
         for key in &table.foreign_keys {
             for (own, other) in key.columns.iter().zip(&key.to).filter(|(own, _)| *own != TENANT) {
                 let Some(target) = b.rows.get(&key.table).and_then(|row| row.get(other)) else { continue };
@@ -210,27 +215,35 @@ impl Probe<'_, '_> {
     }
 
     fn must_fail(&mut self, table: &TableInfo, kind: &'static str, statement: &str, what: &str) {
-        self.tried.attempts += 1;
+        self.attempts.count += 1;
         if let Ok(rows) = self.db.attempt(statement) {
-            self.found(&table.name, kind, format!("{what} was accepted ({rows} rows)"));
+            self.found(&table.name, kind, format!("{what} was accepted ({})", count(rows, "row")));
         }
     }
 
     fn must_reach_nothing(&mut self, table: &TableInfo, kind: &'static str, statement: &str) {
-        self.tried.attempts += 1;
+        self.attempts.count += 1;
         if let Ok(rows @ 1..) = self.db.attempt(statement) {
-            self.found(&table.name, kind, format!("a service of one tenant reached {rows} rows of another"));
+            self.found(
+                &table.name,
+                kind,
+                format!("a service of one tenant changed {} of another", count(rows, "row")),
+            );
         }
     }
 
     fn nothing_visible(&mut self, tenant: &str, when: &str) -> Result<(), Finding> {
-        self.set(tenant)?;
+        self.set_tenant(tenant)?;
         for table in self.tables.clone() {
-            self.tried.attempts += 1;
+            self.attempts.count += 1;
             match self.db.number(&format!("SELECT count(*) FROM \"{}\"", table.name)) {
                 Ok(0) => {}
                 Ok(rows) => {
-                    self.found(&table.name, "read", format!("a service reads {rows} rows although {when}"));
+                    self.found(
+                        &table.name,
+                        "read",
+                        format!("a service reads {} although {when}", count(rows, "row")),
+                    );
                 }
                 Err(refusal) => self.found(&table.name, "read", refusal),
             }
@@ -238,25 +251,25 @@ impl Probe<'_, '_> {
         Ok(())
     }
 
-    /// The login rules, by trying to break them; leaves the tenant disabled.
-    fn sign_in(&mut self, guinea: &Guinea) {
-        let Some(user) = guinea.rows.get("user_sessions").and_then(|row| row.get("user_id")) else { return };
+    /// Tries to start sessions against the rules. Leaves the tenant disabled.
+    fn try_sessions(&mut self, tenant: &TestTenant) {
+        let Some(user) = tenant.rows.get("user_sessions").and_then(|row| row.get("user_id")) else { return };
         let start = |expires: String| {
-            let (tenant, id) = (&guinea.id, Uuid::new_v4());
+            let (tenant, id) = (&tenant.id, Uuid::new_v4());
             format!(
                 "INSERT INTO user_sessions (tenant_id, id, user_id, expires_at) \
                  VALUES ('{tenant}', '{id}', {user}, {expires})"
             )
         };
-        self.tried.attempts += 4;
+        self.attempts.count += 4;
         if self.db.attempt(&start(self.in_minutes(24 * 60))).is_ok() {
-            self.found("user_sessions", "login", "a session that outlasts the session timeout was accepted");
+            self.found("user_sessions", "login", "a session longer than the session timeout was accepted");
         }
         if let Err(refusal) = self.db.attempt(&start(self.in_minutes(10))) {
-            self.found("user_sessions", "login", format!("a session that may start was refused: {refusal}"));
+            self.found("user_sessions", "login", format!("a permitted session was refused: {refusal}"));
         }
         let disable =
-            format!("UPDATE tenants SET enabled = {} WHERE id = '{}'", self.boolean(false), guinea.id);
+            format!("UPDATE tenants SET enabled = {} WHERE id = '{}'", self.boolean(false), tenant.id);
         if let Err(refusal) = self.db.attempt(&disable) {
             self.found("tenants", "login", refusal);
         }
@@ -265,7 +278,7 @@ impl Probe<'_, '_> {
         }
         let open = format!(
             "SELECT count(*) FROM user_sessions WHERE tenant_id = '{}' AND ended_at IS NULL",
-            guinea.id
+            tenant.id
         );
         if self.db.number(&open) != Ok(0) {
             self.found("user_sessions", "login", "disabling the tenant did not end its sessions");
@@ -273,7 +286,7 @@ impl Probe<'_, '_> {
     }
 }
 
-/// A text that the column's checks allow: the first of a list, or one of the tenant's own.
+/// A text that the column's checks allow: the first of a list of values, or one of the tenant's own.
 fn text(table: &TableInfo, column: &str, tenant: &str) -> String {
     if column == "storage_path" {
         return quote(&format!("{tenant}/probe"));

@@ -1,11 +1,11 @@
-//! The catalog of the live database, held against what must be there.
+//! Compares the catalog of the live database with what must be there.
 
 use super::Finding;
-use super::expected::{KEYS, POSTGRES_TRIGGERS, SHARED, SQLITE_TRIGGERS};
+use super::expected::{KEYS, Keys, POSTGRES_TRIGGERS, SHARED, SQLITE_TRIGGERS};
 use crate::store::data::{Catalog, OWN_TABLES, Policy, Protection, SERVICE_ROLE, TENANT, TableInfo};
 
-/// Keys, checks and triggers.
-pub(super) fn catalog(catalog: &Catalog) -> Vec<Finding> {
+/// The faults in keys, checks and triggers.
+pub(super) fn check_catalog(catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     let data = catalog.data_tables();
     for table in catalog.tables.values() {
@@ -15,56 +15,61 @@ pub(super) fn catalog(catalog: &Catalog) -> Vec<Finding> {
         }
     }
     for table in &data {
-        keys(table, &data, &mut findings);
+        check_keys(table, &data, &mut findings);
         if catalog.postgres {
-            trigger(table, "keep_tenant", &mut findings);
-            trigger(table, "no_truncate", &mut findings);
+            check_trigger(table, "keep_tenant", &mut findings);
+            check_trigger(table, "no_truncate", &mut findings);
         } else {
-            trigger(table, &format!("{}_keep_tenant", table.name), &mut findings);
+            check_trigger(table, &format!("{}_keep_tenant", table.name), &mut findings);
         }
     }
     for expected in &KEYS {
-        let mut missing = |what: String| findings.push(Finding::new(expected.table, "key", what));
-        let Some(table) = catalog.tables.get(expected.table) else {
-            missing("the table is missing".to_owned());
-            continue;
-        };
-        for (column, to) in expected.links {
-            let found = table.foreign_keys.iter().any(|key| {
-                let has = |name: &str| key.columns.iter().any(|own| own == name);
-                key.table == *to && has(column) && has(TENANT)
-            });
-            if !found {
-                missing(format!("the foreign key (tenant_id, {column}) to {to} is missing"));
-            }
-        }
-        for unique in expected.uniques {
-            if !table.uniques.contains(*unique) {
-                missing(format!("the unique key ({unique}) is missing"));
-            }
-        }
-        for check in expected.checks {
-            if !table.checks.contains(check) {
-                missing(format!("the check with `{check}` is missing"));
-            }
-        }
+        check_expected_keys(catalog, expected, &mut findings);
     }
     for (name, expected) in if catalog.postgres { POSTGRES_TRIGGERS } else { SQLITE_TRIGGERS } {
         if let Some(table) = catalog.tables.get(name) {
-            trigger(table, expected, &mut findings);
+            check_trigger(table, expected, &mut findings);
         }
     }
     findings
 }
 
-fn trigger(table: &TableInfo, name: &str, findings: &mut Vec<Finding>) {
+/// The keys and checks that one table must have.
+fn check_expected_keys(catalog: &Catalog, expected: &Keys, findings: &mut Vec<Finding>) {
+    let mut missing = |what: String| findings.push(Finding::new(expected.table, "key", what));
+    let Some(table) = catalog.tables.get(expected.table) else {
+        missing("the table is missing".to_owned());
+        return;
+    };
+    for (column, to) in expected.links {
+        let found = table.foreign_keys.iter().any(|key| {
+            let has = |name: &str| key.columns.iter().any(|own| own == name);
+            key.table == *to && has(column) && has(TENANT)
+        });
+        if !found {
+            missing(format!("the foreign key (tenant_id, {column}) to {to} is missing"));
+        }
+    }
+    for unique in expected.uniques {
+        if !table.uniques.contains(*unique) {
+            missing(format!("the unique key ({unique}) is missing"));
+        }
+    }
+    for check in expected.checks {
+        if !table.checks.contains(check) {
+            missing(format!("the check with `{check}` is missing"));
+        }
+    }
+}
+
+fn check_trigger(table: &TableInfo, name: &str, findings: &mut Vec<Finding>) {
     if !table.triggers.contains(name) {
-        let what = format!("the trigger {name} is missing or switched off");
+        let what = format!("the trigger {name} is missing or disabled");
         findings.push(Finding::new(&table.name, "trigger", what));
     }
 }
 
-fn keys(table: &TableInfo, data: &[&TableInfo], findings: &mut Vec<Finding>) {
+fn check_keys(table: &TableInfo, data: &[&TableInfo], findings: &mut Vec<Finding>) {
     let mut found = |what: String| findings.push(Finding::new(&table.name, "key", what));
     if table.primary_key.first().map(String::as_str) != Some(TENANT) {
         found("the primary key does not begin with tenant_id".to_owned());
@@ -86,8 +91,8 @@ fn keys(table: &TableInfo, data: &[&TableInfo], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Row-level security, grants, roles.
-pub(super) fn protection(catalog: &Catalog, protection: &Protection) -> Vec<Finding> {
+/// The faults in row-level security, grants, roles and functions.
+pub(super) fn check_protection(catalog: &Catalog, protection: &Protection) -> Vec<Finding> {
     let mut findings = Vec::new();
     let data = catalog.data_tables();
     for table in &data {
@@ -98,32 +103,32 @@ pub(super) fn protection(catalog: &Catalog, protection: &Protection) -> Vec<Find
         if !found.forced {
             findings.push(Finding::new(&table.name, "policy", "row-level security is not forced"));
         }
-        let mine: Vec<&Policy> =
+        let policies: Vec<&Policy> =
             protection.policies.iter().filter(|policy| policy.table == table.name).collect();
-        policies(&table.name, &mine, &found.owner, &mut findings);
+        check_policies(&table.name, &policies, &found.owner, &mut findings);
     }
     for table in protection.tables.iter().filter(|table| table.owner != protection.user) {
         let serves = protection.roles.iter().any(|role| role.serves && role.name == table.owner);
         if serves || table.owner == SERVICE_ROLE {
-            let what = format!("the table belongs to {}, which services work as", table.owner);
+            let what = format!("the table belongs to {}, a role that services use", table.owner);
             findings.push(Finding::new(&table.name, "grant", what));
         }
     }
-    grants(&data, protection, &mut findings);
-    roles(protection, &mut findings);
+    check_grants(&data, protection, &mut findings);
+    check_roles(protection, &mut findings);
     for function in &protection.loose_functions {
-        let what = "it has its owner's rights and no fixed search path that ends with pg_temp";
+        let what = "it runs with its owner's rights and without a fixed search path that ends with pg_temp";
         findings.push(Finding::new(function, "function", what));
     }
     findings
 }
 
-/// A policy's expression without blanks.
+/// A policy's expression without white space.
 fn plain(expression: Option<&String>) -> String {
     expression.map(|text| text.chars().filter(|c| !c.is_whitespace()).collect()).unwrap_or_default()
 }
 
-fn policies(table: &str, found: &[&Policy], owner: &str, findings: &mut Vec<Finding>) {
+fn check_policies(table: &str, found: &[&Policy], owner: &str, findings: &mut Vec<Finding>) {
     const OWN_ROWS: &str = "(tenant_id=(SELECTcrystalqore_tenant()AScrystalqore_tenant))";
     let service = [SERVICE_ROLE.to_owned()];
     let kind = SHARED.iter().find(|(name, _)| *name == table).map(|(_, kind)| *kind);
@@ -148,8 +153,8 @@ fn policies(table: &str, found: &[&Policy], owner: &str, findings: &mut Vec<Find
             findings.push(Finding::new(table, "policy", what));
         }
     }
-    for (there, name) in [(tenant, "tenant"), (upkeep, "tenantd"), (shared, "shared")] {
-        if !there {
+    for (is_present, name) in [(tenant, "tenant"), (upkeep, "tenantd"), (shared, "shared")] {
+        if !is_present {
             findings.push(Finding::new(table, "policy", format!("the policy {name} is missing or changed")));
         }
     }
@@ -157,7 +162,7 @@ fn policies(table: &str, found: &[&Policy], owner: &str, findings: &mut Vec<Find
 
 const VERBS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 
-fn grants(data: &[&TableInfo], protection: &Protection, findings: &mut Vec<Finding>) {
+fn check_grants(data: &[&TableInfo], protection: &Protection, findings: &mut Vec<Finding>) {
     for table in data {
         for verb in VERBS {
             let granted = protection.grants.iter().any(|grant| {
@@ -185,7 +190,7 @@ fn grants(data: &[&TableInfo], protection: &Protection, findings: &mut Vec<Findi
     }
 }
 
-fn roles(protection: &Protection, findings: &mut Vec<Finding>) {
+fn check_roles(protection: &Protection, findings: &mut Vec<Finding>) {
     if !protection.roles.iter().any(|role| role.name == SERVICE_ROLE) {
         findings.push(Finding::new(SERVICE_ROLE, "role", "the role is missing"));
     }
