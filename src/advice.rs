@@ -1,5 +1,5 @@
-//! Advice on tenants as they are recorded: what no file shows by itself. Each piece has a name, as the advice
-//! on a file has, and `accept: [name]` in the file silences it.
+//! Advice that follows from the recorded state of a tenant and not from its file alone. Like the advice on files, each
+//! kind has a name, and `accept: [name]` in the file silences it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +20,13 @@ pub struct Advice {
     pub text: String,
 }
 
-/// What files accepted of this advice when they were last read, by tenant: the last word of a file that is gone.
+/// The accepted advice of each tenant, as in its file when it was last read. It holds after the file is removed.
 pub type Accepted = BTreeMap<String, BTreeSet<String>>;
 
 const FACT: &str = "advice.accepted";
 const KINDS: [AdviceKind; 2] = [USERS_NEAR_LIMIT, REMOVED_WHILE_ENABLED];
 
-/// Advice on every tenant that has not accepted it.
+/// The advice that its tenant has not accepted, by tenant and name.
 pub fn all(
     desired: &Desired,
     recorded: &Recorded,
@@ -39,7 +39,7 @@ pub fn all(
         .filter_map(|(tenant, text)| Some(Advice { kind: USERS_NEAR_LIMIT, tenant: tenant?, text }))
         .collect();
     for (key, record) in &recorded.tenants {
-        if was_removed_while_enabled(desired, key, record) {
+        if file_removed_while_enabled(desired, key, record) {
             let text = format!(
                 "{key}.yaml was deleted while {key} was still in service. Safer: restore it with `enabled: false`, \
                  wait until nobody complains, then delete it"
@@ -49,20 +49,20 @@ pub fn all(
     }
     found.retain(|advice| {
         let name = advice.kind.name;
-        let last_word = || accepted.get(advice.tenant.as_str()).is_some_and(|names| names.contains(name));
-        !desired.tenants.get(&advice.tenant).map_or_else(last_word, |tenant| tenant.accept.contains(name))
+        let remembered = || accepted.get(advice.tenant.as_str()).is_some_and(|names| names.contains(name));
+        !desired.tenants.get(&advice.tenant).map_or_else(remembered, |tenant| tenant.accept.contains(name))
     });
     found.sort_by(|a, b| (&a.tenant, a.kind.name).cmp(&(&b.tenant, b.kind.name)));
     found
 }
 
-fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &TenantRecord) -> bool {
-    // What is noted of it is the archive's, and no one removed a file.
+fn file_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &TenantRecord) -> bool {
+    // A restored tenant has the times of its archive, and its file was not removed.
     if record.restored_at.is_some() {
         return false;
     }
     match record.file_removed_at {
-        // Both are noted in one step then.
+        // If it was enabled, one step recorded both times.
         Some(removed) => record.disabled_at.is_none_or(|disabled| disabled >= removed),
         None => {
             record.definition.enabled
@@ -74,7 +74,7 @@ fn was_removed_while_enabled(desired: &Desired, key: &TenantKey, record: &Tenant
     }
 }
 
-/// What was remembered by [`remember`].
+/// The accepted advice as [`remember`] stored it.
 pub fn accepted(store: &mut Store<'_>) -> Result<Accepted, StoreError> {
     Ok(parse(store.fact(FACT)?))
 }
@@ -83,7 +83,7 @@ fn parse(text: Option<String>) -> Accepted {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// Remembers what files accept, for when they are gone. Writes only when something changed.
+/// Remembers the advice that files accept, for the time after they are removed. Writes only changes.
 pub fn remember(
     store: &mut StoreWriter<'_>,
     desired: &Desired,

@@ -1,4 +1,4 @@
-//! Statistics as people and programs read them, with the warnings that follow from them.
+//! Statistics of tenants for people and for programs, and warnings about limits.
 
 use chrono::DateTime;
 use comfy_table::CellAlignment;
@@ -10,24 +10,24 @@ use crate::model::{MaxUsers, TenantKey};
 use crate::report::{count, table as table_for};
 use crate::store::data::TenantStats;
 
-/// One tenant's numbers.
+/// The statistics of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StatsJson {
     pub key: String,
     pub enabled: bool,
     pub active_users: i64,
-    /// The lower of the tenant's own limit and the tier's; absent where there is none.
+    /// The lower of the tenant's own limit and the tier's; absent if there is none.
     pub max_users: Option<u32>,
-    /// Enabled on the PBX and refused, because the tenant is at its limit.
+    /// Users that are enabled on the PBX and disabled here, because the tenant has reached its limit.
     pub users_over_limit: i64,
     pub files: i64,
     pub file_bytes: i64,
     pub open_sessions: i64,
-    /// RFC 3339; absent where nothing ever happened.
+    /// In RFC 3339; absent if there was no activity yet.
     pub last_activity: Option<String>,
 }
 
-/// The limit that holds for a tenant.
+/// The greatest number of users of a tenant; `None` if it is unlimited.
 pub fn user_limit(max_users: MaxUsers, tier: &Tier) -> Option<u32> {
     let own = match max_users {
         MaxUsers::Limited(n) => Some(n),
@@ -36,6 +36,7 @@ pub fn user_limit(max_users: MaxUsers, tier: &Tier) -> Option<u32> {
     own.into_iter().chain(tier.max_users_per_tenant).min()
 }
 
+/// The statistics for programs.
 pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
     stats
         .iter()
@@ -53,34 +54,38 @@ pub fn json(stats: &[TenantStats], tier: &Tier) -> Vec<StatsJson> {
         .collect()
 }
 
-/// Tenants and the platform at 80 % and at 100 % of what they may have, a line each; without a tenant where the
-/// platform as a whole is meant.
+/// A warning for each tenant, and for the platform (without a tenant), that has 80 % or more of what its limit allows.
 pub fn near_limits(stats: &[TenantStats], tier: &Tier) -> Vec<(Option<TenantKey>, String)> {
-    let mut found = Vec::new();
+    let mut warnings = Vec::new();
     for tenant in stats {
         let Some(limit) = user_limit(tenant.max_users, tier) else { continue };
-        let Some(how) = near(tenant.active_users, limit) else { continue };
-        let whose =
+        let Some(nearness) = nearness(tenant.active_users, limit) else { continue };
+        let limit_name =
             if tenant.max_users == MaxUsers::Limited(limit) { "max_users" } else { "the tier's limit" };
-        let kept_out = match tenant.users_over_limit {
+        let over_limit = match tenant.users_over_limit {
             0 => String::new(),
-            kept_out => format!(", and {} over the limit", count(kept_out, "more user")),
+            over_limit => format!(", and {} over the limit", count(over_limit, "more user")),
         };
-        let text =
-            format!("{} {how} {whose}: {} of {limit} users{kept_out}", tenant.key, tenant.active_users);
-        found.push((Some(tenant.key.clone()), text));
+        let text = format!(
+            "{} {nearness} {limit_name}: {} of {limit} users{over_limit}",
+            tenant.key, tenant.active_users
+        );
+        warnings.push((Some(tenant.key.clone()), text));
     }
     if let Some(limit) = tier.max_tenants {
         let count = i64::try_from(stats.len()).unwrap_or(i64::MAX);
-        if let Some(how) = near(count, limit) {
-            found.push((None, format!("the platform {how} the tier's limit: {count} of {limit} tenants")));
+        if let Some(nearness) = nearness(count, limit) {
+            warnings.push((
+                None,
+                format!("the platform {nearness} the tier's limit: {count} of {limit} tenants"),
+            ));
         }
     }
-    found
+    warnings
 }
 
-/// From 80 % on.
-fn near(count: i64, limit: u32) -> Option<&'static str> {
+/// How near a number is to its limit; `None` below 80 %.
+fn nearness(count: i64, limit: u32) -> Option<&'static str> {
     let limit = i64::from(limit);
     if count > limit {
         Some("is above")
@@ -98,7 +103,7 @@ pub fn table(stats: &[TenantStats], tier: &Tier) -> String {
     table_of(&json(stats, tier))
 }
 
-/// [`table`] of what was counted before.
+/// [`table`] of statistics that were read before.
 pub fn table_of(stats: &[StatsJson]) -> String {
     let mut table = table_for(["TENANT", "USERS", "LIMIT", "SESSIONS", "FILES", "SIZE", "LAST ACTIVITY"]);
     for column in 1..=5 {
@@ -109,7 +114,7 @@ pub fn table_of(stats: &[StatsJson]) -> String {
     for tenant in stats {
         let users = match tenant.users_over_limit {
             0 => tenant.active_users.to_string(),
-            kept_out => format!("{} (+{kept_out} over the limit)", tenant.active_users),
+            over_limit => format!("{} (+{over_limit} over the limit)", tenant.active_users),
         };
         let last_activity =
             tenant.last_activity.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
@@ -146,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_short() {
+    fn sizes_are_shown_with_one_decimal() {
         for (size, text) in
             [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (5 << 40, "5.0 TiB")]
         {
@@ -155,11 +160,11 @@ mod tests {
     }
 
     #[test]
-    fn warnings_begin_at_four_fifths() {
-        assert_eq!(near(7, 10), None);
-        assert_eq!(near(8, 10), Some("is near"));
-        assert_eq!(near(10, 10), Some("has reached"));
-        assert_eq!(near(11, 10), Some("is above"));
-        assert_eq!(near(0, 0), Some("has reached"));
+    fn warnings_begin_at_80_percent() {
+        assert_eq!(nearness(7, 10), None);
+        assert_eq!(nearness(8, 10), Some("is near"));
+        assert_eq!(nearness(10, 10), Some("has reached"));
+        assert_eq!(nearness(11, 10), Some("is above"));
+        assert_eq!(nearness(0, 0), Some("has reached"));
     }
 }
