@@ -78,7 +78,7 @@ pub async fn gather(
         parallel: &widths(reader.config),
         rotation: reader.rotation,
     };
-    let observed = observer.look(&recorded).await;
+    let observed = observer.observe(&recorded).await;
     let identities = observed
         .instances
         .iter()
@@ -207,7 +207,7 @@ pub async fn sync_users(
         let by_time = || notes.get(*key).is_some_and(|note| note.is_due(interval, now));
         (changed.contains(*key) || (has_tenants() && by_time())) && inputs.doubts(key).is_none()
     });
-    let rules = Rules { made_again: made_again(inputs, outcome), ..Rules::of(&reader.config.tier) };
+    let rules = Rules { recreated: recreated(inputs, outcome), ..Rules::of(&reader.config.tier) };
     let synced = due.map(|(key, pbx)| sync_one(writer, &rules, key, &**pbx, now));
     join_all(synced).await.into_iter().flatten().collect()
 }
@@ -223,8 +223,8 @@ fn with_new_tenants(outcome: &Outcome) -> BTreeSet<InstanceKey> {
         .collect()
 }
 
-/// The tenants whose domain was lost and is there again since this pass, without its users.
-fn made_again(inputs: &PassInputs, outcome: &Outcome) -> BTreeSet<TenantKey> {
+/// The tenants whose missing domain this pass re-created, without its users.
+fn recreated(inputs: &PassInputs, outcome: &Outcome) -> BTreeSet<TenantKey> {
     let done = |action, tenant: &TenantKey| {
         let is_done = |step: &StepOutcome| matches!(step.result, StepResult::Done);
         outcome.steps.iter().any(|step| is_done(step) && step.action == action && step.tenant == *tenant)
@@ -248,7 +248,7 @@ async fn sync_one(
             () = writer.stop.cancelled() => return Ok(None),
             report = sync::sync_instance(writer.database, key, pbx, rules, now) => report?,
         };
-        let before = sync::note(writer.database, key, &report, now).await?;
+        let before = sync::remember(writer.database, key, &report, now).await?;
         report::log_users(&report, &before);
         Ok::<_, StoreError>(Some(report))
     };

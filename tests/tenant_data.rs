@@ -410,7 +410,7 @@ async fn users_follow_the_pbx(backend: Backend) {
         .unwrap()
     };
     let report = synced(&rig, "hq").await;
-    assert_eq!((report.tenants[0].added.len(), report.unknown), (350, None));
+    assert_eq!((report.tenants[0].added.len(), report.problem), (350, None));
     assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled AND source = 'fusionpbx'").await, 350);
     assert_eq!(
         plain.texts("SELECT email FROM users WHERE username = 'user007'").await,

@@ -95,12 +95,12 @@ on_both_databases! { async fn a_reading_that_is_not_whole_changes_nothing_fails_
         rig.clock.advance(TimeDelta::seconds(901));
         let (plan, outcome, users) = rig.daemon_pass().await;
         assert!(plan.is_empty() && outcome.steps.is_empty());
-        assert!(users[0].unknown.is_some(), "{kind:?}: {users:?}");
+        assert!(users[0].problem.is_some(), "{kind:?}: {users:?}");
         assert_eq!(rig.users("enabled").await.len(), 5, "{kind:?}");
         rig.pbx("hq").remove_fault(fault);
         rig.connect();
         let (.., users) = rig.daemon_pass().await;
-        assert_eq!(users[0].unknown, None, "the next pass tries again without waiting for the interval");
+        assert_eq!(users[0].problem, None, "the next pass tries again without waiting for the interval");
     }
 } }
 
@@ -196,8 +196,8 @@ on_both_databases! { async fn users_of_a_paused_tenant_and_of_a_missing_domain_a
         rig.pbx("hq").remove_domain(domain);
     }
     let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
-    assert_eq!(report.left_alone[&"acme".to_owned()], "it is paused: maintenance");
-    assert_eq!(report.left_alone[&"beta".to_owned()], "its domain is not on hq");
+    assert_eq!(report.skipped[&"acme".to_owned()], "it is paused: maintenance");
+    assert_eq!(report.skipped[&"beta".to_owned()], "its domain is not on hq");
     assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
 } }
 
@@ -229,7 +229,7 @@ on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
     assert_eq!(
-        users[0].unknown.as_deref(),
+        users[0].problem.as_deref(),
         Some("4 of 10 users are missing at once on hq, so none is disabled. If they were deleted on purpose: \
               tenantd sync acme --accept-missing")
     );
@@ -239,7 +239,7 @@ on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_
     sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &accepted, now).await.unwrap();
     assert_eq!(rig.users("enabled").await.len(), 6);
     let (.., users) = rig.daemon_pass().await;
-    assert_eq!((&users[0].unknown, rig.users("enabled").await.len()), (&None, 7));
+    assert_eq!((&users[0].problem, rig.users("enabled").await.len()), (&None, 7));
 } }
 
 on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_changes_none(mut rig) {
@@ -255,14 +255,14 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     rig.clock.advance(TimeDelta::seconds(901));
     let (_, outcome, users) = rig.daemon_pass().await;
     assert_eq!(outcome.done(), 1, "{outcome:?}");
-    assert_eq!(users[0].left_alone["acme"], "its domain was just re-created on hq and is still empty");
+    assert_eq!(users[0].skipped["acme"], "its domain was just re-created on hq and is still empty");
     assert_eq!(rig.users("enabled").await.len(), 6);
     rig.clock.advance(TimeDelta::seconds(901));
-    assert!(rig.daemon_pass().await.2[0].unknown.is_some());
+    assert!(rig.daemon_pass().await.2[0].problem.is_some());
     assert_eq!(rig.users("enabled").await.len(), 6, "nor do the passes after it");
     rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     let (.., users) = rig.daemon_pass().await;
-    assert!(users.iter().any(|report| report.instance == "branch" && report.unknown.is_none()), "{users:?}");
+    assert!(users.iter().any(|report| report.instance == "branch" && report.problem.is_none()), "{users:?}");
     assert!(rig.users("enabled").await.is_empty());
 } }
 
@@ -319,7 +319,7 @@ on_both_databases! { async fn a_tenant_is_disabled_even_if_its_new_name_is_taken
     assert_eq!(rig.users("source = 'fusionpbx' AND NOT enabled").await, ["anna"]);
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
-    assert!(!users[0].tenants[0].did_something(), "once is enough: {users:?}");
+    assert!(!users[0].tenants[0].has_changes(), "once is enough: {users:?}");
 } }
 
 /// A server whose users are asked for and, before it answers, someone else reads them and brings them in.
@@ -379,6 +379,6 @@ on_both_databases! { async fn an_old_reading_does_not_undo_a_younger_one(mut rig
     let (hq, rules) = (instance("hq"), Rules::of(&rig.config.tier));
     let overtaken = Overtaken { rig: &rig, now };
     let report = sync::sync_instance(&rig.database, &hq, &overtaken, &rules, now).await.unwrap();
-    assert!(report.unknown.unwrap().contains("another process has read them since"));
+    assert!(report.problem.unwrap().contains("another process has read them since"));
     assert_eq!((rig.users("enabled").await, rig.users("NOT enabled").await), (vec!["bert".into()], vec!["anna".into()]));
 } }

@@ -35,14 +35,14 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Result<Exit> {
     for (instance, pbx) in &readers {
         let now = System.now();
         let report = match inputs.doubts(instance) {
-            Some(reason) => sync::InstanceSync::unknown(instance, reason),
+            Some(reason) => sync::InstanceSync::unchanged(instance, reason),
             None => {
                 let synced = sync::sync_instance(&database, instance, &**pbx, &rules, now);
                 patiently(|| reading([instance]), synced).await.map_err(|error| Failure::of(&error))?
             }
         };
         if key.is_none() {
-            sync::note(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;
+            sync::remember(&database, instance, &report, now).await.map_err(|error| Failure::of(&error))?;
         }
         reports.push(report);
     }
@@ -51,9 +51,9 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Result<Exit> {
     } else {
         context.say(&sync::text(&reports));
     }
-    Ok(if reports.iter().any(|report| report.unknown.is_some() || !report.left_alone.is_empty()) {
+    Ok(if reports.iter().any(|report| report.problem.is_some() || !report.skipped.is_empty()) {
         Exit::SomeFailed
-    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| tenant.kept_out() > 0) {
+    } else if reports.iter().flat_map(|report| &report.tenants).any(|tenant| tenant.without_access() > 0) {
         Exit::Held
     } else {
         Exit::Done

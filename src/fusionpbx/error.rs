@@ -227,8 +227,8 @@ impl PbxErrorKind {
                 if skew.is_some() { " although both clocks agree" } else { "" }
             ),
             _ => f.write_str(
-                "the server rejected the user name or password. Correct them in the configuration; tenantd does not \
-                 try the same ones again, so that fail2ban does not block it",
+                "the server rejected the user name or password. Correct them in the configuration: tenantd does not \
+                 try the same ones again, because fail2ban would block it",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Stage 2: what the PBXs show. Reads only; what cannot be read whole is unknown, never absent.
+//! Stage 2: reads what the PBXs show. An instance that is not fully read is unknown, never empty.
 
 mod rotation;
 
@@ -18,14 +18,14 @@ use crate::sabotage::{Bug, active};
 
 pub use rotation::Rotation;
 
-/// What to look at and how far to trust it.
+/// Reads the instances, and checks that each is the server it was before.
 pub struct Observer<'a> {
     pub pbxs: &'a BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
-    /// The domain of tenantd's own account on each instance: its uuid is the server's identity.
+    /// The domain of tenantd's own account on each instance. Its uuid is the server's identity.
     pub own_domains: &'a BTreeMap<InstanceKey, String>,
-    /// The identities that were recorded when the instances were first seen.
+    /// The recorded identities of the instances.
     pub identities: &'a BTreeMap<InstanceKey, String>,
-    /// How many domains' settings are read at once.
+    /// How many domains' settings are read at the same time, by instance.
     pub parallel: &'a BTreeMap<InstanceKey, usize>,
     pub rotation: Rotation,
 }
@@ -35,11 +35,11 @@ fn unknown(reason: String) -> (InstanceView, Option<PbxVersion>) {
 }
 
 impl Observer<'_> {
-    /// Looks at all instances side by side. One that fails is unknown and does not stop the others.
-    pub async fn look(&self, recorded: &Recorded) -> Observed {
+    /// Reads all instances at the same time. An instance that fails is unknown and does not stop the others.
+    pub async fn observe(&self, recorded: &Recorded) -> Observed {
         let views = self.pbxs.iter().map(|(key, pbx)| async move {
             let view = match AssertUnwindSafe(self.instance(key, &**pbx, recorded)).catch_unwind().await {
-                Ok(Ok(seen)) => seen,
+                Ok(Ok(view)) => view,
                 Ok(Err(_)) if active(Bug::UnknownIsAbsent) => {
                     (InstanceView::Seen { domains: BTreeMap::new(), settings: BTreeMap::new() }, None)
                 }
@@ -66,7 +66,7 @@ impl Observer<'_> {
     ) -> Result<(InstanceView, Option<PbxVersion>), PbxError> {
         let domains: BTreeMap<DomainId, PbxDomain> =
             pbx.domains().await?.into_iter().map(|domain| (domain.id, domain.in_lower_case())).collect();
-        if let Some(reason) = self.not_the_server_we_knew(key, &domains) {
+        if let Some(reason) = self.replaced_server(key, &domains) {
             return Ok(unknown(reason));
         }
         let version = pbx.version().await?;
@@ -79,31 +79,27 @@ impl Observer<'_> {
             .await;
         let mut settings = BTreeMap::new();
         for (id, rows) in read {
-            // Half-read settings make the whole view unknown: a pass either knows or does not.
+            // If one domain's settings cannot be read, the whole instance is unknown.
             settings.insert(id, rows?);
         }
         Ok((InstanceView::Seen { domains, settings }, version))
     }
 
-    /// Another machine behind a known address: the domain of our own account has another identity there.
-    fn not_the_server_we_knew(
-        &self,
-        key: &InstanceKey,
-        domains: &BTreeMap<DomainId, PbxDomain>,
-    ) -> Option<String> {
+    /// Why the server is another one than before, if it is: the domain of tenantd's own account has another id.
+    fn replaced_server(&self, key: &InstanceKey, domains: &BTreeMap<DomainId, PbxDomain>) -> Option<String> {
         let known = self.identities.get(key)?;
         let found = self.identity(key, domains);
         if found.as_deref() == Some(known.as_str()) || active(Bug::AnyServer) {
             return None;
         }
-        let found = found.unwrap_or_else(|| "none".to_owned());
+        let found = found.unwrap_or_else(|| "no id".to_owned());
         Some(format!(
-            "another server answers at its address: the id of the domain of tenantd's account was {known} and is \
-             now {found}. If the server was replaced on purpose: tenantd pbx enroll {key}"
+            "another server answers at its address: the domain of tenantd's account had the id {known} and now has \
+             {found}. If the server was replaced on purpose: tenantd pbx enroll {key}"
         ))
     }
 
-    /// The uuid of the domain that tenantd's own account lives in.
+    /// The identity of a server: the uuid of the domain of tenantd's own account.
     pub fn identity(&self, key: &InstanceKey, domains: &BTreeMap<DomainId, PbxDomain>) -> Option<String> {
         let own = self.own_domains.get(key)?;
         domains.values().find(|domain| domain.name == *own).map(|domain| domain.id.to_string())

@@ -1,28 +1,33 @@
+//! Which domains' settings a pass reads.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{DomainId, InstanceKey, PbxDomain, Recorded};
 
-/// Whose settings are read in a pass: the bulk read does not show them, and one request for each tenant in every
-/// pass would be too much. So a bounded number in turn, the longest unread first.
+/// Which tenants' settings a pass reads. The list of domains does not show them, and reading those of every tenant in
+/// every pass would cost too many requests. So each pass reads some of them, the longest unread first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// No one's.
+    /// Those of no tenant.
     None,
-    /// So many of an instance's that all are read once within `cycle` when a pass comes every `interval`.
+    /// Enough in each pass that all are read once within `cycle`, with a pass every `interval`.
     Share { interval: Duration, cycle: Duration },
-    /// Everybody's, for one that wants to know now.
+    /// Those of all tenants.
     All,
 }
 
+/// How many previous placements of an instance are read in one pass.
+const MAX_PREVIOUS_PLACEMENTS: usize = 20;
+
 impl Rotation {
-    /// How many of `all` domains are due in one pass.
+    /// How many of `all` domains one pass reads.
     fn share(self, all: usize) -> usize {
         match self {
             Self::None => 0,
             Self::All => all,
             Self::Share { interval, cycle } => {
-                // The jitter of the interval is upwards too, so a tenth more than the plain share.
+                // Jitter lengthens the interval by up to a tenth.
                 let passes = (cycle.as_secs_f64() / (interval.as_secs_f64() * 1.1)).floor().max(1.0);
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -35,13 +40,17 @@ impl Rotation {
         }
     }
 
+    /// The domains whose settings this pass reads.
     pub(super) fn due(
         self,
         instance: &InstanceKey,
         recorded: &Recorded,
         domains: &BTreeMap<DomainId, PbxDomain>,
     ) -> Vec<DomainId> {
-        let mut ours: Vec<_> = recorded
+        if self == Self::None {
+            return Vec::new();
+        }
+        let mut managed: Vec<_> = recorded
             .tenants
             .values()
             .filter(|record| {
@@ -49,28 +58,15 @@ impl Rotation {
             })
             .map(|record| (record.settings_checked_at, record.domain_id))
             .collect();
-        ours.sort();
+        managed.sort();
         let mut due: Vec<DomainId> =
-            ours.iter().take(self.share(ours.len())).map(|(_, domain)| *domain).collect();
-        // Work that was cut short may have left half its rows.
-        let unfinished = recorded
-            .open_intents
-            .iter()
-            .filter(|intent| intent.instance == *instance)
-            .filter_map(|intent| {
-                recorded
-                    .tenants
-                    .values()
-                    .find(|record| record.id == intent.tenant)
-                    .map(|record| record.domain_id)
-            })
-            .filter(|domain| domains.contains_key(domain));
-        for domain in unfinished {
+            managed.iter().take(self.share(managed.len())).map(|(_, domain)| *domain).collect();
+        for domain in unfinished(instance, recorded).filter(|domain| domains.contains_key(domain)) {
             if !due.contains(&domain) {
                 due.push(domain);
             }
         }
-        // What was previous on this instance must stay closed; there are few of them.
+        // Previous placements must stay disabled. There are few of them.
         due.extend(
             recorded
                 .previous_placements
@@ -78,11 +74,21 @@ impl Rotation {
                 .filter(|previous| {
                     previous.instance == *instance && domains.contains_key(&previous.domain_id)
                 })
-                .take(20)
+                .take(MAX_PREVIOUS_PLACEMENTS)
                 .map(|previous| previous.domain_id),
         );
-        if self == Self::None { Vec::new() } else { due }
+        due
     }
+}
+
+/// The domains of interrupted steps, which may have written only some of their settings.
+fn unfinished<'a>(instance: &'a InstanceKey, recorded: &'a Recorded) -> impl Iterator<Item = DomainId> + 'a {
+    recorded
+        .open_intents
+        .iter()
+        .filter(move |intent| intent.instance == *instance)
+        .filter_map(|intent| recorded.tenants.values().find(|record| record.id == intent.tenant))
+        .map(|record| record.domain_id)
 }
 
 #[cfg(test)]
@@ -90,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_is_read_within_the_cycle() {
+    fn all_tenants_are_read_within_the_cycle() {
         let rotation =
             Rotation::Share { interval: Duration::from_secs(300), cycle: Duration::from_secs(3600) };
         assert_eq!(rotation.share(1000), 100);
         assert_eq!(rotation.share(1), 1);
         assert_eq!(rotation.share(0), 0);
-        let hurried =
+        let interval_longer_than_cycle =
             Rotation::Share { interval: Duration::from_secs(7200), cycle: Duration::from_secs(3600) };
-        assert_eq!(hurried.share(7), 7);
+        assert_eq!(interval_longer_than_cycle.share(7), 7);
     }
 }

@@ -198,9 +198,9 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) {
 
 /// Logs what became of an instance's users. What was reported before, as `before` has it, is not reported again.
 pub fn users(report: &InstanceSync, before: &SyncState) {
-    let InstanceSync { instance, tenants, left_alone: _, unknown } = report;
+    let InstanceSync { instance, tenants, skipped: _, problem } = report;
     let changes = before.is_news(report);
-    match unknown {
+    match problem {
         Some(reason) if changes => warn!(
             instance,
             reason, "the users of {instance} were not fully read, so none of its users is changed: {reason}"
@@ -211,7 +211,7 @@ pub fn users(report: &InstanceSync, before: &SyncState) {
     }
     for tenant in tenants {
         let (added, changed, disabled) = (tenant.added.len(), tenant.changed.len(), tenant.disabled.len());
-        if tenant.did_something() {
+        if tenant.has_changes() {
             info!(
                 tenant = tenant.tenant,
                 instance,
@@ -223,7 +223,7 @@ pub fn users(report: &InstanceSync, before: &SyncState) {
             );
         }
         let (over_limit, refused) = (tenant.over_limit.len(), tenant.refused.len());
-        if changes && tenant.kept_out() > 0 {
+        if changes && tenant.without_access() > 0 {
             warn!(
                 tenant = tenant.tenant,
                 instance,

@@ -1,58 +1,67 @@
-//! Whether an instance shows so few of the users that it had that its list is not believed.
+//! Whether so many users of an instance are missing that the list may be wrong.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{SyncState, There, synced_users};
+use super::matching::match_users;
+use super::state::SyncState;
 use crate::config::Limit;
-use crate::model::{InstanceKey, TenantId, TenantKey, TenantRecord};
+use crate::model::{InstanceKey, PbxUser, TenantId, TenantKey, TenantRecord};
+use crate::report::count;
 use crate::store::{StoreError, StoreWriter};
 
-/// How many of an instance's accounts may be missing at once.
-const MISSING: Limit = Limit { count: 3, percent: 20 };
+/// How many accounts of an instance may be missing at once.
+const MAX_MISSING: Limit = Limit { count: 3, percent: 20 };
 
-/// Why nothing may be changed: more accounts than [`MISSING`] of the instance's would be disabled at once, only
-/// because the list does not name them. Who is shown as disabled does not count, and a tenant that came to the
-/// instance since its users were last read has others for a reason.
-pub(super) fn too_many(
+/// The reason to change nothing: more accounts than [`MAX_MISSING`] would be disabled only because the PBX does not show
+/// them. Users shown as disabled do not count. Tenants that came to the instance since its last reading do not count
+/// either, because a move changes their users.
+pub(super) fn too_many<'a>(
     store: &mut StoreWriter<'_>,
     instance: &InstanceKey,
-    there: &There,
+    observed: impl Fn(&TenantRecord) -> &'a [PbxUser],
     tenants: &BTreeMap<TenantKey, TenantRecord>,
-    note: &SyncState,
+    state: &SyncState,
 ) -> Result<Option<String>, StoreError> {
-    let came: BTreeMap<TenantId, DateTime<Utc>> =
-        store.previous_placements()?.into_iter().fold(BTreeMap::new(), |mut came, previous| {
-            let last = came.entry(previous.tenant).or_insert(previous.left_at);
-            *last = previous.left_at.max(*last);
-            came
-        });
+    let moved_at = last_moves(store)?;
     let (mut all, mut missing) = (0, 0);
-    let mut of: Vec<&TenantKey> = Vec::new();
+    let mut affected: Vec<&TenantKey> = Vec::new();
     for (key, record) in tenants {
-        if came.get(&record.id).is_some_and(|at| note.read_at.is_none_or(|read| *at >= read)) {
+        let is_new = |moved_at: &DateTime<Utc>| state.read_at.is_none_or(|read_at| *moved_at >= read_at);
+        if moved_at.get(&record.id).is_some_and(is_new) {
             continue;
         }
-        let found = store.scope(record.id).users()?;
-        let (_, known) = synced_users(&found, there.users_of(record));
-        let enabled = || found.iter().filter(|user| user.is_synced() && user.enabled);
-        let gone = enabled().filter(|user| !known.contains(&user.id)).count();
+        let accounts = store.scope(record.id).users()?;
+        let (_, paired) = match_users(&accounts, observed(record));
+        let enabled = || accounts.iter().filter(|account| account.is_synced() && account.enabled);
+        let missing_here = enabled().filter(|account| !paired.contains(&account.id)).count();
         all += enabled().count();
-        missing += gone;
-        if gone > 0 {
-            of.push(key);
+        missing += missing_here;
+        if missing_here > 0 {
+            affected.push(key);
         }
     }
-    if missing <= MISSING.of(all) {
+    if missing <= MAX_MISSING.of(all) {
         return Ok(None);
     }
-    let which = match of.as_slice() {
+    let tenant = match affected.as_slice() {
         [one] => format!(" {one}"),
         _ => String::new(),
     };
     Ok(Some(format!(
-        "{missing} of {all} users are missing at once on {instance}, so none is disabled. If they were deleted on \
-         purpose: tenantd sync{which} --accept-missing"
+        "{missing} of {} are missing at once on {instance}, so none is disabled. If they were deleted on \
+         purpose: tenantd sync{tenant} --accept-missing",
+        count(all, "user")
     )))
+}
+
+/// When each tenant was last moved.
+fn last_moves(store: &mut StoreWriter<'_>) -> Result<BTreeMap<TenantId, DateTime<Utc>>, StoreError> {
+    let mut moves = BTreeMap::new();
+    for previous in store.previous_placements()? {
+        let last = moves.entry(previous.tenant).or_insert(previous.left_at);
+        *last = previous.left_at.max(*last);
+    }
+    Ok(moves)
 }

@@ -129,7 +129,7 @@ at_both_sites! { async fn apply_synchronises_new_tenants_and_sync_reports_what_i
     assert_eq!(synced["instances"][0]["tenants"][0]["added"][0], "bert");
     assert_eq!(site.users("enabled").await, ["anna", "bert"], "only the tenant that was named");
     let ran = site.run(&["sync"]).await;
-    assert!(ran.ended_with(0).stdout.contains("beta: 1 added, 0 changed, 0 disabled, 0 over the limit"), "{ran:#?}");
+    assert!(ran.ended_with(0).stdout.contains("beta: 1 added, 0 changed, 0 disabled, 0 without access"), "{ran:#?}");
 
     let fault = site.pbx("hq").inject(Fault::new(FaultKind::WrongTotal(3)).page("users.php"));
     site.add_user("hq", "acme", "dora");

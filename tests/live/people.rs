@@ -83,7 +83,7 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     person.add_user_in("user", other, "olga", PASSWORD).await;
     let (report, seconds, requests) = synchronised(live, "hq").await;
     live.tell(&format!("{MANY} users arrived in {seconds:.1} s with {requests} requests"));
-    assert_eq!(report.unknown, None);
+    assert_eq!(report.problem, None);
     let added: Vec<_> = report.tenants.iter().map(|tenant| (&*tenant.tenant, tenant.added.len())).collect();
     assert_eq!(added, [("acme", MANY), ("calm", 1)]);
     let mut plain = Plain::connect(&live.rig.config.database).await;

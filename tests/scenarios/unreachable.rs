@@ -118,8 +118,8 @@ on_both_databases! { async fn a_wrong_password_is_tried_once_and_reported_plainl
     let line = pass_without_hq(&rig).await;
     assert_eq!(
         line,
-        "cannot read the domains: the server rejected the user name or password. Correct them in the configuration; \
-         tenantd does not try the same ones again, so that fail2ban does not block it"
+        "cannot read the domains: the server rejected the user name or password. Correct them in the configuration: \
+         tenantd does not try the same ones again, because fail2ban would block it"
     );
     rig.pass().await;
     assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not tried again");
