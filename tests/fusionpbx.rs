@@ -1,4 +1,4 @@
-//! The FusionPBX client against the stand-in server, which behaves and misbehaves like a real one.
+//! The FusionPBX client against the stand-in, which behaves and fails like a real server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn config(server: &StandIn) -> InstanceConfig {
     }
 }
 
-fn quick() -> RetryPolicy {
+fn short_pauses() -> RetryPolicy {
     RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() }
 }
 
@@ -43,13 +43,13 @@ fn password() -> Secret {
 }
 
 fn client(server: &StandIn) -> PbxClient {
-    PbxClient::with_retries(&config(server), password(), quick()).unwrap()
+    PbxClient::with_retries(&config(server), password(), short_pauses()).unwrap()
 }
 
-/// A client that waits for answers for half a second only.
-fn hurried(server: &StandIn) -> PbxClient {
+/// A client that waits only half a second for an answer.
+fn impatient_client(server: &StandIn) -> PbxClient {
     let config = InstanceConfig { timeout: Duration::from_millis(500), ..config(server) };
-    PbxClient::with_retries(&config, password(), quick()).unwrap()
+    PbxClient::with_retries(&config, password(), short_pauses()).unwrap()
 }
 
 fn new_domain(name: &str) -> NewDomain {
@@ -67,12 +67,13 @@ fn setting(name: &str, value: &str) -> PbxSetting {
     }
 }
 
-/// Requests to a page since the journal was cleared, as `GET` or `POST`.
+/// The number of `GET` or `POST` requests to a page since the journal was cleared.
 fn requests(server: &StandIn, method: &str, page: &str) -> usize {
     server.pbx().requests().iter().filter(|r| r.method == method && r.path.ends_with(page)).count()
 }
 
-fn reads(server: &StandIn) -> usize {
+/// The number of requests besides those of sign-ins.
+fn requests_besides_sign_in(server: &StandIn) -> usize {
     server.pbx().requests().iter().filter(|r| !r.sign_in && !r.path.ends_with("login.php")).count()
 }
 
@@ -83,7 +84,7 @@ fn assert_unexpected(error: &PbxError, words: &str) {
 }
 
 #[track_caller]
-fn assert_unknown(result: Result<(), PbxError>) {
+fn assert_unconfirmed(result: Result<(), PbxError>) {
     let error = result.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::OutcomeUnknown { .. }), "{error:?}");
 }
@@ -95,11 +96,11 @@ async fn every_domain_is_read_with_its_exact_values() {
     for language in [Language::English, Language::German] {
         let server = standin().await;
         server.pbx().set_language(language);
-        let told = "It's <b>\"5 > 3\"</b> & ü, spaced  out";
+        let description = "It's <b>\"5 > 3\"</b> & ü, spaced  out";
         let rows = [
-            ("on.example.com", Some(true), Some(told)),
-            ("off.example.com", Some(false), Some(told)),
-            ("unset.example.com", None, Some(told)),
+            ("on.example.com", Some(true), Some(description)),
+            ("off.example.com", Some(false), Some(description)),
+            ("unset.example.com", None, Some(description)),
             ("bare.example.com", Some(false), None),
             ("twice.example.com", Some(true), None),
             ("twice.example.com", Some(false), None),
@@ -133,10 +134,14 @@ async fn a_thousand_domains_cost_two_requests_when_few_are_disabled() {
     server.pbx().clear_requests();
     let domains = client.domains().await.unwrap();
     assert_eq!(domains.iter().filter(|domain| domain.enabled == Some(false)).count(), 20);
-    assert_eq!(reads(&server), 2);
+    assert_eq!(requests_besides_sign_in(&server), 2);
     server.pbx().clear_requests();
     assert_eq!(client.domains_named("example.com").await.unwrap(), []);
-    assert_eq!(reads(&server), 2, "a name that all others end in is no reason to read them all");
+    assert_eq!(
+        requests_besides_sign_in(&server),
+        2,
+        "a name that all others end in is no reason to read them all"
+    );
 }
 
 #[tokio::test]
@@ -160,12 +165,16 @@ async fn a_thousand_domains_never_cost_more_than_fifteen_requests() {
             (count(Some(true)), count(Some(false)), count(None)),
             (1001 - disabled - unset, disabled, unset)
         );
-        assert!(reads(&server) <= 15, "{disabled} disabled, {unset} unset: {} requests", reads(&server));
+        assert!(
+            requests_besides_sign_in(&server) <= 15,
+            "{disabled} disabled, {unset} unset: {} requests",
+            requests_besides_sign_in(&server)
+        );
     }
 }
 
 #[tokio::test]
-async fn a_domain_made_between_two_reads_is_read_again_not_missed() {
+async fn a_domain_created_between_two_reads_is_not_missed() {
     let server = standin().await;
     server.pbx().inject(Fault::new(FaultKind::WrongTotal(1)).page(LIST).first(1));
     assert_eq!(client(&server).domains().await.unwrap().len(), 1);
@@ -173,7 +182,7 @@ async fn a_domain_made_between_two_reads_is_read_again_not_missed() {
 }
 
 #[tokio::test]
-async fn a_list_that_does_not_add_up_is_incomplete() {
+async fn a_list_with_another_number_of_rows_than_its_total_is_incomplete() {
     for fault in [FaultKind::WrongTotal(1), FaultKind::WrongTotal(-1), FaultKind::MissingPage(0)] {
         let server = standin().await;
         for n in 0..30 {
@@ -186,13 +195,13 @@ async fn a_list_that_does_not_add_up_is_incomplete() {
 }
 
 #[tokio::test]
-async fn an_empty_json_list_is_not_believed() {
+async fn an_empty_json_list_does_not_make_domains_disabled_or_missing() {
     let server = standin().await;
     let id = DomainId(server.pbx().add_domain("a.example.com", Some(true), None));
     server.pbx().inject(Fault::new(FaultKind::EmptyJsonArray).page(JSON));
     let client = client(&server);
     let error = client.domains().await.unwrap_err();
-    // Enabled is not taken for disabled.
+    // An enabled domain is not taken for a disabled one.
     assert_unexpected(&error, "a list without ");
     let error = client.domain(DomainId(Uuid::now_v7())).await.unwrap_err();
     assert_unexpected(&error, "an empty list");
@@ -202,7 +211,7 @@ async fn an_empty_json_list_is_not_believed() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_not_an_answer() {
+async fn a_broken_off_answer_is_an_error() {
     for page in [JSON, LIST] {
         for fault in [FaultKind::TruncatedBody, FaultKind::TruncatedJson] {
             let server = standin().await;
@@ -221,13 +230,15 @@ async fn half_an_answer_is_not_an_answer() {
 
 #[tokio::test]
 async fn another_page_than_requested_is_an_error_after_three_tries() {
-    for (fault, words) in
-        [(FaultKind::HtmlForJson, "an HTML page"), (FaultKind::WrongCharset, "another encoding")]
+    for (fault, words, capture) in
+        [(FaultKind::HtmlForJson, "an HTML page", true), (FaultKind::WrongCharset, "another encoding", false)]
     {
         let server = standin().await;
         server.pbx().inject(Fault::new(fault.clone()).page(JSON));
         let error = client(&server).domains().await.unwrap_err();
         assert_unexpected(&error, words);
+        let text = error.to_string();
+        assert_eq!(text.ends_with(". To report it: tenantd pbx capture hq"), capture, "{text}");
         assert_eq!(requests(&server, "GET", JSON), 3, "{fault:?}");
     }
 }
@@ -256,7 +267,7 @@ async fn a_permanent_error_is_not_retried() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_has_no_page_to_go_to_is_that_of_an_older_version() {
+async fn a_server_without_a_dashboard_is_reported_as_an_older_version() {
     let server = standin().await;
     let fault = FaultKind::Status { code: 404, retry_after: None };
     server.pbx().inject(Fault::new(fault).page("/core/dashboard/"));
@@ -269,7 +280,7 @@ async fn a_sign_in_that_has_no_page_to_go_to_is_that_of_an_older_version() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_passes() {
+async fn a_read_succeeds_when_a_fault_passes() {
     for fault in [
         FaultKind::ConnectionReset,
         FaultKind::TruncatedBody,
@@ -283,7 +294,7 @@ async fn a_passing_fault_passes() {
 }
 
 #[tokio::test]
-async fn a_denied_page_names_its_permission() {
+async fn an_error_about_a_denied_page_names_the_permission() {
     let server = standin().await;
     server.pbx().revoke("domain_setting_view");
     let error = client(&server).settings(DomainId(Uuid::now_v7())).await.unwrap_err();
@@ -292,13 +303,13 @@ async fn a_denied_page_names_its_permission() {
         "{error}"
     );
     assert_eq!(error.page.as_deref(), Some("/core/domain_settings/domain_settings.php"));
-    assert_eq!(requests(&server, "GET", "domain_settings.php"), 1, "it is not tried again");
+    assert_eq!(requests(&server, "GET", "domain_settings.php"), 1, "it is not retried");
 }
 
 // --- signing in, sessions ---
 
 #[tokio::test]
-async fn a_sign_in_form_behind_a_200_is_answered_by_one_sign_in() {
+async fn a_sign_in_form_instead_of_a_page_leads_to_one_sign_in() {
     let server = standin().await;
     let client = client(&server);
     client.domains().await.unwrap();
@@ -320,9 +331,9 @@ async fn a_sign_in_form_right_after_signing_in_is_an_error() {
 }
 
 #[tokio::test]
-async fn rejected_credentials_are_tried_exactly_once() {
+async fn rejected_credentials_are_sent_exactly_once() {
     let server = standin().await;
-    let wrong = PbxClient::with_retries(&config(&server), Secret::new("wrong"), quick()).unwrap();
+    let wrong = PbxClient::with_retries(&config(&server), Secret::new("wrong"), short_pauses()).unwrap();
     let id = DomainId(Uuid::now_v7());
     let (a, b, c, d) = tokio::join!(wrong.domains(), wrong.domain(id), wrong.users(), wrong.check());
     let again = wrong.domains().await;
@@ -335,7 +346,7 @@ async fn rejected_credentials_are_tried_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_rotated_session_is_followed_without_a_sign_in() {
+async fn a_session_with_a_new_id_goes_on_without_a_sign_in() {
     let server = standin().await;
     let client = client(&server);
     for _ in 0..4 {
@@ -346,19 +357,19 @@ async fn a_rotated_session_is_followed_without_a_sign_in() {
 }
 
 #[tokio::test]
-async fn one_session_has_one_request_at_a_time() {
+async fn a_session_sends_one_request_at_a_time() {
     let options = StandInOptions::plain();
     let server = StandIn::start(options).await.unwrap();
     server.pbx().inject(Fault::new(FaultKind::Latency(Duration::from_millis(20))));
     let client = client(&server);
     futures_util::future::join_all((0..12).map(|_| client.domains())).await;
     assert_eq!(server.pbx().max_concurrent_in_one_session(), 1);
-    assert_eq!(server.pbx().max_concurrent(), 4, "as many as there are sessions");
+    assert_eq!(server.pbx().max_concurrent(), 4, "one for each session");
     assert_eq!(server.pbx().sign_in_count(), 4);
 }
 
 #[tokio::test]
-async fn sequential_work_signs_in_once() {
+async fn requests_one_after_the_other_sign_in_once() {
     let server = standin().await;
     let client = client(&server);
     for _ in 0..5 {
@@ -371,7 +382,7 @@ async fn sequential_work_signs_in_once() {
 async fn a_caller_that_stops_waiting_leaves_the_session_usable() {
     let server = standin().await;
     let config = InstanceConfig { sessions: 1, ..config(&server) };
-    let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
+    let client = PbxClient::with_retries(&config, password(), short_pauses()).unwrap();
     client.domains().await.unwrap();
     let slow = server.pbx().inject(Fault::new(FaultKind::Latency(Duration::from_millis(300))));
     tokio::time::timeout(Duration::from_millis(50), client.domains()).await.unwrap_err();
@@ -383,7 +394,7 @@ async fn a_caller_that_stops_waiting_leaves_the_session_usable() {
 // --- transport ---
 
 #[tokio::test]
-async fn a_certificate_is_trusted_as_configured_and_its_fingerprint_is_shown() {
+async fn a_certificate_is_trusted_as_configured_or_its_fingerprint_is_shown() {
     let server = StandIn::start(StandInOptions::default()).await.unwrap();
     let found = server.certificate_fingerprint().unwrap().to_owned();
     let bytes: Vec<u8> =
@@ -392,18 +403,18 @@ async fn a_certificate_is_trusted_as_configured_and_its_fingerprint_is_shown() {
     std::fs::write(file.path(), server.certificate_pem().unwrap()).unwrap();
     for tls in [TlsTrust::Fingerprint(bytes.try_into().unwrap()), TlsTrust::CaFile(file.path().into())] {
         let config = InstanceConfig { tls, ..config(&server) };
-        let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
+        let client = PbxClient::with_retries(&config, password(), short_pauses()).unwrap();
         client.domains().await.unwrap();
     }
     server.pbx().clear_requests();
     for tls in [TlsTrust::Fingerprint([7; 32]), TlsTrust::SystemRoots] {
         let config = InstanceConfig { tls, ..config(&server) };
-        let client = PbxClient::with_retries(&config, password(), quick()).unwrap();
+        let client = PbxClient::with_retries(&config, password(), short_pauses()).unwrap();
         let error = client.domains().await.unwrap_err();
         let PbxErrorKind::Certificate { detail } = &error.kind else { panic!("{error:?}") };
         assert!(detail.contains(&found), "{detail}");
     }
-    assert_eq!(server.pbx().requests(), [], "nothing is sent to a server that is not believed");
+    assert_eq!(server.pbx().requests(), [], "nothing is sent to a server that is not trusted");
 }
 
 #[tokio::test]
@@ -415,7 +426,7 @@ async fn a_ca_file_that_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn plain_http_goes_to_this_machine_only_unless_asked_for() {
+async fn plain_http_is_refused_for_other_machines_unless_it_is_allowed() {
     let server = standin().await;
     let mut config = InstanceConfig { url: "http://pbx.example.com/".parse().unwrap(), ..config(&server) };
     let error = PbxClient::new(&config, password()).unwrap_err();
@@ -430,11 +441,11 @@ async fn a_secure_cookie_over_plain_http_is_explained() {
     let server = StandIn::start(options).await.unwrap();
     let error = client(&server).domains().await.unwrap_err();
     assert!(error.to_string().contains("`Secure`"), "{error}");
-    assert_eq!(reads(&server), 0);
+    assert_eq!(requests_besides_sign_in(&server), 0);
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_is_unreachable() {
+async fn a_server_that_is_down_cannot_be_reached() {
     let server = standin().await;
     let client = client(&server);
     server.stop().await;
@@ -444,17 +455,17 @@ async fn a_server_that_is_down_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_unreachable_after_the_timeout() {
+async fn a_server_that_hangs_cannot_be_reached_after_the_timeout() {
     for fault in [FaultKind::HangForever, FaultKind::SlowLoris(Duration::from_millis(100))] {
         let server = standin().await;
         server.pbx().inject(Fault::new(fault).page(JSON));
-        let error = hurried(&server).domains().await.unwrap_err();
+        let error = impatient_client(&server).domains().await.unwrap_err();
         assert!(matches!(error.kind, PbxErrorKind::Unreachable { .. }), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_and_bounded() {
+async fn a_short_retry_after_is_waited_for_and_a_long_one_is_an_error() {
     let server = standin().await;
     let busy = |seconds| FaultKind::Status { code: 503, retry_after: Some(seconds) };
     server.pbx().inject(Fault::new(busy(1)).page(JSON).first(1));
@@ -474,14 +485,14 @@ async fn retry_after_is_heeded_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_failing_is_left_alone() {
+async fn a_server_that_keeps_failing_gets_no_requests_for_a_while() {
     let server = standin().await;
     let client = client(&server);
     server.pbx().inject(Fault::new(FaultKind::Status { code: 500, retry_after: None }));
     for _ in 0..2 {
         client.domains().await.unwrap_err();
     }
-    assert_eq!(server.pbx().requests().len(), 5, "the fifth failure in a row ends it");
+    assert_eq!(server.pbx().requests().len(), 5, "the fifth failure in a row stops the requests");
     let error = client.domains().await.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::CircuitOpen { .. }), "{error:?}");
     let error = client.create_domain(&new_domain("a.example.com")).await.unwrap_err();
@@ -492,7 +503,7 @@ async fn a_server_that_keeps_failing_is_left_alone() {
 // --- writing ---
 
 #[tokio::test]
-async fn a_domain_is_made_once_under_our_id() {
+async fn a_domain_is_created_once_under_the_chosen_id() {
     let server = standin().await;
     let client = client(&server);
     let mut domain = new_domain("acme.example.com");
@@ -500,7 +511,7 @@ async fn a_domain_is_made_once_under_our_id() {
     client.domains().await.unwrap();
     server.pbx().clear_requests();
     client.create_domain(&domain).await.unwrap();
-    assert_eq!(reads(&server), 2, "one form, one post");
+    assert_eq!(requests_besides_sign_in(&server), 2, "one form, one post");
     client.create_domain(&domain).await.unwrap();
     assert_eq!(server.pbx().domain_count(), 2);
     let stored = client.domain(domain.id).await.unwrap().unwrap();
@@ -511,11 +522,11 @@ async fn a_domain_is_made_once_under_our_id() {
 }
 
 #[tokio::test]
-async fn an_id_in_use_by_another_domain_is_refused() {
+async fn a_domain_is_not_created_under_the_id_of_another_one() {
     let server = standin().await;
     let client = client(&server);
-    let id = DomainId(server.pbx().add_domain("theirs.example.com", Some(true), None));
-    let error = client.create_domain(&NewDomain { id, ..new_domain("ours.example.com") }).await.unwrap_err();
+    let id = DomainId(server.pbx().add_domain("other.example.com", Some(true), None));
+    let error = client.create_domain(&NewDomain { id, ..new_domain("new.example.com") }).await.unwrap_err();
     assert!(matches!(error.kind, PbxErrorKind::Refused { .. }), "{error:?}");
     assert_eq!(server.pbx().mutating_requests(), 0);
 }
@@ -543,7 +554,7 @@ async fn an_update_sends_all_fields() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_an_unknown_outcome_and_nothing_is_sent_again() {
+async fn a_change_without_a_confirming_answer_is_not_sent_again() {
     for fault in [
         FaultKind::CommitThenReset,
         FaultKind::CommitThenHang,
@@ -556,22 +567,22 @@ async fn a_lost_reply_is_an_unknown_outcome_and_nothing_is_sent_again() {
         FaultKind::Redirect302("/elsewhere.php".into()),
     ] {
         let server = standin().await;
-        let client = hurried(&server);
+        let client = impatient_client(&server);
         client.domains().await.unwrap();
         server.pbx().inject(Fault::new(fault.clone()).method("POST").page(EDIT));
         let domain = new_domain("acme.example.com");
-        assert_unknown(client.create_domain(&domain).await);
+        assert_unconfirmed(client.create_domain(&domain).await);
         assert_eq!(requests(&server, "POST", EDIT), 1, "{fault:?}");
         server.pbx().clear_faults();
-        let made = server.pbx().domain(domain.id.0).is_some();
+        let exists = server.pbx().domain(domain.id.0).is_some();
         if !matches!(fault, FaultKind::HangForever) {
-            assert_eq!(client.domain(domain.id).await.unwrap().is_some(), made, "{fault:?}");
+            assert_eq!(client.domain(domain.id).await.unwrap().is_some(), exists, "{fault:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_turns_a_write_away_has_not_done_it() {
+async fn a_change_that_is_rejected_was_not_carried_out() {
     let server = standin().await;
     let client = client(&server);
     client.domains().await.unwrap();
@@ -590,7 +601,7 @@ async fn a_server_that_turns_a_write_away_has_not_done_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_before_or_at_a_write_costs_a_sign_in_and_no_second_domain() {
+async fn a_session_that_ends_before_or_during_a_write_leads_to_a_sign_in_and_no_second_domain() {
     let server = standin().await;
     let client = client(&server);
     client.domains().await.unwrap();
@@ -604,7 +615,7 @@ async fn a_session_that_ends_before_or_at_a_write_costs_a_sign_in_and_no_second_
 }
 
 #[tokio::test]
-async fn a_setting_is_made_and_changed_under_our_id() {
+async fn a_setting_is_added_and_changed_under_the_chosen_id() {
     let server = standin().await;
     let client = client(&server);
     let domain = DomainId(server.pbx().add_domain("a.example.com", Some(true), None));
@@ -636,13 +647,13 @@ async fn a_setting_is_made_and_changed_under_our_id() {
     client.delete_setting(domain, rows[1].id).await.unwrap();
     let posts = server.pbx().mutating_requests();
     client.delete_setting(domain, rows[1].id).await.unwrap();
-    assert_eq!(server.pbx().mutating_requests(), posts, "there is nothing to remove");
+    assert_eq!(server.pbx().mutating_requests(), posts, "a missing setting is not removed again");
     rows.remove(1);
     assert_eq!(all(client.settings(domain).await.unwrap()), all(rows));
 }
 
 #[tokio::test]
-async fn only_wanted_settings_are_read_row_by_row() {
+async fn the_forms_of_only_the_wanted_settings_are_read() {
     let server = standin().await;
     let client = client(&server);
     let domain = server.pbx().add_domain("a.example.com", Some(true), None);
@@ -661,11 +672,11 @@ async fn only_wanted_settings_are_read_row_by_row() {
     let found = client.settings_of(DomainId(domain), &wanted).await.unwrap();
     assert_eq!(found.into_iter().map(|setting| setting.name).collect::<BTreeSet<_>>(), wanted);
     assert_eq!(requests(&server, "GET", SETTING), 2);
-    assert_eq!(reads(&server), 3);
+    assert_eq!(requests_besides_sign_in(&server), 3);
 }
 
 #[tokio::test]
-async fn the_settings_of_a_missing_domain_are_not_known_rather_than_empty() {
+async fn the_settings_of_a_missing_domain_are_an_error_and_not_empty() {
     let server = standin().await;
     let error = client(&server).settings(DomainId(Uuid::now_v7())).await.unwrap_err();
     assert_unexpected(&error, "names no domain");
@@ -688,7 +699,7 @@ async fn a_delete_without_the_permission_is_not_sent() {
 // --- users, check, previews ---
 
 #[tokio::test]
-async fn more_users_than_the_json_list_shows_are_read_whole() {
+async fn more_users_than_the_json_list_shows_are_all_read() {
     for language in [Language::English, Language::German] {
         let server = standin().await;
         server.pbx().set_language(language);
@@ -696,10 +707,10 @@ async fn more_users_than_the_json_list_shows_are_read_whole() {
         client.domains().await.unwrap();
         let mut expected = BTreeMap::new();
         let own = server.pbx().domains()[0].clone();
-        let young = server.pbx().add_domain("young.example.com", Some(true), None);
+        let new = server.pbx().add_domain("new.example.com", Some(true), None);
         for n in 0..750 {
             let (domain, domain_name) =
-                if n % 2 == 0 { (own.uuid, own.name.as_str()) } else { (young, "young.example.com") };
+                if n % 2 == 0 { (own.uuid, own.name.as_str()) } else { (new, "new.example.com") };
             let id = server.pbx().add_user(NewUser {
                 domain,
                 username: format!("user{n}"),
@@ -712,15 +723,15 @@ async fn more_users_than_the_json_list_shows_are_read_whole() {
         let users = client.users().await.unwrap();
         assert_eq!(users.len(), 751);
         for user in users.into_iter().filter(|user| user.username != "tenantd") {
-            let seen = (user.domain, user.domain_name, user.username, user.enabled);
-            assert_eq!(seen, expected[&user.id]);
+            let read = (user.domain, user.domain_name, user.username, user.enabled);
+            assert_eq!(read, expected[&user.id]);
             assert_eq!(user.groups, ["admin", "user"]);
         }
     }
 }
 
 #[tokio::test]
-async fn a_list_without_our_own_account_is_no_list_of_users() {
+async fn a_list_of_users_without_tenantds_own_account_is_an_error() {
     let server = standin().await;
     let client = client(&server);
     let own = client.users().await.unwrap().remove(0);
@@ -740,7 +751,7 @@ async fn a_list_without_our_own_account_is_no_list_of_users() {
     };
     server.pbx().remove_user(own.id);
     expect("0 users without it").await;
-    // One of the same name in another domain is not the account.
+    // A user of the same name in another domain is not the account.
     add(elsewhere, "tenantd");
     add(own.domain.0, "anna");
     expect("2 users without it").await;
@@ -753,11 +764,11 @@ async fn few_users_cost_two_requests() {
     let server = standin().await;
     let client = client(&server);
     assert_eq!(client.users().await.unwrap().len(), 1);
-    assert_eq!(reads(&server), 2);
+    assert_eq!(requests_besides_sign_in(&server), 2);
 }
 
 #[tokio::test]
-async fn a_check_names_missing_permissions() {
+async fn a_check_lists_missing_permissions() {
     let server = standin().await;
     let domain = server.pbx().add_domain("a.example.com", Some(false), None);
     let own = server.pbx().domains().into_iter().find(|row| row.uuid != domain).unwrap();
@@ -795,7 +806,7 @@ async fn no_read_changes_anything() {
 
 // --- secrets ---
 
-/// Everything that is logged while it lives, at the finest level.
+/// Collects everything that is logged, at the finest level.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -811,7 +822,7 @@ impl std::io::Write for Log {
 }
 
 /// A text as it is, in hexadecimal, in Base64 (at each of the three offsets) and as a form sends it.
-fn disguises(secret: &str) -> Vec<String> {
+fn encodings(secret: &str) -> Vec<String> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let base64 = |bytes: &[u8]| -> String {
         bytes
@@ -840,13 +851,13 @@ async fn no_secret_and_no_body_is_in_an_error_a_log_or_a_debug_text() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // For the whole process: what other tests log at the same time may show a secret as little.
+    // For the whole process: the log of tests that run at the same time must not show a secret either.
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     const PASSWORD: &str = "canary/Password+&% 7Zq";
     const VALUE: &str = "canary-setting-value-9xK";
-    const TOLD: &str = "canary-description-4rT";
-    let mut said = Vec::new();
+    const DESCRIPTION: &str = "canary-description-4rT";
+    let mut texts = Vec::new();
     let faults = [
         FaultKind::EchoPassword,
         FaultKind::Status { code: 500, retry_after: None },
@@ -869,16 +880,20 @@ async fn no_secret_and_no_body_is_in_an_error_a_log_or_a_debug_text() {
         {
             let options = StandInOptions { password: PASSWORD.into(), ..StandInOptions::plain() };
             let server = StandIn::start(options).await.unwrap();
-            let id = server.pbx().add_domain("a.example.com", Some(false), Some(TOLD));
+            let id = server.pbx().add_domain("a.example.com", Some(false), Some(DESCRIPTION));
             server.pbx().add_setting(id, NewSetting::new("my_cat", "one", "text", VALUE));
             server.pbx().inject(Fault::new(fault.clone()).page(page));
             let config = InstanceConfig { timeout: Duration::from_millis(100), ..config(&server) };
-            let patience =
+            let retry_policy =
                 RetryPolicy { pause: Duration::from_millis(1), tries: 2, ..RetryPolicy::default() };
-            let client = PbxClient::with_retries(&config, Secret::new(PASSWORD), patience).unwrap();
+            let client = PbxClient::with_retries(&config, Secret::new(PASSWORD), retry_policy).unwrap();
             let id = DomainId(id);
-            let domain =
-                NewDomain { id, name: "a.example.com".into(), enabled: true, description: TOLD.into() };
+            let domain = NewDomain {
+                id,
+                name: "a.example.com".into(),
+                enabled: true,
+                description: DESCRIPTION.into(),
+            };
             let errors = [
                 client.domains().await.err(),
                 client.domain(id).await.err(),
@@ -888,19 +903,19 @@ async fn no_secret_and_no_body_is_in_an_error_a_log_or_a_debug_text() {
                 client.update_domain(&domain).await.err(),
                 client.put_setting(id, &setting("my_cat.one.text", VALUE)).await.err(),
             ];
-            said.extend(errors.into_iter().flatten().map(|error| format!("{error} {error:?}")));
-            said.push(format!("{client:?} {:?} {config:?}", client.reader()));
+            texts.extend(errors.into_iter().flatten().map(|error| format!("{error} {error:?}")));
+            texts.push(format!("{client:?} {:?} {config:?}", client.reader()));
         }
     }
-    assert!(said.len() > 300);
-    let mut said = said.join("\n");
-    said.push_str(&String::from_utf8_lossy(&log.0.lock().unwrap()));
-    assert!(said.contains("PBX request"), "the log was taken");
-    for secret in [PASSWORD, VALUE, TOLD].into_iter().flat_map(disguises) {
-        assert!(!said.contains(&secret), "{secret}");
+    assert!(texts.len() > 300);
+    let mut text = texts.join("\n");
+    text.push_str(&String::from_utf8_lossy(&log.0.lock().unwrap()));
+    assert!(text.contains("PBX request"), "the log was collected");
+    for secret in [PASSWORD, VALUE, DESCRIPTION].into_iter().flat_map(encodings) {
+        assert!(!text.contains(&secret), "{secret}");
     }
-    assert!(!said.contains("PHPSESSID="));
+    assert!(!text.contains("PHPSESSID="));
     let hexadecimal = |c: char| c.is_ascii_hexdigit();
-    let longest = said.split(|c| !hexadecimal(c)).map(str::len).max().unwrap_or(0);
+    let longest = text.split(|c| !hexadecimal(c)).map(str::len).max().unwrap_or(0);
     assert!(longest < 64, "a form token");
 }

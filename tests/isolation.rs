@@ -1,4 +1,4 @@
-//! The check of the isolation: that it finds nothing where nothing is wrong, and everything that is taken away.
+//! `tenantd isolation check` finds nothing in a fresh database, and notices everything that is taken away.
 
 mod common;
 
@@ -20,14 +20,14 @@ const TABLES: [&str; 11] = [
     "users",
 ];
 
-async fn after(database: &Database, change: Vec<String>) -> Result<IsolationReport, String> {
+async fn check_after(database: &Database, change: Vec<String>) -> Result<IsolationReport, String> {
     database.read(move |store| isolation::check_after(store, &change).map(Some)).await.unwrap().unwrap()
 }
 
 async fn must_be_noticed(database: &Database, changes: Vec<Vec<String>>) {
     let mut missed = Vec::new();
     for change in changes {
-        match after(database, change.clone()).await {
+        match check_after(database, change.clone()).await {
             Ok(report) if report.passed() => missed.push(format!("{change:?}")),
             Ok(_) => {}
             Err(refusal) => missed.push(format!("not possible: {refusal}")),
@@ -36,7 +36,7 @@ async fn must_be_noticed(database: &Database, changes: Vec<Vec<String>>) {
     assert!(missed.is_empty(), "not noticed:\n{}", missed.join("\n"));
 }
 
-async fn fresh_schema_is_tight(postgres: bool) {
+async fn fresh_database_passes(postgres: bool) {
     let dir = tempfile::tempdir().unwrap();
     let Some(config) = fresh(postgres, dir.path()) else { return };
     drop(open(&config, Access::ReadWrite).await);
@@ -48,24 +48,24 @@ async fn fresh_schema_is_tight(postgres: bool) {
     assert_eq!(tables, TABLES);
     assert!(report.attempts >= if postgres { 120 } else { 25 }, "{}", report.attempts);
     let mut plain = Plain::connect(&config).await;
-    assert_eq!(plain.number("SELECT count(*) FROM tenants").await, 0, "nothing remains of the trial");
+    assert_eq!(plain.number("SELECT count(*) FROM tenants").await, 0, "nothing remains of the check");
     assert_eq!(plain.number("SELECT count(*) FROM users").await, 0);
     let refused = database.write(|store| store.put_fact("a", "b", chrono::Utc::now())).await;
     assert!(refused.is_err(), "a read-only database is read-only again after the check");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_schema_is_tight_on_sqlite() {
-    fresh_schema_is_tight(false).await;
+async fn a_fresh_database_passes_on_sqlite() {
+    fresh_database_passes(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_schema_is_tight_on_postgres() {
-    fresh_schema_is_tight(true).await;
+async fn a_fresh_database_passes_on_postgres() {
+    fresh_database_passes(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_policy_key_and_trigger_that_goes_is_noticed_on_postgres() {
+async fn every_removed_policy_key_and_trigger_is_noticed_on_postgres() {
     let dir = tempfile::tempdir().unwrap();
     let Some(config) = fresh(true, dir.path()) else { return };
     let database = open(&config, Access::ReadWrite).await;
@@ -117,7 +117,7 @@ async fn every_way_around_the_policies_is_noticed_on_postgres() {
         "CREATE OR REPLACE FUNCTION crystalqore_tenant() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS \
          'SELECT current_setting(''crystalqore.tenant'', true)'",
         "ALTER ROLE crystalqore_service LOGIN",
-        // What only trying shows.
+        // Faults that only attempts show.
         "CREATE OR REPLACE FUNCTION crystalqore_tenant() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER \
          SET search_path = pg_catalog, public, pg_temp AS 'SELECT current_setting(''crystalqore.tenant'', true)'",
         "CREATE OR REPLACE FUNCTION session_rules() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
@@ -134,13 +134,13 @@ async fn every_way_around_the_policies_is_noticed_on_postgres() {
          NULL, PRIMARY KEY (tenant_id, id), FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id))",
         "SELECT crystalqore_protect('faxes')",
     ];
-    let report = after(&database, fine.map(str::to_owned).to_vec()).await.unwrap();
-    assert_eq!(report.findings, [], "a service's own table under `crystalqore_protect` is as tight");
+    let report = check_after(&database, fine.map(str::to_owned).to_vec()).await.unwrap();
+    assert_eq!(report.findings, [], "a service's own table under `crystalqore_protect` passes");
     assert!(report.tables.contains(&"faxes".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_key_and_trigger_that_goes_is_noticed_on_sqlite() {
+async fn every_removed_key_and_trigger_is_noticed_on_sqlite() {
     let dir = tempfile::tempdir().unwrap();
     let config = fresh(false, dir.path()).unwrap();
     let database = open(&config, Access::ReadWrite).await;
@@ -160,7 +160,7 @@ async fn every_key_and_trigger_that_goes_is_noticed_on_sqlite() {
         }
         let sql =
             plain.texts(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'")).await.remove(0);
-        // The table created again without one of its keys.
+        // Create the table again without one of its keys.
         let lines: Vec<&str> = sql.lines().collect();
         for (at, line) in lines.iter().enumerate() {
             let mut kept = lines.clone();

@@ -1,4 +1,4 @@
-//! The PBX side of `tenantd isolation check`: what of one domain reaches into another tenant's.
+//! The PBX side of `tenantd isolation check`: what routes calls from one domain into the domain of another tenant.
 
 mod common;
 
@@ -8,7 +8,7 @@ use tenantd::fusionpbx::{PbxClient, PbxErrorKind, PbxRouting};
 use tenantd::isolation::{self, PbxCheckResult};
 use tenantd::model::TenantRecord;
 
-async fn sweep(rig: &Rig) -> PbxCheckResult {
+async fn check(rig: &Rig) -> PbxCheckResult {
     let hq = instance("hq");
     let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap().reader();
     let records: Vec<TenantRecord> =
@@ -16,17 +16,17 @@ async fn sweep(rig: &Rig) -> PbxCheckResult {
     isolation::check_instance("hq", &client, &records, |_| Ok(())).await
 }
 
-fn told(sweep: &PbxCheckResult) -> Vec<String> {
-    sweep.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
+fn findings(result: &PbxCheckResult) -> Vec<String> {
+    result.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
 }
 
-on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_nothing_else(mut rig) {
+on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_finding(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.converge().await;
     let hq = rig.pbx("hq");
     let id = |name: &str| hq.domains_named(&format!("{name}.example.com"))[0].uuid;
     let (acme, beta) = (id("acme"), id("beta"));
-    let theirs = hq.add_domain("theirs.example.com", Some(true), None);
+    let unmanaged = hq.add_domain("unmanaged.example.com", Some(true), None);
     for n in 0..150 {
         hq.add_route(Some(acme), RouteKind::Extension, &format!("{}", 1000 + n), "acme.example.com", &[]);
     }
@@ -34,12 +34,12 @@ on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_n
     hq.add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "sip.carrier.example.org")]);
     hq.add_route(None, RouteKind::Gateway, "everybody", "acme.example.com", &[("proxy", "acme.example.com")]);
     hq.add_route(None, RouteKind::Dialplan, "global", "beta.example.com", &[]);
-    hq.add_route(Some(acme), RouteKind::Extension, "200", "theirs.example.com", &[]);
+    hq.add_route(Some(acme), RouteKind::Extension, "200", "unmanaged.example.com", &[]);
     let before = rig.mutations();
-    let clean = sweep(&rig).await;
+    let clean = check(&rig).await;
     assert!(clean.passed(), "{clean:#?}");
     assert_eq!((clean.extensions, clean.gateways), (152, 2));
-    // With those of the domain of the own account.
+    // Including those of the domain of tenantd's own account.
     assert_eq!(clean.dialplans, usize::try_from(4 * DIALPLANS_OF_A_DOMAIN).unwrap() + 1);
 
     let hq = rig.pbx("hq");
@@ -57,12 +57,12 @@ on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_n
     {
         hq.add_route(Some(acme), RouteKind::Gateway, &format!("gw{n}"), "public", &[(field, value)]);
     }
-    hq.add_route(Some(theirs), RouteKind::Extension, "1", "acme.example.com", &[]);
+    hq.add_route(Some(unmanaged), RouteKind::Extension, "1", "acme.example.com", &[]);
     hq.add_route(Some(uuid::Uuid::new_v4()), RouteKind::Extension, "2", "acme.example.com", &[]);
-    let found = sweep(&rig).await;
-    assert_eq!(told(&found), [
+    let found = check(&rig).await;
+    assert_eq!(findings(&found), [
         "hq: dialplan queue of beta.example.com: its context is agents@acme.example.com, the domain of the tenant acme",
-        "hq: extension 1 of theirs.example.com: its user_context is acme.example.com, the domain of the tenant acme",
+        "hq: extension 1 of unmanaged.example.com: its user_context is acme.example.com, the domain of the tenant acme",
         "hq: extension 2 of a domain that does not exist: its user_context is acme.example.com, the domain of the \
          tenant acme",
         "hq: extension 666 of acme.example.com: its user_context is Beta.example.com, the domain of the tenant beta",
@@ -75,7 +75,7 @@ on_both_databases! { async fn a_route_into_another_tenants_domain_is_named_and_n
          beta",
     ]);
     assert!(!found.passed());
-    assert_eq!(rig.mutations(), before, "it only reads");
+    assert_eq!(rig.mutations(), before, "the check only reads");
 } }
 
 on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_check(mut rig) {
@@ -86,7 +86,7 @@ on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_chec
         rig.pbx("hq").add_route(Some(acme), RouteKind::Extension, &format!("{n}"), "acme.example.com", &[]);
     }
     rig.pbx("hq").add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "carrier.example.org")]);
-    assert!(sweep(&rig).await.passed());
+    assert!(check(&rig).await.passed());
     for (page, kind) in [
         ("extensions.php", FaultKind::WrongTotal(1)),
         ("extensions.php", FaultKind::MissingPage(1)),
@@ -96,15 +96,15 @@ on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_chec
         ("gateway_edit.php", FaultKind::TruncatedJson),
     ] {
         let fault = rig.pbx("hq").inject(Fault::new(kind.clone()).page(page));
-        let swept = sweep(&rig).await;
-        assert!(swept.not_checked.is_some() && !swept.passed(), "{page} {kind:?}: {swept:#?}");
-        assert!(swept.findings.is_empty());
+        let result = check(&rig).await;
+        assert!(result.not_checked.is_some() && !result.passed(), "{page} {kind:?}: {result:#?}");
+        assert!(result.findings.is_empty());
         rig.pbx("hq").remove_fault(fault);
     }
 } }
 
 #[tokio::test]
-async fn a_missing_permission_is_named_before_anything_is_concluded() {
+async fn a_missing_permission_is_an_error_that_names_it() {
     let rig = Rig::new(common::rig::Backend::Sqlite).await.unwrap();
     let hq = instance("hq");
     let domain = rig.pbx("hq").add_domain("acme.example.com", Some(true), None);

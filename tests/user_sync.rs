@@ -1,4 +1,4 @@
-//! When the users of tenants are read from their PBX, and what a reading that fails does: nothing.
+//! When the users of tenants are synchronised from their PBX, and that a failed reading changes nothing.
 
 mod common;
 
@@ -21,7 +21,7 @@ use tenantd::sync::{self, InstanceSync, Rules};
 const INTERVAL: Duration = Duration::from_secs(900);
 
 impl Rig {
-    /// A pass as the daemon makes it.
+    /// A pass of the daemon.
     async fn daemon_pass(&self) -> (Plan, Outcome, Vec<InstanceSync>) {
         let look = self.look().await;
         let plan = look.plan();
@@ -36,9 +36,9 @@ impl Rig {
         self.pbx(pbx).add_user(new_user(domain, name))
     }
 
-    /// How often the list of users was asked for.
+    /// How often the list of users was read.
     fn readings(&self, pbx: &str) -> usize {
-        self.pbx(pbx).requests().iter().filter(|asked| asked.path.ends_with("/users.php")).count()
+        self.pbx(pbx).requests().iter().filter(|request| request.path.ends_with("/users.php")).count()
     }
 
     async fn users(&self, which: &str) -> Vec<String> {
@@ -47,9 +47,9 @@ impl Rig {
     }
 }
 
-on_both_databases! { async fn users_come_with_the_pass_that_makes_or_takes_over_a_tenant_and_cost_one_reading(mut rig) {
-    let theirs = rig.pbx("hq").add_domain("old.example.com", Some(true), None);
-    rig.pbx("hq").add_user(NewUser { groups: vec!["admin".into()], ..new_user(theirs, "anna") });
+on_both_databases! { async fn the_pass_that_creates_or_adopts_tenants_synchronises_their_users_with_one_reading(mut rig) {
+    let adopted = rig.pbx("hq").add_domain("old.example.com", Some(true), None);
+    rig.pbx("hq").add_user(NewUser { groups: vec!["admin".into()], ..new_user(adopted, "anna") });
     let mut old = tenant("old");
     old.adopt = true;
     rig.want([old, tenant("acme"), tenant("beta"), tenant("calm")]);
@@ -60,7 +60,7 @@ on_both_databases! { async fn users_come_with_the_pass_that_makes_or_takes_over_
     assert_eq!(rig.readings("branch"), 0);
 } }
 
-on_both_databases! { async fn an_idle_pass_reads_no_users_until_the_interval_is_over_also_after_a_restart(mut rig) {
+on_both_databases! { async fn users_are_read_once_per_interval_also_after_a_restart(mut rig) {
     rig.want([tenant("acme")]);
     rig.daemon_pass().await;
     rig.add_user("hq", "acme.example.com", "bert");
@@ -73,10 +73,10 @@ on_both_databases! { async fn an_idle_pass_reads_no_users_until_the_interval_is_
     rig.clock.advance(TimeDelta::seconds(10));
     rig.daemon_pass().await;
     assert_eq!((rig.readings("hq"), rig.users("enabled").await), (2, vec!["bert".to_owned()]));
-    assert_eq!(rig.readings("branch"), 0, "an instance without tenants is not asked");
+    assert_eq!(rig.readings("branch"), 0, "the users of an instance without tenants are not read");
 } }
 
-on_both_databases! { async fn a_reading_that_is_not_whole_changes_nothing_fails_no_pass_and_is_tried_at_the_next(mut rig) {
+on_both_databases! { async fn an_incomplete_reading_changes_nothing_and_the_next_pass_reads_again(mut rig) {
     rig.want([tenant("acme")]);
     rig.daemon_pass().await;
     for n in 0..5 {
@@ -117,8 +117,8 @@ on_both_databases! { async fn after_a_move_the_users_are_those_of_the_new_instan
     let before = rig.readings("hq");
     rig.daemon_pass().await;
     assert_eq!((rig.readings("branch"), rig.readings("hq")), (1, before));
-    assert!(rig.users("enabled").await.is_empty(), "nobody is there yet");
-    assert_eq!(rig.users("NOT enabled").await, ["anna", "bert"], "and nobody is lost");
+    assert!(rig.users("enabled").await.is_empty(), "the new instance has no users yet");
+    assert_eq!(rig.users("NOT enabled").await, ["anna", "bert"], "and no account is lost");
     rig.add_user("branch", "acme.example.com", "bert");
     rig.add_user("branch", "acme.example.com", "cleo");
     rig.clock.advance(TimeDelta::seconds(901));
@@ -135,7 +135,7 @@ on_both_databases! { async fn a_user_over_max_users_is_disabled_until_there_is_r
     rig.add_user("hq", "acme.example.com", "cleo");
     rig.clock.advance(TimeDelta::seconds(901));
     rig.daemon_pass().await;
-    // A name that sorts earlier pushes no one out.
+    // A user whose name sorts earlier takes nobody's place.
     rig.add_user("hq", "acme.example.com", "anna");
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
@@ -148,7 +148,7 @@ on_both_databases! { async fn a_user_over_max_users_is_disabled_until_there_is_r
     let warnings = tenantd::stats::near_limits(&stats, &rig.config.tier);
     let expected = "acme has reached max_users: 2 of 2 users, and 1 more user over the limit";
     assert_eq!(warnings, [(Some(key("acme")), expected.to_owned())]);
-    // No service lets them in, whatever it writes.
+    // A service cannot enable them.
     let mut plain = Plain::connect(&rig.config.database).await;
     for sql in ["UPDATE users SET enabled = true WHERE over_limit", "UPDATE users SET enabled = true, over_limit = false \
                  WHERE over_limit"] {
@@ -198,7 +198,7 @@ on_both_databases! { async fn users_of_a_paused_tenant_and_of_a_missing_domain_a
     let report = sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &Rules::of(&rig.config.tier), now).await.unwrap();
     assert_eq!(report.skipped[&"acme".to_owned()], "it is paused: maintenance");
     assert_eq!(report.skipped[&"beta".to_owned()], "its domain is not on hq");
-    assert_eq!(rig.users("enabled").await, ["anna", "bert"], "that a PBX shows no users of it says nothing");
+    assert_eq!(rig.users("enabled").await, ["anna", "bert"], "a PBX that shows no users of a missing domain proves nothing");
 } }
 
 on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_confirmed(mut rig) {
@@ -209,7 +209,7 @@ on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_
     rig.clock.advance(TimeDelta::seconds(901));
     rig.daemon_pass().await;
     assert_eq!(rig.users("enabled").await.len(), 21);
-    // Who is shown as disabled does not count, nor do four of 21 who are gone.
+    // Users shown as disabled do not count, and three missing ones are within the limit.
     for id in &ids[..8] {
         rig.pbx("hq").edit_user(*id, |user| user.enabled = Some(false));
     }
@@ -233,7 +233,7 @@ on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_
         Some("4 of 10 users are missing at once on hq, so none is disabled. If they were deleted on purpose: \
               tenantd sync acme --accept-missing")
     );
-    assert_eq!(rig.users("enabled").await.len(), 10, "nobody is added either: the list is not believed");
+    assert_eq!(rig.users("enabled").await.len(), 10, "no user is added either, because the list may be wrong");
     let (hq, now) = (instance("hq"), rig.clock.now());
     let accepted = Rules { only: Some(key("acme")), accept_missing: true, ..Rules::of(&rig.config.tier) };
     sync::sync_instance(&rig.database, &hq, &*rig.readers[&hq], &accepted, now).await.unwrap();
@@ -242,7 +242,7 @@ on_both_databases! { async fn many_missing_users_are_not_disabled_until_that_is_
     assert_eq!((&users[0].problem, rig.users("enabled").await.len()), (&None, 7));
 } }
 
-on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_changes_none(mut rig) {
+on_both_databases! { async fn a_move_changes_all_users_and_a_recreated_domain_changes_none(mut rig) {
     rig.want([tenant("acme"), tenant("beta")]);
     rig.daemon_pass().await;
     for n in 0..6 {
@@ -259,7 +259,7 @@ on_both_databases! { async fn a_move_changes_all_users_and_a_domain_made_again_c
     assert_eq!(rig.users("enabled").await.len(), 6);
     rig.clock.advance(TimeDelta::seconds(901));
     assert!(rig.daemon_pass().await.2[0].problem.is_some());
-    assert_eq!(rig.users("enabled").await.len(), 6, "nor do the passes after it");
+    assert_eq!(rig.users("enabled").await.len(), 6, "the passes after it do not disable them either");
     rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     let (.., users) = rig.daemon_pass().await;
     assert!(users.iter().any(|report| report.instance == "branch" && report.problem.is_none()), "{users:?}");
@@ -287,7 +287,7 @@ on_both_databases! { async fn users_are_not_synchronised_from_a_server_that_lost
     assert!(doubts.starts_with("2 recorded domains are missing on hq at once"), "{doubts}");
 } }
 
-on_both_databases! { async fn a_tenant_is_disabled_even_if_its_new_name_is_taken(mut rig) {
+on_both_databases! { async fn a_user_is_disabled_even_if_its_new_name_is_taken(mut rig) {
     rig.want([tenant("acme")]);
     rig.daemon_pass().await;
     let ids = ["anna", "bert"].map(|name| rig.add_user("hq", "acme.example.com", name));
@@ -319,10 +319,10 @@ on_both_databases! { async fn a_tenant_is_disabled_even_if_its_new_name_is_taken
     assert_eq!(rig.users("source = 'fusionpbx' AND NOT enabled").await, ["anna"]);
     rig.clock.advance(TimeDelta::seconds(901));
     let (.., users) = rig.daemon_pass().await;
-    assert!(!users[0].tenants[0].has_changes(), "once is enough: {users:?}");
+    assert!(!users[0].tenants[0].has_changes(), "the next pass changes nothing: {users:?}");
 } }
 
-/// A server whose users are asked for and, before it answers, someone else reads them and brings them in.
+/// A PBX whose users another process reads and synchronises before this reading ends.
 struct Overtaken<'a> {
     rig: &'a Rig,
     now: chrono::DateTime<chrono::Utc>,
@@ -368,7 +368,7 @@ impl PbxRead for Overtaken<'_> {
     }
 }
 
-on_both_databases! { async fn an_old_reading_does_not_undo_a_younger_one(mut rig) {
+on_both_databases! { async fn an_old_reading_does_not_undo_a_newer_one(mut rig) {
     rig.want([tenant("acme")]);
     rig.daemon_pass().await;
     rig.add_user("hq", "acme.example.com", "anna");

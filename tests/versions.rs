@@ -1,4 +1,4 @@
-//! Every version of FusionPBX that the stand-in speaks: one tenant's life on each, and what only some of them do.
+//! Every version of FusionPBX that the stand-in imitates: the life of a tenant on each, and the differences.
 
 mod common;
 
@@ -14,15 +14,15 @@ use tenantd::model::{Condition, DomainName, MaxUsers, Secret, SettingName};
 use tenantd::plan::{Action, ScheduledReason};
 use tenantd::report;
 
-/// Each of them on SQLite, and the oldest and the newest on PostgreSQL as well.
-fn everywhere() -> impl Iterator<Item = (PbxProfile, Backend)> {
+/// Every version on SQLite, and the oldest and the newest on PostgreSQL as well.
+fn versions_and_backends() -> impl Iterator<Item = (PbxProfile, Backend)> {
     let postgres = [(PbxProfile::V5_2, Backend::Postgres), (PbxProfile::Master, Backend::Postgres)];
     PbxProfile::ALL.into_iter().map(|profile| (profile, Backend::Sqlite)).chain(postgres)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_lives_its_life_on_every_version() {
-    for (profile, backend) in everywhere() {
+async fn a_tenant_is_created_changed_disabled_and_deleted_on_every_version() {
+    for (profile, backend) in versions_and_backends() {
         let Some(mut rig) = Rig::of_version(backend, profile).await else { continue };
         let version = rig.readers[&instance("hq")].version().await.unwrap().unwrap();
         assert_eq!(version.as_str(), profile.version());
@@ -65,11 +65,11 @@ async fn a_tenant_lives_its_life_on_every_version() {
 
 fn domain(rig: &Rig, name: &str) -> (uuid::Uuid, Option<bool>) {
     let domains = rig.pbx("hq").domains();
-    let row = domains.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} is not there"));
+    let row = domains.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} does not exist"));
     (row.uuid, row.enabled)
 }
 
-/// A flag that is NULL, and one that a checkbox hides, are reported apart from one that is false.
+/// A domain with NULL, which a checkbox shows like `false`, is not reported as disabled.
 #[tokio::test]
 async fn a_domain_without_a_state_is_not_a_disabled_one_on_any_version() {
     for profile in PbxProfile::ALL {
@@ -84,15 +84,15 @@ async fn a_domain_without_a_state_is_not_a_disabled_one_on_any_version() {
             let name = format!("{name}.example.com");
             let found = domains.iter().find(|domain| domain.name == name).unwrap();
             assert_eq!(found.enabled, state, "{profile:?} {name}");
-            let alone = client.domain(found.id).await.unwrap().unwrap();
-            assert_eq!(alone.enabled, state, "{profile:?} {name}");
+            let single = client.domain(found.id).await.unwrap().unwrap();
+            assert_eq!(single.enabled, state, "{profile:?} {name}");
         }
     }
 }
 
-/// Beyond 300 users the list of rows is read, where up to 5.3 a row names its domain by its name alone.
+/// Beyond 300 users the list page is read. Up to 5.2 its rows show only the name of the domain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_users_are_each_of_their_own_domain_on_every_version() {
+async fn many_users_are_assigned_to_their_domains_on_every_version() {
     for profile in PbxProfile::ALL {
         let server = StandIn::start(StandInOptions { profile, ..StandInOptions::plain() }).await.unwrap();
         let pbx = server.pbx();
@@ -119,11 +119,10 @@ async fn many_users_are_each_of_their_own_domain_on_every_version() {
     }
 }
 
-/// Where a disable does not end open sessions, it is not confirmed until they must be over, and deletion waits for
-/// that.
+/// If disabling does not end open sessions, it is confirmed only when they must have ended, and deletion waits for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_are_over() {
-    for (profile, outlive) in [(PbxProfile::V5_4, true), (PbxProfile::V5_5, false)] {
+async fn disabling_that_leaves_sessions_open_is_confirmed_when_they_have_ended() {
+    for (profile, stay_open) in [(PbxProfile::V5_4, true), (PbxProfile::V5_5, false)] {
         let mut rig = Rig::of_version(Backend::Sqlite, profile).await.unwrap();
         for config in rig.config.instances.values_mut() {
             config.web_session_lifetime = Duration::from_secs(3 * 3600);
@@ -135,31 +134,31 @@ async fn a_disable_that_leaves_sessions_open_says_so_and_is_confirmed_when_they_
         rig.remove_file("acme");
         rig.edit("globex", |tenant| tenant.definition.enabled = false);
         let (plan, outcome) = rig.pass().await;
-        // At once, and not only in the next plan: in what the run did, and in the tenant's condition.
-        let did = report::outcome_text(&outcome, report::Paint(false));
-        let said = did.matches(": web sessions that were open before may work until ").count();
-        assert_eq!(said, if outlive { 2 } else { 0 }, "{did}");
+        // The same run reports it, in its outcome and in the tenant's condition.
+        let text = report::outcome_text(&outcome, report::Paint(false));
+        let notes = text.matches(": web sessions that were open before may work until ").count();
+        assert_eq!(notes, if stay_open { 2 } else { 0 }, "{text}");
         let known = rig.database.read(|store| store.conditions()).await.unwrap();
         let globex = &known[&key("globex")].standing;
-        let condition = if outlive { Condition::Scheduled } else { Condition::InSync };
+        let condition = if stay_open { Condition::Scheduled } else { Condition::InSync };
         assert_eq!(globex.condition, condition, "{globex:?}");
         assert_eq!(
             globex.reason.as_ref().is_some_and(|text| text.contains("web sessions")),
-            outlive,
+            stay_open,
             "{globex:?}"
         );
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)), "{outcome:#?}");
         let warned = plan.warnings.iter().any(|text| text.contains("may work for 3 hours"));
-        assert_eq!(warned, outlive, "{:?}", plan.warnings);
+        assert_eq!(warned, stay_open, "{:?}", plan.warnings);
 
         let record = rig.recorded().await.tenants[&key("acme")].clone();
         let confirmed = record.disable_confirmed_at.unwrap() - rig.clock.now();
-        assert_eq!(confirmed > TimeDelta::hours(2), outlive, "{confirmed}");
+        assert_eq!(confirmed > TimeDelta::hours(2), stay_open, "{confirmed}");
         let plan = rig.plan().await;
-        assert_eq!(plan.count(Action::Delete), usize::from(!outlive), "{plan:#?}");
-        let waits = plan.scheduled.iter().find(|scheduled| scheduled.action == Action::Disable);
-        assert_eq!(waits.is_some(), outlive, "{plan:#?}");
-        if let Some(scheduled) = waits {
+        assert_eq!(plan.count(Action::Delete), usize::from(!stay_open), "{plan:#?}");
+        let scheduled = plan.scheduled.iter().find(|scheduled| scheduled.action == Action::Disable);
+        assert_eq!(scheduled.is_some(), stay_open, "{plan:#?}");
+        if let Some(scheduled) = scheduled {
             assert_eq!(scheduled.until, record.disable_confirmed_at.unwrap());
             assert_eq!(scheduled.reason, ScheduledReason::WebSessionsOpen);
         }
@@ -180,13 +179,13 @@ fn client(server: &StandIn, password: &str, totp: Option<&str>) -> PbxClient {
 }
 
 #[tokio::test]
-async fn a_second_factor_by_time_is_answered_on_every_version() {
+async fn tenantd_signs_in_with_a_second_factor_on_every_version() {
     for profile in PbxProfile::ALL {
         let options = StandInOptions { profile, totp_secret: Some(TOTP.into()), ..StandInOptions::plain() };
         let server = StandIn::start(options).await.unwrap();
         let right = client(&server, PASSWORD, Some(TOTP));
         assert_eq!(right.domains().await.unwrap().len(), 1, "{profile:?}");
-        // A server whose clock is wrong is given the code of its own time.
+        // A server with a wrong clock gets the code of its own time.
         server.pbx().advance_clock(Duration::from_secs(600));
         server.pbx().end_sessions();
         assert_eq!(right.domains().await.unwrap().len(), 1, "{profile:?}");
@@ -198,7 +197,7 @@ async fn a_second_factor_by_time_is_answered_on_every_version() {
             let error = wrong.domains().await.unwrap_err();
             assert!(matches!(error.kind, PbxErrorKind::CodeRejected { .. }), "{profile:?}: {error}");
         }
-        assert_eq!(sign_ins(), before + 1, "a rejected code is not tried again");
+        assert_eq!(sign_ins(), before + 1, "a rejected code is not sent again");
 
         let none = client(&server, PASSWORD, None);
         let error = none.domains().await.unwrap_err();
@@ -208,7 +207,7 @@ async fn a_second_factor_by_time_is_answered_on_every_version() {
 }
 
 #[test]
-fn every_profile_is_named_as_people_write_it() {
+fn every_profile_is_found_by_its_name_and_its_version() {
     for profile in PbxProfile::ALL {
         assert_eq!(PbxProfile::parse(profile.name()), Some(profile));
         assert_eq!(PbxProfile::parse(profile.version()), Some(profile));

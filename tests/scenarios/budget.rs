@@ -1,5 +1,5 @@
-//! What a pass with nothing to do costs: a few requests, whatever the number of tenants, and a rotation through their
-//! settings that is bounded and complete within its cycle.
+//! The requests of a pass without changes: a few for any number of tenants, and a limited number for settings, which are all
+//! read within a cycle.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::on_both_databases;
 const INTERVAL: Duration = Duration::from_secs(300);
 const CYCLE: Duration = Duration::from_secs(3600);
 
-/// The requests that the settings of one domain cost: its list, and one for each row.
-fn of_settings(path: &str) -> bool {
+/// Whether a request reads the settings of a domain: its list, or the form of one of them.
+fn reads_settings(path: &str) -> bool {
     path.ends_with("/domain_settings.php") || path.ends_with("/domain_setting_edit.php")
 }
 
-/// The record of a tenant that was made long ago.
+/// The record of a tenant that was created earlier.
 fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
     let domain_id = DomainId(domain);
     TenantRecord {
@@ -39,7 +39,7 @@ fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
     }
 }
 
-/// So many tenants in files, database and on `hq`, without a request; some of them are disabled.
+/// Puts tenants into files, database and `hq` without a request. The first `disabled` ones are disabled.
 async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
     let at = rig.clock.now() - TimeDelta::hours(2);
     let pbx = rig.pbx("hq").clone();
@@ -53,9 +53,9 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
             Some(&wanted.definition.name),
         );
         let record = record(&wanted, domain, at);
-        if let Some(lock) = &record.web_sign_in_block {
+        if let Some(block) = &record.web_sign_in_block {
             let entry = NewSetting::new("domain", "cidr", "array", "255.255.255.255/32");
-            pbx.put_setting(domain, lock.entry.0, entry);
+            pbx.put_setting(domain, block.entry.0, entry);
         }
         rig.desired.tenants.insert(wanted.key.clone(), wanted);
         records.push(record);
@@ -66,21 +66,25 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
         .unwrap();
 }
 
-/// Requests of the last pass to `hq`: all but those of settings, and the domains whose settings were read.
-fn spent(rig: &Rig) -> (usize, BTreeSet<String>) {
+/// The requests of the last pass to `hq`: the number of those that do not read settings, and the domains whose settings
+/// were read.
+fn requests_of_last_pass(rig: &Rig) -> (usize, BTreeSet<String>) {
     let journal = rig.pbx("hq").requests();
     rig.pbx("hq").clear_requests();
-    assert!(journal.iter().all(|request| !request.mutating), "a pass with nothing to do changes nothing");
+    assert!(
+        journal.iter().all(|request| !request.mutating),
+        "a pass without changes sends no changing request"
+    );
     let domains = journal
         .iter()
         .filter(|request| request.path.ends_with("/domain_settings.php"))
         .map(|request| request.query.clone())
         .collect();
-    let bulk = journal.iter().filter(|request| !of_settings(&request.path)).count();
+    let bulk = journal.iter().filter(|request| !reads_settings(&request.path)).count();
     (bulk, domains)
 }
 
-/// What idle passes of a fresh tenantd cost, its first included.
+/// The requests of the first three passes of a new tenantd, which have nothing to change.
 async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
     let mut fresh = Rig::new(rig.backend()).await.unwrap();
     fresh.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
@@ -91,7 +95,7 @@ async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
         let plan = fresh.plan().await;
         assert!(plan.is_empty(), "{plan:#?}");
         assert_eq!(plan.counts.unchanged, count);
-        let (bulk, domains) = spent(&fresh);
+        let (bulk, domains) = requests_of_last_pass(&fresh);
         assert!(bulk <= 15, "pass {pass} over {count} tenants: {bulk} requests");
         assert!(domains.len() <= count.div_ceil(10), "{count}: {}", domains.len());
         costs.push(bulk);
@@ -100,44 +104,44 @@ async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
     costs
 }
 
-on_both_databases! { async fn a_pass_with_nothing_to_do_costs_the_same_for_ten_and_for_a_thousand_tenants(mut rig) {
+on_both_databases! { async fn a_pass_without_changes_costs_the_same_requests_for_few_and_for_many_tenants(mut rig) {
     rig.want([]);
     let mut costs = Vec::new();
-    // A list of ten fits on one page, so it begins with two.
+    // The list of ten fits on one page, so its cost is compared only with the limit.
     for count in [300, 1000, 10] {
         costs.push(idle_passes(&rig, count, 5).await);
     }
-    assert_eq!(costs[0], costs[1], "whatever the number of tenants");
+    assert_eq!(costs[0], costs[1], "the same for 300 and 1000 tenants");
     assert!(costs.iter().all(|cost| cost[2] <= 3), "{costs:?}");
 } }
 
-on_both_databases! { async fn many_disabled_tenants_cost_a_page_for_each_hundred(mut rig) {
+on_both_databases! { async fn each_hundred_disabled_tenants_cost_one_page(mut rig) {
     rig.want([]);
     let costs = idle_passes(&rig, 1000, 500).await;
     assert!(costs[2] <= 9, "{costs:?}");
 } }
 
-on_both_databases! { async fn every_tenants_settings_are_read_within_the_cycle_and_so_many_in_a_pass(mut rig) {
+on_both_databases! { async fn all_settings_are_read_within_the_cycle_and_few_in_each_pass(mut rig) {
     rig.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
     let unmanaged = rig.unmanaged();
     let count = 250;
     seed(&mut rig, count, 25).await;
-    let mut seen = BTreeSet::new();
+    let mut read = BTreeSet::new();
     let started = rig.clock.now();
     let mut passes = 0;
     while rig.clock.now() - started < TimeDelta::from_std(CYCLE).unwrap() - TimeDelta::seconds(330) {
         rig.pass().await;
         passes += 1;
-        let (bulk, domains) = spent(&rig);
+        let (bulk, domains) = requests_of_last_pass(&rig);
         assert!(bulk <= 15, "{bulk}");
-        assert!(domains.len() <= count.div_ceil(10), "bounded: {}", domains.len());
-        seen.extend(domains);
-        // The longest that the jitter makes of the interval.
+        assert!(domains.len() <= count.div_ceil(10), "too many in one pass: {}", domains.len());
+        read.extend(domains);
+        // The interval with the greatest jitter.
         rig.clock.advance(TimeDelta::seconds(330));
     }
-    assert_eq!(seen.len(), count, "all of them in {passes} passes");
+    assert_eq!(read.len(), count, "all of them in {passes} passes");
 
-    // Drift in a setting is found by it.
+    // This finds the drift of a setting.
     let uuid = rig.only("hq", "t0123.example.com").uuid;
     rig.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "1"));
     let mut found = false;
@@ -152,7 +156,7 @@ on_both_databases! { async fn every_tenants_settings_are_read_within_the_cycle_a
     rig.assert_at_rest(&unmanaged).await;
 } }
 
-on_both_databases! { async fn work_for_one_of_a_thousand_tenants_costs_no_more_than_for_one_of_ten(mut rig) {
+on_both_databases! { async fn a_change_to_one_of_a_thousand_tenants_costs_no_more_than_to_one_of_ten(mut rig) {
     rig.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
     let mut costs = Vec::new();
     for count in [10, 1000] {
@@ -168,10 +172,10 @@ on_both_databases! { async fn work_for_one_of_a_thousand_tenants_costs_no_more_t
         let (plan, outcome) = fresh.pass().await;
         assert_eq!((plan.steps.len(), outcome.done()), (2, 2), "{outcome:#?}");
         let journal = fresh.pbx("hq").requests();
-        let rotation = journal.iter().filter(|request| of_settings(&request.path) && request.method == "GET");
+        let rotation = journal.iter().filter(|request| reads_settings(&request.path) && request.method == "GET");
         costs.push(journal.len() - rotation.count());
     }
-    // A session more or less may sign in meanwhile.
+    // One more session may sign in meanwhile.
     assert!(costs.iter().all(|cost| *cost <= 20), "{costs:?}");
     rig.want([]);
 } }

@@ -1,5 +1,5 @@
-//! A changing request whose answer is lost may have been carried out: never a second domain, never a second row, and
-//! the next passes bring everything to what the file says.
+//! A changing request whose answer is lost may have been carried out. It never makes a second domain or a second row, and
+//! the next passes reconcile everything with the file.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use uuid::Uuid;
 use crate::common::rig::{Rig, instance, key, tenant};
 use crate::on_both_databases;
 
-/// Pages that change something, and how many such requests of each one life of a tenant needs at most.
+/// The pages that change something, with the greatest number of such requests in the life of a tenant.
 const WRITES: [(&str, u32); 4] =
     [("domain_edit.php", 7), ("domain_setting_edit.php", 7), ("domain_settings.php", 2), ("domains.php", 2)];
 
-/// Passes that one lost reply may cost until nothing is left to do.
-const PASSES: usize = 6;
+/// The greatest number of passes after a lost reply until nothing is left to do.
+const MAX_PASSES: usize = 6;
 
-/// A life of one tenant, from its file to its end, while one of its changing requests loses its answer.
+/// The life of a tenant, from its file to its deletion, while changing requests lose their answers.
 struct Life<'a> {
     rig: &'a mut Rig,
     name: String,
@@ -27,7 +27,7 @@ struct Life<'a> {
 
 impl Life<'_> {
     async fn settle(&mut self, stage: &str) {
-        self.rig.settle(PASSES).await;
+        self.rig.settle(MAX_PASSES).await;
         for server in self.rig.servers.values() {
             for domain in [format!("{}.example.com", self.name), format!("{}.example.org", self.name)] {
                 let found = server.pbx().domains_named(&domain);
@@ -76,7 +76,7 @@ impl Life<'_> {
         self.rig.edit(&name, |t| t.definition.enabled = true);
         self.settle("enable").await;
         assert!(self.rig.pbx("hq").switch_accepts(uuid), "{case}");
-        assert_eq!(self.rows(uuid), before, "{case}: exactly what was there before");
+        assert_eq!(self.rows(uuid), before, "{case}: exactly as before");
 
         self.rig.edit(&name, |t| t.definition.instance = instance("branch"));
         self.settle("move").await;
@@ -100,50 +100,50 @@ impl Life<'_> {
 }
 
 const KINDS: [FaultKind; 5] = [
-    // Done, and the answer lost in one way or another.
+    // Carried out, but the answer is lost.
     FaultKind::CommitThenReset,
     FaultKind::CommitThenStatus(500),
     FaultKind::CommitThenHang,
-    // Not done: lost on the way, or answered as if it had been.
+    // Not carried out: lost on the way, or answered as on success.
     FaultKind::ConnectionReset,
     FaultKind::IgnoreWrites,
 ];
 
-/// Set for the product of all kinds and all writes, which takes minutes.
+/// The environment variable that combines all kinds with all writes, which takes minutes.
 const FULL: &str = "TENANTD_TEST_FULL";
 
-/// How long a client waits that is not to be answered, and one that is.
+/// How long the client waits for an answer: shortly, if none will come.
 fn timeout_for(kind: &FaultKind) -> Duration {
     Duration::from_secs(if *kind == FaultKind::CommitThenHang { 1 } else { 20 })
 }
 
-/// One life for each fault; says how many requests were struck.
+/// One life of a tenant for each fault. Returns how many requests failed.
 async fn lives(rig: &mut Rig, faults: Vec<(FaultKind, Fault)>) -> u32 {
     let unmanaged = rig.unmanaged();
     rig.want([tenant("calm")]);
     rig.converge().await;
-    let mut fired = 0;
+    let mut failed = 0;
     for (number, (kind, fault)) in faults.into_iter().enumerate() {
         rig.connect_hurried(timeout_for(&kind));
         let case = format!("{fault:?}");
-        let armed = rig.pbx("hq").inject(fault);
+        let fault = rig.pbx("hq").inject(fault);
         Life { rig, name: format!("t{number}"), case }.live().await;
-        fired += rig.pbx("hq").fired(armed);
+        failed += rig.pbx("hq").fired(fault);
         rig.pbx("hq").clear_faults();
     }
     rig.assert_at_rest(&unmanaged).await;
-    fired
+    failed
 }
 
-on_both_databases! { async fn one_lost_reply_anywhere_makes_no_second_domain_and_no_second_row(mut rig) {
+on_both_databases! { async fn one_lost_reply_makes_no_second_domain_and_no_second_row(mut rig) {
     let full = std::env::var_os(FULL).is_some();
-    // Each write meets one kind of loss, on the other database another one.
-    let turn = usize::from(matches!(rig.config.database, tenantd::config::DatabaseConfig::Sqlite { .. }));
+    // Each write gets one kind of fault, and another one on the other database.
+    let offset = usize::from(matches!(rig.config.database, tenantd::config::DatabaseConfig::Sqlite { .. }));
     let mut faults = Vec::new();
     for (page, most) in WRITES {
         for nth in 1..=most {
             for (number, kind) in KINDS.into_iter().enumerate() {
-                if full || (faults.len() + turn) % KINDS.len() == number {
+                if full || (faults.len() + offset) % KINDS.len() == number {
                     let fault = Fault::new(kind.clone()).page(page).method("POST").nth(nth);
                     faults.push((kind, fault));
                     if !full {
@@ -153,11 +153,11 @@ on_both_databases! { async fn one_lost_reply_anywhere_makes_no_second_domain_and
             }
         }
     }
-    let fired = lives(&mut rig, faults).await;
-    assert!(fired >= 12, "the faults struck: {fired}");
+    let failed = lives(&mut rig, faults).await;
+    assert!(failed >= 12, "only {failed} requests failed");
 } }
 
-on_both_databases! { async fn where_every_reply_is_lost_every_write_is_still_done_once(mut rig) {
+on_both_databases! { async fn every_write_is_done_once_although_every_reply_is_lost(mut rig) {
     let on = |kind: FaultKind, page: &str| (kind.clone(), Fault::new(kind).page(page).method("POST"));
     let mut faults = Vec::new();
     for (page, _) in WRITES {
@@ -168,7 +168,7 @@ on_both_databases! { async fn where_every_reply_is_lost_every_write_is_still_don
     assert!(lives(&mut rig, faults).await >= 30);
 } }
 
-on_both_databases! { async fn where_every_second_write_comes_to_nothing_all_is_done_in_the_end(mut rig) {
+on_both_databases! { async fn all_writes_are_done_in_the_end_although_every_second_one_fails(mut rig) {
     let mut faults = Vec::new();
     for kind in [FaultKind::ConnectionReset, FaultKind::IgnoreWrites] {
         for page in ["domain_edit.php", "domain_setting_edit.php"] {

@@ -1,5 +1,5 @@
-//! A server that cannot be read is unknown: a clear line, nothing lost, no changing request, and the other server's
-//! tenants continue.
+//! A server that cannot be reached, or is not fully read or understood: one clear line, no lost record, no changing request,
+//! and the other server's tenants are reconciled as usual.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::common::rig::{Rig, instance, tenant};
 use crate::common::scenario::{Strangers, all_done, held_because, steps};
 use crate::on_both_databases;
 
-/// Long enough for a loaded machine, short enough for a server that never answers.
+/// Long enough for a busy machine, and short enough for a server that never answers.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Tenants on both servers, and one change of each kind wanted on both.
+/// Tenants on both servers, and one change of each kind to make on both.
 async fn prepared(rig: &mut Rig) -> Strangers {
     let unmanaged = rig.unmanaged();
     for name in ["kept", "edited", "closed", "gone"] {
@@ -33,53 +33,53 @@ async fn prepared(rig: &mut Rig) -> Strangers {
         rig.remove_file(&format!("gone-{suffix}"));
         let mut new = tenant(&format!("new-{suffix}"));
         new.definition.instance = instance(on);
-        // Unlike the one that goes, so that no one takes it for that one under another name.
+        // Unlike the tenant whose file is removed, so that it does not look like a rename.
         (new.definition.session_timeout, new.definition.max_users) = (15, MaxUsers::Limited(3));
         rig.desired.tenants.insert(new.key.clone(), new);
     }
     unmanaged
 }
 
-/// One pass while `hq` cannot be read; gives the line that says so.
+/// One pass while `hq` cannot be read. Returns the reason in the line that reports it.
 async fn pass_without_hq(rig: &Rig) -> String {
     let (recorded, changes) = (rig.recorded().await, rig.mutations_of("hq"));
     let digests = rig.pbx("hq").digests();
     let (plan, outcome) = rig.pass().await;
 
-    assert_eq!(rig.mutations_of("hq"), changes, "nothing is changed on what cannot be read");
+    assert_eq!(rig.mutations_of("hq"), changes, "nothing is changed on an instance that cannot be read");
     assert_eq!(rig.pbx("hq").digests(), digests);
     let after = rig.recorded().await;
     for (key, record) in
         recorded.tenants.iter().filter(|(_, record)| record.definition.instance == instance("hq"))
     {
-        assert_eq!(after.tenants.get(key), Some(record), "the record of {key} is as it was");
+        assert_eq!(after.tenants.get(key), Some(record), "the record of {key} is unchanged");
     }
     assert!(steps(&plan).iter().all(|step| step.ends_with("-b")), "{:?}", steps(&plan));
-    for done in ["edited-b", "closed-b", "gone-b", "new-b"] {
-        assert!(all_done(&outcome, done), "{done} goes on: {outcome:#?}");
+    for tenant in ["edited-b", "closed-b", "gone-b", "new-b"] {
+        assert!(all_done(&outcome, tenant), "{tenant} is reconciled: {outcome:#?}");
     }
     for held in ["edited-a", "closed-a", "gone-a", "new-a"] {
         assert!(held_because(&plan, held).contains("hq was not checked"), "{held}: {plan:#?}");
     }
-    assert_eq!(plan.held.len(), 4, "what is as the file says is not held: {:#?}", plan.held);
-    assert_eq!(plan.warnings.len(), 1, "one line says it: {:#?}", plan.warnings);
+    assert_eq!(plan.held.len(), 4, "a tenant without changes is not held: {:#?}", plan.held);
+    assert_eq!(plan.warnings.len(), 1, "one line reports it: {:#?}", plan.warnings);
     let line = plan.warnings[0].clone();
     assert!(!line.contains('\n') && line.len() < 400, "{line}");
     let status = rig.database.read(|store| store.instances()).await.unwrap();
     let hq = status.iter().find(|noted| noted.key == "hq").unwrap();
-    assert!(line.ends_with(hq.last_problem.as_deref().unwrap()), "`status` says the same");
+    assert!(line.ends_with(hq.last_problem.as_deref().unwrap()), "`status` shows the same");
     reason(&line)
 }
 
-/// Why the instance is not known, of the line that says that its tenants were not checked.
+/// The reason in the line that reports that the tenants of an instance were not checked.
 fn reason(line: &str) -> String {
     let (instance, reason) = line.split_once(" not checked: ").unwrap();
     assert!(instance.starts_with("nothing is changed on hq, and its "), "{line}");
     reason.to_owned()
 }
 
-/// The fault is gone: everything that was held is done.
-async fn recovered(rig: &mut Rig, unmanaged: &Strangers) {
+/// After the fault: everything that was held is done.
+async fn assert_recovers(rig: &mut Rig, unmanaged: &Strangers) {
     rig.connect();
     rig.settle(3).await;
     assert_eq!(rig.only("hq", "closed-a.example.com").enabled, Some(false));
@@ -89,12 +89,12 @@ async fn recovered(rig: &mut Rig, unmanaged: &Strangers) {
     rig.assert_at_rest(unmanaged).await;
 }
 
-on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(mut rig) {
+on_both_databases! { async fn only_the_tenants_of_a_server_that_is_down_are_held(mut rig) {
     let unmanaged = prepared(&mut rig).await;
     let server = rig.servers.remove(&instance("hq")).unwrap();
     let (pbx, listen) = (server.pbx().clone(), server.url().trim_start_matches("https://").parse().unwrap());
     server.stop().await;
-    // The handle lives on, so that the scenario can look at the tables of a server that is down.
+    // The stand-in runs on at another address, so that the scenario can read the tables of a server that is down.
     let elsewhere = StandIn::resume(StandInOptions::default(), pbx.clone()).await.unwrap();
     rig.servers.insert(instance("hq"), elsewhere);
     rig.connect();
@@ -105,10 +105,10 @@ on_both_databases! { async fn a_server_that_is_down_holds_only_its_own_tenants(m
     );
     let back = StandIn::resume(StandInOptions { listen, ..StandInOptions::default() }, pbx).await.unwrap();
     rig.servers.insert(instance("hq"), back);
-    recovered(&mut rig, &unmanaged).await;
+    assert_recovers(&mut rig, &unmanaged).await;
 } }
 
-on_both_databases! { async fn a_wrong_password_is_tried_once_and_reported_plainly(mut rig) {
+on_both_databases! { async fn a_rejected_password_is_sent_once_and_reported(mut rig) {
     let unmanaged = prepared(&mut rig).await;
     let pbx = rig.pbx("hq").clone();
     let account = pbx.users().into_iter().find(|user| user.username == "tenantd").unwrap().uuid;
@@ -122,12 +122,12 @@ on_both_databases! { async fn a_wrong_password_is_tried_once_and_reported_plainl
          tenantd does not try the same ones again, because fail2ban would block it"
     );
     rig.pass().await;
-    assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not tried again");
+    assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not sent again");
     pbx.set_password(account, crate::common::rig::PASSWORD);
-    recovered(&mut rig, &unmanaged).await;
+    assert_recovers(&mut rig, &unmanaged).await;
 } }
 
-on_both_databases! { async fn a_wrong_certificate_is_not_spoken_to(mut rig) {
+on_both_databases! { async fn nothing_is_sent_to_a_server_with_a_wrong_certificate(mut rig) {
     let unmanaged = prepared(&mut rig).await;
     let config = rig.config.instances.get_mut(&instance("hq")).unwrap();
     let trusted = std::mem::replace(&mut config.tls, TlsTrust::Fingerprint([7; 32]));
@@ -140,10 +140,10 @@ on_both_databases! { async fn a_wrong_certificate_is_not_spoken_to(mut rig) {
     );
     assert_eq!(rig.pbx("hq").sign_in_count(), sign_ins, "the password was not sent");
     rig.config.instances.get_mut(&instance("hq")).unwrap().tls = trusted;
-    recovered(&mut rig, &unmanaged).await;
+    assert_recovers(&mut rig, &unmanaged).await;
 } }
 
-/// Faults of answers, each with the line that tells it after `cannot read the domains: `.
+/// Faulty answers, each with the reason that is reported after `cannot read the domains: `.
 fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
     use FaultKind as F;
     let (json, list) = ("domain_json.php", "domains.php");
@@ -194,16 +194,16 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
     ]
 }
 
-on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_an_empty_one(mut rig) {
+on_both_databases! { async fn a_faulty_answer_is_never_taken_for_an_empty_list(mut rig) {
     let unmanaged = prepared(&mut rig).await;
-    for (number, (kind, page, told)) in answers().into_iter().enumerate() {
+    for (number, (kind, page, expected)) in answers().into_iter().enumerate() {
         rig.connect_hurried(TIMEOUT);
         let shown = format!("{kind:?} on {page}");
         rig.pbx("hq").inject(Fault::new(kind).page(page));
         let line = if number == 0 {
             pass_without_hq(&rig).await
         } else {
-            // The other server's tenants are as wanted since the first pass.
+            // The first pass already reconciled the other server's tenants.
             let (changes, digests) = (rig.mutations(), rig.pbx("hq").digests());
             let (plan, outcome) = rig.pass().await;
             assert!(outcome.steps.is_empty(), "{shown}: {outcome:#?}");
@@ -213,8 +213,8 @@ on_both_databases! { async fn an_answer_that_is_not_the_list_is_never_taken_for_
             reason(&plan.warnings[0])
         };
         let line = line.strip_prefix("cannot read the domains: ").unwrap();
-        assert!(line.starts_with(told), "{shown}: {line}");
+        assert!(line.starts_with(expected), "{shown}: {line}");
         rig.pbx("hq").clear_faults();
     }
-    recovered(&mut rig, &unmanaged).await;
+    assert_recovers(&mut rig, &unmanaged).await;
 } }
