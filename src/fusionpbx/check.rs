@@ -18,7 +18,7 @@ pub(super) async fn check(connection: &Connection) -> Result<PbxCheck, PbxError>
 
     let (enabled, clock_skew_seconds) = connection
         .read_answer(operation, DOMAIN_JSON, &Query::new(), |answer| {
-            let skew = answer.clocks.map(|(theirs, ours)| (theirs - ours).num_seconds());
+            let skew = answer.clock_skew.map(|skew| skew.num_seconds());
             Ok((enabled_domains(&answer.text)?, skew))
         })
         .await?;

@@ -1,4 +1,4 @@
-//! What can go wrong between tenantd and a PBX, and how an operator is told.
+//! What can go wrong between tenantd and a PBX, with the texts for operators.
 
 use std::fmt;
 use std::time::Duration;
@@ -41,9 +41,9 @@ pub enum PbxErrorKind {
     /// A proxy or firewall rejected the request: FusionPBX itself never answers with this status.
     Blocked { status: u16 },
     /// The page does not exist, so the address is not that of a FusionPBX.
-    NotThere,
+    NoSuchPage,
     /// The server redirected the request to a page where FusionPBX does not send it.
-    LedElsewhere { expected: &'static str, to: String },
+    UnexpectedRedirect { expected: &'static str, to: String },
     /// A complete page of FusionPBX that tenantd cannot read, as of a version that it does not know.
     NotUnderstood(Box<NotUnderstood>),
     /// The page does not offer the action. Most likely the account's group lacks the permission.
@@ -151,10 +151,10 @@ impl fmt::Display for PbxErrorKind {
                 "a proxy or firewall in front of FusionPBX rejected the request (status {status}). Allow tenantd's \
                  address there"
             ),
-            Self::NotThere => f.write_str(
+            Self::NoSuchPage => f.write_str(
                 "the page does not exist (status 404). Check `url`: it must be the address of FusionPBX's start page",
             ),
-            Self::LedElsewhere { expected: _, to } => write!(
+            Self::UnexpectedRedirect { expected: _, to } => write!(
                 f,
                 "the server redirected tenantd to {to}. Check `url`, or sign in once with a browser and complete what \
                  FusionPBX asks for"

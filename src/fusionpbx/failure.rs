@@ -54,7 +54,7 @@ pub(super) fn of_status(status: u16, retry_after: Option<Duration>, expected: &'
         }
         // FusionPBX itself answers with neither.
         401 | 403 => PbxErrorKind::Blocked { status },
-        404 => PbxErrorKind::NotThere,
+        404 => PbxErrorKind::NoSuchPage,
         _ => PbxErrorKind::UnexpectedPage { expected, found: format!("status {status}") },
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn unexpected_redirect(expected: &'static str, answer: &Answer) -> Pb
     };
     let path: String = location.path().chars().filter(char::is_ascii_graphic).take(60).collect();
     let host: String = location.host_str().unwrap_or_default().chars().take(60).collect();
-    PbxErrorKind::LedElsewhere { expected, to: format!("{host}{path}") }
+    PbxErrorKind::UnexpectedRedirect { expected, to: format!("{host}{path}") }
 }
 
 /// The text of a kind as a part of another sentence.

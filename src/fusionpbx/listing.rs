@@ -5,8 +5,8 @@
 //! these are read from the other end. The total that the list shows tells when nothing is missing.
 //!
 //! Rows that compare equal have no fixed order, and PostgreSQL orders them differently for each of the first pages: if
-//! the disabled domains fill more than one page, reading on from the front repeats some and omits others (seen: 40 of
-//! 143). From the middle on, PostgreSQL sorts all rows and always alike, so the list is read backwards from its end. If
+//! the disabled domains fill more than one page, reading on from the front repeats some and omits others (observed: 40
+//! of 143). From the middle on, PostgreSQL sorts all rows and always alike, so the list is read backwards from its end. If
 //! even that omits some, the whole list is read by id.
 
 use std::collections::{BTreeMap, BTreeSet};

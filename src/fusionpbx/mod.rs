@@ -31,6 +31,7 @@ mod session;
 mod sign_in;
 mod submit;
 mod tls;
+mod tls_errors;
 mod totp;
 mod transport;
 mod users;

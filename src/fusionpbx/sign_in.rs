@@ -176,12 +176,11 @@ impl Connection {
             return Err(self.refuse(Refusal::CodeNeeded));
         };
         // The code must be valid by the server's clock, which may be wrong.
-        let ahead = answer.clocks.map(|(theirs, ours)| theirs - ours);
-        let now = Utc::now() + ahead.unwrap_or_default();
+        let now = Utc::now() + answer.clock_skew.unwrap_or_default();
         let code = totp::code(secret, now).map_err(|detail| PbxErrorKind::Setup {
             detail: format!("the `totp:` secret of {} {detail}", self.instance),
         })?;
-        sent.code = Some(SentCode { skew: ahead.map(|ahead| ahead.num_seconds()) });
+        sent.code = Some(SentCode { skew: answer.clock_skew.map(|skew| skew.num_seconds()) });
         let mut fields = form.hidden;
         fields.push(("authentication_code".to_owned(), code));
         Ok(fields)

@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{
     CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE,
 };
@@ -16,8 +16,8 @@ use reqwest::{Body, Client, Method, Response, StatusCode};
 use url::{Host, Url, form_urlencoded};
 
 use super::PbxErrorKind;
-use super::tls;
 use super::write_fence::{FencedBody, Superseded};
+use super::{tls, tls_errors};
 use crate::config::InstanceConfig;
 
 /// FusionPBX ends a session whose User-Agent changes, so all requests have the same one.
@@ -53,8 +53,8 @@ pub(super) struct Answer {
     pub location: Option<Url>,
     pub cookies: Vec<String>,
     pub retry_after: Option<Duration>,
-    /// The server's clock and this machine's at the same moment.
-    pub clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// By how much the server's clock is ahead of this machine's, if the server sent its time.
+    pub clock_skew: Option<TimeDelta>,
     /// The body; empty unless the status is 200.
     pub text: String,
 }
@@ -155,9 +155,10 @@ impl Transport {
                 .filter_map(|value| value.to_str().ok().map(str::to_owned))
                 .collect(),
             retry_after: header(RETRY_AFTER).and_then(|text| retry_after(text, now)),
-            clocks: header(DATE)
+            clock_skew: header(DATE)
                 .and_then(|text| DateTime::parse_from_rfc2822(text).ok())
-                .map(|theirs| (theirs.to_utc(), sent_at + (now - sent_at) / 2)),
+                // The server wrote its time between the request and the answer.
+                .map(|server| server.to_utc() - (sent_at + (now - sent_at) / 2)),
             text: String::new(),
         };
         // The body of a redirect is of no use, and that of a failure may repeat what was sent.
@@ -276,7 +277,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn untrusted(error: &reqwest::Error) -> Option<String> {
     chain(error).find_map(|error| match error.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(why) => Some(tls::explain_certificate(why)),
+        rustls::Error::InvalidCertificate(why) => Some(tls_errors::explain_certificate(why)),
         _ => None,
     })
 }
@@ -284,7 +285,7 @@ fn untrusted(error: &reqwest::Error) -> Option<String> {
 /// The text of the innermost error. The outer ones add only the address.
 fn innermost(error: &reqwest::Error) -> String {
     if let Some(error) = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
-        return tls::explain_handshake(error);
+        return tls_errors::explain_handshake(error);
     }
     let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     match text.as_str() {

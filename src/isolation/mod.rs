@@ -97,7 +97,7 @@ pub async fn check(database: &Database) -> Result<IsolationReport, StoreError> {
 /// [`check`], blocking.
 pub fn check_store(store: &mut Store<'_>) -> Result<IsolationReport, StoreError> {
     store.try_out(|savepoint| {
-        let (catalog, protection) = savepoint.looks()?;
+        let (catalog, protection) = savepoint.catalog_and_protection()?;
         Ok(evaluate(&catalog, protection.as_ref(), probe::run(savepoint, &catalog)))
     })
 }
@@ -114,7 +114,7 @@ pub fn check_after(
                 return Ok(Err(format!("{refusal}: {statement}")));
             }
         }
-        let (catalog, protection) = savepoint.looks()?;
+        let (catalog, protection) = savepoint.catalog_and_protection()?;
         let report = evaluate(&catalog, protection.as_ref(), probe::Attempts::default());
         if !report.passed() {
             return Ok(Ok(report));

@@ -61,7 +61,7 @@ impl Probe<'_, '_> {
             self.try_verbs(table, &a, &b);
         }
         self.nothing_visible("", "no tenant is set")?;
-        self.nothing_visible("nobody", "an unknown tenant is set")?;
+        self.nothing_visible("no-such-tenant", "an unknown tenant is set")?;
         self.db.become_owner().map_err(role)?;
         self.try_sessions(&b);
         self.db.become_service().map_err(role)?;
@@ -178,17 +178,17 @@ impl Probe<'_, '_> {
         self.must_fail(table, "insert", &insert(table, &new), "a row of another tenant");
         let column = table.columns.iter().find(|column| column.name != TENANT);
         let column = column.map_or(TENANT, |column| column.name.as_str());
-        let theirs = format!("WHERE tenant_id = '{}'", b.id);
+        let of_other_tenant = format!("WHERE tenant_id = '{}'", b.id);
         self.must_reach_nothing(
             table,
             "update",
-            &format!("UPDATE \"{name}\" SET \"{column}\" = \"{column}\" {theirs}"),
+            &format!("UPDATE \"{name}\" SET \"{column}\" = \"{column}\" {of_other_tenant}"),
         );
-        self.must_reach_nothing(table, "delete", &format!("DELETE FROM \"{name}\" {theirs}"));
+        self.must_reach_nothing(table, "delete", &format!("DELETE FROM \"{name}\" {of_other_tenant}"));
         self.must_reach_nothing(
             table,
             "move",
-            &format!("UPDATE \"{name}\" SET tenant_id = '{}' {theirs}", a.id),
+            &format!("UPDATE \"{name}\" SET tenant_id = '{}' {of_other_tenant}", a.id),
         );
         self.try_to_move_away(table, a, b);
         self.try_references(table, a, b);

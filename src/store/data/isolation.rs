@@ -173,7 +173,7 @@ impl Savepoint<'_> {
     }
 
     /// The catalog and its protection as this transaction sees them.
-    pub fn looks(&mut self) -> Result<(super::Catalog, Option<Protection>), StoreError> {
+    pub fn catalog_and_protection(&mut self) -> Result<(super::Catalog, Option<Protection>), StoreError> {
         Ok((super::catalog::read(self.conn)?, protection(self.conn)?))
     }
 
