@@ -172,7 +172,7 @@ fn list(connection: &Connection) -> PagedList<'_, UserRow, impl Fn(&str) -> Pars
         } else if offers_all {
             Err(PbxErrorKind::UnexpectedPage {
                 expected: "the users of all domains",
-                found: "a list that does not say which domains' users it shows".to_owned(),
+                found: "a list that does not show which domains its users are of".to_owned(),
             })
         } else {
             Err(PbxErrorKind::AccessDenied { permission: Some("user_all") })

@@ -68,9 +68,7 @@ pub(in crate::fusionpbx) fn is_complete_fusionpbx_page(text: &str) -> bool {
 
 /// Whether a text is a complete HTML page, of whatever program, and not an error of PHP.
 pub(in crate::fusionpbx) fn is_complete_html(text: &str) -> bool {
-    text.trim_start().starts_with('<')
-        && text.trim_end().ends_with("</html>")
-        && !text.contains("Fatal error")
+    text.trim_end().ends_with("</html>") && !text.contains("Fatal error")
 }
 
 /// The error for a text that is not the expected page.
