@@ -28,7 +28,7 @@ use uuid::Uuid;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::rig::{Backend, PASSWORD, Rig, instance, instance_config, tenant};
+use common::harness::{Backend, Harness, PASSWORD, instance, instance_config, tenant};
 
 const CREATES: usize = 100;
 const ROUNDS: usize = 3;
@@ -81,12 +81,13 @@ async fn creates(backend: Backend, sessions: usize) {
         let mut config = instance_config("hq", &server);
         config.sessions = sessions;
         let passwords = [(instance("hq"), Secret::new(PASSWORD))].into();
-        let Some(mut rig) = Rig::over(backend, [(instance("hq"), config)].into(), passwords).await else {
+        let Some(mut harness) = Harness::over(backend, [(instance("hq"), config)].into(), passwords).await
+        else {
             return;
         };
-        rig.want((0..CREATES).map(|n| tenant(&format!("t{n:03}"))));
+        harness.want((0..CREATES).map(|n| tenant(&format!("t{n:03}"))));
         let started = Instant::now();
-        let (_, outcome) = rig.pass().await;
+        let (_, outcome) = harness.pass().await;
         ours.push(started.elapsed());
         assert_eq!(outcome.steps.len(), CREATES);
         assert!(outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)));
@@ -291,12 +292,14 @@ async fn idle(backend: Backend) {
     config.sessions = 4;
     local.stop().await;
     let passwords = [(instance("hq"), Secret::new(PASSWORD))].into();
-    let Some(mut rig) = Rig::over(backend, [(instance("hq"), config)].into(), passwords).await else {
+    let Some(mut harness) = Harness::over(backend, [(instance("hq"), config)].into(), passwords).await else {
         return;
     };
-    rig.rotation =
-        Rotation::Share { interval: rig.config.daemon.interval, cycle: rig.config.daemon.settings_cycle };
-    std::fs::create_dir(&rig.config.tenants_dir).unwrap();
+    harness.rotation = Rotation::Share {
+        interval: harness.config.daemon.interval,
+        cycle: harness.config.daemon.settings_cycle,
+    };
+    std::fs::create_dir(&harness.config.tenants_dir).unwrap();
     let mut records = Vec::new();
     for (n, domain) in apart.domains.iter().enumerate() {
         let wanted = tenant(&name(n));
@@ -304,7 +307,7 @@ async fn idle(backend: Backend) {
             "name: {}\ndomain: {}\npbx_instance: hq\n",
             wanted.definition.name, wanted.definition.domain
         );
-        std::fs::write(rig.config.tenants_dir.join(format!("{}.yaml", wanted.key)), text).unwrap();
+        std::fs::write(harness.config.tenants_dir.join(format!("{}.yaml", wanted.key)), text).unwrap();
         let checked = Utc::now() - TimeDelta::hours(2) + TimeDelta::seconds(n as i64);
         records.push(TenantRecord {
             domain_id: DomainId(*domain),
@@ -313,7 +316,8 @@ async fn idle(backend: Backend) {
             ..common::rows::record(&name(n))
         });
     }
-    rig.database
+    harness
+        .database
         .write(move |store| records.iter().try_for_each(|record| store.insert_tenant(record)))
         .await
         .unwrap();
@@ -323,9 +327,10 @@ async fn idle(backend: Backend) {
         // What is waited between two readings is no work.
         let mut waited = Duration::ZERO;
         let mut wait = |time| waited += time;
-        let snapshot = load::stable_snapshot(&rig.config.tenants_dir, Duration::from_millis(100), &mut wait);
-        rig.desired = load::parse(&snapshot, &rig.config).desired;
-        let (plan, _) = rig.pass().await;
+        let snapshot =
+            load::stable_snapshot(&harness.config.tenants_dir, Duration::from_millis(100), &mut wait);
+        harness.desired = load::parse(&snapshot, &harness.config).desired;
+        let (plan, _) = harness.pass().await;
         works.push(processor_time() - before);
         walls.push(started.elapsed());
         assert!(plan.is_empty(), "{plan:#?}");

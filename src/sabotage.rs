@@ -18,7 +18,7 @@ pub enum Bug {
     AnyServer,
     /// Removals of the last day are dropped.
     NoLimitWindow,
-    /// An operator's word on one plan holds for every plan.
+    /// An approval of one plan counts for every plan.
     AnyApproval,
     /// A disabled tenant may be deleted at once.
     NoRetention,

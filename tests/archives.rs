@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use common::plain::{Plain, fresh, open};
 use common::rows::{change, fill, insert, record};
+use common::sql_client::{SqlClient, fresh, open};
 use tempfile::TempDir;
 use tenantd::archive;
 use tenantd::model::{TenantId, TenantRecord};
@@ -19,7 +19,7 @@ struct World {
     dir: TempDir,
     database: Database,
     acme: TenantRecord,
-    plain: Plain,
+    db: SqlClient,
 }
 
 /// `None` where the database is not to be had.
@@ -29,9 +29,9 @@ async fn world(postgres: bool) -> Option<World> {
     let database = open(&config, Access::ReadWrite).await;
     let acme = record("acme");
     insert(&database, &acme).await;
-    let mut plain = Plain::connect(&config).await;
-    fill(&mut plain, acme.id).await;
-    Some(World { dir, database, acme, plain })
+    let mut db = SqlClient::connect(&config).await;
+    fill(&mut db, acme.id).await;
+    Some(World { dir, database, acme, db })
 }
 
 async fn on_both<F: AsyncFn(World)>(body: F) {
@@ -42,8 +42,8 @@ async fn on_both<F: AsyncFn(World)>(body: F) {
     }
 }
 
-async fn many_messages(plain: &mut Plain, tenant: TenantId, count: u32) {
-    let numbers = if plain.is_postgres() {
+async fn many_messages(db: &mut SqlClient, tenant: TenantId, count: u32) {
+    let numbers = if db.is_postgres() {
         format!("generate_series(1, {count}) AS s(n)")
     } else {
         format!(
@@ -52,19 +52,18 @@ async fn many_messages(plain: &mut Plain, tenant: TenantId, count: u32) {
     };
     let conversation = format!("SELECT id FROM chat_conversations WHERE tenant_id = '{tenant}' LIMIT 1");
     let sender = format!("SELECT id FROM users WHERE tenant_id = '{tenant}' LIMIT 1");
-    plain
-        .run(&format!(
-            "INSERT INTO chat_messages (tenant_id, id, conversation_id, sender_id, body) \
+    db.run(&format!(
+        "INSERT INTO chat_messages (tenant_id, id, conversation_id, sender_id, body) \
              SELECT '{tenant}', 'many-' || n, ({conversation}), ({sender}), 'message ' || n FROM {numbers}"
-        ))
-        .await
-        .unwrap();
+    ))
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn archiving_a_large_tenant_delays_no_other_work() {
-    on_both(async |World { dir, database, acme, mut plain }| {
-        many_messages(&mut plain, acme.id, 40_000).await;
+    on_both(async |World { dir, database, acme, mut db }| {
+        many_messages(&mut db, acme.id, 40_000).await;
         let lease = database.lease("test").await.unwrap().unwrap();
         let writing = lease.database();
         let archiving = {
@@ -89,7 +88,7 @@ async fn archiving_a_large_tenant_delays_no_other_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
-    on_both(async |World { dir, database, mut acme, mut plain }| {
+    on_both(async |World { dir, database, mut acme, mut db }| {
         change(&database, &mut acme, |acme| {
             acme.definition.enabled = false;
             acme.disabled_at = Some(Utc::now());
@@ -101,10 +100,7 @@ async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
         assert_eq!(first, second, "nothing changed, so the archive is the one that is there");
         // As many rows as before, with other contents.
         let id = acme.id;
-        plain
-            .run(&format!("UPDATE chat_messages SET body = 'changed' WHERE tenant_id = '{id}'"))
-            .await
-            .unwrap();
+        db.run(&format!("UPDATE chat_messages SET body = 'changed' WHERE tenant_id = '{id}'")).await.unwrap();
         let tables = first.manifest.tables.clone();
         let differs = database
             .read(move |store| store.in_scope(id, |scope| archive::contents_agree(scope, &tables)))
@@ -119,9 +115,9 @@ async fn an_archive_that_no_longer_holds_what_the_database_holds_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_written_while_a_tenant_is_deleted_are_not_lost() {
-    let Some(World { dir: _dir, database, acme, mut plain }) = world(true).await else { return };
+    let Some(World { dir: _dir, database, acme, mut db }) = world(true).await else { return };
     let id = acme.id;
-    let delete_while = async |meanwhile: String, plain: &mut Plain| {
+    let delete_while = async |meanwhile: String, db: &mut SqlClient| {
         let (compared, wait) = mpsc::channel();
         let (changed, go_on) = mpsc::channel();
         let database = database.clone();
@@ -136,20 +132,20 @@ async fn rows_written_while_a_tenant_is_deleted_are_not_lost() {
                 .await
         });
         tokio::task::spawn_blocking(move || wait.recv().unwrap()).await.unwrap();
-        plain.run(&meanwhile).await.unwrap();
+        db.run(&meanwhile).await.unwrap();
         changed.send(()).unwrap();
         deleting.await.unwrap()
     };
     let update = format!("UPDATE chat_messages SET body = 'late' WHERE tenant_id = '{id}'");
-    let refusal = delete_while(update, &mut plain).await.unwrap_err();
+    let refusal = delete_while(update, &mut db).await.unwrap_err();
     let refusal = tenantd::report::chain(&refusal);
     assert!(refusal.contains("could not serialize access"), "{refusal}");
-    assert_eq!(plain.number("SELECT count(*) FROM chat_messages").await, 2, "nothing is deleted");
+    assert_eq!(db.number("SELECT count(*) FROM chat_messages").await, 2, "nothing is deleted");
     // A row that came later is not seen, so it stays; and with it the tenant, which its key refers to.
     let insert =
         format!("INSERT INTO contacts (tenant_id, id, display_name) VALUES ('{id}', 'late', 'Late Comer')");
-    delete_while(insert, &mut plain).await.unwrap();
-    assert_eq!(plain.texts("SELECT id FROM contacts").await, ["late"]);
+    delete_while(insert, &mut db).await.unwrap();
+    assert_eq!(db.texts("SELECT id FROM contacts").await, ["late"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,14 +184,14 @@ async fn a_transaction_that_outlasts_the_lease_keeps_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_an_older_schema_is_restored() {
-    on_both(async |World { dir, database, acme, plain }| {
+    on_both(async |World { dir, database, acme, db }| {
         let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
 
         let later = tempfile::tempdir().unwrap();
-        let config = fresh(plain.is_postgres(), later.path()).unwrap();
+        let config = fresh(db.is_postgres(), later.path()).unwrap();
         let database = open(&config, Access::ReadWrite).await;
-        let mut plain = Plain::connect(&config).await;
-        plain.run("ALTER TABLE contacts ADD COLUMN fax TEXT NOT NULL DEFAULT ''").await.unwrap();
+        let mut db = SqlClient::connect(&config).await;
+        db.run("ALTER TABLE contacts ADD COLUMN fax TEXT NOT NULL DEFAULT ''").await.unwrap();
         let path = file.path.clone();
         let manifest = archive::check(&path).unwrap();
         let restored = database
@@ -206,7 +202,7 @@ async fn an_archive_of_an_older_schema_is_restored() {
             .await
             .unwrap();
         assert_eq!(restored.tenant, acme.id);
-        assert!(plain.number("SELECT count(*) FROM contacts WHERE fax = ''").await > 0);
+        assert!(db.number("SELECT count(*) FROM contacts WHERE fax = ''").await > 0);
     })
     .await;
 }
@@ -264,10 +260,10 @@ fn with_earlier_names(path: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_the_earlier_names_is_restored_with_its_record() {
-    on_both(async |World { dir, database, acme, plain }| {
-        let mut plain = plain;
+    on_both(async |World { dir, database, acme, db }| {
+        let mut db = db;
         let block = r#"{"entry":"00000000-0000-0000-0000-0000000000e1","switched_off":[]}"#;
-        plain
+        db
             .run(&format!(
                 "UPDATE tenants SET web_sign_in_block_json = '{block}', applied_definition_hash = 'abc' \
                  WHERE id = '{}'",
@@ -275,7 +271,7 @@ async fn an_archive_of_the_earlier_names_is_restored_with_its_record() {
             ))
             .await
             .unwrap();
-        plain
+        db
             .run(&format!(
                 "INSERT INTO previous_placements (tenant_id, instance, domain_id, domain, web_sign_in_block_json, left_at) \
                  VALUES ('{}', 'branch', '00000000-0000-0000-0000-0000000000d1', 'old.example.com', '{block}', \
@@ -291,9 +287,9 @@ async fn an_archive_of_the_earlier_names_is_restored_with_its_record() {
         assert!(manifest.tables.iter().any(|table| table.table == "former_placements" && table.rows == 1));
 
         let later = tempfile::tempdir().unwrap();
-        let config = fresh(plain.is_postgres(), later.path()).unwrap();
+        let config = fresh(db.is_postgres(), later.path()).unwrap();
         let database = open(&config, Access::ReadWrite).await;
-        let mut plain = Plain::connect(&config).await;
+        let mut db = SqlClient::connect(&config).await;
         let restored = database
             .write(move |store| {
                 archive::restore(store, &path, manifest, "test", Utc::now())
@@ -302,10 +298,10 @@ async fn an_archive_of_the_earlier_names_is_restored_with_its_record() {
             .await
             .unwrap();
         assert_eq!(restored.tenant, acme.id);
-        assert_eq!(plain.texts("SELECT web_sign_in_block_json FROM tenants").await, [block]);
-        assert_eq!(plain.texts("SELECT applied_definition_hash FROM tenants").await, ["abc"]);
-        assert_eq!(plain.texts("SELECT domain FROM previous_placements").await, ["old.example.com"]);
-        assert_eq!(plain.texts("SELECT web_sign_in_block_json FROM previous_placements").await, [block]);
+        assert_eq!(db.texts("SELECT web_sign_in_block_json FROM tenants").await, [block]);
+        assert_eq!(db.texts("SELECT applied_definition_hash FROM tenants").await, ["abc"]);
+        assert_eq!(db.texts("SELECT domain FROM previous_placements").await, ["old.example.com"]);
+        assert_eq!(db.texts("SELECT web_sign_in_block_json FROM previous_placements").await, [block]);
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::plain::{Plain, fresh, open};
+use common::sql_client::{SqlClient, fresh, open};
 use tenantd::isolation::{self, IsolationReport};
 use tenantd::store::{Access, Database};
 
@@ -47,9 +47,9 @@ async fn fresh_database_passes(postgres: bool) {
     tables.sort();
     assert_eq!(tables, TABLES);
     assert!(report.attempts >= if postgres { 120 } else { 25 }, "{}", report.attempts);
-    let mut plain = Plain::connect(&config).await;
-    assert_eq!(plain.number("SELECT count(*) FROM tenants").await, 0, "nothing remains of the check");
-    assert_eq!(plain.number("SELECT count(*) FROM users").await, 0);
+    let mut db = SqlClient::connect(&config).await;
+    assert_eq!(db.number("SELECT count(*) FROM tenants").await, 0, "nothing remains of the check");
+    assert_eq!(db.number("SELECT count(*) FROM users").await, 0);
     let refused = database.write(|store| store.put_fact("a", "b", chrono::Utc::now())).await;
     assert!(refused.is_err(), "a read-only database is read-only again after the check");
 }
@@ -69,7 +69,7 @@ async fn every_removed_policy_key_and_trigger_is_noticed_on_postgres() {
     let dir = tempfile::tempdir().unwrap();
     let Some(config) = fresh(true, dir.path()) else { return };
     let database = open(&config, Access::ReadWrite).await;
-    let mut plain = Plain::connect(&config).await;
+    let mut db = SqlClient::connect(&config).await;
     let tables = TABLES.map(|table| format!("'{table}'")).join(", ");
     let mut changes = Vec::new();
     for query in [
@@ -88,7 +88,7 @@ async fn every_removed_policy_key_and_trigger_is_noticed_on_postgres() {
         "SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal".to_owned(),
         "SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname) FROM pg_trigger WHERE NOT tgisinternal".to_owned(),
     ] {
-        let found = plain.texts(&query).await;
+        let found = db.texts(&query).await;
         assert!(found.len() >= 2, "{query}");
         changes.extend(found.into_iter().map(|statement| vec![statement]));
     }
@@ -144,13 +144,13 @@ async fn every_removed_key_and_trigger_is_noticed_on_sqlite() {
     let dir = tempfile::tempdir().unwrap();
     let config = fresh(false, dir.path()).unwrap();
     let database = open(&config, Access::ReadWrite).await;
-    let mut plain = Plain::connect(&config).await;
+    let mut db = SqlClient::connect(&config).await;
     let mut changes: Vec<Vec<String>> = Vec::new();
-    for trigger in plain.texts("SELECT name FROM sqlite_master WHERE type = 'trigger'").await {
+    for trigger in db.texts("SELECT name FROM sqlite_master WHERE type = 'trigger'").await {
         changes.push(vec![format!("DROP TRIGGER {trigger}")]);
     }
     for table in TABLES {
-        let around = plain
+        let around = db
             .texts(&format!(
                 "SELECT sql FROM sqlite_master WHERE tbl_name = '{table}' AND type IN ('index', 'trigger') AND sql IS NOT NULL"
             ))
@@ -158,8 +158,7 @@ async fn every_removed_key_and_trigger_is_noticed_on_sqlite() {
         for index in around.iter().filter(|sql| sql.starts_with("CREATE UNIQUE")) {
             changes.push(vec![format!("DROP INDEX {}", index.split_whitespace().nth(3).unwrap())]);
         }
-        let sql =
-            plain.texts(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'")).await.remove(0);
+        let sql = db.texts(&format!("SELECT sql FROM sqlite_master WHERE name = '{table}'")).await.remove(0);
         // Create the table again without one of its keys.
         let lines: Vec<&str> = sql.lines().collect();
         for (at, line) in lines.iter().enumerate() {

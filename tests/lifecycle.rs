@@ -8,7 +8,7 @@ mod earlier_database;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrono::TimeDelta;
-use common::rig::{instance, key, tenant};
+use common::harness::{instance, key, tenant};
 use fusionpbx_standin::{NewSetting, NewUser};
 use tenantd::model::{DomainName, MaxUsers, SettingName};
 use tenantd::plan::Action;
@@ -20,117 +20,117 @@ fn domain(text: &str) -> DomainName {
     DomainName::parse(text).unwrap()
 }
 
-on_both_databases! { async fn ten_tenants_there_and_back(mut rig) {
-    let foreign = rig.pbx("hq").add_domain("foreign.example.net", Some(true), Some("not ours"));
-    let own_digest = rig.pbx("hq").digest_of_domain(foreign);
+on_both_databases! { async fn ten_tenants_there_and_back(mut harness) {
+    let foreign = harness.pbx("hq").add_domain("foreign.example.net", Some(true), Some("not ours"));
+    let own_digest = harness.pbx("hq").digest_of_domain(foreign);
 
     // Create ten on two instances.
     let mut tenants: Vec<_> = (0..10).map(|n| tenant(&format!("t{n}"))).collect();
     for tenant in &mut tenants[5..] {
         tenant.definition.instance = instance("branch");
     }
-    rig.want(tenants);
-    let plan = rig.converge().await;
+    harness.want(tenants);
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Create), 10);
-    assert_eq!(rig.pbx("branch").domains_named("t7.example.com").len(), 1);
+    assert_eq!(harness.pbx("branch").domains_named("t7.example.com").len(), 1);
 
     // Edit each field.
-    rig.edit("t0", |t| {
+    harness.edit("t0", |t| {
         t.definition.name = "Zero & Söhne".into();
         t.definition.session_timeout = 30;
         t.definition.max_users = MaxUsers::Limited(25);
         t.definition.protected = true;
         t.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     });
-    let plan = rig.converge().await;
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Update), 1);
-    let t0 = rig.pbx("hq").domains_named("t0.example.com")[0].clone();
-    assert_eq!(rig.pbx("hq").settings(t0.uuid).len(), 2);
-    rig.edit("t0", |t| {
+    let t0 = harness.pbx("hq").domains_named("t0.example.com")[0].clone();
+    assert_eq!(harness.pbx("hq").settings(t0.uuid).len(), 2);
+    harness.edit("t0", |t| {
         t.definition.max_users = MaxUsers::Unlimited;
         t.definition.protected = false;
         t.definition.pbx_settings.clear();
     });
-    rig.converge().await;
+    harness.converge().await;
 
     // Renames and moves count as disables, and this day has more of them than most.
-    rig.config.limits.disables.count = 10;
+    harness.config.limits.disables.count = 10;
 
     // Rename.
-    rig.edit("t1", |t| t.definition.domain = domain("one.example.com"));
-    let plan = rig.converge().await;
+    harness.edit("t1", |t| t.definition.domain = domain("one.example.com"));
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Rename), 1);
-    assert_eq!(rig.pbx("hq").domains_named("t1.example.com").len(), 0);
-    assert_eq!(rig.pbx("hq").domains_named("one.example.com").len(), 1);
+    assert_eq!(harness.pbx("hq").domains_named("t1.example.com").len(), 0);
+    assert_eq!(harness.pbx("hq").domains_named("one.example.com").len(), 1);
 
     // `git mv`: the PBX is not touched.
-    let mut moved = rig.desired.tenants.remove(&key("t2")).unwrap();
+    let mut moved = harness.desired.tenants.remove(&key("t2")).unwrap();
     moved.key = key("two");
-    rig.desired.tenants.insert(key("two"), moved);
-    let before = rig.mutations();
-    let plan = rig.converge().await;
+    harness.desired.tenants.insert(key("two"), moved);
+    let before = harness.mutations();
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Rename), 1);
-    assert_eq!(rig.mutations(), before);
+    assert_eq!(harness.mutations(), before);
 
     // Key and domain at once need `previously`.
-    let mut moved = rig.desired.tenants.remove(&key("two")).unwrap();
+    let mut moved = harness.desired.tenants.remove(&key("two")).unwrap();
     moved.key = key("deux");
     moved.definition.domain = domain("deux.example.com");
     moved.previously = Some(key("two"));
-    rig.desired.tenants.insert(key("deux"), moved);
-    let plan = rig.converge().await;
+    harness.desired.tenants.insert(key("deux"), moved);
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Rename), 2);
     assert_eq!(plan.count(Action::Create), 0);
 
     // To the other instance and back again.
-    rig.edit("t3", |t| t.definition.instance = instance("branch"));
-    let plan = rig.converge().await;
+    harness.edit("t3", |t| t.definition.instance = instance("branch"));
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Move), 1);
-    assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(false));
-    assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(true));
-    rig.edit("t3", |t| t.definition.instance = instance("hq"));
-    rig.converge().await;
-    assert_eq!(rig.pbx("hq").domains_named("t3.example.com").len(), 1);
-    assert_eq!(rig.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(true));
-    assert_eq!(rig.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(false));
+    assert_eq!(harness.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(false));
+    assert_eq!(harness.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(true));
+    harness.edit("t3", |t| t.definition.instance = instance("hq"));
+    harness.converge().await;
+    assert_eq!(harness.pbx("hq").domains_named("t3.example.com").len(), 1);
+    assert_eq!(harness.pbx("hq").domains_named("t3.example.com")[0].enabled, Some(true));
+    assert_eq!(harness.pbx("branch").domains_named("t3.example.com")[0].enabled, Some(false));
 
     // Disable and enable.
-    rig.edit("t4", |t| t.definition.enabled = false);
-    assert_eq!(rig.converge().await.count(Action::Disable), 1);
-    rig.edit("t4", |t| t.definition.enabled = true);
-    assert_eq!(rig.converge().await.count(Action::Enable), 1);
+    harness.edit("t4", |t| t.definition.enabled = false);
+    assert_eq!(harness.converge().await.count(Action::Disable), 1);
+    harness.edit("t4", |t| t.definition.enabled = true);
+    assert_eq!(harness.converge().await.count(Action::Enable), 1);
 
     // Remove all of them, one a day, as the limit allows; delete them when their retention is over.
-    let keys: Vec<_> = rig.desired.tenants.keys().cloned().collect();
+    let keys: Vec<_> = harness.desired.tenants.keys().cloned().collect();
     for key in &keys {
-        rig.remove_file(key.as_str());
-        rig.pass().await;
-        rig.clock.advance(TimeDelta::hours(25));
+        harness.remove_file(key.as_str());
+        harness.pass().await;
+        harness.clock.advance(TimeDelta::hours(25));
     }
-    rig.clock.advance(TimeDelta::days(31));
-    let (plan, _) = rig.pass().await;
+    harness.clock.advance(TimeDelta::days(31));
+    let (plan, _) = harness.pass().await;
     assert!(plan.steps.is_empty(), "a clock that jumped a month ends no retention");
-    rig.clock.advance(TimeDelta::hours(25));
-    let (plan, _) = rig.pass().await;
+    harness.clock.advance(TimeDelta::hours(25));
+    let (plan, _) = harness.pass().await;
     assert_eq!(plan.count(Action::Delete), 1, "what t3 left behind is no tenant, so no limit counts it");
-    let plan = rig.plan().await;
+    let plan = harness.plan().await;
     assert!(plan.steps.is_empty(), "past the limit every deletion is held: {:#?}", plan.steps);
     assert_eq!(plan.held.len(), 10);
-    rig.approve(plan.removals_id.unwrap()).await;
-    let plan = rig.converge().await;
+    harness.approve(plan.removals_id.unwrap()).await;
+    let plan = harness.converge().await;
     assert_eq!(plan.count(Action::Delete), 10);
-    assert!(rig.plan().await.is_empty(), "{:#?}", rig.plan().await);
-    let tombstones = rig.database.read(|store| store.tombstones()).await.unwrap();
+    assert!(harness.plan().await.is_empty(), "{:#?}", harness.plan().await);
+    let tombstones = harness.database.read(|store| store.tombstones()).await.unwrap();
     assert_eq!(tombstones.len(), 10);
-    assert_eq!(rig.pbx("hq").domain_count(), 2, "tenantd's own and the foreign one");
-    assert_eq!(rig.pbx("branch").domain_count(), 1);
-    assert_eq!(rig.pbx("hq").digest_of_domain(foreign), own_digest);
+    assert_eq!(harness.pbx("hq").domain_count(), 2, "tenantd's own and the foreign one");
+    assert_eq!(harness.pbx("branch").domain_count(), 1);
+    assert_eq!(harness.pbx("hq").digest_of_domain(foreign), own_digest);
 } }
 
-on_both_databases! { async fn disabled_users_stay_out_until_enabled(mut rig) {
-    rig.want([tenant("acme")]);
-    rig.converge().await;
-    let pbx = rig.pbx("hq");
+on_both_databases! { async fn disabled_users_stay_out_until_enabled(mut harness) {
+    harness.want([tenant("acme")]);
+    harness.converge().await;
+    let pbx = harness.pbx("hq");
     let uuid = pbx.domains_named("acme.example.com")[0].uuid;
     pbx.add_setting(uuid, NewSetting::new("domain", "cidr", "array", "192.0.2.0/24"));
     pbx.add_user(NewUser {
@@ -142,15 +142,15 @@ on_both_databases! { async fn disabled_users_stay_out_until_enabled(mut rig) {
     });
     let settings = pbx.settings(uuid);
     assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));
-    rig.edit("acme", |t| t.definition.enabled = false);
-    rig.converge().await;
-    let pbx = rig.pbx("hq");
+    harness.edit("acme", |t| t.definition.enabled = false);
+    harness.converge().await;
+    let pbx = harness.pbx("hq");
     assert!(!pbx.can_sign_in(uuid, "anna", "pw", V4));
     assert!(!pbx.can_sign_in(uuid, "anna", "pw", V6));
     assert!(!pbx.switch_accepts(uuid));
-    rig.edit("acme", |t| t.definition.enabled = true);
-    rig.converge().await;
-    let pbx = rig.pbx("hq");
+    harness.edit("acme", |t| t.definition.enabled = true);
+    harness.converge().await;
+    let pbx = harness.pbx("hq");
     assert!(pbx.can_sign_in(uuid, "anna", "pw", V4));
     assert!(pbx.switch_accepts(uuid));
     let mut restored = pbx.settings(uuid);

@@ -2,17 +2,18 @@
 
 mod common;
 
-use common::rig::{Rig, instance, tenant};
+use common::harness::{Harness, instance, tenant};
 use fusionpbx_standin::{DIALPLANS_OF_A_DOMAIN, Fault, FaultKind, RouteKind};
 use tenantd::fusionpbx::{PbxClient, PbxErrorKind, PbxRouting};
 use tenantd::isolation::{self, PbxCheckResult};
 use tenantd::model::TenantRecord;
 
-async fn check(rig: &Rig) -> PbxCheckResult {
+async fn check(harness: &Harness) -> PbxCheckResult {
     let hq = instance("hq");
-    let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap().reader();
+    let client =
+        PbxClient::new(&harness.config.instances[&hq], harness.passwords[&hq].clone()).unwrap().reader();
     let records: Vec<TenantRecord> =
-        rig.database.read(|store| store.tenants()).await.unwrap().into_values().collect();
+        harness.database.read(|store| store.tenants()).await.unwrap().into_values().collect();
     isolation::check_instance("hq", &client, &records, |_| Ok(())).await
 }
 
@@ -20,10 +21,10 @@ fn findings(result: &PbxCheckResult) -> Vec<String> {
     result.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.detail)).collect()
 }
 
-on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_finding(mut rig) {
-    rig.want([tenant("acme"), tenant("beta")]);
-    rig.converge().await;
-    let hq = rig.pbx("hq");
+on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_finding(mut harness) {
+    harness.want([tenant("acme"), tenant("beta")]);
+    harness.converge().await;
+    let hq = harness.pbx("hq");
     let id = |name: &str| hq.domains_named(&format!("{name}.example.com"))[0].uuid;
     let (acme, beta) = (id("acme"), id("beta"));
     let unmanaged = hq.add_domain("unmanaged.example.com", Some(true), None);
@@ -35,14 +36,14 @@ on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_find
     hq.add_route(None, RouteKind::Gateway, "everybody", "acme.example.com", &[("proxy", "acme.example.com")]);
     hq.add_route(None, RouteKind::Dialplan, "global", "beta.example.com", &[]);
     hq.add_route(Some(acme), RouteKind::Extension, "200", "unmanaged.example.com", &[]);
-    let before = rig.mutations();
-    let clean = check(&rig).await;
+    let before = harness.mutations();
+    let clean = check(&harness).await;
     assert!(clean.passed(), "{clean:#?}");
     assert_eq!((clean.extensions, clean.gateways), (152, 2));
     // Including those of the domain of tenantd's own account.
     assert_eq!(clean.dialplans, usize::try_from(4 * DIALPLANS_OF_A_DOMAIN).unwrap() + 1);
 
-    let hq = rig.pbx("hq");
+    let hq = harness.pbx("hq");
     hq.add_route(Some(acme), RouteKind::Extension, "666", "Beta.example.com", &[]);
     hq.add_route(Some(beta), RouteKind::Dialplan, "queue", "agents@acme.example.com", &[]);
     for (n, (field, value)) in [
@@ -59,7 +60,7 @@ on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_find
     }
     hq.add_route(Some(unmanaged), RouteKind::Extension, "1", "acme.example.com", &[]);
     hq.add_route(Some(uuid::Uuid::new_v4()), RouteKind::Extension, "2", "acme.example.com", &[]);
-    let found = check(&rig).await;
+    let found = check(&harness).await;
     assert_eq!(findings(&found), [
         "hq: dialplan queue of beta.example.com: its context is agents@acme.example.com, the domain of the tenant acme",
         "hq: extension 1 of unmanaged.example.com: its user_context is acme.example.com, the domain of the tenant acme",
@@ -75,18 +76,18 @@ on_both_databases! { async fn only_a_route_into_another_tenants_domain_is_a_find
          beta",
     ]);
     assert!(!found.passed());
-    assert_eq!(rig.mutations(), before, "the check only reads");
+    assert_eq!(harness.mutations(), before, "the check only reads");
 } }
 
-on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_check(mut rig) {
-    rig.want([tenant("acme")]);
-    rig.converge().await;
-    let acme = rig.pbx("hq").domains_named("acme.example.com")[0].uuid;
+on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_check(mut harness) {
+    harness.want([tenant("acme")]);
+    harness.converge().await;
+    let acme = harness.pbx("hq").domains_named("acme.example.com")[0].uuid;
     for n in 0..250 {
-        rig.pbx("hq").add_route(Some(acme), RouteKind::Extension, &format!("{n}"), "acme.example.com", &[]);
+        harness.pbx("hq").add_route(Some(acme), RouteKind::Extension, &format!("{n}"), "acme.example.com", &[]);
     }
-    rig.pbx("hq").add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "carrier.example.org")]);
-    assert!(check(&rig).await.passed());
+    harness.pbx("hq").add_route(Some(acme), RouteKind::Gateway, "carrier", "public", &[("proxy", "carrier.example.org")]);
+    assert!(check(&harness).await.passed());
     for (page, kind) in [
         ("extensions.php", FaultKind::WrongTotal(1)),
         ("extensions.php", FaultKind::MissingPage(1)),
@@ -95,20 +96,20 @@ on_both_databases! { async fn a_list_that_is_not_fully_read_is_not_a_passed_chec
         ("gateways.php", FaultKind::HtmlForJson),
         ("gateway_edit.php", FaultKind::TruncatedJson),
     ] {
-        let fault = rig.pbx("hq").inject(Fault::new(kind.clone()).page(page));
-        let result = check(&rig).await;
+        let fault = harness.pbx("hq").inject(Fault::new(kind.clone()).page(page));
+        let result = check(&harness).await;
         assert!(result.not_checked.is_some() && !result.passed(), "{page} {kind:?}: {result:#?}");
         assert!(result.findings.is_empty());
-        rig.pbx("hq").remove_fault(fault);
+        harness.pbx("hq").remove_fault(fault);
     }
 } }
 
 #[tokio::test]
 async fn a_missing_permission_is_an_error_that_names_it() {
-    let rig = Rig::new(common::rig::Backend::Sqlite).await.unwrap();
+    let harness = Harness::new(common::harness::Backend::Sqlite).await.unwrap();
     let hq = instance("hq");
-    let domain = rig.pbx("hq").add_domain("acme.example.com", Some(true), None);
-    rig.pbx("hq").add_route(Some(domain), RouteKind::Extension, "1", "acme.example.com", &[]);
+    let domain = harness.pbx("hq").add_domain("acme.example.com", Some(true), None);
+    harness.pbx("hq").add_route(Some(domain), RouteKind::Extension, "1", "acme.example.com", &[]);
     for permission in [
         "extension_view",
         "extension_all",
@@ -121,13 +122,13 @@ async fn a_missing_permission_is_an_error_that_names_it() {
         "dialplan_edit",
         "dialplan_context",
     ] {
-        rig.pbx("hq").revoke(permission);
-        let client = PbxClient::new(&rig.config.instances[&hq], rig.passwords[&hq].clone()).unwrap();
+        harness.pbx("hq").revoke(permission);
+        let client = PbxClient::new(&harness.config.instances[&hq], harness.passwords[&hq].clone()).unwrap();
         let error = client.routes().await.unwrap_err();
         assert!(
             matches!(error.kind, PbxErrorKind::AccessDenied { permission: Some(named) } if named == permission),
             "{permission}: {error:?}"
         );
-        rig.pbx("hq").grant(permission);
+        harness.pbx("hq").grant(permission);
     }
 }

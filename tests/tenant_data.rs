@@ -5,9 +5,9 @@ mod common;
 use std::path::Path;
 
 use chrono::{TimeDelta, Utc};
-use common::plain::{Plain, fresh, open};
-use common::rig::{Backend, Rig, key, tenant};
+use common::harness::{Backend, Harness, key, tenant};
 use common::rows::{change, fill, insert, record, user};
+use common::sql_client::{SqlClient, fresh, open};
 use fusionpbx_standin::NewUser;
 use tenantd::archive::{self, ArchiveError};
 use tenantd::config::{AllowedSharing, DatabaseConfig, Tier};
@@ -19,7 +19,7 @@ use tenantd::{stats, sync};
 
 /// The body runs on SQLite and, where it is installed, on PostgreSQL.
 macro_rules! on_both {
-    ($(async fn $name:ident($config:ident, $database:ident, $plain:ident) $body:block)*) => { $(
+    ($(async fn $name:ident($config:ident, $database:ident, $db:ident) $body:block)*) => { $(
         mod $name {
             use super::*;
 
@@ -28,7 +28,7 @@ macro_rules! on_both {
                 let dir = tempfile::tempdir().unwrap();
                 let Some($config) = fresh(postgres, dir.path()) else { return };
                 let $database = open(&$config, Access::ReadWrite).await;
-                let mut $plain = Plain::connect(&$config).await;
+                let mut $db = SqlClient::connect(&$config).await;
                 $body
             }
 
@@ -65,10 +65,10 @@ async fn restore(database: &Database, path: &Path) -> Result<archive::Restored, 
         .map_err(|error| error.to_string())
 }
 
-fn session(plain: &Plain, tenant: TenantId, id: &str, user: &str, minutes: i32) -> String {
+fn session(db: &SqlClient, tenant: TenantId, id: &str, user: &str, minutes: i32) -> String {
     format!(
         "INSERT INTO user_sessions (tenant_id, id, user_id, expires_at) VALUES ('{tenant}', '{id}', '{user}', {})",
-        plain.in_minutes(minutes)
+        db.in_minutes(minutes)
     )
 }
 
@@ -78,42 +78,42 @@ fn refused(result: Result<(), String>, with: &str) {
 }
 
 on_both! {
-    async fn sessions_start_only_where_they_may(config, database, plain) {
+    async fn sessions_start_only_where_they_may(config, database, db) {
         let mut acme = record("acme");
         insert(&database, &acme).await;
-        plain.run(&user(acme.id, "anna")).await.unwrap();
-        plain.run(&user(acme.id, "bert")).await.unwrap();
-        plain.run("UPDATE users SET enabled = false WHERE id = 'bert'").await.unwrap();
-        plain.run(&session(&plain, acme.id, "s1", "anna", 59)).await.unwrap();
-        refused(plain.run(&session(&plain, acme.id, "s2", "anna", 62)).await, "session_timeout");
-        refused(plain.run(&session(&plain, acme.id, "s2", "bert", 30)).await, "user is disabled");
+        db.run(&user(acme.id, "anna")).await.unwrap();
+        db.run(&user(acme.id, "bert")).await.unwrap();
+        db.run("UPDATE users SET enabled = false WHERE id = 'bert'").await.unwrap();
+        db.run(&session(&db, acme.id, "s1", "anna", 59)).await.unwrap();
+        refused(db.run(&session(&db, acme.id, "s2", "anna", 62)).await, "session_timeout");
+        refused(db.run(&session(&db, acme.id, "s2", "bert", 30)).await, "user is disabled");
         let past = format!(
             "INSERT INTO user_sessions (tenant_id, id, user_id, started_at, expires_at) VALUES ('{}', 'p', 'anna', {}, {})",
-            acme.id, plain.in_minutes(-40), plain.in_minutes(-1)
+            acme.id, db.in_minutes(-40), db.in_minutes(-1)
         );
-        refused(plain.run(&past).await, "expired already");
+        refused(db.run(&past).await, "expired already");
         let future = format!(
             "INSERT INTO user_sessions (tenant_id, id, user_id, started_at, expires_at) VALUES ('{}', 'p', 'anna', {}, {})",
-            acme.id, plain.in_minutes(100), plain.in_minutes(140)
+            acme.id, db.in_minutes(100), db.in_minutes(140)
         );
-        refused(plain.run(&future).await, "in the future");
-        let longer = format!("UPDATE user_sessions SET expires_at = {} WHERE id = 's1'", plain.in_minutes(90));
-        refused(plain.run(&longer).await, "session_timeout");
+        refused(db.run(&future).await, "in the future");
+        let longer = format!("UPDATE user_sessions SET expires_at = {} WHERE id = 's1'", db.in_minutes(90));
+        refused(db.run(&longer).await, "session_timeout");
         change(&database, &mut acme, |acme| { acme.definition.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
-        refused(plain.run(&session(&plain, acme.id, "s3", "anna", 30)).await, "tenant is disabled");
+        refused(db.run(&session(&db, acme.id, "s3", "anna", 30)).await, "tenant is disabled");
     }
 
-    async fn disabling_a_tenant_or_a_user_ends_sessions_in_the_same_transaction(config, database, plain) {
+    async fn disabling_a_tenant_or_a_user_ends_sessions_in_the_same_transaction(config, database, db) {
         let mut acme = record("acme");
         let globex = record("globex");
         insert(&database, &acme).await;
         insert(&database, &globex).await;
-        fill(&mut plain, acme.id).await;
-        fill(&mut plain, globex.id).await;
+        fill(&mut db, acme.id).await;
+        fill(&mut db, globex.id).await;
         let open = "SELECT count(*) FROM user_sessions WHERE ended_at IS NULL";
-        assert_eq!(plain.number(open).await, 4);
-        plain.run(&format!("UPDATE users SET enabled = false WHERE tenant_id = '{}' AND id = 'anna'", acme.id)).await.unwrap();
-        assert_eq!(plain.number(open).await, 3);
+        assert_eq!(db.number(open).await, 4);
+        db.run(&format!("UPDATE users SET enabled = false WHERE tenant_id = '{}' AND id = 'anna'", acme.id)).await.unwrap();
+        assert_eq!(db.number(open).await, 3);
         let undone = database.write({
             let mut acme = acme.clone();
             move |store| {
@@ -123,56 +123,56 @@ on_both! {
             }
         }).await;
         assert!(undone.is_err());
-        assert_eq!(plain.number(open).await, 3, "what was rolled back ended nothing");
+        assert_eq!(db.number(open).await, 3, "what was rolled back ended nothing");
         change(&database, &mut acme, |acme| { acme.definition.enabled = false; acme.disabled_at = Some(Utc::now()); }).await;
-        assert_eq!(plain.number(open).await, 2);
+        assert_eq!(db.number(open).await, 2);
         let ended = format!("SELECT DISTINCT end_reason FROM user_sessions WHERE tenant_id = '{}' ORDER BY 1", acme.id);
-        assert_eq!(plain.texts(&ended).await, ["tenant disabled", "user disabled"]);
-        refused(plain.run("UPDATE user_sessions SET ended_at = NULL WHERE ended_at IS NOT NULL").await, "not opened again");
+        assert_eq!(db.texts(&ended).await, ["tenant disabled", "user disabled"]);
+        refused(db.run("UPDATE user_sessions SET ended_at = NULL WHERE ended_at IS NOT NULL").await, "not opened again");
         let sessions = database.read(|store| store.recorded(Utc::now())).await.unwrap().open_sessions;
         assert_eq!(sessions, [(globex.id, 2)].into());
     }
 
-    async fn a_lower_timeout_shortens_open_sessions(config, database, plain) {
+    async fn a_lower_timeout_shortens_open_sessions(config, database, db) {
         let mut acme = record("acme");
         insert(&database, &acme).await;
-        plain.run(&user(acme.id, "anna")).await.unwrap();
-        plain.run(&session(&plain, acme.id, "long", "anna", 59)).await.unwrap();
-        plain.run(&session(&plain, acme.id, "short", "anna", 5)).await.unwrap();
+        db.run(&user(acme.id, "anna")).await.unwrap();
+        db.run(&session(&db, acme.id, "long", "anna", 59)).await.unwrap();
+        db.run(&session(&db, acme.id, "short", "anna", 5)).await.unwrap();
         change(&database, &mut acme, |acme| acme.definition.session_timeout = 10).await;
-        let left = if plain.is_postgres() {
+        let left = if db.is_postgres() {
             "SELECT round(extract(epoch FROM expires_at - started_at) / 60)::text FROM user_sessions ORDER BY id"
         } else {
             "SELECT CAST(round((julianday(expires_at) - julianday(started_at)) * 1440) AS INTEGER) FROM (SELECT * FROM user_sessions ORDER BY id)"
         };
-        assert_eq!(plain.texts(left).await, ["10", "5"]);
+        assert_eq!(db.texts(left).await, ["10", "5"]);
         change(&database, &mut acme, |acme| acme.definition.session_timeout = 90).await;
-        assert_eq!(plain.texts(left).await, ["10", "5"], "a longer one lengthens nothing");
+        assert_eq!(db.texts(left).await, ["10", "5"], "a longer one lengthens nothing");
     }
 
-    async fn a_user_beyond_the_limit_is_refused_with_its_name(config, database, plain) {
+    async fn a_user_beyond_the_limit_is_refused_with_its_name(config, database, db) {
         let mut acme = record("acme");
         acme.definition.max_users = MaxUsers::Limited(2);
         insert(&database, &acme).await;
-        plain.run(&user(acme.id, "anna")).await.unwrap();
-        plain.run(&user(acme.id, "bert")).await.unwrap();
-        refused(plain.run(&user(acme.id, "carl")).await, "(max_users)");
-        plain.run("UPDATE users SET enabled = false WHERE id = 'bert'").await.unwrap();
-        plain.run(&user(acme.id, "carl")).await.unwrap();
-        refused(plain.run("UPDATE users SET enabled = true WHERE id = 'bert'").await, "(max_users)");
-        if plain.is_postgres() {
-            refused(plain.run(&user(acme.id, "dora")).await, "the tenant acme has reached its limit of 2 users");
+        db.run(&user(acme.id, "anna")).await.unwrap();
+        db.run(&user(acme.id, "bert")).await.unwrap();
+        refused(db.run(&user(acme.id, "carl")).await, "(max_users)");
+        db.run("UPDATE users SET enabled = false WHERE id = 'bert'").await.unwrap();
+        db.run(&user(acme.id, "carl")).await.unwrap();
+        refused(db.run("UPDATE users SET enabled = true WHERE id = 'bert'").await, "(max_users)");
+        if db.is_postgres() {
+            refused(db.run(&user(acme.id, "dora")).await, "the tenant acme has reached its limit of 2 users");
         }
-        refused(plain.run("UPDATE users SET email = upper((SELECT email FROM users WHERE id = 'anna')) WHERE id = 'bert'").await, "");
+        refused(db.run("UPDATE users SET email = upper((SELECT email FROM users WHERE id = 'anna')) WHERE id = 'bert'").await, "");
     }
 
-    async fn statistics_count_existing_rows(config, database, plain) {
+    async fn statistics_count_existing_rows(config, database, db) {
         let mut acme = record("acme");
         acme.definition.max_users = MaxUsers::Limited(2);
         let globex = record("globex");
         insert(&database, &acme).await;
         insert(&database, &globex).await;
-        fill(&mut plain, acme.id).await;
+        fill(&mut db, acme.id).await;
         let now = Utc::now();
         let all = database.read(move |store| store.stats(now)).await.unwrap();
         assert_eq!(all.len(), 2);
@@ -193,7 +193,7 @@ on_both! {
         assert_eq!(all[0].open_sessions, 0, "a session past its expiry is not open");
     }
 
-    async fn sharing_needs_both_files_and_the_deployment(config, database, plain) {
+    async fn sharing_needs_both_files_and_the_deployment(config, database, db) {
         let mut wanted = [tenant("acme"), tenant("globex"), tenant("hooli")];
         let mut records = wanted.each_ref().map(|wanted| record(wanted.key.as_str()));
         for record in &records {
@@ -213,34 +213,34 @@ on_both! {
         let shares = "SELECT kind || ' ' || a.key || ' ' || b.key FROM cross_tenant_shares s JOIN tenants a ON a.id = \
             s.tenant_id JOIN tenants b ON b.id = s.with_tenant_id ORDER BY 1";
         put(&desired, &allowed).await;
-        assert!(plain.texts(shares).await.is_empty(), "no update has recorded yet what the files say");
+        assert!(db.texts(shares).await.is_empty(), "no update has recorded yet what the files say");
         let says = |of: &str| desired.tenants[&key(of)].definition.cross_tenant.clone();
         change(&database, &mut records[0], |record| record.definition.cross_tenant = says("acme")).await;
         put(&desired, &allowed).await;
-        assert!(plain.texts(shares).await.is_empty(), "one of the two updates is held");
+        assert!(db.texts(shares).await.is_empty(), "one of the two updates is held");
         change(&database, &mut records[1], |record| record.definition.cross_tenant = says("globex")).await;
         put(&desired, &allowed).await;
-        assert_eq!(plain.texts(shares).await, ["presence acme globex", "presence globex acme"]);
+        assert_eq!(db.texts(shares).await, ["presence acme globex", "presence globex acme"]);
         let mut broken = desired.clone();
         broken.tenants.remove(&key("globex"));
         broken.completeness = Completeness::Unreadable { reason: "gone".into() };
         broken.tenants.clear();
         put(&broken, &allowed).await;
-        assert_eq!(plain.texts(shares).await.len(), 2, "what cannot be read stays as it was recorded");
+        assert_eq!(db.texts(shares).await.len(), 2, "what cannot be read stays as it was recorded");
         put(&desired, &allowed).await;
         desired.tenants.get_mut(&key("globex")).unwrap().definition.cross_tenant.presence.clear();
         put(&desired, &allowed).await;
-        assert_eq!(plain.texts(shares).await.len(), 0, "gone when one side stops");
+        assert_eq!(db.texts(shares).await.len(), 0, "gone when one side stops");
         put(&desired, &AllowedSharing::default()).await;
     }
 
-    async fn a_whole_life_keeps_every_row(config, database, plain) {
+    async fn a_whole_life_keeps_every_row(config, database, db) {
         let mut acme = record("acme");
         let globex = record("globex");
         insert(&database, &acme).await;
         insert(&database, &globex).await;
-        fill(&mut plain, acme.id).await;
-        fill(&mut plain, globex.id).await;
+        fill(&mut db, acme.id).await;
+        fill(&mut db, globex.id).await;
         let before = digests(&database, acme.id).await;
         assert_eq!(before.len(), 11);
         assert!(before.iter().all(|table| table.rows > 0), "{before:?}");
@@ -249,33 +249,33 @@ on_both! {
         let but_sessions = |tables: &[TableDigest]| -> Vec<TableDigest> {
             tables.iter().filter(|table| table.table != "user_sessions").cloned().collect()
         };
-        if plain.is_postgres() {
+        if db.is_postgres() {
             for table in &before {
                 let query = format!(
                     "BEGIN; SET LOCAL ROLE crystalqore_service; SET LOCAL crystalqore.tenant = '{}'; \
                      SELECT count(*) FROM {}; COMMIT", acme.id, table.table
                 );
-                assert_eq!(plain.number(&query).await, 0, "{} of a disabled tenant", table.table);
+                assert_eq!(db.number(&query).await, 0, "{} of a disabled tenant", table.table);
             }
         }
         let disabled = digests(&database, acme.id).await;
         assert_eq!(but_sessions(&disabled), but_sessions(&before), "intact underneath");
         change(&database, &mut acme, |acme| { acme.definition.enabled = true; acme.disabled_at = None; }).await;
         assert_eq!(digests(&database, acme.id).await, disabled);
-        if plain.is_postgres() {
+        if db.is_postgres() {
             let query = format!(
                 "BEGIN; SET LOCAL ROLE crystalqore_service; SET LOCAL crystalqore.tenant = '{}'; \
                  SELECT count(*) FROM chat_messages; COMMIT", acme.id
             );
-            assert_eq!(plain.number(&query).await, 2, "everything is back");
+            assert_eq!(db.number(&query).await, 2, "everything is back");
         }
         assert_eq!(digests(&database, globex.id).await, others);
     }
 
-    async fn a_damaged_archive_and_a_taken_key_are_refused(config, database, plain) {
+    async fn a_damaged_archive_and_a_taken_key_are_refused(config, database, db) {
         let acme = record("acme");
         insert(&database, &acme).await;
-        fill(&mut plain, acme.id).await;
+        fill(&mut db, acme.id).await;
         let dir = tempfile::tempdir().unwrap();
         let file = archive::archive(&database, &acme, dir.path(), Utc::now()).await.unwrap();
         assert_eq!(archive::check(&file.path).unwrap(), file.manifest);
@@ -298,39 +298,39 @@ on_both! {
 /// From creation by a pass to deletion by a pass, and back.
 async fn archive_delete_restore(
     backend: Backend,
-) -> Option<(Rig, TenantId, Vec<TableDigest>, std::path::PathBuf)> {
-    let mut rig = Rig::new(backend).await?;
-    rig.want([tenant("acme"), tenant("globex")]);
-    rig.converge().await;
-    let acme = recorded(&rig.database, "acme").await.id;
-    let mut plain = Plain::connect(&rig.config.database).await;
-    fill(&mut plain, acme).await;
-    rig.remove_file("acme");
-    rig.converge().await;
-    let before = digests(&rig.database, acme).await;
-    rig.clock.advance(TimeDelta::days(31));
+) -> Option<(Harness, TenantId, Vec<TableDigest>, std::path::PathBuf)> {
+    let mut harness = Harness::new(backend).await?;
+    harness.want([tenant("acme"), tenant("globex")]);
+    harness.converge().await;
+    let acme = recorded(&harness.database, "acme").await.id;
+    let mut db = SqlClient::connect(&harness.config.database).await;
+    fill(&mut db, acme).await;
+    harness.remove_file("acme");
+    harness.converge().await;
+    let before = digests(&harness.database, acme).await;
+    harness.clock.advance(TimeDelta::days(31));
     // A clock that jumps is not believed at once; passes over the days are.
     for _ in 0..40 {
-        rig.pass().await;
-        if rig.database.read(|store| store.tombstones()).await.unwrap().len() == 1 {
+        harness.pass().await;
+        if harness.database.read(|store| store.tombstones()).await.unwrap().len() == 1 {
             break;
         }
-        rig.clock.advance(TimeDelta::days(1));
+        harness.clock.advance(TimeDelta::days(1));
     }
-    let tombstone = rig.database.read(|store| store.tombstones()).await.unwrap().remove(0);
+    let tombstone = harness.database.read(|store| store.tombstones()).await.unwrap().remove(0);
     assert_eq!(tombstone.tenant, acme);
     let path = std::path::PathBuf::from(tombstone.archive.unwrap());
     assert_eq!(archive::sha256_of(&path).unwrap(), tombstone.archive_sha256.unwrap());
-    assert_eq!(plain.number(&format!("SELECT count(*) FROM users WHERE tenant_id = '{acme}'")).await, 0);
-    let restored = restore(&rig.database, &path).await.unwrap();
+    assert_eq!(db.number(&format!("SELECT count(*) FROM users WHERE tenant_id = '{acme}'")).await, 0);
+    let restored = restore(&harness.database, &path).await.unwrap();
     assert_eq!((restored.tenant, restored.sessions_ended), (acme, 0));
-    assert_eq!(digests(&rig.database, acme).await, before);
-    let record = recorded(&rig.database, "acme").await;
+    assert_eq!(digests(&harness.database, acme).await, before);
+    let record = recorded(&harness.database, "acme").await;
     assert!(
         !record.definition.enabled && record.disabled_at.is_some() && record.disable_confirmed_at.is_none()
     );
-    assert!(rig.database.read(|store| store.tombstones()).await.unwrap().is_empty());
-    Some((rig, acme, before, path))
+    assert!(harness.database.read(|store| store.tombstones()).await.unwrap().is_empty());
+    Some((harness, acme, before, path))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +340,7 @@ async fn archive_delete_restore_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn archive_delete_restore_on_sqlite_and_then_into_postgres() {
-    let (mut rig, acme, before, path) = archive_delete_restore(Backend::Sqlite).await.unwrap();
+    let (mut harness, acme, before, path) = archive_delete_restore(Backend::Sqlite).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     if let Some(config) = fresh(true, dir.path()) {
         let database = open(&config, Access::ReadWrite).await;
@@ -351,39 +351,39 @@ async fn archive_delete_restore_on_sqlite_and_then_into_postgres() {
         assert_eq!(audit[0].event, "tenant.restored");
     }
     // With its file back, it opens again on the PBX under the same identity.
-    rig.desired.tenants.insert(key("acme"), tenant("acme"));
-    rig.converge().await;
-    let record = recorded(&rig.database, "acme").await;
+    harness.desired.tenants.insert(key("acme"), tenant("acme"));
+    harness.converge().await;
+    let record = recorded(&harness.database, "acme").await;
     assert!(record.definition.enabled && record.id == acme && record.provisioned);
-    assert_eq!(digests(&rig.database, acme).await, before);
+    assert_eq!(digests(&harness.database, acme).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_without_a_checked_archive() {
-    let mut rig = Rig::new(Backend::Sqlite).await.unwrap();
-    rig.want([tenant("acme"), tenant("globex")]);
-    rig.converge().await;
+    let mut harness = Harness::new(Backend::Sqlite).await.unwrap();
+    harness.want([tenant("acme"), tenant("globex")]);
+    harness.converge().await;
     // A file where the directory should be.
-    std::fs::write(&rig.config.archive_dir, "in the way").unwrap();
-    rig.remove_file("acme");
-    rig.converge().await;
+    std::fs::write(&harness.config.archive_dir, "in the way").unwrap();
+    harness.remove_file("acme");
+    harness.converge().await;
     for _ in 0..40 {
-        rig.clock.advance(TimeDelta::days(1));
-        rig.pass().await;
+        harness.clock.advance(TimeDelta::days(1));
+        harness.pass().await;
     }
-    assert_eq!(rig.pbx("hq").domains_named("acme.example.com").len(), 1, "the PBX keeps it as well");
-    assert!(!recorded(&rig.database, "acme").await.definition.enabled);
-    let audit = rig.database.read(|store| store.audit(Some(&key("acme")), 1)).await.unwrap();
+    assert_eq!(harness.pbx("hq").domains_named("acme.example.com").len(), 1, "the PBX keeps it as well");
+    assert!(!recorded(&harness.database, "acme").await.definition.enabled);
+    let audit = harness.database.read(|store| store.audit(Some(&key("acme")), 1)).await.unwrap();
     assert!(audit[0].detail.as_ref().unwrap().contains("not archived"), "{audit:?}");
 }
 
 async fn users_follow_the_pbx(backend: Backend) {
-    let Some(mut rig) = Rig::new(backend).await else { return };
-    rig.want([tenant("acme")]);
-    rig.converge().await;
-    let acme = recorded(&rig.database, "acme").await;
-    let add = |rig: &Rig, instance: &str, domain, name: &str| {
-        rig.pbx(instance).add_user(NewUser {
+    let Some(mut harness) = Harness::new(backend).await else { return };
+    harness.want([tenant("acme")]);
+    harness.converge().await;
+    let acme = recorded(&harness.database, "acme").await;
+    let add = |harness: &Harness, instance: &str, domain, name: &str| {
+        harness.pbx(instance).add_user(NewUser {
             domain,
             username: name.into(),
             password: "pw".into(),
@@ -392,64 +392,64 @@ async fn users_follow_the_pbx(backend: Backend) {
         })
     };
     for n in 0..350 {
-        add(&rig, "hq", acme.domain_id.0, &format!("user{n:03}"));
+        add(&harness, "hq", acme.domain_id.0, &format!("user{n:03}"));
     }
-    let mut plain = Plain::connect(&rig.config.database).await;
-    plain.run(&user(acme.id, "by-hand")).await.unwrap();
-    let synced = async |rig: &Rig, instance: &str| {
-        let name = common::rig::instance(instance);
-        let now = rig.clock.now();
+    let mut db = SqlClient::connect(&harness.config.database).await;
+    db.run(&user(acme.id, "by-hand")).await.unwrap();
+    let synced = async |harness: &Harness, instance: &str| {
+        let name = common::harness::instance(instance);
+        let now = harness.clock.now();
         sync::sync_instance(
-            &rig.database,
+            &harness.database,
             &name,
-            &*rig.readers[&name],
-            &sync::Rules::of(&rig.config.tier),
+            &*harness.readers[&name],
+            &sync::Rules::of(&harness.config.tier),
             now,
         )
         .await
         .unwrap()
     };
-    let report = synced(&rig, "hq").await;
+    let report = synced(&harness, "hq").await;
     assert_eq!((report.tenants[0].added.len(), report.problem), (350, None));
-    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled AND source = 'fusionpbx'").await, 350);
+    assert_eq!(db.number("SELECT count(*) FROM users WHERE enabled AND source = 'fusionpbx'").await, 350);
     assert_eq!(
-        plain.texts("SELECT email FROM users WHERE username = 'user007'").await,
+        db.texts("SELECT email FROM users WHERE username = 'user007'").await,
         ["user007@acme.example.com"]
     );
-    assert!(synced(&rig, "hq").await.tenants.is_empty(), "a second time there is nothing to do");
-    let gone = rig.pbx("hq").users().into_iter().find(|user| user.username == "user001").unwrap().uuid;
-    rig.pbx("hq").remove_user(gone);
-    let off = rig.pbx("hq").users().into_iter().find(|user| user.username == "user002").unwrap().uuid;
-    rig.pbx("hq").edit_user(off, |user| user.enabled = Some(false));
-    let report = synced(&rig, "hq").await;
+    assert!(synced(&harness, "hq").await.tenants.is_empty(), "a second time there is nothing to do");
+    let gone = harness.pbx("hq").users().into_iter().find(|user| user.username == "user001").unwrap().uuid;
+    harness.pbx("hq").remove_user(gone);
+    let off = harness.pbx("hq").users().into_iter().find(|user| user.username == "user002").unwrap().uuid;
+    harness.pbx("hq").edit_user(off, |user| user.enabled = Some(false));
+    let report = synced(&harness, "hq").await;
     let mut disabled = report.tenants[0].disabled.clone();
     disabled.sort();
     assert_eq!(disabled, ["user001", "user002"]);
-    assert_eq!(plain.number("SELECT count(*) FROM users").await, 351, "never deleted");
-    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled AND source = 'manual'").await, 1);
-    rig.edit("acme", |tenant| {
-        tenant.definition.instance = common::rig::instance("branch");
+    assert_eq!(db.number("SELECT count(*) FROM users").await, 351, "never deleted");
+    assert_eq!(db.number("SELECT count(*) FROM users WHERE enabled AND source = 'manual'").await, 1);
+    harness.edit("acme", |tenant| {
+        tenant.definition.instance = common::harness::instance("branch");
         tenant.definition.max_users = MaxUsers::Limited(10);
     });
-    rig.converge().await;
-    let moved = recorded(&rig.database, "acme").await;
+    harness.converge().await;
+    let moved = recorded(&harness.database, "acme").await;
     for name in ["user001", "user003", "fresh"] {
-        add(&rig, "branch", moved.domain_id.0, name);
+        add(&harness, "branch", moved.domain_id.0, name);
     }
-    let report = synced(&rig, "branch").await;
+    let report = synced(&harness, "branch").await;
     let of_acme = &report.tenants[0];
     assert_eq!(of_acme.disabled.len(), 347, "not on the new instance");
     assert_eq!(
         (of_acme.added.as_slice(), of_acme.refused.as_slice()),
         (["fresh".to_owned()].as_slice(), [].as_slice())
     );
-    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled").await, 4);
+    assert_eq!(db.number("SELECT count(*) FROM users WHERE enabled").await, 4);
     for n in 0..8 {
-        add(&rig, "branch", moved.domain_id.0, &format!("x{n}"));
+        add(&harness, "branch", moved.domain_id.0, &format!("x{n}"));
     }
-    let report = synced(&rig, "branch").await;
+    let report = synced(&harness, "branch").await;
     assert_eq!((report.tenants[0].added.len(), report.tenants[0].over_limit.len()), (8, 2));
-    assert_eq!(plain.number("SELECT count(*) FROM users WHERE enabled").await, 10, "and not one more");
+    assert_eq!(db.number("SELECT count(*) FROM users WHERE enabled").await, 10, "and not one more");
     assert_eq!(report.tenants[0].over_limit, ["x6", "x7"]);
 }
 
@@ -471,7 +471,7 @@ async fn two_at_once_do_not_both_take_the_last_place() {
     let mut acme = record("acme");
     acme.definition.max_users = MaxUsers::Limited(1);
     insert(&database, &acme).await;
-    let (mut one, mut two) = (Plain::connect(&config).await, Plain::connect(&config).await);
+    let (mut one, mut two) = (SqlClient::connect(&config).await, SqlClient::connect(&config).await);
     one.run("BEGIN").await.unwrap();
     one.run(&user(acme.id, "anna")).await.unwrap();
     let statement = user(acme.id, "bert");
@@ -489,10 +489,10 @@ async fn a_session_that_starts_while_its_tenant_is_disabled_does_not_stay_open()
     let database = open(&config, Access::ReadWrite).await;
     let mut acme = record("acme");
     insert(&database, &acme).await;
-    let mut plain = Plain::connect(&config).await;
-    plain.run(&user(acme.id, "anna")).await.unwrap();
-    plain.run("BEGIN").await.unwrap();
-    plain.run(&session(&plain, acme.id, "s", "anna", 30)).await.unwrap();
+    let mut db = SqlClient::connect(&config).await;
+    db.run(&user(acme.id, "anna")).await.unwrap();
+    db.run("BEGIN").await.unwrap();
+    db.run(&session(&db, acme.id, "s", "anna", 30)).await.unwrap();
     let disabling = tokio::spawn(async move {
         change(&database, &mut acme, |acme| {
             acme.definition.enabled = false;
@@ -502,9 +502,9 @@ async fn a_session_that_starts_while_its_tenant_is_disabled_does_not_stay_open()
     });
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!disabling.is_finished(), "the disabling waits for the session");
-    plain.run("COMMIT").await.unwrap();
+    db.run("COMMIT").await.unwrap();
     disabling.await.unwrap();
-    assert_eq!(plain.number("SELECT count(*) FROM user_sessions WHERE ended_at IS NULL").await, 0);
+    assert_eq!(db.number("SELECT count(*) FROM user_sessions WHERE ended_at IS NULL").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -515,15 +515,11 @@ async fn shared_rows_can_be_read_and_not_written() {
     let (acme, mut globex) = (record("acme"), record("globex"));
     insert(&database, &acme).await;
     insert(&database, &globex).await;
-    let mut plain = Plain::connect(&config).await;
-    fill(&mut plain, acme.id).await;
-    fill(&mut plain, globex.id).await;
+    let mut db = SqlClient::connect(&config).await;
+    fill(&mut db, acme.id).await;
+    fill(&mut db, globex.id).await;
     for kind in ["presence", "contacts", "chat"] {
-        plain
-            .run(&format!(
-                "INSERT INTO cross_tenant_shares VALUES ('{kind}', '{}', '{}')",
-                globex.id, acme.id
-            ))
+        db.run(&format!("INSERT INTO cross_tenant_shares VALUES ('{kind}', '{}', '{}')", globex.id, acme.id))
             .await
             .unwrap();
     }
@@ -534,9 +530,9 @@ async fn shared_rows_can_be_read_and_not_written() {
         )
     };
     let other = globex.id;
-    let theirs = async |plain: &mut Plain, table: &str| {
+    let theirs = async |db: &mut SqlClient, table: &str| {
         let count = format!("SELECT count(*) FROM {table} WHERE tenant_id = '{other}'");
-        plain.number(&as_acme(&count)).await
+        db.number(&as_acme(&count)).await
     };
     for (table, rows) in [
         ("presence", 1),
@@ -548,20 +544,19 @@ async fn shared_rows_can_be_read_and_not_written() {
         ("files", 0),
         ("call_records", 0),
     ] {
-        assert_eq!(theirs(&mut plain, table).await, rows, "{table}");
+        assert_eq!(theirs(&mut db, table).await, rows, "{table}");
     }
-    plain
-        .run(&as_acme("UPDATE presence SET note = 'mine'; DELETE FROM contacts WHERE owner_id IS NULL"))
+    db.run(&as_acme("UPDATE presence SET note = 'mine'; DELETE FROM contacts WHERE owner_id IS NULL"))
         .await
         .unwrap();
     let untouched =
         format!("SELECT count(*) FROM presence WHERE tenant_id = '{}' AND note IS NULL", globex.id);
-    assert_eq!(plain.number(&untouched).await, 1);
-    assert_eq!(theirs(&mut plain, "contacts").await, 1);
+    assert_eq!(db.number(&untouched).await, 1);
+    assert_eq!(theirs(&mut db, "contacts").await, 1);
     change(&database, &mut globex, |globex| {
         globex.definition.enabled = false;
         globex.disabled_at = Some(Utc::now());
     })
     .await;
-    assert_eq!(theirs(&mut plain, "presence").await, 0, "a disabled tenant shares nothing");
+    assert_eq!(theirs(&mut db, "presence").await, 0, "a disabled tenant shares nothing");
 }

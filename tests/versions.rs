@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
+use common::harness::{Backend, Harness, PASSWORD, instance, key, tenant};
 use fusionpbx_standin::{NewUser, PbxProfile, StandIn, StandInOptions};
 use tenantd::apply::StepResult;
 use tenantd::environment::Environment as _;
@@ -23,48 +23,48 @@ fn versions_and_backends() -> impl Iterator<Item = (PbxProfile, Backend)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_is_created_changed_disabled_and_deleted_on_every_version() {
     for (profile, backend) in versions_and_backends() {
-        let Some(mut rig) = Rig::of_version(backend, profile).await else { continue };
-        let version = rig.readers[&instance("hq")].version().await.unwrap().unwrap();
+        let Some(mut harness) = Harness::of_version(backend, profile).await else { continue };
+        let version = harness.readers[&instance("hq")].version().await.unwrap().unwrap();
         assert_eq!(version.as_str(), profile.version());
         assert!(version.is_tested());
 
-        let unmanaged = rig.unmanaged();
+        let unmanaged = harness.unmanaged();
         let mut acme = tenant("acme");
         acme.definition.max_users = MaxUsers::Limited(7);
         acme.definition
             .pbx_settings
             .insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
-        rig.want([acme, tenant("globex")]);
-        rig.converge().await;
-        let (id, row) = domain(&rig, "acme.example.com");
+        harness.want([acme, tenant("globex")]);
+        harness.converge().await;
+        let (id, row) = domain(&harness, "acme.example.com");
         assert_eq!(row, Some(true), "{profile:?}");
-        assert_eq!(rig.pbx("hq").settings(id).len(), 2, "{profile:?}");
+        assert_eq!(harness.pbx("hq").settings(id).len(), 2, "{profile:?}");
 
-        rig.edit("acme", |tenant| tenant.definition.enabled = false);
-        rig.converge().await;
-        assert_eq!(domain(&rig, "acme.example.com").1, Some(false), "{profile:?}");
-        rig.edit("acme", |tenant| tenant.definition.enabled = true);
-        rig.converge().await;
-        assert_eq!(domain(&rig, "acme.example.com"), (id, Some(true)), "{profile:?}");
+        harness.edit("acme", |tenant| tenant.definition.enabled = false);
+        harness.converge().await;
+        assert_eq!(domain(&harness, "acme.example.com").1, Some(false), "{profile:?}");
+        harness.edit("acme", |tenant| tenant.definition.enabled = true);
+        harness.converge().await;
+        assert_eq!(domain(&harness, "acme.example.com"), (id, Some(true)), "{profile:?}");
 
-        rig.edit("acme", |tenant| {
+        harness.edit("acme", |tenant| {
             tenant.definition.domain = DomainName::parse("acme-2.example.com").unwrap()
         });
-        rig.converge().await;
-        assert_eq!(domain(&rig, "acme-2.example.com"), (id, Some(true)), "{profile:?}");
+        harness.converge().await;
+        assert_eq!(domain(&harness, "acme-2.example.com"), (id, Some(true)), "{profile:?}");
 
-        rig.remove_file("acme");
-        rig.converge().await;
-        rig.live_through(TimeDelta::days(31)).await;
-        let plan = rig.converge().await;
+        harness.remove_file("acme");
+        harness.converge().await;
+        harness.live_through(TimeDelta::days(31)).await;
+        let plan = harness.converge().await;
         assert_eq!(plan.count(Action::Delete), 1, "{profile:?}: {plan:#?}");
-        assert!(rig.pbx("hq").domains().iter().all(|row| row.uuid != id), "{profile:?}");
-        rig.assert_at_rest(&unmanaged).await;
+        assert!(harness.pbx("hq").domains().iter().all(|row| row.uuid != id), "{profile:?}");
+        harness.assert_converged(&unmanaged).await;
     }
 }
 
-fn domain(rig: &Rig, name: &str) -> (uuid::Uuid, Option<bool>) {
-    let domains = rig.pbx("hq").domains();
+fn domain(harness: &Harness, name: &str) -> (uuid::Uuid, Option<bool>) {
+    let domains = harness.pbx("hq").domains();
     let row = domains.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} does not exist"));
     (row.uuid, row.enabled)
 }
@@ -123,22 +123,22 @@ async fn many_users_are_assigned_to_their_domains_on_every_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabling_that_leaves_sessions_open_is_confirmed_when_they_have_ended() {
     for (profile, stay_open) in [(PbxProfile::V5_4, true), (PbxProfile::V5_5, false)] {
-        let mut rig = Rig::of_version(Backend::Sqlite, profile).await.unwrap();
-        for config in rig.config.instances.values_mut() {
+        let mut harness = Harness::of_version(Backend::Sqlite, profile).await.unwrap();
+        for config in harness.config.instances.values_mut() {
             config.web_session_lifetime = Duration::from_secs(3 * 3600);
         }
-        rig.config.deletion.retention_days = 0;
-        rig.connect();
-        rig.want([tenant("acme"), tenant("globex"), tenant("initech")]);
-        rig.converge().await;
-        rig.remove_file("acme");
-        rig.edit("globex", |tenant| tenant.definition.enabled = false);
-        let (plan, outcome) = rig.pass().await;
+        harness.config.deletion.retention_days = 0;
+        harness.connect();
+        harness.want([tenant("acme"), tenant("globex"), tenant("initech")]);
+        harness.converge().await;
+        harness.remove_file("acme");
+        harness.edit("globex", |tenant| tenant.definition.enabled = false);
+        let (plan, outcome) = harness.pass().await;
         // The same run reports it, in its outcome and in the tenant's condition.
         let text = report::outcome_text(&outcome, report::Paint(false));
         let notes = text.matches(": web sessions that were open before may work until ").count();
         assert_eq!(notes, if stay_open { 2 } else { 0 }, "{text}");
-        let known = rig.database.read(|store| store.conditions()).await.unwrap();
+        let known = harness.database.read(|store| store.conditions()).await.unwrap();
         let globex = &known[&key("globex")].standing;
         let condition = if stay_open { Condition::Scheduled } else { Condition::InSync };
         assert_eq!(globex.condition, condition, "{globex:?}");
@@ -151,10 +151,10 @@ async fn disabling_that_leaves_sessions_open_is_confirmed_when_they_have_ended()
         let warned = plan.warnings.iter().any(|text| text.contains("may work for 3 hours"));
         assert_eq!(warned, stay_open, "{:?}", plan.warnings);
 
-        let record = rig.recorded().await.tenants[&key("acme")].clone();
-        let confirmed = record.disable_confirmed_at.unwrap() - rig.clock.now();
+        let record = harness.recorded().await.tenants[&key("acme")].clone();
+        let confirmed = record.disable_confirmed_at.unwrap() - harness.clock.now();
         assert_eq!(confirmed > TimeDelta::hours(2), stay_open, "{confirmed}");
-        let plan = rig.plan().await;
+        let plan = harness.plan().await;
         assert_eq!(plan.count(Action::Delete), usize::from(!stay_open), "{plan:#?}");
         let scheduled = plan.scheduled.iter().find(|scheduled| scheduled.action == Action::Disable);
         assert_eq!(scheduled.is_some(), stay_open, "{plan:#?}");
@@ -162,8 +162,8 @@ async fn disabling_that_leaves_sessions_open_is_confirmed_when_they_have_ended()
             assert_eq!(scheduled.until, record.disable_confirmed_at.unwrap());
             assert_eq!(scheduled.reason, ScheduledReason::WebSessionsOpen);
         }
-        rig.live_through(TimeDelta::hours(4)).await;
-        let plan = rig.plan().await;
+        harness.live_through(TimeDelta::hours(4)).await;
+        let plan = harness.plan().await;
         assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
         assert!(plan.scheduled.iter().all(|scheduled| scheduled.action != Action::Disable), "{plan:#?}");
     }
@@ -172,7 +172,7 @@ async fn disabling_that_leaves_sessions_open_is_confirmed_when_they_have_ended()
 const TOTP: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 
 fn client(server: &StandIn, password: &str, totp: Option<&str>) -> PbxClient {
-    let mut config = common::rig::plain_config("hq", server);
+    let mut config = common::harness::plain_config("hq", server);
     config.username = StandInOptions::default().username;
     let credentials = Credentials { password: Secret::new(password), totp: totp.map(Secret::new) };
     PbxClient::new(&config, credentials).unwrap()

@@ -96,7 +96,9 @@ impl Run<'_> {
             wanted_settings(tenant).into_iter().filter(|(_, value)| value.is_some()).collect();
         requests.extend(settings::converge(record.domain_id, &[], &wanted));
         if !tenant.definition.enabled {
-            requests.extend(settings::lock(record.domain_id, &[], record.web_sign_in_block.as_ref()).1);
+            requests.extend(
+                settings::block_web_sign_in(record.domain_id, &[], record.web_sign_in_block.as_ref()).1,
+            );
         }
         if let Err(error) = self.send(&tenant.definition.instance, record.id, &requests).await {
             return Err(self.made_otherwise(record, error).await);
@@ -161,19 +163,19 @@ impl Run<'_> {
         }
         requests.extend(settings::converge(found.id, &rows, &wanted_settings(tenant)));
         if !tenant.definition.enabled {
-            let (lock, locking) = settings::lock(found.id, &rows, None);
+            let (block, blocking) = settings::block_web_sign_in(found.id, &rows, None);
             // It was disabled by someone else, who may have left the web sign-in open on purpose.
             record.web_sign_in_left_open =
-                how == AdoptHow::AsItIs && !web_sign_in_is_blocked(&rows, lock.entry);
-            record.web_sign_in_block = (!record.web_sign_in_left_open).then_some(lock);
+                how == AdoptHow::AsItIs && !web_sign_in_is_blocked(&rows, block.entry);
+            record.web_sign_in_block = (!record.web_sign_in_left_open).then_some(block);
             if !record.web_sign_in_left_open {
-                requests.extend(locking);
+                requests.extend(blocking);
             }
         }
         let inserted = record.clone();
         // To take over an open domain and close it is to disable a tenant, and counts as that for a day.
-        let closes = !tenant.definition.enabled && found.enabled != Some(false);
-        let removal = closes.then(|| RemovalRecord {
+        let disables = !tenant.definition.enabled && found.enabled != Some(false);
+        let removal = disables.then(|| RemovalRecord {
             tenant: record.id,
             kind: RemovalKind::Disabled,
             instance: tenant.definition.instance.clone(),
@@ -234,12 +236,17 @@ impl Run<'_> {
         requests.extend(settings::converge(record.domain_id, &rows, &wanted_settings(tenant)));
         let mut record = record.clone();
         if tenant.definition.enabled {
-            requests.extend(settings::unlock(record.domain_id, &rows, record.web_sign_in_block.as_ref()));
+            requests.extend(settings::lift_web_sign_in_block(
+                record.domain_id,
+                &rows,
+                record.web_sign_in_block.as_ref(),
+            ));
         } else {
-            let (lock, locking) = settings::lock(record.domain_id, &rows, record.web_sign_in_block.as_ref());
-            record.web_sign_in_block = Some(lock);
+            let (block, blocking) =
+                settings::block_web_sign_in(record.domain_id, &rows, record.web_sign_in_block.as_ref());
+            record.web_sign_in_block = Some(block);
             record = self.update_record(&record, |_, _| Ok(())).await?;
-            requests.extend(locking);
+            requests.extend(blocking);
         }
         if let Err(error) = self.send(instance, record.id, &requests).await {
             return Err(self.made_otherwise(&record, error).await);

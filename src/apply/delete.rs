@@ -27,11 +27,11 @@ impl Run<'_> {
         let pbx = self.pbx(&instance)?;
         let blind = active(Bug::DeleteWithoutLook);
         let found = if blind { expect.cloned() } else { self.look(pbx, record.domain_id, expect).await? };
-        let mut intents = self.begun(&instance, record.id).await?;
+        let mut intents = self.started_deletions(&instance, record.id).await?;
         if let Some(found) = found.as_ref().filter(|_| !blind) {
             must_be_disabled(found)?;
             self.is_free_elsewhere(&instance, &found.name, Some(found.id)).await?;
-            // Of a deletion that has begun the lock may have gone with the first tables.
+            // A deletion that started may have removed the web sign-in block with the first tables.
             if !record.web_sign_in_left_open && intents.is_empty() {
                 let rows = pbx.settings(record.domain_id).await?;
                 if !web_sign_in_is_blocked(&rows, SettingId::for_web_sign_in_block(record.domain_id)) {
@@ -95,7 +95,7 @@ impl Run<'_> {
 
     /// Deletes a domain under an intent that stays open until its record is gone too, and gives the intent.
     ///
-    /// The intent is all that tells a half-deleted domain from a whole one, so where nothing has begun it is closed.
+    /// Only the intent distinguishes a half-deleted domain from a whole one, so it is closed where nothing was started.
     async fn delete_domain(
         &mut self,
         instance: &InstanceKey,
@@ -128,20 +128,20 @@ impl Run<'_> {
         Ok(id)
     }
 
-    /// Open intents of deletions there that have begun and not finished.
-    pub(super) async fn begun(
+    /// Open intents of deletions there that started and did not finish.
+    pub(super) async fn started_deletions(
         &self,
         instance: &InstanceKey,
         tenant: TenantId,
     ) -> Result<Vec<Uuid>, StepError> {
         let now = self.now();
         let recorded = self.apply.database.read(move |store| store.recorded(now)).await?;
-        let begun = recorded.open_intents.into_iter().filter(|intent| {
+        let started = recorded.open_intents.into_iter().filter(|intent| {
             intent.tenant == tenant
                 && intent.instance == *instance
                 && intent.action == Action::Delete.as_str()
         });
-        Ok(begun.map(|intent| intent.id).collect())
+        Ok(started.map(|intent| intent.id).collect())
     }
 
     /// The record, if it may be deleted now by everything that the database knows; says from when on.
@@ -174,7 +174,7 @@ impl Run<'_> {
         let record = self.record(reference).await?;
         let pbx = self.pbx(&placement.instance)?;
         let found = self.look(pbx, placement.domain_id, expect).await?;
-        let mut intents = self.begun(&placement.instance, record.id).await?;
+        let mut intents = self.started_deletions(&placement.instance, record.id).await?;
         if let Some(found) = &found {
             must_be_disabled(found)?;
             self.is_free_elsewhere(&placement.instance, &found.name, Some(found.id)).await?;

@@ -34,15 +34,15 @@ impl Run<'_> {
             }
             if !record.web_sign_in_left_open && !active(Bug::NoWebSignInBlock) {
                 let rows = pbx.settings(record.domain_id).await?;
-                let (lock, locking) =
-                    settings::lock(record.domain_id, &rows, record.web_sign_in_block.as_ref());
-                record.web_sign_in_block = Some(lock);
-                requests.extend(locking);
+                let (block, blocking) =
+                    settings::block_web_sign_in(record.domain_id, &rows, record.web_sign_in_block.as_ref());
+                record.web_sign_in_block = Some(block);
+                requests.extend(blocking);
             }
         }
         // What a deletion that has begun took away does not begin the retention again.
         let still_closed = found.as_ref().is_none_or(|found| found.enabled == Some(false));
-        let half_deleted = still_closed && !self.begun(&instance, record.id).await?.is_empty();
+        let half_deleted = still_closed && !self.started_deletions(&instance, record.id).await?.is_empty();
         let unbroken = record.disable_confirmed_at.is_some() && (requests.is_empty() || half_deleted);
         record.definition.enabled = false;
         record.disabled_at = Some(record.disabled_at.unwrap_or(now));
@@ -84,7 +84,8 @@ impl Run<'_> {
         self.now() + goes_on
     }
 
-    /// Exactly what was there before: cidr entries back on, the lock away, then phones, then the database.
+    /// Restores exactly what was there before: `cidr` entries enabled, the web sign-in block removed, then phones, then the
+    /// database.
     pub(super) async fn enable(&mut self, reference: RecordRef, expect: &PbxDomain) -> Result<(), StepError> {
         let mut record = self.record(reference).await?;
         let instance = record.definition.instance.clone();
@@ -96,7 +97,8 @@ impl Run<'_> {
             record.disable_confirmed_at = None;
             record = self.update_record(&record, |_, _| Ok(())).await?;
         }
-        let mut requests = settings::unlock(record.domain_id, &rows, record.web_sign_in_block.as_ref());
+        let mut requests =
+            settings::lift_web_sign_in_block(record.domain_id, &rows, record.web_sign_in_block.as_ref());
         if found.enabled != Some(true) || expect.enabled != Some(true) {
             requests.push(Request::UpdateDomain(NewDomain { enabled: true, ..keep(&found) }));
         }
@@ -148,16 +150,16 @@ impl Run<'_> {
         if found.enabled != Some(false) {
             requests.push(Request::UpdateDomain(NewDomain { enabled: false, ..keep(found) }));
         }
-        let (lock, locking) =
-            settings::lock(placement.domain_id, &rows, placement.web_sign_in_block.as_ref());
-        requests.extend(locking);
+        let (block, blocking) =
+            settings::block_web_sign_in(placement.domain_id, &rows, placement.web_sign_in_block.as_ref());
+        requests.extend(blocking);
         let mut placement = placement.clone();
-        let half_deleted =
-            found.enabled == Some(false) && !self.begun(&placement.instance, tenant).await?.is_empty();
+        let half_deleted = found.enabled == Some(false)
+            && !self.started_deletions(&placement.instance, tenant).await?.is_empty();
         if !requests.is_empty() && !half_deleted {
             placement.disable_confirmed_at = None;
         }
-        placement.web_sign_in_block = Some(lock);
+        placement.web_sign_in_block = Some(block);
         let written = placement.clone();
         self.apply.database.write(move |store| store.put_previous_placement(&written)).await?;
         self.send(&placement.instance, tenant, &requests).await?;

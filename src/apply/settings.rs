@@ -70,8 +70,9 @@ fn switch(domain: DomainId, row: &PbxSetting, enabled: bool) -> Request {
     Request::PutSetting(domain, PbxSetting { enabled, ..row.clone() })
 }
 
-/// The lock to record, and the requests that put it in force: one entry that matches no one, every other one off.
-pub(super) fn lock(
+/// The web sign-in block to record, and the requests that set it: one entry that matches no address, and every other
+/// entry disabled.
+pub(super) fn block_web_sign_in(
     domain: DomainId,
     rows: &[PbxSetting],
     recorded: Option<&WebSignInBlock>,
@@ -79,7 +80,7 @@ pub(super) fn lock(
     let entry = SettingId::for_web_sign_in_block(domain);
     let cidr = SettingName::cidr();
     let mut switched_off: BTreeSet<SettingId> =
-        recorded.map(|lock| lock.switched_off.clone()).unwrap_or_default();
+        recorded.map(|block| block.switched_off.clone()).unwrap_or_default();
     let mut requests = Vec::new();
     if !rows.iter().any(|row| row.id == entry && row.enabled && row.value == NOBODY) {
         requests.push(Request::PutSetting(
@@ -101,8 +102,8 @@ pub(super) fn lock(
     (WebSignInBlock { entry, switched_off }, requests)
 }
 
-/// The requests that take the lock away and give back what it switched off, exactly as it was.
-pub(super) fn unlock(
+/// The requests that remove the web sign-in block and enable again exactly the entries that it disabled.
+pub(super) fn lift_web_sign_in_block(
     domain: DomainId,
     rows: &[PbxSetting],
     recorded: Option<&WebSignInBlock>,
@@ -111,7 +112,7 @@ pub(super) fn unlock(
     let mut requests: Vec<Request> = recorded
         .into_iter()
         .filter(|_| !active(Bug::CidrNotRestored))
-        .flat_map(|lock| &lock.switched_off)
+        .flat_map(|block| &block.switched_off)
         .filter_map(|id| rows.iter().find(|row| row.id == *id && !row.enabled))
         .map(|row| switch(domain, row, true))
         .collect();
@@ -164,14 +165,14 @@ mod tests {
             row(2, &cidr, "192.0.2.0/24", false),
             row(3, &cidr, "::/0", true),
         ];
-        let (recorded, requests) = lock(DOMAIN, &before, None);
-        let locked = after(&before, &requests);
-        assert!(crate::diff::web_sign_in_is_blocked(&locked, recorded.entry));
+        let (recorded, requests) = block_web_sign_in(DOMAIN, &before, None);
+        let blocked = after(&before, &requests);
+        assert!(crate::diff::web_sign_in_is_blocked(&blocked, recorded.entry));
         // Interrupted and begun again: what was switched off the first time is still known.
-        let (again, requests) = lock(DOMAIN, &locked, Some(&recorded));
+        let (again, requests) = block_web_sign_in(DOMAIN, &blocked, Some(&recorded));
         assert_eq!(again, recorded);
         assert!(requests.is_empty());
-        assert_eq!(after(&locked, &unlock(DOMAIN, &locked, Some(&recorded))), before);
+        assert_eq!(after(&blocked, &lift_web_sign_in_block(DOMAIN, &blocked, Some(&recorded))), before);
     }
 
     #[test]
@@ -273,12 +274,12 @@ mod tests {
         for meddled in [block_row("0.0.0.0/0", true), block_row(NOBODY, false)] {
             let rows = [meddled];
             assert!(!crate::diff::web_sign_in_is_blocked(&rows, entry));
-            let (recorded, requests) = lock(DOMAIN, &rows, None);
+            let (recorded, requests) = block_web_sign_in(DOMAIN, &rows, None);
             assert_eq!(recorded.entry, entry);
             assert!(recorded.switched_off.is_empty(), "our own entry is not to come back");
-            let locked = after(&rows, &requests);
-            assert!(crate::diff::web_sign_in_is_blocked(&locked, entry));
-            assert!(lock(DOMAIN, &locked, Some(&recorded)).1.is_empty());
+            let blocked = after(&rows, &requests);
+            assert!(crate::diff::web_sign_in_is_blocked(&blocked, entry));
+            assert!(block_web_sign_in(DOMAIN, &blocked, Some(&recorded)).1.is_empty());
         }
     }
 
@@ -286,14 +287,14 @@ mod tests {
     fn a_cidr_entry_added_during_the_block_is_restored_too() {
         let cidr = SettingName::cidr();
         let before = [row(1, &cidr, "10.0.0.0/8", true)];
-        let (recorded, requests) = lock(DOMAIN, &before, None);
-        let mut locked = after(&before, &requests);
-        locked.push(row(2, &cidr, "192.0.2.0/24", true));
-        let (recorded, requests) = lock(DOMAIN, &locked, Some(&recorded));
+        let (recorded, requests) = block_web_sign_in(DOMAIN, &before, None);
+        let mut blocked = after(&before, &requests);
+        blocked.push(row(2, &cidr, "192.0.2.0/24", true));
+        let (recorded, requests) = block_web_sign_in(DOMAIN, &blocked, Some(&recorded));
         assert_eq!(recorded.switched_off.len(), 2);
-        let locked = after(&locked, &requests);
-        assert!(crate::diff::web_sign_in_is_blocked(&locked, recorded.entry));
-        let open = after(&locked, &unlock(DOMAIN, &locked, Some(&recorded)));
+        let blocked = after(&blocked, &requests);
+        assert!(crate::diff::web_sign_in_is_blocked(&blocked, recorded.entry));
+        let open = after(&blocked, &lift_web_sign_in_block(DOMAIN, &blocked, Some(&recorded)));
         assert_eq!(open, [before[0].clone(), row(2, &cidr, "192.0.2.0/24", true)]);
     }
 
@@ -301,19 +302,19 @@ mod tests {
     fn unblocking_restores_only_entries_that_still_exist_and_are_off() {
         let cidr = SettingName::cidr();
         let before = [row(1, &cidr, "10.0.0.0/8", true), row(2, &cidr, "192.0.2.0/24", true)];
-        let (recorded, requests) = lock(DOMAIN, &before, None);
-        let mut locked = after(&before, &requests);
+        let (recorded, requests) = block_web_sign_in(DOMAIN, &before, None);
+        let mut blocked = after(&before, &requests);
         // Someone deleted one entry and switched the other on.
-        locked.retain(|row| row.id != before[0].id);
-        locked.iter_mut().filter(|row| row.id == before[1].id).for_each(|row| row.enabled = true);
-        let requests = unlock(DOMAIN, &locked, Some(&recorded));
+        blocked.retain(|row| row.id != before[0].id);
+        blocked.iter_mut().filter(|row| row.id == before[1].id).for_each(|row| row.enabled = true);
+        let requests = lift_web_sign_in_block(DOMAIN, &blocked, Some(&recorded));
         assert_eq!(requests, [Request::DeleteSetting(DOMAIN, recorded.entry)]);
     }
 
     #[test]
     fn unblocking_without_a_block_does_nothing() {
         let rows = [row(1, &SettingName::cidr(), "10.0.0.0/8", false)];
-        assert!(unlock(DOMAIN, &rows, None).is_empty());
-        assert!(unlock(DOMAIN, &[], None).is_empty());
+        assert!(lift_web_sign_in_block(DOMAIN, &rows, None).is_empty());
+        assert!(lift_web_sign_in_block(DOMAIN, &[], None).is_empty());
     }
 }

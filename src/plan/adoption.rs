@@ -11,7 +11,7 @@ use crate::model::{
     TenantKey,
 };
 
-/// Its domain is there and not managed: taken over where an operator said so, in the file or by `tenantd adopt`.
+/// Its domain is there and not managed: taken over where the file has `adopt: true`, or after `tenantd adopt`.
 pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, draft: &mut Draft) {
     let Definition { domain, instance, .. } = &tenant.definition;
     let hold = |reason: HeldReason| Held::new(&tenant.key, instance, Action::Adopt, reason);
@@ -20,10 +20,12 @@ pub(super) fn unmanaged(inputs: Inputs<'_>, tenant: &Tenant, found: &PbxDomain, 
         draft.held.push(hold(reason));
         return;
     }
-    let said = inputs.recorded.adoptions.get(&tenant.key).filter(|said| {
-        said.instance == tenant.definition.instance && said.domain_id == found.id && said.until > inputs.now
+    let adoption = inputs.recorded.adoptions.get(&tenant.key).filter(|adoption| {
+        adoption.instance == tenant.definition.instance
+            && adoption.domain_id == found.id
+            && adoption.until > inputs.now
     });
-    let (how, reason) = match said {
+    let (how, reason) = match adoption {
         _ if tenant.adopt => (AdoptHow::AsItsFileSays, StepReason::AdoptedByFile),
         Some(Adoption { how: AdoptHow::AsItIs, by, .. }) => {
             (AdoptHow::AsItIs, StepReason::AdoptedByImport { by: by.clone() })

@@ -40,7 +40,7 @@ pub(super) fn all_tenants(inputs: Inputs<'_>, draft: &mut Draft) -> BTreeMap<Ten
 ///
 /// What a file says comes before what can be guessed from its domain.
 fn rekeyed<'a>(inputs: Inputs<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey, &'a TenantKey> {
-    let said = |tenant: &'a Tenant| inputs.recorded.tenants.get_key_value(tenant.previously.as_ref()?);
+    let previous = |tenant: &'a Tenant| inputs.recorded.tenants.get_key_value(tenant.previously.as_ref()?);
     let mut found = BTreeMap::new();
     let mut taken = BTreeSet::new();
     let mut take = |key: &'a TenantKey, old: Option<&'a TenantKey>| {
@@ -54,10 +54,10 @@ fn rekeyed<'a>(inputs: Inputs<'a>, index: &Index<'a>) -> BTreeMap<&'a TenantKey,
         }
     };
     for (key, tenant) in &inputs.desired.tenants {
-        take(key, said(tenant).map(|(old, _)| old));
+        take(key, previous(tenant).map(|(old, _)| old));
     }
     for (key, tenant) in &inputs.desired.tenants {
-        if said(tenant).is_none() {
+        if previous(tenant).is_none() {
             take(key, index.recorded_with(&tenant.definition.domain));
         }
     }

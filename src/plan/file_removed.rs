@@ -78,7 +78,7 @@ pub(super) fn without_file(inputs: Inputs<'_>, key: &TenantKey, record: &TenantR
     }
     let steps = draft.steps.len();
     delete(inputs, key, record, domain, draft);
-    // A deletion that has begun may have taken the lock away, and is not finished in this pass.
+    // A deletion that started may have removed the web sign-in block, and is not finished in this pass.
     if draft.steps.len() == steps
         && let Some(why) = why_block_again(inputs, record)
     {
@@ -103,7 +103,7 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
         return Some((StepReason::FileRemovedWhileDisabled, vec![file_gone], true));
     }
     if record.disable_confirmed_at.is_none() {
-        let shut = FieldChange::between(Field::Enabled, "true", "false");
+        let disabled = FieldChange::between(Field::Enabled, "true", "false");
         let no_file = FieldChange { field: Field::File, before: None, after: Some("gone".to_owned()) };
         let instance = record.definition.instance.clone();
         return Some(match (record.restored_at, domain) {
@@ -114,10 +114,10 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
             ),
             (Some(at), Some(domain)) => (
                 StepReason::RestoredWithoutFile { at },
-                if domain.enabled == Some(false) { vec![no_file] } else { vec![shut, no_file] },
+                if domain.enabled == Some(false) { vec![no_file] } else { vec![disabled, no_file] },
                 false,
             ),
-            (None, _) => (StepReason::DisableNotConfirmed, vec![shut], false),
+            (None, _) => (StepReason::DisableNotConfirmed, vec![disabled], false),
         });
     }
     let domain = domain?;

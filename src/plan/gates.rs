@@ -52,7 +52,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// What the brake stops: everything that closes, deletes or drops, whether it counts or not.
+/// What `no_removals` holds: every step that disables or deletes, whether it counts or not.
 fn takes_away(step: &Step) -> bool {
     matches!(step.action, Action::Disable | Action::Delete | Action::DeleteRecord)
         || step.disables_by_creating()
@@ -224,7 +224,7 @@ fn paused(inputs: Inputs<'_>, records: &Records<'_>, draft: &mut Draft) {
     }
 }
 
-/// Under `mode: approve` a deletion waits for an operator's word on just this tenant.
+/// Under `mode: approve` a deletion needs an operator's approval of just this tenant.
 fn unapproved_deletions(inputs: Inputs<'_>, removals_id: Option<&str>, draft: &mut Draft) {
     if inputs.policy.deletion.mode == DeletionMode::Automatic {
         return;

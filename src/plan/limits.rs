@@ -172,7 +172,7 @@ fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
     for record in inputs.recorded.tenants.values().filter(|record| record.definition.enabled) {
         enabled.entry(&record.definition.instance).or_default().insert(record.id);
     }
-    let closes = |step: &Step| match &step.work {
+    let disables = |step: &Step| match &step.work {
         // Extensions do not move along, so anyone who moves has no phones here any more.
         Work::Disable { record, counts: true, .. }
         | Work::Recreate { record, counts: true, .. }
@@ -184,12 +184,12 @@ fn emptied_instances(inputs: Inputs<'_>, steps: &[Step]) -> Vec<Exceeded> {
         .filter(|(_, tenants)| tenants.len() > 1)
         .filter_map(|(instance, tenants)| {
             let closed: BTreeSet<TenantId> =
-                steps.iter().filter_map(closes).filter(|id| tenants.contains(id)).collect();
+                steps.iter().filter_map(disables).filter(|id| tenants.contains(id)).collect();
             (closed.len() == tenants.len()).then(|| Exceeded {
                 limit: LimitExceeded::LastEnabledTenants { instance: instance.clone(), count: closed.len() },
                 held: steps
                     .iter()
-                    .filter(|step| closes(step).is_some_and(|id| tenants.contains(&id)))
+                    .filter(|step| disables(step).is_some_and(|id| tenants.contains(&id)))
                     .map(step_id)
                     .collect(),
             })

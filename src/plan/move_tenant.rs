@@ -53,10 +53,10 @@ pub(super) fn moving<'a>(
     ));
     rekey_first(tenant, record, &differences, draft);
     // Disabled first and where it is, so that this counts like any other disabling.
-    let closes = record.definition.enabled && !tenant.definition.enabled;
+    let disables = record.definition.enabled && !tenant.definition.enabled;
     let (switched, differences): (Vec<&Difference>, Vec<&Difference>) =
-        differences.iter().partition(|difference| closes && difference.field == Field::Enabled);
-    if closes {
+        differences.iter().partition(|difference| disables && difference.field == Field::Enabled);
+    if disables {
         draft.steps.push(Step {
             tenant: tenant.key.clone(),
             instance: record.definition.instance.clone(),

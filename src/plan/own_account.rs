@@ -5,7 +5,7 @@ use super::index::seen;
 use super::reason::HeldReason;
 use crate::model::{DomainState, InstanceKey, TenantRecord};
 
-/// Closing or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
+/// Disabling or renaming the domain that tenantd's own account lives in would lock tenantd out of the PBX.
 ///
 /// The name that the PBX shows is the one to sign in with, so it counts like the recorded one.
 pub(super) fn locks_tenantd_out(inputs: Inputs<'_>, record: &TenantRecord) -> Option<HeldReason> {

@@ -17,7 +17,7 @@ pub struct Policy {
     pub no_removals: bool,
     /// Only these tenants; empty means all.
     pub only: BTreeSet<TenantKey>,
-    /// The domain that tenantd's own account lives in, by instance: to close it would lock tenantd out.
+    /// The domain that tenantd's own account lives in, by instance: disabling it would lock tenantd out.
     pub own_domains: BTreeMap<InstanceKey, String>,
     /// How long a web session may continue where disabling does not end it.
     pub web_session_lifetimes: BTreeMap<InstanceKey, Duration>,

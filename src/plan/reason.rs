@@ -25,7 +25,7 @@ pub enum StepReason {
     FileRenamed {
         from: TenantKey,
         /// `previously:` says so.
-        said: bool,
+        declared: bool,
     },
     InstanceChanged {
         from: InstanceKey,

@@ -21,7 +21,7 @@ pub(super) fn rekey_first(
         action: Action::Rename,
         reason: StepReason::FileRenamed {
             from: record.key.clone(),
-            said: tenant.previously.as_ref() == Some(&record.key),
+            declared: tenant.previously.as_ref() == Some(&record.key),
         },
         changes: vec![change.into()],
         work: Work::Rekey { record: reference(record), to: tenant.key.clone() },

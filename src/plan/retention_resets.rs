@@ -42,7 +42,7 @@ fn is_open(
 ) -> bool {
     let view = inputs.observed.instance(on);
     let DomainState::Present(found) = view.domain(domain) else { return false };
-    // Half a deletion may have taken the lock away.
+    // An unfinished deletion may have removed the web sign-in block.
     let lock_matters = !web_sign_in_left_open && !deletion_begun(inputs, tenant, on);
     found.enabled != Some(false) || (lock_matters && web_sign_in_is_open(view, domain))
 }

@@ -64,9 +64,9 @@ impl<'a> Findings<'a> {
         for held in &plan.held {
             let of_its_kind = if held.is_contested() { &mut found.contested } else { &mut found.held };
             // One that a command lifts says what to do.
-            let said = of_its_kind.entry(&held.tenant).or_insert(held);
-            if said.lifted_by.is_none() && held.lifted_by.is_some() {
-                *said = held;
+            let shown = of_its_kind.entry(&held.tenant).or_insert(held);
+            if shown.lifted_by.is_none() && held.lifted_by.is_some() {
+                *shown = held;
             }
         }
         for drifted in &plan.drifted {

@@ -15,7 +15,7 @@ use crate::sync::{InstanceSync, SyncState};
 /// Logs what a plan will do, before anything of it is done, and what changed of all that it will not do.
 pub fn plan(plan: &Plan, changes: &PlanChanges<'_>) {
     plan.steps.iter().for_each(|step| planned(plan, step));
-    begun(plan, changes);
+    log_start(plan, changes);
     ended(changes);
     info!(
         plan = %plan.id,
@@ -54,7 +54,7 @@ fn planned(plan: &Plan, step: &Step) {
     }
 }
 
-fn begun(plan: &Plan, changes: &PlanChanges<'_>) {
+fn log_start(plan: &Plan, changes: &PlanChanges<'_>) {
     for held in &changes.held {
         let lifted_by = held
             .lifted_by

@@ -35,7 +35,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

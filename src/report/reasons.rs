@@ -22,8 +22,8 @@ impl fmt::Display for StepReason {
             Self::FileRemovedWhileDisabled => {
                 f.write_str("its file was removed; it is already disabled, so its retention starts now")
             }
-            Self::FileRenamed { from, said: true } => write!(f, "its file says `previously: {from}`"),
-            Self::FileRenamed { from, said: false } => {
+            Self::FileRenamed { from, declared: true } => write!(f, "its file says `previously: {from}`"),
+            Self::FileRenamed { from, declared: false } => {
                 write!(f, "the file of {from} was renamed; nothing changes on the PBX")
             }
             Self::InstanceChanged { from, to } => {

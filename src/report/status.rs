@@ -90,7 +90,7 @@ pub struct HoldJson {
 pub struct DaemonJson {
     /// Whether one was seen within twice its interval.
     pub running: bool,
-    /// It said that it serves and no longer has the writer's lease: it was killed, or lost its machine.
+    /// Its last state is that it serves, but it no longer has the writer's lease: it was killed, or its machine failed.
     pub ended_abruptly: bool,
     pub holder: Option<String>,
     /// What it wrote down last; absent where no daemon ever ran with this database.

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use fusionpbx_standin::{Fault, FaultKind};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PATIENCE, PROGRAM, Ran, Site, at_both_sites};
 
 /// Runs the program where there is nothing at all, not even a home.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tenantd::store::Access;
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PATIENCE, PROGRAM, Site, at_both_sites, signal_process, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use fusionpbx_standin::{Fault, FaultKind};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Site, at_both_sites, until};
 
 at_both_sites! { async fn plan_detailed_exitcode_separates_no_changes_changes_and_held(site) {

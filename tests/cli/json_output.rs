@@ -2,7 +2,7 @@
 
 use fusionpbx_standin::{Fault, FaultKind};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Site, at_both_sites};
 
 at_both_sites! { async fn every_json_document_has_a_version_and_stands_alone_on_standard_output(site) {

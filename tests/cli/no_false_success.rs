@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PATIENCE, PROGRAM, Site, at_both_sites, until};
 
 const DETAILED: &[&str] = &["plan", "--detailed-exitcode"];

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fusionpbx_standin::{Fault, FaultKind, NewSetting};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Site, at_both_sites};
 
 /// Everything below a directory: names, contents, and when each was last written.

@@ -1,7 +1,7 @@
 //! What plan, show and status report about a restored tenant.
 
 use crate::actions;
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::common::scenario::new_user;
 use crate::site::{Site, at_both_sites};
 

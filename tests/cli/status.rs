@@ -174,10 +174,10 @@ at_both_sites! { async fn status_does_not_show_a_killed_daemon_as_running(site) 
     assert_eq!(check().await.code, 0);
     daemon.child.kill().await.unwrap();
     // At once where the process can be seen to be gone, and when its lease has run out where it cannot.
-    let patience = if site.backend == crate::common::rig::Backend::Sqlite { 0 } else { 20 };
+    let retries = if site.backend == crate::common::harness::Backend::Sqlite { 0 } else { 20 };
     let killed = std::time::Instant::now();
     let mut ran = check().await;
-    while ran.code != 2 && killed.elapsed().as_secs() < patience {
+    while ran.code != 2 && killed.elapsed().as_secs() < retries {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         ran = check().await;
     }
@@ -309,7 +309,7 @@ at_both_sites! { async fn history_of_a_reused_key_shows_only_the_current_tenant(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_shows_that_the_file_differs_from_the_commit() {
-    let site = Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = Site::new(crate::common::harness::Backend::Sqlite).await.unwrap();
     let git = |args: &[&str]| {
         let mut command = std::process::Command::new("git");
         command.args([

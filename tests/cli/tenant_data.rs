@@ -7,9 +7,9 @@ use serde_json::Value;
 use tenantd::config::DatabaseConfig;
 use uuid::Uuid;
 
-use crate::common::plain::Plain;
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::common::scenario::new_user;
+use crate::common::sql_client::SqlClient;
 use crate::site::{Site, at_both_sites, until};
 
 impl Site {
@@ -18,8 +18,8 @@ impl Site {
         self.pbx(pbx).add_user(new_user(domain, name))
     }
 
-    async fn plain(&self) -> Plain {
-        Plain::connect(&match self.backend {
+    async fn db(&self) -> SqlClient {
+        SqlClient::connect(&match self.backend {
             Backend::Sqlite => DatabaseConfig::Sqlite { path: self.path("state/tenantd.db") },
             Backend::Postgres => DatabaseConfig::Postgres {
                 url: self.database_url.parse().unwrap(),
@@ -31,19 +31,18 @@ impl Site {
     }
 
     async fn users(&self, which: &str) -> Vec<String> {
-        self.plain().await.texts(&format!("SELECT username FROM users WHERE {which} ORDER BY username")).await
+        self.db().await.texts(&format!("SELECT username FROM users WHERE {which} ORDER BY username")).await
     }
 
     async fn with_a_file(&self, tenant: &str, bytes: u32) {
-        let mut plain = self.plain().await;
-        let id = &plain.texts(&format!("SELECT id FROM tenants WHERE key = '{tenant}'")).await[0];
-        plain
-            .run(&format!(
-                "INSERT INTO files (tenant_id, id, name, size_bytes, storage_path) \
+        let mut db = self.db().await;
+        let id = &db.texts(&format!("SELECT id FROM tenants WHERE key = '{tenant}'")).await[0];
+        db.run(&format!(
+            "INSERT INTO files (tenant_id, id, name, size_bytes, storage_path) \
                  VALUES ('{id}', 'f1', 'price list.pdf', {bytes}, '{id}/f1')"
-            ))
-            .await
-            .unwrap();
+        ))
+        .await
+        .unwrap();
     }
 }
 
@@ -210,8 +209,8 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     let file = path.to_str().unwrap();
     let ran = site.run(&["restore", file, "-o", "json"]).await;
     assert!(ran.ended_with(1).json()["error"].as_str().unwrap().contains("already exists"), "{ran:#?}");
-    let mut plain = site.plain().await;
-    let before = plain.texts("SELECT id FROM tenants WHERE key = 'acme'").await;
+    let mut db = site.db().await;
+    let before = db.texts("SELECT id FROM tenants WHERE key = 'acme'").await;
     // Another database has nothing of it.
     let site = Site::new(site.backend).await.unwrap();
     site.tenant("calm");
@@ -221,8 +220,8 @@ at_both_sites! { async fn a_tenant_is_archived_deleted_and_restored(site) {
     let ran = site.run(&["restore", file]).await;
     assert!(ran.ended_with(1).stderr.contains("already exists"), "a second time is refused: {ran:#?}");
     assert_eq!(site.users("enabled").await, ["anna"]);
-    let mut plain = site.plain().await;
-    assert_eq!(plain.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled AND NOT provisioned").await, 1, "disabled");
+    let mut db = site.db().await;
+    assert_eq!(db.number("SELECT count(*) FROM tenants WHERE key = 'acme' AND NOT enabled AND NOT provisioned").await, 1, "disabled");
     // What is damaged is not restored.
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -270,7 +269,7 @@ at_both_sites! { async fn isolation_check_fails_on_a_leak_and_on_anything_it_cou
     site.pbx("hq").grant("extension_all");
 
     // A table that keeps no tenants apart.
-    site.plain().await.run("CREATE TABLE notes (id TEXT PRIMARY KEY, body TEXT)").await.unwrap();
+    site.db().await.run("CREATE TABLE notes (id TEXT PRIMARY KEY, body TEXT)").await.unwrap();
     let report = site.run(&["isolation", "check", "--no-pbx", "-o", "json"]).await.ended_with(1).json();
     assert_eq!(report["report"]["findings"][0]["object"], "notes", "{report:#}");
     assert_eq!(site.mutations(), before, "it only reads");
@@ -285,13 +284,13 @@ at_both_sites! { async fn plan_show_json_and_log_name_the_effects_of_a_step(site
         site.add_user("hq", name, "anna");
     }
     site.run(&["sync"]).await.ended_with(0);
-    let mut plain = site.plain().await;
-    let (early, late) = (plain.in_minutes(-40), plain.in_minutes(10));
+    let mut db = site.db().await;
+    let (early, late) = (db.in_minutes(-40), db.in_minutes(10));
     for (name, sessions) in [("beta", 1), ("gamma", 2)] {
         for n in 0..sessions {
             // The second of gamma's began only now.
-            let start = if n == 0 { early.clone() } else { plain.in_minutes(-1) };
-            plain
+            let start = if n == 0 { early.clone() } else { db.in_minutes(-1) };
+            db
                 .run(&format!(
                     "INSERT INTO user_sessions (tenant_id, id, user_id, started_at, expires_at) \
                      SELECT u.tenant_id, 's{n}', u.id, {start}, {late} FROM users u JOIN tenants t ON t.id = u.tenant_id \

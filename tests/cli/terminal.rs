@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::process::{Child, Command};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PATIENCE, PROGRAM, Site, at_both_sites, until};
 
 /// The program with all three streams on a terminal of its own.

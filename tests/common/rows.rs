@@ -5,8 +5,8 @@ use tenantd::model::{DomainId, TenantId, TenantRecord};
 use tenantd::store::Database;
 use uuid::Uuid;
 
-use super::plain::Plain;
-use super::rig::tenant;
+use super::harness::tenant;
+use super::sql_client::SqlClient;
 
 pub fn record(name: &str) -> TenantRecord {
     use tenantd::environment::{Environment as _, System};
@@ -43,8 +43,8 @@ pub fn user(tenant: TenantId, name: &str) -> String {
 }
 
 /// Rows in every table, with awkward texts in them.
-pub async fn fill(plain: &mut Plain, tenant: TenantId) {
-    let later = plain.in_minutes(30);
+pub async fn fill(db: &mut SqlClient, tenant: TenantId) {
+    let later = db.in_minutes(30);
     let statements = [
         user(tenant, "anna"),
         user(tenant, "bert"),
@@ -97,7 +97,7 @@ pub async fn fill(plain: &mut Plain, tenant: TenantId) {
         ),
     ];
     for statement in statements {
-        plain.run(&statement).await.unwrap_or_else(|refusal| panic!("{refusal}: {statement}"));
+        db.run(&statement).await.unwrap_or_else(|refusal| panic!("{refusal}: {statement}"));
     }
 }
 

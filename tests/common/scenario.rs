@@ -1,4 +1,4 @@
-//! What scenarios ask of a rig besides: unmanaged domains that must stay as they are, and passes until nothing is left to do.
+//! What scenarios ask of a harness besides: unmanaged domains that must stay as they are, and passes until nothing is left to do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tenantd::model::{InstanceKey, TenantRecord};
 use tenantd::plan::Plan;
 use uuid::Uuid;
 
-use super::rig::{Backend, Rig, instance, key};
+use super::harness::{Backend, Harness, instance, key};
 
 /// The digests of all domains that were there before the first tenant.
-pub struct Strangers(BTreeMap<(InstanceKey, Uuid), String>);
+pub struct UnmanagedDomains(BTreeMap<(InstanceKey, Uuid), String>);
 
-impl Rig {
+impl Harness {
     /// Fills both servers with domains that are not managed business, tenantd's own among them.
-    pub fn unmanaged(&self) -> Strangers {
+    pub fn unmanaged(&self) -> UnmanagedDomains {
         for (name, server) in &self.servers {
             let pbx = server.pbx();
             let busy = pbx.add_domain(&format!("busy.{name}.example.net"), Some(true), Some("A & B <c>"));
@@ -37,7 +37,7 @@ impl Rig {
             pbx.add_domain("twice.example.net", Some(false), Some("two"));
             pbx.add_domain("a b'c;drop<", Some(true), None);
         }
-        Strangers(self.digests())
+        UnmanagedDomains(self.digests())
     }
 
     fn digests(&self) -> BTreeMap<(InstanceKey, Uuid), String> {
@@ -51,7 +51,7 @@ impl Rig {
 
     /// Fails unless every unmanaged domain is byte for byte as it was.
     #[track_caller]
-    pub fn assert_untouched(&self, unmanaged: &Strangers) {
+    pub fn assert_untouched(&self, unmanaged: &UnmanagedDomains) {
         let now = self.digests();
         for (whose, digest) in &unmanaged.0 {
             assert_eq!(now.get(whose), Some(digest), "a domain that is not ours was touched: {whose:?}");
@@ -59,7 +59,7 @@ impl Rig {
     }
 
     /// The end of every scenario: nothing is left to do, and what is not managed is as it was.
-    pub async fn assert_at_rest(&self, unmanaged: &Strangers) {
+    pub async fn assert_converged(&self, unmanaged: &UnmanagedDomains) {
         let plan = self.plan().await;
         assert!(plan.is_empty(), "the second plan is not empty: {plan:#?}");
         assert!(self.recorded().await.open_intents.is_empty());
@@ -98,11 +98,11 @@ impl Rig {
     }
 
     /// New clients that wait for an answer only so long, and retry soon.
-    pub fn connect_hurried(&mut self, timeout: Duration) {
-        let patience = RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() };
+    pub fn connect_with_short_timeout(&mut self, timeout: Duration) {
+        let retries = RetryPolicy { pause: Duration::from_millis(5), ..RetryPolicy::default() };
         for (key, config) in &self.config.instances {
             let config = tenantd::config::InstanceConfig { timeout, ..config.clone() };
-            let client = PbxClient::with_retries(&config, self.passwords[key].clone(), patience).unwrap();
+            let client = PbxClient::with_retries(&config, self.passwords[key].clone(), retries).unwrap();
             self.readers.insert(key.clone(), Arc::new(client.reader()));
             self.writers.insert(key.clone(), Arc::new(client));
         }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Daemon, PROGRAM, Site, text_of, until};
 
 const UNBELIEVED: &str = "nothing is changed until it can be read";

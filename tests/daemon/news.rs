@@ -2,7 +2,7 @@
 
 use fusionpbx_standin::{Fault, FaultKind};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::service::Manager;
 use crate::site::{Daemon, Site, until};
 

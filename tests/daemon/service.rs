@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PATIENCE, Site, until};
 
 /// A service manager's ear.

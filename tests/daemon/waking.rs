@@ -38,7 +38,7 @@ at_both_sites! { async fn an_edit_and_a_signal_bring_a_pass_at_once_and_nothing_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_during_a_pass_bring_one_more_and_disturb_nothing() {
-    let site = Site::slow(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = Site::slow(crate::common::harness::Backend::Sqlite).await.unwrap();
     let names = site.tenants(8);
     site.without_interval("100ms", "1s");
     let daemon = site.daemon("daemon");
@@ -59,7 +59,7 @@ async fn signals_during_a_pass_bring_one_more_and_disturb_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_that_became_wrong_leaves_the_old_one_in_use() {
-    let site = Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = Site::new(crate::common::harness::Backend::Sqlite).await.unwrap();
     site.tenants(1);
     site.without_interval("100ms", "1s");
     let daemon = site.daemon("daemon");
@@ -77,7 +77,7 @@ async fn a_configuration_that_became_wrong_leaves_the_old_one_in_use() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_edits_is_one_pass_and_an_endless_one_is_bounded() {
-    let site = Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = Site::new(crate::common::harness::Backend::Sqlite).await.unwrap();
     site.tenants(2);
     site.without_interval("2s", "60s");
     let daemon = site.daemon("daemon");

@@ -6,7 +6,7 @@ use fusionpbx_standin::{Fault, FaultKind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Site, at_both_sites, until};
 
 const KILLS: u64 = 10;

@@ -13,7 +13,7 @@ use tenantd::load::{self, Snapshot};
 use tenantd::model::Completeness;
 use tenantd::plan::Action;
 
-use crate::common::rig::tenant;
+use crate::common::harness::tenant;
 use crate::on_both_databases;
 use crate::site::{at_both_sites, installed, signal_process, text_of, until};
 
@@ -57,15 +57,15 @@ at_both_sites! { async fn f01_an_empty_or_vanished_directory_removes_nothing(sit
     site.has_one_domain_each("hq", &names);
 } }
 
-on_both_databases! { async fn f02_a_broken_file_is_never_a_removal(mut rig) {
-    rig.want([tenant("acme"), tenant("other"), tenant("third")]);
-    rig.converge().await;
+on_both_databases! { async fn f02_a_broken_file_is_never_a_removal(mut harness) {
+    harness.want([tenant("acme"), tenant("other"), tenant("third")]);
+    harness.converge().await;
     let text = text_of("acme", "enabled: true\nmax_users: 10\nsession_timeout: 45\n");
-    let mut look = rig.look().await;
+    let mut look = harness.look().await;
     let mut desired = |bytes: Vec<u8>, what: &str| {
         // While it is broken, another file goes too.
         let files = [("acme.yaml", bytes), ("third.yaml", text_of("third", "").into_bytes())];
-        let loaded = load::parse(&Snapshot::from_files("tenants.d", files), &rig.config);
+        let loaded = load::parse(&Snapshot::from_files("tenants.d", files), &harness.config);
         let is_broken = loaded.desired.completeness != Completeness::Complete;
         look.desired = loaded.desired;
         let plan = look.plan();
@@ -111,7 +111,7 @@ at_both_sites! { async fn f02_the_others_go_on_beside_a_broken_file(site) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f03_hostile_files_are_located_errors_in_little_memory() {
-    let site = crate::site::Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = crate::site::Site::new(crate::common::harness::Backend::Sqlite).await.unwrap();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/tenant");
     let mut count = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {

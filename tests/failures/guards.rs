@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use fusionpbx_standin::{Fault, FaultKind, TABLES};
 use tenantd::model::MaxUsers;
 
-use crate::common::rig::{Backend, key, tenant};
+use crate::common::harness::{Backend, key, tenant};
 use crate::common::scenario::held_because;
 use crate::git;
 use crate::on_both_databases;
@@ -175,75 +175,75 @@ at_both_sites! { async fn f22_files_that_differ_from_the_signed_commit_change_no
     site.comes_to_rest().await;
 } }
 
-on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut rig) {
-    rig.want([tenant("acme"), tenant("calm")]);
-    rig.converge().await;
+on_both_databases! { async fn f23_a_field_that_comes_back_is_left_alone(mut harness) {
+    harness.want([tenant("acme"), tenant("calm")]);
+    harness.converge().await;
     for kind in [FaultKind::RevertField("domain_description"), FaultKind::NormaliseNames] {
         let what = format!("{kind:?}");
-        let fault = rig.pbx("hq").inject(Fault::new(kind).page("domain_edit.php"));
-        let before = rig.mutations_of("hq");
+        let fault = harness.pbx("hq").inject(Fault::new(kind).page("domain_edit.php"));
+        let before = harness.mutations_of("hq");
         let name = format!("  Acme {what}").trim().to_owned();
-        rig.edit("acme", |t| t.definition.name.clone_from(&name));
+        harness.edit("acme", |t| t.definition.name.clone_from(&name));
         for _ in 0..10 {
-            rig.pass().await;
+            harness.pass().await;
         }
-        let writes = rig.mutations_of("hq") - before;
+        let writes = harness.mutations_of("hq") - before;
         assert!((1..=3).contains(&writes), "{what}: {writes} writes");
-        let plan = rig.plan().await;
+        let plan = harness.plan().await;
         assert!(held_because(&plan, "acme").starts_with("`name` is contested"), "{what}: {plan:#?}");
         // The others are looked after, and once it is as wanted, so is this one.
-        rig.edit("calm", |t| t.definition.name = what.clone());
-        rig.pbx("hq").remove_fault(fault);
-        rig.pass().await;
-        assert_eq!(rig.only("hq", "calm.example.com").description.as_deref(), Some(what.as_str()));
-        let uuid = rig.only("hq", "acme.example.com").uuid;
-        rig.pbx("hq").edit_domain(uuid, |row| row.description = Some(name.clone()));
-        rig.settle(3).await;
+        harness.edit("calm", |t| t.definition.name = what.clone());
+        harness.pbx("hq").remove_fault(fault);
+        harness.pass().await;
+        assert_eq!(harness.only("hq", "calm.example.com").description.as_deref(), Some(what.as_str()));
+        let uuid = harness.only("hq", "acme.example.com").uuid;
+        harness.pbx("hq").edit_domain(uuid, |row| row.description = Some(name.clone()));
+        harness.settle(3).await;
     }
 } }
 
-on_both_databases! { async fn f24_a_delete_that_died_half_way_is_finished(mut rig) {
-    rig.config.limits.removals.count = 100;
+on_both_databases! { async fn f24_a_delete_that_died_half_way_is_finished(mut harness) {
+    harness.config.limits.removals.count = 100;
     let dies = [0, 1, 3, TABLES.len() / 2, TABLES.len() - 1];
     let names: Vec<String> = dies.iter().map(|table| format!("gone{table}")).collect();
-    rig.want(names.iter().map(|name| tenant(name)).chain([tenant("kept")]));
-    rig.edit("kept", |t| t.definition.max_users = MaxUsers::Limited(3));
-    rig.converge().await;
+    harness.want(names.iter().map(|name| tenant(name)).chain([tenant("kept")]));
+    harness.edit("kept", |t| t.definition.max_users = MaxUsers::Limited(3));
+    harness.converge().await;
     for name in &names {
-        let uuid = rig.only("hq", &format!("{name}.example.com")).uuid;
-        rig.pbx("hq").set_rows(uuid, "v_extensions", 5);
-        rig.remove_file(name);
+        let uuid = harness.only("hq", &format!("{name}.example.com")).uuid;
+        harness.pbx("hq").set_rows(uuid, "v_extensions", 5);
+        harness.remove_file(name);
     }
-    rig.pass().await;
-    rig.clock.advance(TimeDelta::days(31));
-    rig.pass().await;
-    rig.clock.advance(TimeDelta::hours(25));
+    harness.pass().await;
+    harness.clock.advance(TimeDelta::days(31));
+    harness.pass().await;
+    harness.clock.advance(TimeDelta::hours(25));
     // Whichever comes first dies first; each table's death strikes one of them.
     for (number, table) in dies.into_iter().enumerate() {
         let number = u32::try_from(number).unwrap() + 1;
-        rig.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(table)).page("domains.php").method("POST").nth(number));
+        harness.pbx("hq").inject(Fault::new(FaultKind::DieAtDeleteTable(table)).page("domains.php").method("POST").nth(number));
     }
-    let created = |rig: &crate::common::rig::Rig| rig.pbx("hq").domain_count();
-    let before = created(&rig);
+    let created = |harness: &crate::common::harness::Harness| harness.pbx("hq").domain_count();
+    let before = created(&harness);
     for _ in 0..8 {
-        rig.pass().await;
-        assert!(created(&rig) <= before, "what is half deleted is not made again");
+        harness.pass().await;
+        assert!(created(&harness) <= before, "what is half deleted is not made again");
     }
-    rig.pbx("hq").clear_faults();
+    harness.pbx("hq").clear_faults();
     // Time continues, whatever the deletions wait for.
     for _ in 0..2 {
         for step in [TimeDelta::hours(25), TimeDelta::days(31), TimeDelta::hours(25)] {
-            rig.clock.advance(step);
-            rig.pass().await;
+            harness.clock.advance(step);
+            harness.pass().await;
         }
     }
-    let recorded = rig.recorded().await;
+    let recorded = harness.recorded().await;
     for name in &names {
-        assert!(rig.pbx("hq").domains_named(&format!("{name}.example.com")).is_empty(), "{name}");
+        assert!(harness.pbx("hq").domains_named(&format!("{name}.example.com")).is_empty(), "{name}");
         assert!(!recorded.tenants.contains_key(&key(name)), "{name}");
     }
-    assert_eq!(rig.only("hq", "kept.example.com").enabled, Some(true));
-    rig.settle(2).await;
+    assert_eq!(harness.only("hq", "kept.example.com").enabled, Some(true));
+    harness.settle(2).await;
 } }
 
 at_both_sites! { async fn f26_empty_filters_and_absurd_numbers_are_refused(site) {

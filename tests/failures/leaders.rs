@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Daemon, Site, at_both_sites, until};
 use tenantd::store::Access;
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use crate::common::rig::{key, tenant};
+use crate::common::harness::{key, tenant};
 use crate::on_both_databases;
 use crate::site::{at_both_sites, text_of};
 
@@ -101,32 +101,32 @@ at_both_sites! { async fn f10_a_removed_file_disables_and_deletes_nothing(site) 
     assert!(site.pbx("hq").domains().iter().all(|row| row.enabled == Some(true)));
 } }
 
-on_both_databases! { async fn f11_what_is_left_out_never_becomes_a_date(mut rig) {
+on_both_databases! { async fn f11_what_is_left_out_never_becomes_a_date(mut harness) {
     // Every optional field is left out; and so that there is one to delete, one file was removed.
-    rig.want([tenant("acme"), tenant("closed"), tenant("gone")]);
-    rig.edit("closed", |t| t.definition.enabled = false);
-    rig.config.deletion.mode = tenantd::config::DeletionMode::Approve;
-    rig.converge().await;
-    rig.remove_file("gone");
-    rig.pass().await;
-    let before = rig.mutations();
+    harness.want([tenant("acme"), tenant("closed"), tenant("gone")]);
+    harness.edit("closed", |t| t.definition.enabled = false);
+    harness.config.deletion.mode = tenantd::config::DeletionMode::Approve;
+    harness.converge().await;
+    harness.remove_file("gone");
+    harness.pass().await;
+    let before = harness.mutations();
     for _ in 0..30 {
-        rig.clock.advance(TimeDelta::days(25));
-        rig.pass().await;
+        harness.clock.advance(TimeDelta::days(25));
+        harness.pass().await;
     }
-    assert_eq!(rig.mutations(), before, "two years later nothing was done without a person's word");
-    let recorded = rig.recorded().await;
+    assert_eq!(harness.mutations(), before, "two years later nothing was done without a person's word");
+    let recorded = harness.recorded().await;
     for name in ["acme", "closed", "gone"] {
         assert!(recorded.tenants.contains_key(&key(name)), "{name}");
-        assert_eq!(rig.only("hq", &format!("{name}.example.com")).enabled, Some(name == "acme"));
+        assert_eq!(harness.only("hq", &format!("{name}.example.com")).enabled, Some(name == "acme"));
     }
-    rig.desired.tenants.insert(key("gone"), tenant("gone"));
-    rig.converge().await;
+    harness.desired.tenants.insert(key("gone"), tenant("gone"));
+    harness.converge().await;
 } }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f11_a_blank_retention_is_an_error() {
-    let site = crate::site::Site::new(crate::common::rig::Backend::Sqlite).await.unwrap();
+    let site = crate::site::Site::new(crate::common::harness::Backend::Sqlite).await.unwrap();
     site.tenants(1);
     for blank in [
         "deletion: { mode: automatic }\n",

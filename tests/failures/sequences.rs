@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Daemon, Site, text_of, until};
 
 const TENANTS: usize = 6;

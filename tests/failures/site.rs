@@ -11,8 +11,8 @@ use tenantd::config::DatabaseConfig;
 use tenantd::store::{Access, Database, DatabaseOptions};
 use tokio::process::{Child, Command};
 
+use crate::common::harness::Backend;
 use crate::common::postgres;
-use crate::common::rig::Backend;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tenantd");
 /// Long enough for a machine that has other things to do.
@@ -47,7 +47,7 @@ macro_rules! at_both_sites {
         mod $name {
             #[allow(unused_imports, reason = "some bodies use nothing of their module")]
             use super::*;
-            use $crate::common::rig::Backend;
+            use $crate::common::harness::Backend;
             use $crate::site::Site;
 
             async fn scenario($site: Site) $body

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{Ran, Site, at_both_sites, text_of, until};
 
 fn sh(dir: &Path, script: &str) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::site::{PROGRAM, Ran, Site, at_both_sites, installed};
 
 at_both_sites! { async fn f21_a_clock_that_jumps_deletes_nothing(site) {

@@ -10,8 +10,8 @@ use tenantd::model::{NewDomain, Secret};
 use tenantd::reconcile::{self, Writer};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::between::Between;
-use crate::common::rig::{Backend, PASSWORD, Rig, instance, key, tenant};
+use crate::common::harness::{Backend, Harness, PASSWORD, instance, key, tenant};
+use crate::common::pbx_wrapper::PbxWrapper;
 use crate::common::scenario::{all_done, failure_of};
 use crate::on_both_databases;
 use crate::site::{at_both_sites, until};
@@ -109,17 +109,17 @@ fn assert_rate(arrivals: &[Duration], what: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
-    let mut rig = Rig::new(Backend::Sqlite).await.unwrap();
-    rig.config.instances.get_mut(&instance("hq")).unwrap().max_requests_per_second = RATE;
-    rig.connect();
-    rig.want((0..1000).map(|number| tenant(&format!("t{number:04}"))));
-    let look = rig.look().await;
+    let mut harness = Harness::new(Backend::Sqlite).await.unwrap();
+    harness.config.instances.get_mut(&instance("hq")).unwrap().max_requests_per_second = RATE;
+    harness.connect();
+    harness.want((0..1000).map(|number| tenant(&format!("t{number:04}"))));
+    let look = harness.look().await;
     let plan = look.plan();
     assert_eq!(plan.steps.len(), 1000);
-    let pbx = rig.pbx("hq").clone();
+    let pbx = harness.pbx("hq").clone();
     let act = async |stop: CancellationToken| {
-        let writer = Writer { stop, ..rig.writer() };
-        reconcile::carry_out(&writer, &rig.config, &look, &plan).await.unwrap()
+        let writer = Writer { stop, ..harness.writer() };
+        reconcile::carry_out(&writer, &harness.config, &look, &plan).await.unwrap()
     };
     // It fails while a thousand tenants are under way; they are not a thousand requests.
     pbx.clear_requests();
@@ -132,13 +132,14 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
     pbx.clear_requests();
     let begun = Instant::now();
     for _ in 0..50 {
-        rig.look().await;
+        harness.look().await;
     }
     let probes = 1 + begun.elapsed().as_secs() as usize / 10;
     assert!(pbx.requests().len() <= probes, "{} requests in {:?}", pbx.requests().len(), begun.elapsed());
     // Restarts know of no breaker; each of them gives up soon.
     for _ in 0..20 {
-        let client = PbxClient::new(&rig.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
+        let client =
+            PbxClient::new(&harness.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
         let asked = pbx.requests().len();
         assert!(client.domains().await.is_err());
         assert!(pbx.requests().len() - asked <= 6, "{}", pbx.requests().len() - asked);
@@ -146,10 +147,10 @@ async fn f18_a_thousand_tenants_do_not_keep_a_failing_server_down() {
     // It comes back: the work continues at the rate, and not faster.
     pbx.clear_faults();
     pbx.clear_requests();
-    let patience = Instant::now() + Duration::from_secs(60);
+    let retries = Instant::now() + Duration::from_secs(60);
     while pbx.requests().iter().filter(|asked| asked.status == Some(200)).count() < 2 {
-        assert!(Instant::now() < patience, "it is back, and nobody noticed");
-        let _ = rig.readers[&instance("hq")].domains().await;
+        assert!(Instant::now() < retries, "it is back, and nobody noticed");
+        let _ = harness.readers[&instance("hq")].domains().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     pbx.clear_requests();
@@ -173,25 +174,25 @@ fn poison(domain: &NewDomain) {
     assert!(!domain.name.as_str().contains("poison"), "a test's panic");
 }
 
-on_both_databases! { async fn f19_a_panic_over_one_tenant_is_that_tenants_failure(mut rig) {
-    let client = PbxClient::new(&rig.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
-    let poisoned = Between { before: poison, ..Between::new(Arc::new(client)) };
-    rig.writers.insert(instance("hq"), Arc::new(poisoned));
-    rig.want(["a", "poison", "z"].map(tenant));
+on_both_databases! { async fn f19_a_panic_over_one_tenant_is_that_tenants_failure(mut harness) {
+    let client = PbxClient::new(&harness.config.instances[&instance("hq")], Secret::new(PASSWORD)).unwrap();
+    let poisoned = PbxWrapper { before: poison, ..PbxWrapper::new(Arc::new(client)) };
+    harness.writers.insert(instance("hq"), Arc::new(poisoned));
+    harness.want(["a", "poison", "z"].map(tenant));
     for pass in 0..3 {
-        let (_, outcome) = rig.pass().await;
+        let (_, outcome) = harness.pass().await;
         if pass == 0 {
             assert!(all_done(&outcome, "a") && all_done(&outcome, "z"), "{outcome:#?}");
         }
         assert!(failure_of(&outcome, "poison").contains("(a test's panic)"), "{outcome:#?}");
     }
-    rig.edit("z", |t| t.definition.enabled = false);
-    let (_, outcome) = rig.pass().await;
+    harness.edit("z", |t| t.definition.enabled = false);
+    let (_, outcome) = harness.pass().await;
     assert!(all_done(&outcome, "z"), "the others go on: {outcome:#?}");
-    rig.connect();
-    rig.settle(3).await;
-    assert!(rig.recorded().await.tenants[&key("poison")].provisioned);
-    assert_eq!(rig.only("hq", "poison.example.com").enabled, Some(true));
+    harness.connect();
+    harness.settle(3).await;
+    assert!(harness.recorded().await.tenants[&key("poison")].provisioned);
+    assert_eq!(harness.only("hq", "poison.example.com").enabled, Some(true));
 } }
 
 at_both_sites! { async fn f19_a_file_that_is_put_back_to_the_byte_is_taken_up_again(site) {

@@ -12,8 +12,8 @@ use tenantd::model::{
 use tenantd::store::{Access, AuditEntry, Database, StoreError};
 use uuid::Uuid;
 
-use crate::common::plain::{Plain, fresh, migrate_before, open};
-use crate::common::rig::{instance, key};
+use crate::common::harness::{instance, key};
+use crate::common::sql_client::{SqlClient, fresh, migrate_before, open};
 
 /// The first migration that the earlier program did not have.
 const PLAIN_NAMES: &str = "2026-11-27-020000";
@@ -295,22 +295,21 @@ async fn delete(database: &Database, n: u128) -> Result<(), String> {
 async fn takes_over(postgres: bool) {
     let dir = tempfile::tempdir().unwrap();
     let Some(config) = fresh(postgres, dir.path()) else { return };
-    let mut plain = Plain::connect(&config).await;
-    migrate_before(&mut plain, PLAIN_NAMES).await;
+    let mut db = SqlClient::connect(&config).await;
+    migrate_before(&mut db, PLAIN_NAMES).await;
     if postgres {
-        plain.run("SET TIME ZONE 'UTC'").await.unwrap();
+        db.run("SET TIME ZONE 'UTC'").await.unwrap();
     }
     for row in earlier_rows() {
-        plain.run(&row).await.unwrap_or_else(|error| panic!("{error}: {row}"));
+        db.run(&row).await.unwrap_or_else(|error| panic!("{error}: {row}"));
     }
     // All are archived, so that it is the delete guard that refuses.
-    plain
-        .run(
-            "INSERT INTO archives (tenant_id, path, sha256, rows, checked_at) \
+    db.run(
+        "INSERT INTO archives (tenant_id, path, sha256, rows, checked_at) \
              SELECT id, '/a', 'x', 0, '2026-11-01 00:00:00' FROM tenants",
-        )
-        .await
-        .unwrap();
+    )
+    .await
+    .unwrap();
 
     let database = open(&config, Access::ReadWrite).await;
     every_value_arrived(&database).await;
@@ -327,21 +326,21 @@ async fn takes_over(postgres: bool) {
         assert!(refused.contains(reason), "{refused}");
     }
     delete(&database, CAFE).await.unwrap();
-    let left = plain.texts("SELECT key FROM tenants").await;
+    let left = db.texts("SELECT key FROM tenants").await;
     assert_eq!(
         left.into_iter().collect::<BTreeSet<_>>(),
         ["acme", "hooli", "stark"].map(str::to_owned).into()
     );
 
-    plain.run("UPDATE audit_log SET actor = 'x'").await.unwrap_err();
+    db.run("UPDATE audit_log SET actor = 'x'").await.unwrap_err();
     let earlier_tables = if postgres {
         "SELECT count(*) FROM pg_class WHERE relname IN ('former_placements', 'suspensions')"
     } else {
         "SELECT count(*) FROM sqlite_master WHERE name IN ('former_placements', 'suspensions')"
     };
-    assert_eq!(plain.number(earlier_tables).await, 0);
+    assert_eq!(db.number(earlier_tables).await, 0);
     if postgres {
-        let readable = plain
+        let readable = db
             .texts(
                 "SELECT t FROM unnest(ARRAY['tenants', 'previous_placements', 'pauses', 'heartbeats', 'tenant_conditions', \
                  'journal']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p \

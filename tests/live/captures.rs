@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tenantd::fusionpbx::{Capture, PbxReader};
 
-use crate::common::rig::instance;
+use crate::common::harness::instance;
 use crate::live;
 use crate::relay::Relay;
 
@@ -25,7 +25,7 @@ live! { async fn a_capture_reads_back_as_the_pages_and_contains_no_personal_data
 
     let hq = instance("hq");
     let site = live.sites[&hq].clone();
-    let reader = PbxReader::new(&live.rig.config.instances[&hq], site.credentials()).unwrap();
+    let reader = PbxReader::new(&live.harness.config.instances[&hq], site.credentials()).unwrap();
     let capture = reader.capture().await.unwrap();
     assert_eq!(capture.stopped, None);
     assert_eq!(capture.version, live.version.as_ref().map(ToString::to_string));
@@ -54,5 +54,5 @@ live! { async fn a_capture_reads_back_as_the_pages_and_contains_no_personal_data
     for secret in private {
         assert!(!low.contains(&secret), "the capture shows {secret}");
     }
-    live.rig.want([]);
+    live.harness.want([]);
 } }

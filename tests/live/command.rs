@@ -12,14 +12,16 @@ use super::site::Live;
 impl Live {
     /// What `tenantd` prints, and its errors behind it. Its clock is the real one.
     pub async fn tenantd(&self, arguments: &[&str]) -> String {
-        let config = &self.rig.config;
+        let config = &self.harness.config;
         std::fs::create_dir_all(&config.tenants_dir).unwrap();
-        for (key, tenant) in &self.rig.desired.tenants {
+        for (key, tenant) in &self.harness.desired.tenants {
             let text = to_yaml(&TenantDocument::from(tenant));
             std::fs::write(config.tenants_dir.join(format!("{key}.yaml")), text).unwrap();
         }
-        let mut text =
-            format!("database_url: \"{}\"\ntenants_dir: tenants.d\npbx_instances:\n", self.rig.database_url);
+        let mut text = format!(
+            "database_url: \"{}\"\ntenants_dir: tenants.d\npbx_instances:\n",
+            self.harness.database_url
+        );
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantd"));
         for (key, instance) in &config.instances {
             let site = &self.sites[key];

@@ -20,15 +20,15 @@ live! { async fn an_unmanaged_domain_is_held_until_the_file_says_adopt(mut live)
     let mut acme = live.tenant("acme");
     acme.definition.max_users = MaxUsers::Limited(9);
     acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
-    live.rig.want([acme]);
+    live.harness.want([acme]);
     let changes = counting::changes();
-    let (plan, _) = live.rig.pass().await;
+    let (plan, _) = live.harness.pass().await;
     assert!(plan.steps.is_empty());
     assert!(held_because(&plan, "acme").contains("already exists on hq, and is not managed by tenantd"));
     assert_eq!(counting::changes(), changes);
     assert_eq!(live.person("hq").all_of(domain).await, before);
 
-    live.rig.edit("acme", |t| t.adopt = true);
+    live.harness.edit("acme", |t| t.adopt = true);
     assert_eq!(steps(&live.converge().await), ["adopt acme"]);
     let person = live.person("hq");
     assert_eq!(person.only(&name).await, domain, "the same domain, not another");
@@ -45,7 +45,7 @@ live! { async fn drift_is_put_right_or_only_shown(mut live) {
     acme.definition.max_users = MaxUsers::Limited(5);
     let mut shown = live.tenant("shown");
     shown.definition.drift = DriftPolicy::Report;
-    live.rig.want([acme, shown]);
+    live.harness.want([acme, shown]);
     live.converge().await;
     let person = live.person("hq");
     let (acme, shown) = (person.only(&live.name("acme")).await, person.only(&live.name("shown")).await);
@@ -88,7 +88,7 @@ live! { async fn drift_is_put_right_or_only_shown(mut live) {
 
 live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) {
     let tenants = [live.tenant("acme"), live.tenant("calm")];
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     live.converge().await;
     let name = live.name("acme");
     let ours = live.person("hq").only(&name).await;
@@ -97,7 +97,7 @@ live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) 
     assert_eq!(live.person("hq").named(&name).await.len(), 2, "FusionPBX takes a name in use");
     let before = live.person("hq").all_of(theirs).await;
     assert!(live.plan().await.is_empty(), "a domain is ours by its id, not by its name");
-    live.rig.edit("acme", |t| {
+    live.harness.edit("acme", |t| {
         t.definition.name = "Changed".into();
         t.definition.enabled = false;
     });
@@ -105,58 +105,58 @@ live! { async fn of_two_domains_with_one_name_only_our_own_is_touched(mut live) 
     assert_eq!(live.person("hq").domain(ours).await["domain_enabled"], "false");
     // A rename would take their directories along, and onto their name is onto a name in use.
     let domain = live.domain("elsewhere");
-    live.rig.edit("acme", |t| t.definition.domain = domain);
-    let (plan, _) = live.rig.pass().await;
+    live.harness.edit("acme", |t| t.definition.domain = domain);
+    let (plan, _) = live.harness.pass().await;
     assert!(held_because(&plan, "acme").starts_with("another domain on hq is also named"));
     let taken = live.domain("acme");
-    live.rig.edit("acme", |t| t.definition.domain = taken.clone());
-    live.rig.edit("calm", |t| t.definition.domain = taken);
-    let (plan, _) = live.rig.pass().await;
+    live.harness.edit("acme", |t| t.definition.domain = taken.clone());
+    live.harness.edit("calm", |t| t.definition.domain = taken);
+    let (plan, _) = live.harness.pass().await;
     assert!(plan.steps.is_empty());
     assert!(held_because(&plan, "calm").contains("still belongs to the tenant acme"));
     let calm = live.domain("calm");
-    live.rig.edit("calm", |t| t.definition.domain = calm);
+    live.harness.edit("calm", |t| t.definition.domain = calm);
     assert_eq!(live.person("hq").all_of(theirs).await, before);
 } }
 
 live! { async fn a_name_that_is_taken_after_the_plan_is_neither_created_nor_renamed_onto(mut live) {
     let acme = live.tenant("acme");
-    live.rig.want([acme]);
+    live.harness.want([acme]);
     live.converge().await;
     let wanted = live.domain("wanted");
-    live.rig.edit("acme", |t| t.definition.domain = wanted);
+    live.harness.edit("acme", |t| t.definition.domain = wanted);
     let new = live.tenant("new");
-    live.rig.desired.tenants.insert(new.key.clone(), new);
-    let look = live.rig.look().await;
+    live.harness.desired.tenants.insert(new.key.clone(), new);
+    let look = live.harness.look().await;
     let plan = look.plan();
     assert_eq!(steps(&plan), ["rename acme", "create new"]);
     for name in ["wanted", "new"] {
         live.person("hq").create_domain(&live.name(name), true, "").await;
     }
     let changes = counting::changes();
-    let outcome = live.rig.carry_out(&look, &plan).await;
+    let outcome = live.harness.carry_out(&look, &plan).await;
     for (tenant, name) in [("acme", "wanted"), ("new", "new")] {
         let told = format!("skipped: a domain {} was created on hq since the plan was made", live.name(name));
         assert_eq!(failure_of(&outcome, tenant), told);
     }
     assert_eq!(counting::changes(), changes);
     let (acme, free) = (live.domain("acme"), live.domain("free"));
-    live.rig.edit("acme", |t| t.definition.domain = acme);
-    live.rig.edit("new", |t| t.definition.domain = free);
-    live.rig.settle(1).await;
+    live.harness.edit("acme", |t| t.definition.domain = acme);
+    live.harness.edit("new", |t| t.definition.domain = free);
+    live.harness.settle(1).await;
 } }
 
 live! { Second: async fn an_idle_pass_costs_a_few_requests_and_no_change(mut live) {
     let tenants: Vec<_> = (0..6).map(|n| live.tenant(&format!("t{n}"))).collect();
-    live.rig.want(tenants);
-    live.rig.edit("t5", |t| t.definition.enabled = false);
+    live.harness.want(tenants);
+    live.harness.edit("t5", |t| t.definition.enabled = false);
     live.converge().await;
-    live.rig.rotation =
+    live.harness.rotation =
         Rotation::Share { interval: std::time::Duration::from_secs(300), cycle: std::time::Duration::from_secs(3600) };
     for _ in 0..3 {
         let (requests, settings, changes) =
             (counting::requests(), counting::of_settings(), counting::changes());
-        let (plan, _) = live.rig.pass().await;
+        let (plan, _) = live.harness.pass().await;
         assert!(plan.is_empty());
         let spent = counting::requests() - requests - (counting::of_settings() - settings);
         assert!(spent <= 15 * live.sites.len(), "{spent} requests");

@@ -2,7 +2,7 @@
 
 use tenantd::model::Secret;
 
-use crate::common::rig::instance;
+use crate::common::harness::instance;
 use crate::common::scenario::held_because;
 use crate::person::Person;
 use crate::relay::Relay;
@@ -20,17 +20,17 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
     assert_asked_for_a_code(live).await;
     let tenants = [live.tenant("acme")];
     let relay = Relay::before_hq(live).await;
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     live.converge().await;
     let codes = relay.codes();
     assert!(codes >= 1 && relay.passwords() == codes, "{codes} codes, {} passwords", relay.passwords());
-    live.rig.edit("acme", |t| t.definition.name = "Another".into());
+    live.harness.edit("acme", |t| t.definition.name = "Another".into());
     live.converge().await;
     assert_eq!(relay.codes(), codes, "a session that is open needs no other code");
 
     // The server drops every session: each is signed in again, with a code.
     relay.lose_sessions();
-    live.rig.edit("acme", |t| t.definition.name = "A third".into());
+    live.harness.edit("acme", |t| t.definition.name = "A third".into());
     live.converge().await;
     let renewed = relay.codes();
     assert!(renewed > codes && relay.passwords() == renewed, "{renewed} codes after {codes}");
@@ -40,7 +40,7 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
     // Several at once, each with a session of its own.
     relay.lose_sessions();
     let tenants: Vec<_> = (0..6).map(|n| live.tenant(&format!("t{n}"))).collect();
-    live.rig.desired.tenants.extend(tenants.into_iter().map(|tenant| (tenant.key.clone(), tenant)));
+    live.harness.desired.tenants.extend(tenants.into_iter().map(|tenant| (tenant.key.clone(), tenant)));
     live.converge().await;
     assert!(relay.codes() >= renewed + 2, "two sessions side by side: {} codes after {renewed}", relay.codes());
     assert!(relay.sessions() >= 2);
@@ -49,13 +49,13 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
 
 /// A pass that cannot sign in: its one warning, without the words around it. A second one sends nothing.
 async fn refusal(live: &mut Live) -> String {
-    live.rig.connect();
+    live.harness.connect();
     let changes = counting::changes();
-    let (plan, _) = live.rig.pass().await;
+    let (plan, _) = live.harness.pass().await;
     assert!(held_because(&plan, "acme").contains("hq was not checked"), "{plan:#?}");
     assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
     let requests = counting::requests();
-    live.rig.pass().await;
+    live.harness.pass().await;
     assert_eq!((counting::requests(), counting::changes()), (requests, changes), "it is not tried again");
     let line = plan.warnings[0].clone();
     let (_, reason) = line.split_once("cannot read the domains: ").unwrap_or_else(|| panic!("{line}"));
@@ -65,21 +65,21 @@ async fn refusal(live: &mut Live) -> String {
 live! { Totp: async fn a_wrong_or_missing_secret_is_reported_in_one_line_and_not_retried(mut live) {
     assert_asked_for_a_code(live).await;
     let acme = live.tenant("acme");
-    live.rig.want([acme]);
+    live.harness.want([acme]);
     live.converge().await;
-    live.rig.edit("acme", |t| t.definition.name = "Another".into());
+    live.harness.edit("acme", |t| t.definition.name = "Another".into());
     let hq = instance("hq");
-    let right = live.rig.totp.insert(hq.clone(), Secret::new("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"));
+    let right = live.harness.totp.insert(hq.clone(), Secret::new("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"));
     let line = refusal(live).await;
     assert!(line.starts_with("the server rejected the code of the second factor"), "{line}");
     assert!(!line.contains("GEZD"), "{line}");
 
-    live.rig.totp.remove(&hq);
+    live.harness.totp.remove(&hq);
     let line = refusal(live).await;
     assert!(line.starts_with("the account needs a second factor"), "{line}");
     assert!(line.contains("`totp:`"), "{line}");
 
-    live.rig.totp.extend(right.map(|secret| (hq, secret)));
-    live.rig.connect();
-    live.rig.settle(1).await;
+    live.harness.totp.extend(right.map(|secret| (hq, secret)));
+    live.harness.connect();
+    live.harness.settle(1).await;
 } }

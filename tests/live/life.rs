@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use tenantd::model::{MaxUsers, SettingName};
 use tenantd::plan::Action;
 
-use crate::common::rig::{instance, key};
+use crate::common::harness::{instance, key};
 use crate::common::scenario::{failure_of, steps};
 use crate::live;
 use crate::site::Live;
@@ -27,7 +27,7 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
         tenants[5..].iter_mut().for_each(|tenant| tenant.definition.instance = instance("branch"));
     }
     let home = if live.has_second() { "branch" } else { "hq" };
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     assert_eq!(live.converge().await.count(Action::Create), 10);
     for (name, on) in [("t0", "hq"), ("t9", home)] {
         assert_eq!(shown(live, on, name).await, texts(&live.name(name), "true", &format!("{name} Ltd")));
@@ -36,15 +36,15 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     // Edit each field, one after the other.
     let zone = SettingName::new("domain", "time_zone", "name");
     let t0 = live.person("hq").only(&live.name("t0")).await;
-    live.rig.edit("t0", |t| t.definition.name = "Zero & Söhne <\"'`\\> 漢字".into());
+    live.harness.edit("t0", |t| t.definition.name = "Zero & Söhne <\"'`\\> 漢字".into());
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(shown(live, "hq", "t0").await.2, "Zero & Söhne <\"'`\\> 漢字");
-    live.rig.edit("t0", |t| t.definition.session_timeout = 30);
+    live.harness.edit("t0", |t| t.definition.session_timeout = 30);
     assert_eq!(steps(&live.converge().await), ["update t0"]);
-    live.rig.edit("t0", |t| t.definition.max_users = MaxUsers::Limited(25));
+    live.harness.edit("t0", |t| t.definition.max_users = MaxUsers::Limited(25));
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(live.person("hq").values(t0, "users").await, ["25"]);
-    live.rig.edit("t0", |t| {
+    live.harness.edit("t0", |t| {
         t.definition.protected = true;
         t.definition.pbx_settings.insert(zone.clone(), "Europe/Berlin".into());
         t.definition.pbx_settings.insert(SettingName::new("theme", "title", "text"), "a \"b\" & <c> 'd'".into());
@@ -52,7 +52,7 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     assert_eq!(steps(&live.converge().await), ["update t0"]);
     assert_eq!(live.person("hq").values(t0, "time_zone").await, ["Europe/Berlin"]);
     assert_eq!(live.person("hq").values(t0, "title").await, ["a \"b\" & <c> 'd'"]);
-    live.rig.edit("t0", |t| {
+    live.harness.edit("t0", |t| {
         t.definition.max_users = MaxUsers::Unlimited;
         t.definition.protected = false;
         t.definition.pbx_settings.insert(zone, "America/New_York".into());
@@ -62,24 +62,24 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     assert_eq!(live.person("hq").values(t0, "time_zone").await, ["America/New_York"]);
 
     // Renames and moves count as disables, and this day has more of them than most.
-    live.rig.config.limits.disables.count = 10;
+    live.harness.config.limits.disables.count = 10;
 
     // Rename.
     let t1 = live.person("hq").only(&live.name("t1")).await;
     let one = live.domain("one");
-    live.rig.edit("t1", |t| t.definition.domain = one);
+    live.harness.edit("t1", |t| t.definition.domain = one);
     assert_eq!(steps(&live.converge().await), ["rename t1"]);
     assert_eq!(live.person("hq").only(&live.name("one")).await, t1);
     assert!(live.person("hq").named(&live.name("t1")).await.is_empty());
 
     // `git mv`, and key and domain at once.
-    let mut moved = live.rig.desired.tenants.remove(&key("t2")).unwrap();
+    let mut moved = live.harness.desired.tenants.remove(&key("t2")).unwrap();
     moved.key = key("two");
-    live.rig.desired.tenants.insert(key("two"), moved);
+    live.harness.desired.tenants.insert(key("two"), moved);
     assert_eq!(live.converge().await.count(Action::Rename), 1);
-    let mut moved = live.rig.desired.tenants.remove(&key("two")).unwrap();
+    let mut moved = live.harness.desired.tenants.remove(&key("two")).unwrap();
     (moved.key, moved.definition.domain, moved.previously) = (key("deux"), live.domain("deux"), Some(key("two")));
-    live.rig.desired.tenants.insert(key("deux"), moved);
+    live.harness.desired.tenants.insert(key("deux"), moved);
     let plan = live.converge().await;
     assert_eq!((plan.count(Action::Rename), plan.count(Action::Create)), (2, 0));
     live.person("hq").only(&live.name("deux")).await;
@@ -87,11 +87,11 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     // To the other instance and back again.
     if live.has_second() {
         let t3 = live.person("hq").only(&live.name("t3")).await;
-        live.rig.edit("t3", |t| t.definition.instance = instance("branch"));
+        live.harness.edit("t3", |t| t.definition.instance = instance("branch"));
         assert_eq!(live.converge().await.count(Action::Move), 1);
         assert_eq!(shown(live, "hq", "t3").await.1, "false");
         assert_eq!(shown(live, "branch", "t3").await.1, "true");
-        live.rig.edit("t3", |t| t.definition.instance = instance("hq"));
+        live.harness.edit("t3", |t| t.definition.instance = instance("hq"));
         live.converge().await;
         assert_eq!(live.person("hq").only(&live.name("t3")).await, t3, "its old domain is used again");
         assert_eq!(shown(live, "hq", "t3").await.1, "true");
@@ -100,48 +100,48 @@ live! { Second: async fn ten_tenants_there_and_back(mut live) {
     }
 
     // Disable and enable.
-    live.rig.edit("t4", |t| t.definition.enabled = false);
+    live.harness.edit("t4", |t| t.definition.enabled = false);
     assert_eq!(steps(&live.converge().await), ["disable t4"]);
     let t4 = live.person("hq").only(&live.name("t4")).await;
     assert_eq!(live.person("hq").values(t4, "cidr").await, ["255.255.255.255/32"]);
     assert!(!live.person("hq").is_enabled(t4).await);
-    live.rig.edit("t4", |t| t.definition.enabled = true);
+    live.harness.edit("t4", |t| t.definition.enabled = true);
     assert_eq!(steps(&live.converge().await), ["enable t4"]);
     assert!(live.person("hq").settings(t4).await.is_empty());
     assert!(live.person("hq").is_enabled(t4).await);
 
     // Remove all of them, one a day, as the limit allows.
-    let keys: Vec<_> = live.rig.desired.tenants.keys().cloned().collect();
+    let keys: Vec<_> = live.harness.desired.tenants.keys().cloned().collect();
     for key in &keys {
-        live.rig.remove_file(key.as_str());
-        let (_, outcome) = live.rig.pass().await;
+        live.harness.remove_file(key.as_str());
+        let (_, outcome) = live.harness.pass().await;
         assert_eq!((outcome.done(), outcome.failed()), (1, 0), "{outcome:#?}");
-        live.rig.live_through(TimeDelta::hours(25)).await;
+        live.harness.live_through(TimeDelta::hours(25)).await;
     }
     assert!(!live.person("hq").is_enabled(t0).await);
-    live.rig.live_through(TimeDelta::days(31)).await;
+    live.harness.live_through(TimeDelta::days(31)).await;
     if !live.may_delete {
         // What a stock server answers: a line for each that names what to grant, and nothing is lost.
-        live.rig.config.limits.removals.count = 20;
-        let (plan, outcome) = live.rig.pass().await;
+        live.harness.config.limits.removals.count = 20;
+        let (plan, outcome) = live.harness.pass().await;
         assert_eq!(plan.count(Action::Delete), plan.steps.len());
         assert!(outcome.failed() >= 10, "{outcome:#?}");
         let line = failure_of(&outcome, "t0");
         assert!(line.contains("lacks the permission `domain_delete`"), "{line}");
         live.person("hq").only(&live.name("t0")).await;
         // The files come back, so that the scenario ends at rest.
-        live.rig.config.limits.removals.count = 1;
-        live.rig.config.deletion.mode = tenantd::config::DeletionMode::Never;
+        live.harness.config.limits.removals.count = 1;
+        live.harness.config.deletion.mode = tenantd::config::DeletionMode::Never;
         return;
     }
     // What t3 previous goes first.
-    live.rig.pass().await;
+    live.harness.pass().await;
     let plan = live.plan().await;
     assert!(plan.steps.is_empty(), "past the limit every deletion is held: {:#?}", plan.steps);
     assert_eq!(plan.held.len(), 10);
-    live.rig.approve(plan.removals_id.unwrap()).await;
+    live.harness.approve(plan.removals_id.unwrap()).await;
     assert_eq!(live.converge().await.count(Action::Delete), 10);
-    let tombstones = live.rig.database.read(|store| store.tombstones()).await.unwrap();
+    let tombstones = live.harness.database.read(|store| store.tombstones()).await.unwrap();
     assert_eq!(tombstones.len(), 10);
     for (site, person) in &live.people {
         let own = live.name("");

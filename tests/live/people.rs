@@ -6,9 +6,9 @@ use tenantd::environment::Environment as _;
 use tenantd::model::MaxUsers;
 use tenantd::sync::{self, InstanceSync};
 
-use crate::common::plain::Plain;
-use crate::common::rig::instance;
+use crate::common::harness::instance;
 use crate::common::scenario::steps;
+use crate::common::sql_client::SqlClient;
 use crate::person::Person;
 use crate::site::Live;
 use crate::{counting, live};
@@ -17,9 +17,9 @@ const PASSWORD: &str = "Anna-Secret-123";
 
 live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_entries_come_back_exactly(mut live) {
     let acme = live.tenant("acme");
-    live.rig.want([acme]);
+    live.harness.want([acme]);
     live.converge().await;
-    let site = live.sites[&crate::common::rig::instance("hq")].clone();
+    let site = live.sites[&crate::common::harness::instance("hq")].clone();
     let person = live.person("hq");
     let domain = person.only(&live.name("acme")).await;
     person.add_user(domain, "anna", PASSWORD).await;
@@ -34,7 +34,7 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
     let session = Person::new(&site);
     assert!(session.signs_in(&anna, PASSWORD).await);
 
-    live.rig.edit("acme", |t| t.definition.enabled = false);
+    live.harness.edit("acme", |t| t.definition.enabled = false);
     assert_eq!(steps(&live.converge().await), ["disable acme"]);
     assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await, "a disabled tenant's user stays out");
     let turned_away = session.get("/core/dashboard/").await.is_access_denied();
@@ -43,7 +43,7 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
     assert_eq!(person.users(domain).await, users, "the users' data is kept");
     assert_eq!(person.values(domain, "cidr").await, ["255.255.255.255/32"]);
 
-    live.rig.edit("acme", |t| t.definition.enabled = true);
+    live.harness.edit("acme", |t| t.definition.enabled = true);
     assert_eq!(steps(&live.converge().await), ["enable acme"]);
     assert!(Person::new(&site).signs_in(&anna, PASSWORD).await, "and gets in again after");
     let person = live.person("hq");
@@ -53,18 +53,18 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
 
 live! { async fn a_removed_tenants_user_stays_out_and_gets_in_again_when_the_file_comes_back(mut live) {
     let tenants = [live.tenant("acme"), live.tenant("calm")];
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     live.converge().await;
-    let site = live.sites[&crate::common::rig::instance("hq")].clone();
+    let site = live.sites[&crate::common::harness::instance("hq")].clone();
     let domain = live.person("hq").only(&live.name("acme")).await;
     live.person("hq").add_user(domain, "anna", PASSWORD).await;
     let anna = format!("anna@{}", live.name("acme"));
-    let file = live.rig.desired.tenants.remove(&crate::common::rig::key("acme")).unwrap();
-    let (_, outcome) = live.rig.pass().await;
+    let file = live.harness.desired.tenants.remove(&crate::common::harness::key("acme")).unwrap();
+    let (_, outcome) = live.harness.pass().await;
     assert_eq!(outcome.done(), 1);
     assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await);
-    live.rig.desired.tenants.insert(file.key.clone(), file);
-    live.rig.settle(2).await;
+    live.harness.desired.tenants.insert(file.key.clone(), file);
+    live.harness.settle(2).await;
     assert!(Person::new(&site).signs_in(&anna, PASSWORD).await);
     assert!(live.person("hq").settings(domain).await.is_empty(), "the lock is gone");
 } }
@@ -74,7 +74,7 @@ const MANY: usize = 310;
 
 live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of_the_new_instance(mut live) {
     let (acme, calm) = (live.tenant("acme"), live.tenant("calm"));
-    live.rig.want([acme, calm]);
+    live.harness.want([acme, calm]);
     live.converge().await;
     let person = live.person("hq");
     let domain = person.only(&live.name("acme")).await;
@@ -86,20 +86,20 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     assert_eq!(report.problem, None);
     let added: Vec<_> = report.tenants.iter().map(|tenant| (&*tenant.tenant, tenant.added.len())).collect();
     assert_eq!(added, [("acme", MANY), ("calm", 1)]);
-    let mut plain = Plain::connect(&live.rig.config.database).await;
+    let mut db = SqlClient::connect(&live.harness.config.database).await;
     let everybody = i64::try_from(MANY).unwrap() + 1;
     let enabled = "SELECT count(*) FROM users WHERE enabled AND source = 'fusionpbx'";
-    assert_eq!(plain.number(enabled).await, everybody);
+    assert_eq!(db.number(enabled).await, everybody);
     assert_eq!(
-        plain.texts("SELECT email FROM users WHERE username = 'user007'").await,
+        db.texts("SELECT email FROM users WHERE username = 'user007'").await,
         [format!("user007@{}", live.name("acme"))]
     );
     let (again, ..) = synchronised(live, "hq").await;
     assert!(again.tenants.is_empty(), "a second time there is nothing to do: {again:?}");
 
-    live.rig.edit("acme", |tenant| tenant.definition.max_users = MaxUsers::Limited(2));
+    live.harness.edit("acme", |tenant| tenant.definition.max_users = MaxUsers::Limited(2));
     if live.has_second() {
-        live.rig.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
+        live.harness.edit("acme", |tenant| tenant.definition.instance = instance("branch"));
     }
     live.converge().await;
     if !live.has_second() {
@@ -115,23 +115,23 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     let acme = &report.tenants[0];
     assert_eq!((acme.added.as_slice(), acme.disabled.len()), (&["fresh".to_owned()][..], MANY - 1));
     assert_eq!(
-        plain.texts("SELECT username FROM users WHERE enabled ORDER BY username").await,
+        db.texts("SELECT username FROM users WHERE enabled ORDER BY username").await,
         ["fresh", "olga", "user001"]
     );
-    assert_eq!(plain.number("SELECT count(*) FROM users").await, everybody + 1, "nobody is lost");
+    assert_eq!(db.number("SELECT count(*) FROM users").await, everybody + 1, "nobody is lost");
     let (back, ..) = synchronised(live, "hq").await;
     assert!(back.tenants.is_empty(), "the old instance has no word in it any more: {back:?}");
 } }
 
 /// What a synchronisation did, in how many seconds and requests.
 async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
-    let (key, now) = (instance(on), live.rig.clock.now());
+    let (key, now) = (instance(on), live.harness.clock.now());
     let (started, requests) = (Instant::now(), counting::requests());
     let report = sync::sync_instance(
-        &live.rig.database,
+        &live.harness.database,
         &key,
-        &*live.rig.readers[&key],
-        &sync::Rules::of(&live.rig.config.tier),
+        &*live.harness.readers[&key],
+        &sync::Rules::of(&live.harness.config.tier),
         now,
     )
     .await

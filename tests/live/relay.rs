@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use tenantd::config::TlsTrust;
 
-use super::common::rig::instance;
+use super::common::harness::instance;
 use super::person::http_client;
 use super::servers::Site;
 use super::site::Live;
@@ -49,10 +49,10 @@ impl Relay {
     pub async fn before_hq(live: &mut Live) -> Self {
         let hq = instance("hq");
         let relay = Self::start(&live.sites[&hq]).await;
-        let config = live.rig.config.instances.get_mut(&hq).expect("hq is configured");
+        let config = live.harness.config.instances.get_mut(&hq).expect("hq is configured");
         config.url = relay.1.parse().expect("a URL");
         config.tls = TlsTrust::SystemRoots;
-        live.rig.connect();
+        live.harness.connect();
         relay.0
     }
 

@@ -9,8 +9,8 @@ use tenantd::config::{InstanceConfig, SecretSource, TlsTrust};
 use tenantd::fusionpbx::Credentials;
 use tenantd::model::{PbxVersion, Secret};
 
-use super::common::rig::instance;
-use super::site::Strangers;
+use super::common::harness::instance;
+use super::site::UnmanagedDomains;
 
 /// A server as the environment names it.
 #[derive(Clone)]
@@ -123,7 +123,7 @@ pub struct Server {
     turn: Mutex<()>,
     used: AtomicBool,
     /// The unmanaged domains of all scenarios on it, as the first one found them.
-    pub unmanaged: Mutex<Option<Arc<Strangers>>>,
+    pub unmanaged: Mutex<Option<Arc<UnmanagedDomains>>>,
     version: OnceLock<Option<PbxVersion>>,
 }
 

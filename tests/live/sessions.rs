@@ -7,7 +7,7 @@ use tenantd::environment::Environment as _;
 use tenantd::plan::{Action, ScheduledReason};
 use uuid::Uuid;
 
-use crate::common::rig::{instance, key};
+use crate::common::harness::{instance, key};
 use crate::common::scenario::steps;
 use crate::live;
 use crate::person::Person;
@@ -38,7 +38,7 @@ fn minutes() -> u64 {
 
 live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(mut live) {
     let tenants = [live.tenant("acme"), live.tenant("calm")];
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     live.converge().await;
     let ends = live.block_ends_sessions();
     let version = live.version.clone().map_or("of an unknown version".to_owned(), |found| found.to_string());
@@ -50,8 +50,8 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     assert!(session.signs_in(&anna, PASSWORD).await);
     assert_eq!(can(live, &session, domain, "before").await, Can { read: true, make_a_user: true });
 
-    live.rig.edit("acme", |t| t.definition.enabled = false);
-    let before = live.rig.clock.now();
+    live.harness.edit("acme", |t| t.definition.enabled = false);
+    let before = live.harness.clock.now();
     let warnings = live.plan().await.warnings;
     live.tell(&format!("open session on {version}: plan warns: {warnings:?}"));
     let told = warnings.iter().filter(|line| line.contains("may work for")).count();
@@ -73,7 +73,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     let plan = live.plan().await;
     let waits = plan.scheduled.iter().filter(|scheduled| scheduled.reason == ScheduledReason::WebSessionsOpen).count();
     assert_eq!(waits, usize::from(!ends), "{:?}", plan.scheduled);
-    let confirmed = live.rig.record("acme").await.disable_confirmed_at.unwrap();
+    let confirmed = live.harness.record("acme").await.disable_confirmed_at.unwrap();
     let lifetime = TimeDelta::hours(24);
     assert_eq!(confirmed >= before + lifetime, !ends, "{confirmed}");
     let shown = live.tenantd(&["show", "acme"]).await;
@@ -85,12 +85,12 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     assert_eq!(checked.contains("does not end open web sessions"), !ends, "{checked}");
 
     // A deletion waits for it, however short the retention.
-    live.rig.config.deletion.retention_days = 0;
-    live.rig.remove_file("acme");
-    live.rig.pass().await;
+    live.harness.config.deletion.retention_days = 0;
+    live.harness.remove_file("acme");
+    live.harness.pass().await;
     let plan = live.plan().await;
     assert_eq!(plan.count(Action::Delete), usize::from(ends), "{plan:#?}");
-    live.rig.live_through(lifetime + TimeDelta::hours(1)).await;
+    live.harness.live_through(lifetime + TimeDelta::hours(1)).await;
     let plan = live.plan().await;
     assert_eq!(plan.count(Action::Delete), 1, "{plan:#?}");
     let ended = plan.scheduled.iter().all(|scheduled| scheduled.reason != ScheduledReason::WebSessionsOpen);
@@ -99,7 +99,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
         live.converge().await;
         assert!(live.person("hq").named(&live.name("acme")).await.is_empty());
     } else {
-        live.rig.config.deletion.mode = tenantd::config::DeletionMode::Never;
+        live.harness.config.deletion.mode = tenantd::config::DeletionMode::Never;
     }
-    assert!(live.rig.desired.tenants.contains_key(&key("calm")));
+    assert!(live.harness.desired.tenants.contains_key(&key("calm")));
 } }

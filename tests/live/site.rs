@@ -12,7 +12,7 @@ use tenantd::model::{DomainName, InstanceKey, PbxVersion, Secret, Tenant};
 use tenantd::plan::Plan;
 use uuid::Uuid;
 
-use super::common::rig::{self, Backend, Rig, instance};
+use super::common::harness::{self, Backend, Harness, instance};
 use super::counting;
 use super::person::Person;
 use super::servers::{Server, Servers, Site, Turn};
@@ -32,7 +32,7 @@ pub fn tell(line: &str) {
 
 /// One scenario's surroundings.
 pub struct Live {
-    pub rig: Rig,
+    pub harness: Harness,
     pub sites: BTreeMap<InstanceKey, Site>,
     pub people: BTreeMap<InstanceKey, Person>,
     /// Whether the accounts may delete domains.
@@ -40,7 +40,7 @@ pub struct Live {
     /// What `hq` says of its version.
     pub version: Option<PbxVersion>,
     tag: String,
-    unmanaged: BTreeMap<InstanceKey, Arc<Strangers>>,
+    unmanaged: BTreeMap<InstanceKey, Arc<UnmanagedDomains>>,
 }
 
 impl Live {
@@ -73,7 +73,7 @@ impl Live {
 
     /// A tenant with a domain of this scenario's own.
     pub fn tenant(&self, name: &str) -> Tenant {
-        let mut tenant = rig::tenant(name);
+        let mut tenant = harness::tenant(name);
         tenant.definition.domain = self.domain(name);
         tenant
     }
@@ -81,14 +81,14 @@ impl Live {
     /// Only looks; fails if tenantd sent a changing request.
     pub async fn plan(&self) -> Plan {
         let before = counting::changes();
-        let plan = self.rig.look().await.plan();
+        let plan = self.harness.look().await.plan();
         assert_eq!(counting::changes(), before, "a plan sent a changing request");
         plan
     }
 
     /// A pass that must do everything it planned, after which nothing is left to do.
     pub async fn converge(&self) -> Plan {
-        let plan = self.rig.converge().await;
+        let plan = self.harness.converge().await;
         assert!(self.plan().await.is_empty());
         plan
     }
@@ -102,12 +102,12 @@ impl Live {
 }
 
 /// Everything of the domains that were there before the first scenario.
-pub struct Strangers {
+pub struct UnmanagedDomains {
     pages: BTreeMap<Uuid, String>,
     rows: BTreeMap<String, serde_json::Value>,
 }
 
-impl Strangers {
+impl UnmanagedDomains {
     async fn of(person: &Person) -> Self {
         let mut unmanaged = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
         let domains = person.domains().await;
@@ -146,7 +146,7 @@ async fn add_unmanaged_domains(tag: &str, person: &Person) {
 }
 
 /// Removes the suite's domains, but for those in `kept`; says how many could not be.
-async fn sweep(person: &Person, kept: &Strangers) -> usize {
+async fn sweep(person: &Person, kept: &UnmanagedDomains) -> usize {
     let is_left = |(id, name): &(Uuid, String)| name.starts_with(PREFIX) && !kept.pages.contains_key(id);
     let leftovers: Vec<Uuid> = person.domains().await.into_iter().filter(is_left).map(|(id, _)| id).collect();
     if leftovers.is_empty() || !person.may_delete().await {
@@ -156,17 +156,17 @@ async fn sweep(person: &Person, kept: &Strangers) -> usize {
     person.domains().await.into_iter().filter(is_left).count()
 }
 
-const NOBODY: Strangers = Strangers { pages: BTreeMap::new(), rows: BTreeMap::new() };
+const NOBODY: UnmanagedDomains = UnmanagedDomains { pages: BTreeMap::new(), rows: BTreeMap::new() };
 
 /// The unmanaged on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
 /// the last one is over.
-async fn unmanaged(server: &Server, person: &Person, tag: &str) -> Arc<Strangers> {
+async fn unmanaged(server: &Server, person: &Person, tag: &str) -> Arc<UnmanagedDomains> {
     let known = || server.unmanaged.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(unmanaged) = known().clone() {
         return unmanaged;
     }
     add_unmanaged_domains(tag, person).await;
-    let unmanaged = Arc::new(Strangers::of(person).await);
+    let unmanaged = Arc::new(UnmanagedDomains::of(person).await);
     *known() = Some(unmanaged.clone());
     unmanaged
 }
@@ -200,10 +200,10 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     let instances = sites.iter().map(|(key, site)| (key.clone(), site.config(key.as_str()))).collect();
     let passwords =
         sites.iter().map(|(key, site)| (key.clone(), Secret::new(site.password.clone()))).collect();
-    let mut rig = Rig::over(backend, instances, passwords).await?;
-    rig.totp =
+    let mut harness = Harness::over(backend, instances, passwords).await?;
+    harness.totp =
         sites.iter().filter_map(|(key, site)| Some((key.clone(), Secret::new(site.totp.clone()?)))).collect();
-    rig.connect();
+    harness.connect();
     let mut people = BTreeMap::new();
     for (key, server) in &taken {
         let person = Person::superadmin(&server.site).await;
@@ -213,7 +213,7 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
         people.insert(instance(key), person);
     }
     let version =
-        rig.readers[&instance("hq")].version().await.expect("the server can be asked for its version");
+        harness.readers[&instance("hq")].version().await.expect("the server can be asked for its version");
     turn.first.learn_version(version.clone());
     let mut may_delete = true;
     for person in people.values() {
@@ -235,7 +235,7 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
         let found = unmanaged(server, &people[&key], &tag).await;
         strangers_of.insert(key, found);
     }
-    let mut live = Live { rig, sites, people, may_delete, version, tag, unmanaged: strangers_of };
+    let mut live = Live { harness, sites, people, may_delete, version, tag, unmanaged: strangers_of };
     let (started, requests) = (Instant::now(), counting::requests());
     let ran = AssertUnwindSafe(async {
         (scenario.body)(&mut live).await;

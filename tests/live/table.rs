@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::common::rig::Backend;
+use super::common::harness::Backend;
 
 #[derive(Clone, Debug)]
 pub enum Cell {

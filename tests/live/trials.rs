@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Completion, Failed, Trial};
 
-use super::common::rig::Backend;
+use super::common::harness::Backend;
 use super::counting::{self, Counts};
 use super::servers::{Servers, WANTED};
 use super::site::{self, Live};

@@ -7,8 +7,8 @@ use tenantd::config::TlsTrust;
 use tenantd::fusionpbx::{PbxError, PbxErrorKind};
 use tenantd::model::{MaxUsers, Secret, SettingName};
 
-use crate::common::between::{Answer, Between};
-use crate::common::rig::instance;
+use crate::common::harness::instance;
+use crate::common::pbx_wrapper::{Answer, PbxWrapper};
 use crate::common::scenario::{all_done, held_because, steps};
 use crate::site::Live;
 use crate::{counting, live};
@@ -16,7 +16,7 @@ use crate::{counting, live};
 /// One pass while `hq` cannot be read; gives the line that says so.
 async fn line_of_a_pass_without_hq(live: &Live) -> String {
     let changes = counting::changes();
-    let (plan, outcome) = live.rig.pass().await;
+    let (plan, outcome) = live.harness.pass().await;
     assert!(held_because(&plan, "acme").contains("hq was not checked"), "{plan:#?}");
     assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
     if live.has_second() {
@@ -34,44 +34,44 @@ async fn line_of_a_pass_without_hq(live: &Live) -> String {
 /// Something to do on `hq`, and on the other server if there is one.
 fn ask_for_something(live: &mut Live, what: &str) {
     for name in ["acme", "other"] {
-        if live.rig.desired.tenants.contains_key(&crate::common::rig::key(name)) {
-            live.rig.edit(name, |t| t.definition.name = what.into());
+        if live.harness.desired.tenants.contains_key(&crate::common::harness::key(name)) {
+            live.harness.edit(name, |t| t.definition.name = what.into());
         }
     }
 }
 
 live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_only_its_own_tenants(mut live) {
     let acme = live.tenant("acme");
-    live.rig.want([acme]);
+    live.harness.want([acme]);
     if live.has_second() {
         let mut other = live.tenant("other");
         other.definition.instance = instance("branch");
-        live.rig.desired.tenants.insert(other.key.clone(), other);
+        live.harness.desired.tenants.insert(other.key.clone(), other);
     }
     live.converge().await;
-    let (hq, good) = (instance("hq"), live.rig.config.clone());
-    let password = live.rig.passwords[&hq].clone();
+    let (hq, good) = (instance("hq"), live.harness.config.clone());
+    let password = live.harness.passwords[&hq].clone();
 
     // No one listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    live.rig.config.instances.get_mut(&hq).unwrap().url = format!("https://{free}").parse().unwrap();
-    live.rig.connect();
+    live.harness.config.instances.get_mut(&hq).unwrap().url = format!("https://{free}").parse().unwrap();
+    live.harness.connect();
     ask_for_something(live, "one");
     let line = line_of_a_pass_without_hq(live).await;
     assert!(line.starts_with("the server cannot be reached: connection refused"), "{line}");
 
     // Another certificate than the pinned one: the password is not sent.
-    live.rig.config = good.clone();
-    live.rig.config.instances.get_mut(&hq).unwrap().tls = TlsTrust::Fingerprint([7; 32]);
-    live.rig.connect();
+    live.harness.config = good.clone();
+    live.harness.config.instances.get_mut(&hq).unwrap().tls = TlsTrust::Fingerprint([7; 32]);
+    live.harness.connect();
     ask_for_something(live, "two");
     let line = line_of_a_pass_without_hq(live).await;
     assert!(line.starts_with("the server's certificate is not trusted: its fingerprint is sha256:"), "{line}");
 
     // A wrong password: tried once, and no more.
-    live.rig.config = good;
-    live.rig.passwords.insert(hq.clone(), Secret::new("not-the-password"));
-    live.rig.connect();
+    live.harness.config = good;
+    live.harness.passwords.insert(hq.clone(), Secret::new("not-the-password"));
+    live.harness.connect();
     ask_for_something(live, "three");
     let line = line_of_a_pass_without_hq(live).await;
     assert!(line.starts_with("the server rejected the user name or password. "), "{line}");
@@ -82,9 +82,9 @@ live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_
         assert_eq!(counting::requests(), requests, "rejected credentials are not tried again");
     }
 
-    live.rig.passwords.insert(hq, password);
-    live.rig.connect();
-    live.rig.settle(1).await;
+    live.harness.passwords.insert(hq, password);
+    live.harness.connect();
+    live.harness.settle(1).await;
     let domain = live.person("hq").only(&live.name("acme")).await;
     assert_eq!(live.person("hq").domain(domain).await["domain_description"], "four");
 } }
@@ -97,35 +97,35 @@ fn lost(answer: Answer) -> Answer {
 
 live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut live) {
     let hq = instance("hq");
-    let forgetful = Between { after: lost, ..Between::new(live.rig.writers[&hq].clone()) };
-    live.rig.writers.insert(hq, Arc::new(forgetful));
+    let forgetful = PbxWrapper { after: lost, ..PbxWrapper::new(live.harness.writers[&hq].clone()) };
+    live.harness.writers.insert(hq, Arc::new(forgetful));
     let mut acme = live.tenant("acme");
     acme.definition.max_users = MaxUsers::Limited(3);
     acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
-    live.rig.want([acme]);
-    live.rig.settle(6).await;
+    live.harness.want([acme]);
+    live.harness.settle(6).await;
     let domain = live.person("hq").only(&live.name("acme")).await;
     assert_eq!(live.person("hq").settings(domain).await.len(), 2, "no row twice");
     live.person("hq").add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "").await;
     let settings = live.person("hq").settings(domain).await;
     let renamed = live.domain("renamed");
-    live.rig.edit("acme", |t| {
+    live.harness.edit("acme", |t| {
         t.definition.name = "Another".into();
         t.definition.domain = renamed;
     });
-    live.rig.settle(6).await;
+    live.harness.settle(6).await;
     assert_eq!(live.person("hq").only(&live.name("renamed")).await, domain);
-    live.rig.edit("acme", |t| t.definition.enabled = false);
-    live.rig.settle(6).await;
+    live.harness.edit("acme", |t| t.definition.enabled = false);
+    live.harness.settle(6).await;
     assert_eq!(live.person("hq").values(domain, "cidr").await, ["255.255.255.255/32"]);
-    live.rig.edit("acme", |t| t.definition.enabled = true);
-    live.rig.settle(6).await;
+    live.harness.edit("acme", |t| t.definition.enabled = true);
+    live.harness.settle(6).await;
     assert_eq!(live.person("hq").settings(domain).await, settings);
-    live.rig.connect();
+    live.harness.connect();
 } }
 
 live! { async fn the_check_of_the_account_names_missing_permissions(mut live) {
-    for reader in live.rig.readers.values() {
+    for reader in live.harness.readers.values() {
         let check = reader.check().await.unwrap();
         assert!(check.domains_enabled >= 1 && check.domains_total >= check.domains_enabled, "{check:?}");
         let lacks: Vec<_> = check.missing_permissions.iter().map(|missing| missing.permission).collect();
@@ -133,12 +133,12 @@ live! { async fn the_check_of_the_account_names_missing_permissions(mut live) {
         assert_eq!(lacks, expected);
         assert!(check.clock_skew_seconds.is_some());
     }
-    live.rig.want([]);
+    live.harness.want([]);
 } }
 
 live! { async fn several_sessions_work_side_by_side_and_each_tenant_is_made_once(mut live) {
     let tenants: Vec<_> = (0..16).map(|n| live.tenant(&format!("t{n}"))).collect();
-    live.rig.want(tenants);
+    live.harness.want(tenants);
     let started = std::time::Instant::now();
     let plan = live.converge().await;
     assert_eq!(steps(&plan).len(), 16);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::servers::{Cluster, TRUST, client, free_port, text};
 use crate::site::{Site, until};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::common::harness::Backend;
 use crate::common::postgres;
-use crate::common::rig::Backend;
 use crate::servers::{Behind, Pooler, client, text};
 use crate::site::{Site, until};
 

@@ -1,6 +1,6 @@
 //! A role that may do little, and what the database cannot prevent.
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::servers::{Cluster, TRUST, client, text};
 use crate::site::Site;
 

@@ -4,7 +4,7 @@ use tenantd::config::DatabaseConfig;
 use tenantd::report::chain;
 use tenantd::store::{Access, Database, DatabaseOptions};
 
-use crate::common::rig::Backend;
+use crate::common::harness::Backend;
 use crate::servers::{Certificates, Cluster, TRUST, client, text};
 use crate::site::Site;
 

@@ -11,7 +11,7 @@ use tenantd::model::{DomainId, SettingId, Tenant, TenantId, TenantRecord, WebSig
 use tenantd::observe::Rotation;
 use uuid::Uuid;
 
-use crate::common::rig::{Rig, instance, tenant};
+use crate::common::harness::{Harness, instance, tenant};
 use crate::on_both_databases;
 
 const INTERVAL: Duration = Duration::from_secs(300);
@@ -40,9 +40,9 @@ fn record(tenant: &Tenant, domain: Uuid, at: DateTime<Utc>) -> TenantRecord {
 }
 
 /// Puts tenants into files, database and `hq` without a request. The first `disabled` ones are disabled.
-async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
-    let at = rig.clock.now() - TimeDelta::hours(2);
-    let pbx = rig.pbx("hq").clone();
+async fn seed(harness: &mut Harness, count: usize, disabled: usize) {
+    let at = harness.clock.now() - TimeDelta::hours(2);
+    let pbx = harness.pbx("hq").clone();
     let mut records = Vec::new();
     for n in 0..count {
         let mut wanted = tenant(&format!("t{n:04}"));
@@ -57,10 +57,11 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
             let entry = NewSetting::new("domain", "cidr", "array", "255.255.255.255/32");
             pbx.put_setting(domain, block.entry.0, entry);
         }
-        rig.desired.tenants.insert(wanted.key.clone(), wanted);
+        harness.desired.tenants.insert(wanted.key.clone(), wanted);
         records.push(record);
     }
-    rig.database
+    harness
+        .database
         .write(move |store| records.iter().try_for_each(|record| store.insert_tenant(record)))
         .await
         .unwrap();
@@ -68,9 +69,9 @@ async fn seed(rig: &mut Rig, count: usize, disabled: usize) {
 
 /// The requests of the last pass to `hq`: the number of those that do not read settings, and the domains whose settings
 /// were read.
-fn requests_of_last_pass(rig: &Rig) -> (usize, BTreeSet<String>) {
-    let journal = rig.pbx("hq").requests();
-    rig.pbx("hq").clear_requests();
+fn requests_of_last_pass(harness: &Harness) -> (usize, BTreeSet<String>) {
+    let journal = harness.pbx("hq").requests();
+    harness.pbx("hq").clear_requests();
     assert!(
         journal.iter().all(|request| !request.mutating),
         "a pass without changes sends no changing request"
@@ -85,8 +86,8 @@ fn requests_of_last_pass(rig: &Rig) -> (usize, BTreeSet<String>) {
 }
 
 /// The requests of the first three passes of a new tenantd, which have nothing to change.
-async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
-    let mut fresh = Rig::new(rig.backend()).await.unwrap();
+async fn idle_passes(harness: &Harness, count: usize, disabled: usize) -> Vec<usize> {
+    let mut fresh = Harness::new(harness.backend()).await.unwrap();
     fresh.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
     seed(&mut fresh, count, disabled).await;
     let unmanaged = fresh.unmanaged();
@@ -104,64 +105,64 @@ async fn idle_passes(rig: &Rig, count: usize, disabled: usize) -> Vec<usize> {
     costs
 }
 
-on_both_databases! { async fn a_pass_without_changes_costs_the_same_requests_for_few_and_for_many_tenants(mut rig) {
-    rig.want([]);
+on_both_databases! { async fn a_pass_without_changes_costs_the_same_requests_for_few_and_for_many_tenants(mut harness) {
+    harness.want([]);
     let mut costs = Vec::new();
     // The list of ten fits on one page, so its cost is compared only with the limit.
     for count in [300, 1000, 10] {
-        costs.push(idle_passes(&rig, count, 5).await);
+        costs.push(idle_passes(&harness, count, 5).await);
     }
     assert_eq!(costs[0], costs[1], "the same for 300 and 1000 tenants");
     assert!(costs.iter().all(|cost| cost[2] <= 3), "{costs:?}");
 } }
 
-on_both_databases! { async fn each_hundred_disabled_tenants_cost_one_page(mut rig) {
-    rig.want([]);
-    let costs = idle_passes(&rig, 1000, 500).await;
+on_both_databases! { async fn each_hundred_disabled_tenants_cost_one_page(mut harness) {
+    harness.want([]);
+    let costs = idle_passes(&harness, 1000, 500).await;
     assert!(costs[2] <= 9, "{costs:?}");
 } }
 
-on_both_databases! { async fn all_settings_are_read_within_the_cycle_and_few_in_each_pass(mut rig) {
-    rig.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
-    let unmanaged = rig.unmanaged();
+on_both_databases! { async fn all_settings_are_read_within_the_cycle_and_few_in_each_pass(mut harness) {
+    harness.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
+    let unmanaged = harness.unmanaged();
     let count = 250;
-    seed(&mut rig, count, 25).await;
+    seed(&mut harness, count, 25).await;
     let mut read = BTreeSet::new();
-    let started = rig.clock.now();
+    let started = harness.clock.now();
     let mut passes = 0;
-    while rig.clock.now() - started < TimeDelta::from_std(CYCLE).unwrap() - TimeDelta::seconds(330) {
-        rig.pass().await;
+    while harness.clock.now() - started < TimeDelta::from_std(CYCLE).unwrap() - TimeDelta::seconds(330) {
+        harness.pass().await;
         passes += 1;
-        let (bulk, domains) = requests_of_last_pass(&rig);
+        let (bulk, domains) = requests_of_last_pass(&harness);
         assert!(bulk <= 15, "{bulk}");
         assert!(domains.len() <= count.div_ceil(10), "too many in one pass: {}", domains.len());
         read.extend(domains);
         // The interval with the greatest jitter.
-        rig.clock.advance(TimeDelta::seconds(330));
+        harness.clock.advance(TimeDelta::seconds(330));
     }
     assert_eq!(read.len(), count, "all of them in {passes} passes");
 
     // This finds the drift of a setting.
-    let uuid = rig.only("hq", "t0123.example.com").uuid;
-    rig.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "1"));
+    let uuid = harness.only("hq", "t0123.example.com").uuid;
+    harness.pbx("hq").add_setting(uuid, NewSetting::new("limit", "users", "numeric", "1"));
     let mut found = false;
     for _ in 0..=passes {
-        let (plan, _) = rig.pass().await;
+        let (plan, _) = harness.pass().await;
         found |= !plan.steps.is_empty();
-        rig.clock.advance(TimeDelta::seconds(330));
+        harness.clock.advance(TimeDelta::seconds(330));
     }
     assert!(found);
-    assert_eq!(rig.pbx("hq").settings(uuid)[0].enabled, Some(false));
-    rig.pbx("hq").clear_requests();
-    rig.assert_at_rest(&unmanaged).await;
+    assert_eq!(harness.pbx("hq").settings(uuid)[0].enabled, Some(false));
+    harness.pbx("hq").clear_requests();
+    harness.assert_converged(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_change_to_one_of_a_thousand_tenants_costs_no_more_than_to_one_of_ten(mut rig) {
-    rig.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
+on_both_databases! { async fn a_change_to_one_of_a_thousand_tenants_costs_no_more_than_to_one_of_ten(mut harness) {
+    harness.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
     let mut costs = Vec::new();
     for count in [10, 1000] {
-        let mut fresh = Rig::new(rig.backend()).await.unwrap();
-        fresh.rotation = rig.rotation;
+        let mut fresh = Harness::new(harness.backend()).await.unwrap();
+        fresh.rotation = harness.rotation;
         seed(&mut fresh, count, 2).await;
         fresh.pass().await;
         fresh.pbx("hq").clear_requests();
@@ -177,5 +178,5 @@ on_both_databases! { async fn a_change_to_one_of_a_thousand_tenants_costs_no_mor
     }
     // One more session may sign in meanwhile.
     assert!(costs.iter().all(|cost| *cost <= 20), "{costs:?}");
-    rig.want([]);
+    harness.want([]);
 } }

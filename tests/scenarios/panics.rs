@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tenantd::fusionpbx::{DomainList, PbxCheck, PbxError, PbxRead, PbxWrite};
 use tenantd::model::{DomainId, NewDomain, PbxDomain, PbxSetting, PbxUser, PbxVersion, SettingId};
 
-use crate::common::rig::{instance, tenant};
+use crate::common::harness::{instance, tenant};
 use crate::common::scenario::{all_done, failure_of, held_because, steps};
 use crate::on_both_databases;
 
@@ -66,49 +66,49 @@ impl PbxWrite for Buggy {
     }
 }
 
-on_both_databases! { async fn a_panic_in_one_tenants_work_fails_that_tenant_alone(mut rig) {
-    let unmanaged = rig.unmanaged();
+on_both_databases! { async fn a_panic_in_one_tenants_work_fails_that_tenant_alone(mut harness) {
+    let unmanaged = harness.unmanaged();
     let hq = instance("hq");
-    let buggy = Buggy { inner: rig.writers[&hq].clone(), name: "t3.example.com", reading: false };
-    rig.writers.insert(hq.clone(), Arc::new(buggy));
-    rig.want((0..8).map(|n| tenant(&format!("t{n}"))));
-    let (_, outcome) = rig.pass().await;
+    let buggy = Buggy { inner: harness.writers[&hq].clone(), name: "t3.example.com", reading: false };
+    harness.writers.insert(hq.clone(), Arc::new(buggy));
+    harness.want((0..8).map(|n| tenant(&format!("t{n}"))));
+    let (_, outcome) = harness.pass().await;
     assert_eq!(failure_of(&outcome, "t3"), "tenantd stopped this step because of an error in tenantd itself (a bug in making t3.example.com). The next run checks what was done; please report it");
     for n in [0, 1, 2, 4, 5, 6, 7] {
         assert!(all_done(&outcome, &format!("t{n}")), "{outcome:#?}");
     }
-    assert!(rig.pbx("hq").domains_named("t3.example.com").is_empty());
+    assert!(harness.pbx("hq").domains_named("t3.example.com").is_empty());
 
     // Again with other work in every pass, and the others still continue.
-    rig.edit("t4", |t| t.definition.name = "Changed".into());
-    let (plan, outcome) = rig.pass().await;
+    harness.edit("t4", |t| t.definition.name = "Changed".into());
+    let (plan, outcome) = harness.pass().await;
     assert_eq!(steps(&plan), ["create t3", "update t4"]);
     assert!(all_done(&outcome, "t4"));
     assert!(failure_of(&outcome, "t3").starts_with("tenantd stopped this step because of an error in tenantd itself ("));
 
     // The bug is repaired.
-    rig.connect();
-    rig.settle(1).await;
-    rig.only("hq", "t3.example.com");
-    rig.assert_at_rest(&unmanaged).await;
+    harness.connect();
+    harness.settle(1).await;
+    harness.only("hq", "t3.example.com");
+    harness.assert_converged(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_panic_in_reading_one_server_makes_that_server_unknown(mut rig) {
-    let unmanaged = rig.unmanaged();
+on_both_databases! { async fn a_panic_in_reading_one_server_makes_that_server_unknown(mut harness) {
+    let unmanaged = harness.unmanaged();
     let hq = instance("hq");
     let mut there = tenant("there");
     there.definition.instance = instance("branch");
-    rig.want([tenant("acme"), there]);
-    rig.converge().await;
-    let buggy = Buggy { inner: rig.writers[&hq].clone(), name: "acme.example.com", reading: true };
-    rig.readers.insert(hq.clone(), Arc::new(buggy));
+    harness.want([tenant("acme"), there]);
+    harness.converge().await;
+    let buggy = Buggy { inner: harness.writers[&hq].clone(), name: "acme.example.com", reading: true };
+    harness.readers.insert(hq.clone(), Arc::new(buggy));
     for name in ["acme", "there"] {
-        rig.edit(name, |t| t.definition.name = "Changed".into());
+        harness.edit(name, |t| t.definition.name = "Changed".into());
     }
-    let (plan, outcome) = rig.pass().await;
+    let (plan, outcome) = harness.pass().await;
     assert!(all_done(&outcome, "there"));
     assert!(held_because(&plan, "acme").contains("reading it panicked: a bug in reading acme.example.com"));
-    rig.connect();
-    rig.settle(1).await;
-    rig.assert_at_rest(&unmanaged).await;
+    harness.connect();
+    harness.settle(1).await;
+    harness.assert_converged(&unmanaged).await;
 } }

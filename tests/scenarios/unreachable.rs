@@ -7,48 +7,48 @@ use fusionpbx_standin::{Fault, FaultKind, StandIn, StandInOptions};
 use tenantd::config::TlsTrust;
 use tenantd::model::MaxUsers;
 
-use crate::common::rig::{Rig, instance, tenant};
-use crate::common::scenario::{Strangers, all_done, held_because, steps};
+use crate::common::harness::{Harness, instance, tenant};
+use crate::common::scenario::{UnmanagedDomains, all_done, held_because, steps};
 use crate::on_both_databases;
 
 /// Long enough for a busy machine, and short enough for a server that never answers.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Tenants on both servers, and one change of each kind to make on both.
-async fn prepared(rig: &mut Rig) -> Strangers {
-    let unmanaged = rig.unmanaged();
+async fn prepared(harness: &mut Harness) -> UnmanagedDomains {
+    let unmanaged = harness.unmanaged();
     for name in ["kept", "edited", "closed", "gone"] {
         for (suffix, on) in [("a", "hq"), ("b", "branch")] {
             let mut tenant = tenant(&format!("{name}-{suffix}"));
             tenant.definition.instance = instance(on);
-            rig.desired.tenants.insert(tenant.key.clone(), tenant);
+            harness.desired.tenants.insert(tenant.key.clone(), tenant);
         }
     }
-    rig.config.limits.removals.count = 5;
-    rig.config.limits.disables.count = 5;
-    rig.converge().await;
+    harness.config.limits.removals.count = 5;
+    harness.config.limits.disables.count = 5;
+    harness.converge().await;
     for (suffix, on) in [("a", "hq"), ("b", "branch")] {
-        rig.edit(&format!("edited-{suffix}"), |t| t.definition.max_users = MaxUsers::Limited(4));
-        rig.edit(&format!("closed-{suffix}"), |t| t.definition.enabled = false);
-        rig.remove_file(&format!("gone-{suffix}"));
+        harness.edit(&format!("edited-{suffix}"), |t| t.definition.max_users = MaxUsers::Limited(4));
+        harness.edit(&format!("closed-{suffix}"), |t| t.definition.enabled = false);
+        harness.remove_file(&format!("gone-{suffix}"));
         let mut new = tenant(&format!("new-{suffix}"));
         new.definition.instance = instance(on);
         // Unlike the tenant whose file is removed, so that it does not look like a rename.
         (new.definition.session_timeout, new.definition.max_users) = (15, MaxUsers::Limited(3));
-        rig.desired.tenants.insert(new.key.clone(), new);
+        harness.desired.tenants.insert(new.key.clone(), new);
     }
     unmanaged
 }
 
 /// One pass while `hq` cannot be read. Returns the reason in the line that reports it.
-async fn pass_without_hq(rig: &Rig) -> String {
-    let (recorded, changes) = (rig.recorded().await, rig.mutations_of("hq"));
-    let digests = rig.pbx("hq").digests();
-    let (plan, outcome) = rig.pass().await;
+async fn pass_without_hq(harness: &Harness) -> String {
+    let (recorded, changes) = (harness.recorded().await, harness.mutations_of("hq"));
+    let digests = harness.pbx("hq").digests();
+    let (plan, outcome) = harness.pass().await;
 
-    assert_eq!(rig.mutations_of("hq"), changes, "nothing is changed on an instance that cannot be read");
-    assert_eq!(rig.pbx("hq").digests(), digests);
-    let after = rig.recorded().await;
+    assert_eq!(harness.mutations_of("hq"), changes, "nothing is changed on an instance that cannot be read");
+    assert_eq!(harness.pbx("hq").digests(), digests);
+    let after = harness.recorded().await;
     for (key, record) in
         recorded.tenants.iter().filter(|(_, record)| record.definition.instance == instance("hq"))
     {
@@ -65,7 +65,7 @@ async fn pass_without_hq(rig: &Rig) -> String {
     assert_eq!(plan.warnings.len(), 1, "one line reports it: {:#?}", plan.warnings);
     let line = plan.warnings[0].clone();
     assert!(!line.contains('\n') && line.len() < 400, "{line}");
-    let status = rig.database.read(|store| store.instances()).await.unwrap();
+    let status = harness.database.read(|store| store.instances()).await.unwrap();
     let hq = status.iter().find(|noted| noted.key == "hq").unwrap();
     assert!(line.ends_with(hq.last_problem.as_deref().unwrap()), "`status` shows the same");
     reason(&line)
@@ -79,68 +79,68 @@ fn reason(line: &str) -> String {
 }
 
 /// After the fault: everything that was held is done.
-async fn assert_recovers(rig: &mut Rig, unmanaged: &Strangers) {
-    rig.connect();
-    rig.settle(3).await;
-    assert_eq!(rig.only("hq", "closed-a.example.com").enabled, Some(false));
-    assert_eq!(rig.only("hq", "new-a.example.com").enabled, Some(true));
-    assert_eq!(rig.only("hq", "gone-a.example.com").enabled, Some(false));
-    assert_eq!(rig.pbx("hq").settings(rig.only("hq", "edited-a.example.com").uuid).len(), 1);
-    rig.assert_at_rest(unmanaged).await;
+async fn assert_recovers(harness: &mut Harness, unmanaged: &UnmanagedDomains) {
+    harness.connect();
+    harness.settle(3).await;
+    assert_eq!(harness.only("hq", "closed-a.example.com").enabled, Some(false));
+    assert_eq!(harness.only("hq", "new-a.example.com").enabled, Some(true));
+    assert_eq!(harness.only("hq", "gone-a.example.com").enabled, Some(false));
+    assert_eq!(harness.pbx("hq").settings(harness.only("hq", "edited-a.example.com").uuid).len(), 1);
+    harness.assert_converged(unmanaged).await;
 }
 
-on_both_databases! { async fn only_the_tenants_of_a_server_that_is_down_are_held(mut rig) {
-    let unmanaged = prepared(&mut rig).await;
-    let server = rig.servers.remove(&instance("hq")).unwrap();
+on_both_databases! { async fn only_the_tenants_of_a_server_that_is_down_are_held(mut harness) {
+    let unmanaged = prepared(&mut harness).await;
+    let server = harness.servers.remove(&instance("hq")).unwrap();
     let (pbx, listen) = (server.pbx().clone(), server.url().trim_start_matches("https://").parse().unwrap());
     server.stop().await;
     // The stand-in runs on at another address, so that the scenario can read the tables of a server that is down.
     let elsewhere = StandIn::resume(StandInOptions::default(), pbx.clone()).await.unwrap();
-    rig.servers.insert(instance("hq"), elsewhere);
-    rig.connect();
-    let line = pass_without_hq(&rig).await;
+    harness.servers.insert(instance("hq"), elsewhere);
+    harness.connect();
+    let line = pass_without_hq(&harness).await;
     assert!(
         line.starts_with("cannot read the domains: the server cannot be reached: connection refused"),
         "{line}"
     );
     let back = StandIn::resume(StandInOptions { listen, ..StandInOptions::default() }, pbx).await.unwrap();
-    rig.servers.insert(instance("hq"), back);
-    assert_recovers(&mut rig, &unmanaged).await;
+    harness.servers.insert(instance("hq"), back);
+    assert_recovers(&mut harness, &unmanaged).await;
 } }
 
-on_both_databases! { async fn a_rejected_password_is_sent_once_and_reported(mut rig) {
-    let unmanaged = prepared(&mut rig).await;
-    let pbx = rig.pbx("hq").clone();
+on_both_databases! { async fn a_rejected_password_is_sent_once_and_reported(mut harness) {
+    let unmanaged = prepared(&mut harness).await;
+    let pbx = harness.pbx("hq").clone();
     let account = pbx.users().into_iter().find(|user| user.username == "tenantd").unwrap().uuid;
     pbx.set_password(account, "changed-by-somebody");
     pbx.end_sessions();
     let before = pbx.sign_in_count();
-    let line = pass_without_hq(&rig).await;
+    let line = pass_without_hq(&harness).await;
     assert_eq!(
         line,
         "cannot read the domains: the server rejected the user name or password. Correct them in the configuration: \
          tenantd does not try the same ones again, because fail2ban would block it"
     );
-    rig.pass().await;
+    harness.pass().await;
     assert_eq!(pbx.sign_in_count(), before + 1, "a rejected password is not sent again");
-    pbx.set_password(account, crate::common::rig::PASSWORD);
-    assert_recovers(&mut rig, &unmanaged).await;
+    pbx.set_password(account, crate::common::harness::PASSWORD);
+    assert_recovers(&mut harness, &unmanaged).await;
 } }
 
-on_both_databases! { async fn nothing_is_sent_to_a_server_with_a_wrong_certificate(mut rig) {
-    let unmanaged = prepared(&mut rig).await;
-    let config = rig.config.instances.get_mut(&instance("hq")).unwrap();
+on_both_databases! { async fn nothing_is_sent_to_a_server_with_a_wrong_certificate(mut harness) {
+    let unmanaged = prepared(&mut harness).await;
+    let config = harness.config.instances.get_mut(&instance("hq")).unwrap();
     let trusted = std::mem::replace(&mut config.tls, TlsTrust::Fingerprint([7; 32]));
-    rig.connect();
-    let sign_ins = rig.pbx("hq").sign_in_count();
-    let line = pass_without_hq(&rig).await;
+    harness.connect();
+    let sign_ins = harness.pbx("hq").sign_in_count();
+    let line = pass_without_hq(&harness).await;
     assert!(
         line.starts_with("cannot read the domains: the server's certificate is not trusted: "),
         "{line}"
     );
-    assert_eq!(rig.pbx("hq").sign_in_count(), sign_ins, "the password was not sent");
-    rig.config.instances.get_mut(&instance("hq")).unwrap().tls = trusted;
-    assert_recovers(&mut rig, &unmanaged).await;
+    assert_eq!(harness.pbx("hq").sign_in_count(), sign_ins, "the password was not sent");
+    harness.config.instances.get_mut(&instance("hq")).unwrap().tls = trusted;
+    assert_recovers(&mut harness, &unmanaged).await;
 } }
 
 /// Faulty answers, each with the reason that is reported after `cannot read the domains: `.
@@ -194,27 +194,27 @@ fn answers() -> Vec<(FaultKind, &'static str, &'static str)> {
     ]
 }
 
-on_both_databases! { async fn a_faulty_answer_is_never_taken_for_an_empty_list(mut rig) {
-    let unmanaged = prepared(&mut rig).await;
+on_both_databases! { async fn a_faulty_answer_is_never_taken_for_an_empty_list(mut harness) {
+    let unmanaged = prepared(&mut harness).await;
     for (number, (kind, page, expected)) in answers().into_iter().enumerate() {
-        rig.connect_hurried(TIMEOUT);
+        harness.connect_with_short_timeout(TIMEOUT);
         let shown = format!("{kind:?} on {page}");
-        rig.pbx("hq").inject(Fault::new(kind).page(page));
+        harness.pbx("hq").inject(Fault::new(kind).page(page));
         let line = if number == 0 {
-            pass_without_hq(&rig).await
+            pass_without_hq(&harness).await
         } else {
             // The first pass already reconciled the other server's tenants.
-            let (changes, digests) = (rig.mutations(), rig.pbx("hq").digests());
-            let (plan, outcome) = rig.pass().await;
+            let (changes, digests) = (harness.mutations(), harness.pbx("hq").digests());
+            let (plan, outcome) = harness.pass().await;
             assert!(outcome.steps.is_empty(), "{shown}: {outcome:#?}");
             assert_eq!(plan.held.len(), 4, "{shown}: {plan:#?}");
-            assert_eq!(rig.mutations(), changes, "{shown}");
-            assert_eq!(rig.pbx("hq").digests(), digests, "{shown}");
+            assert_eq!(harness.mutations(), changes, "{shown}");
+            assert_eq!(harness.pbx("hq").digests(), digests, "{shown}");
             reason(&plan.warnings[0])
         };
         let line = line.strip_prefix("cannot read the domains: ").unwrap();
         assert!(line.starts_with(expected), "{shown}: {line}");
-        rig.pbx("hq").clear_faults();
+        harness.pbx("hq").clear_faults();
     }
-    assert_recovers(&mut rig, &unmanaged).await;
+    assert_recovers(&mut harness, &unmanaged).await;
 } }

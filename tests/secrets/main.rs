@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use fusionpbx_standin::{Fault, FaultKind, Latency, NewSetting};
 use tokio::process::Command;
 
-use common::rig::Backend;
+use common::harness::Backend;
 use finder::Finder;
 use site::{PROGRAM, Ran, Site, at_both_sites, text_of, until};
 

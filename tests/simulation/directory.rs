@@ -1,4 +1,4 @@
-//! The tenants directory: files that are added, edited, renamed, moved, broken and removed, and what hides them.
+//! The tenants directory: files are added, edited, renamed, moved, broken and removed; the directory may be unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use tenantd::model::{
     MaxUsers, SettingName, Tenant, TenantKey,
 };
 
-use crate::sim::State;
+use crate::state::State;
 
 /// What the directory shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Directory {
     /// Files that cannot be read as a tenant.
     pub broken: BTreeSet<TenantKey>,
     pub mount: Mount,
-    /// Earlier states, for a `git revert`.
+    /// The state before the last commit, for a `git revert`.
     before: Option<BTreeMap<TenantKey, Tenant>>,
 }
 
@@ -63,7 +63,7 @@ impl Directory {
         (!keys.is_empty()).then(|| state.pick(&keys))
     }
 
-    /// As the loader reads it: a file is a tenant or broken; without any file nothing can be said.
+    /// As the loader reads it: a file is a tenant or broken; an empty directory is unreadable.
     pub fn desired(&self) -> Desired {
         let nothing = match self.mount {
             Mount::Unreadable => Some("cannot be read"),
@@ -93,26 +93,26 @@ impl Directory {
         desired
     }
 
-    /// Broken by itself, or next to the others: one domain for one file, `previously` only of a file that is gone.
+    /// Broken by itself or by another file: two files with one domain, or `previously` names a file that still exists.
     fn is_broken(&self, key: &TenantKey, tenant: &Tenant) -> bool {
         let others = || self.files.iter().filter(|(other, _)| *other != key).map(|(_, other)| other);
         let same = others().any(|other| other.definition.domain == tenant.definition.domain);
-        let heirs =
+        let tenant_keys =
             tenant.previously.is_some() && others().any(|other| other.previously == tenant.previously);
         let heir_of_living =
             tenant.previously.as_ref().is_some_and(|old| old != key && self.files.contains_key(old));
-        self.broken.contains(key) || same || heirs || heir_of_living
+        self.broken.contains(key) || same || tenant_keys || heir_of_living
     }
 
-    /// So many new files at once.
+    /// Adds files until there are this many.
     pub fn fill(&mut self, files: usize, state: &mut State) {
         while self.files.len() < files {
-            let told = self.add(state);
-            state.tell(|| format!("directory: {told}"));
+            let change = self.add(state);
+            state.log(|| format!("directory: {change}"));
         }
     }
 
-    /// What hid the directory does not last.
+    /// The directory becomes readable again, with some probability.
     pub fn heal(&mut self, state: &mut State) {
         if self.mount != Mount::There && state.chance(0.5) {
             self.mount = Mount::There;
@@ -145,7 +145,7 @@ impl Directory {
             },
         };
         self.before = Some(before);
-        state.tell(|| format!("directory: {what}"));
+        state.log(|| format!("directory: {what}"));
     }
 
     fn add(&mut self, state: &mut State) -> String {
@@ -172,10 +172,10 @@ impl Directory {
             sms_numbers: None,
             accept: BTreeSet::new(),
         };
-        let told =
+        let change =
             format!("{key} is added with {} on {}", tenant.definition.domain, tenant.definition.instance);
         self.files.insert(key, tenant);
-        told
+        change
     }
 
     fn edit(&mut self, state: &mut State) -> String {
@@ -230,7 +230,7 @@ impl Directory {
         format!("{key}: {what} is edited")
     }
 
-    /// `git mv`: the same tenant under another key; at times with another domain and `previously`.
+    /// `git mv`: the same tenant under another key, sometimes with another domain and `previously`.
     fn rename_file(&mut self, state: &mut State) -> String {
         let (Some(old), key) = (self.some_file(state), some_key(state)) else { return "nothing".into() };
         if self.files.contains_key(&key) {
@@ -243,19 +243,19 @@ impl Directory {
             tenant.definition.domain = domain_name(state);
             tenant.previously = Some(old.clone());
         }
-        let told = format!("{old} is renamed to {key} with {}", tenant.definition.domain);
+        let change = format!("{old} is renamed to {key} with {}", tenant.definition.domain);
         self.files.insert(key, tenant);
-        told
+        change
     }
 
     fn rename_domain(&mut self, state: &mut State) -> String {
         let Some(key) = self.some_file(state) else { return self.add(state) };
         let domain = domain_name(state);
-        let told = format!("{key} gets the domain {domain}");
+        let change = format!("{key} gets the domain {domain}");
         if let Some(tenant) = self.files.get_mut(&key) {
             tenant.definition.domain = domain;
         }
-        told
+        change
     }
 
     fn switch(&mut self, state: &mut State) -> String {
@@ -301,9 +301,9 @@ impl Directory {
             return "every file is mended".into();
         }
         let Some(key) = self.some_file(state) else { return self.add(state) };
-        let told = format!("{key} is broken");
+        let change = format!("{key} is broken");
         self.broken.insert(key);
-        told
+        change
     }
 
     fn change_mount(&mut self, state: &mut State) -> String {
@@ -314,7 +314,7 @@ impl Directory {
         format!("it is {:?}", self.mount)
     }
 
-    /// Peace: what is there can be read, and no file contradicts another.
+    /// Every file can be read and no two files conflict.
     pub fn settle(&mut self, state: &mut State) {
         self.mount = Mount::There;
         self.broken.clear();
@@ -331,7 +331,7 @@ impl Directory {
                 tenant.definition.domain = domain;
             }
         }
-        // A directory without a file says nothing at all.
+        // An empty directory counts as unreadable.
         self.fill(1, state);
     }
 }

@@ -1,10 +1,10 @@
-//! What can go wrong, and how often.
+//! Kinds of faults and their probabilities.
 
 use rand::RngExt as _;
 
-use crate::sim::State;
+use crate::state::State;
 
-/// Probabilities of faults. Each seed draws its own weather for each pass.
+/// Probabilities of faults. Each pass draws its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// A read fails.
@@ -17,12 +17,12 @@ pub struct Faults {
     pub ignored: f64,
     /// A write is given up and carried out later.
     pub late: f64,
-    /// A piece of work on the database is not done.
+    /// A database transaction fails.
     pub database: f64,
-    /// A piece of work on the database is done and its answer is lost.
+    /// A database transaction is committed and its answer is lost.
     pub database_answer: f64,
     /// An operator changes something on a PBX at any point of a pass.
-    pub meddling: f64,
+    pub operator: f64,
     /// The clock is set at any point of a pass.
     pub clock: f64,
 }
@@ -32,7 +32,7 @@ impl Faults {
         Self::default()
     }
 
-    /// Fair weather, one kind of fault, or a storm of all.
+    /// No faults, one kind of fault, or all kinds.
     pub fn drawn(state: &mut State) -> Self {
         let mut faults = Self::none();
         let strength = state.pick(&[0.02, 0.1, 0.3]);
@@ -45,7 +45,7 @@ impl Faults {
             5 => faults.database = strength / 2.0,
             6 => faults.database_answer = strength / 2.0,
             7 => faults.clock = strength / 50.0,
-            _ => faults.meddling = strength / 20.0,
+            _ => faults.operator = strength / 20.0,
         };
         match state.rng.random_range(0..10) {
             0..=4 => {}
@@ -59,7 +59,7 @@ impl Faults {
     }
 }
 
-/// What becomes of a changing request.
+/// The fate of a changing request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Done,
@@ -69,7 +69,7 @@ pub enum Fate {
     /// A delete dies after some tables, another write before its last table; the answer is lost.
     Half,
     Ignored,
-    /// Given up, and carried out after so many points.
+    /// Given up by the client, and carried out after this many points.
     Late(u32),
 }
 

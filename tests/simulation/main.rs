@@ -1,77 +1,77 @@
-//! Plan, apply, journal, limits and store as they are, in one thread, against models of everything around them: the
-//! PBXs, the clock, the directory and the people, with faults and deaths at every point.
+//! The real plan, apply, journal, limits and store in one thread, against models of everything around them: the
+//! PBXs, the clock, the directory and the operators, with faults and crashes at every point.
 //!
-//! A seed tells the same story every time. More of them:
+//! A seed has the same events every time. More seeds, or one with its log:
 //!
 //! ```text
 //! TENANTD_SIM_SEEDS=100000 cargo test --release --test simulation -- --nocapture
 //! TENANTD_SIM_SEED=4711 cargo test --test simulation -- --nocapture
 //! ```
 
-mod client;
+mod convergence;
 mod directory;
+mod events;
 mod faults;
-mod life;
+mod model_client;
 mod model_pbx;
-mod off_limits;
-mod peace;
-mod person;
+mod must_not_change;
+mod operator;
+mod pass_checks;
 mod process;
-mod properties;
+mod random_config;
+mod request_checks;
 #[cfg(feature = "sabotage")]
 mod sabotage;
-mod scenery;
-mod sim;
+mod simulation;
+mod state;
 mod template;
-mod witness;
-mod world;
 
 use tenantd::observe::Rotation;
 
 use faults::Faults;
+use simulation::{Daemons, Simulation};
 use template::Template;
-use world::{Daemons, World};
 
-/// One seed from its first file to its last pass; what it violates, if anything, and its story.
-fn live(seed: u64, told: bool, template: &Template) -> (Option<String>, String) {
-    let mut world = World::new(seed, told, template);
-    let passes = 8 + world.sim.lock().below(25);
+/// Runs one seed; returns the violated property, if any, and its log.
+fn run_seed(seed: u64, with_log: bool, template: &Template) -> (Option<String>, String) {
+    let mut simulation = Simulation::new(seed, with_log, template);
+    let passes = 8 + simulation.shared.lock().below(25);
     {
-        let mut state = world.sim.lock();
+        let mut state = simulation.shared.lock();
         let files = state.below(8) + 1;
-        world.directory.fill(files, &mut state);
+        simulation.directory.fill(files, &mut state);
     }
     for _ in 0..passes {
-        world.live();
-        let mut task = world.task();
-        let dies = {
-            let mut state = world.sim.lock();
+        simulation.events_between_passes();
+        let mut task = simulation.task();
+        let crash_after = {
+            let mut state = simulation.shared.lock();
             state.faults = Faults::drawn(&mut state);
             let most = state.pick(&[10, 40, 200]);
-            let dies = if state.chance(0.2) { Some(state.below(most) as u64 + 1) } else { None };
+            let crash_after = if state.chance(0.2) { Some(state.below(most) as u64 + 1) } else { None };
             task.rotation = state.pick(&[Rotation::All, Rotation::All, Rotation::None]);
             task.policy.no_removals = state.chance(0.05);
             if state.chance(0.05) {
                 task.policy.only.insert(directory::some_key(&mut state));
             }
-            dies
+            crash_after
         };
-        let daemons = two_daemons(&mut world).unwrap_or(Daemons::One);
-        world.pass(task, daemons, dies);
-        if world.is_over() {
+        let daemons = two_daemons(&mut simulation).unwrap_or(Daemons::One);
+        simulation.pass(task, daemons, crash_after);
+        if simulation.is_over() {
             break;
         }
     }
-    if !world.is_over() {
-        world.come_to_rest();
+    if !simulation.is_over() {
+        simulation.converge();
     }
-    let state = world.sim.lock();
-    (state.violation.clone(), state.story().to_owned())
+    let state = simulation.shared.lock();
+    (state.violation.clone(), state.log_text().to_owned())
 }
 
-/// Whether the lease changes hands in the middle of a pass, and how.
-fn two_daemons(world: &mut World) -> Option<Daemons> {
-    let mut state = world.sim.lock();
+/// Whether another daemon takes the lease during a pass, and how.
+fn two_daemons(simulation: &mut Simulation) -> Option<Daemons> {
+    let mut state = simulation.shared.lock();
     if !state.chance(0.1) {
         return None;
     }
@@ -84,35 +84,35 @@ fn number(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Lives a share of the seeds; tells the story of the first that violates a property.
+/// Runs a share of the seeds; prints the log of the first that violates a property.
 fn share(part: u64, parts: u64) {
     let template = Template::new();
     if let Some(seed) = number("TENANTD_SIM_SEED") {
         if part == 0 {
-            let (violated, story) = live(seed, true, &template);
-            println!("{story}seed {seed}: {}", violated.unwrap_or_else(|| "nothing is violated".into()));
+            let (violated, log_text) = run_seed(seed, true, &template);
+            println!("{log_text}seed {seed}: {}", violated.unwrap_or_else(|| "nothing is violated".into()));
         }
         return;
     }
     let from = number("TENANTD_SIM_FROM").unwrap_or(0);
     let seeds = number("TENANTD_SIM_SEEDS").unwrap_or(600);
-    let begun = std::time::Instant::now();
-    let mut lived = 0;
+    let started = std::time::Instant::now();
+    let mut passed = 0;
     let survey = std::env::var_os("TENANTD_SIM_SURVEY").is_some();
     for seed in (from..from + seeds).filter(|seed| seed % parts == part) {
-        if let (Some(what), _) = live(seed, false, &template) {
+        if let (Some(what), _) = run_seed(seed, false, &template) {
             if survey {
                 println!("seed {seed}: {what}");
                 continue;
             }
-            let (_, story) = live(seed, true, &template);
+            let (_, log_text) = run_seed(seed, true, &template);
             panic!(
-                "{story}seed {seed}: {what}\nagain: TENANTD_SIM_SEED={seed} cargo test --test simulation -- --nocapture"
+                "{log_text}seed {seed}: {what}\nagain: TENANTD_SIM_SEED={seed} cargo test --test simulation -- --nocapture"
             );
         }
-        lived += 1;
+        passed += 1;
     }
-    println!("{lived} seeds without a violation in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("{passed} seeds without a violation in {:.1} s", started.elapsed().as_secs_f64());
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Server {
     /// As it names itself. Up to 5.5.2 a web session that is open outlives the block.
     pub version: &'static str,
     pub reachable: bool,
-    /// A page of the list does not come: lists are incomplete.
+    /// A page of each list is missing: lists are incomplete.
     pub page_missing: bool,
 }
 
@@ -31,41 +31,41 @@ pub struct Domain {
     pub enabled: Option<bool>,
     pub description: String,
     pub rows: BTreeMap<SettingId, PbxSetting>,
-    /// Call records, voicemail and the like: what is gone with a delete.
+    /// Call records, voicemail and so on, which a delete removes.
     pub data: u32,
     pub memory: Memory,
 }
 
-/// What the simulation remembers of a domain, and no server would.
+/// What the simulation knows about a domain and a server does not.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Made by us, or taken over by word of a file.
+    /// Created or adopted by tenantd.
     pub ours: bool,
-    /// An operator, a late request or a restored backup changed it since a pass last left it in order.
-    pub tampered: bool,
-    /// … since the pass in hand began.
-    pub tampered_lately: bool,
-    /// … since its domain was last checked by itself.
-    pub tampered_since_look: bool,
-    /// The rows as an operator last set them.
-    pub theirs: BTreeMap<SettingId, PbxSetting>,
-    /// Since when we have been shown it as disabled, without a break.
-    pub closed_seen: Option<DateTime<Utc>>,
-    /// In this pass it was shown as enabled, and as disabled after that.
-    pub reopened: Option<Option<DateTime<Utc>>>,
+    /// An operator, a late request or a restored backup changed it since the last clean pass.
+    pub changed: bool,
+    /// … since this pass began.
+    pub changed_in_this_pass: bool,
+    /// … since tenantd last read this domain.
+    pub changed_since_read: bool,
+    /// The rows that an operator set last.
+    pub operator_rows: BTreeMap<SettingId, PbxSetting>,
+    /// Since when every read showed it as disabled.
+    pub seen_disabled_since: Option<DateTime<Utc>>,
+    /// This pass read it as enabled; and, inside, when it read it as disabled after that.
+    pub enabled_again: Option<Option<DateTime<Utc>>>,
     /// The point at which it got its name.
     pub named_at: u64,
 }
 
 impl Memory {
-    pub fn tamper(&mut self) {
-        self.tampered = true;
-        self.tampered_lately = true;
-        self.tampered_since_look = true;
+    pub fn mark_changed(&mut self) {
+        self.changed = true;
+        self.changed_in_this_pass = true;
+        self.changed_since_read = true;
     }
 }
 
-/// Two states of a domain are compared without what only the simulation knows.
+/// What only the simulation knows is not compared.
 impl PartialEq for Memory {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -120,13 +120,13 @@ impl Domain {
         }
     }
 
-    /// Whether the switch takes its phones.
+    /// Whether its phones can register.
     pub fn takes_phones(&self) -> bool {
         self.enabled == Some(true)
     }
 
-    /// Whether anybody can sign in on the web: without enabled `cidr` rows everybody can, and each row but the one
-    /// that matches no one lets someone in.
+    /// Whether any user can sign in on the web: all can without enabled `cidr` rows, and each row except the one
+    /// that matches no address lets some in.
     pub fn takes_sign_ins(&self) -> bool {
         let cidr = SettingName::cidr();
         let mut entries = self.enabled_rows(&cidr).peekable();
@@ -138,28 +138,28 @@ impl Domain {
     }
 
     /// An operator sets a row.
-    pub fn set_theirs(&mut self, row: PbxSetting) {
-        self.memory.tamper();
-        self.memory.theirs.insert(row.id, row.clone());
+    pub fn set_operator_row(&mut self, row: PbxSetting) {
+        self.memory.mark_changed();
+        self.memory.operator_rows.insert(row.id, row.clone());
         self.rows.insert(row.id, row);
     }
 
-    pub fn remove_theirs(&mut self, id: SettingId) {
-        self.memory.tamper();
-        self.memory.theirs.remove(&id);
+    pub fn remove_operator_row(&mut self, id: SettingId) {
+        self.memory.mark_changed();
+        self.memory.operator_rows.remove(&id);
         self.rows.remove(&id);
     }
 
     fn shown(&mut self, now: DateTime<Utc>) {
         let memory = &mut self.memory;
         if self.enabled == Some(false) {
-            // A clock that went back does not make the time any shorter.
-            memory.closed_seen = Some(memory.closed_seen.map_or(now, |since| since.min(now)));
-            if let Some(again) = &mut memory.reopened {
+            // A clock that was set back does not shorten the time.
+            memory.seen_disabled_since = Some(memory.seen_disabled_since.map_or(now, |since| since.min(now)));
+            if let Some(again) = &mut memory.enabled_again {
                 *again = Some(again.map_or(now, |since| since.min(now)));
             }
         } else {
-            memory.reopened = Some(None);
+            memory.enabled_again = Some(None);
         }
     }
 }
@@ -181,7 +181,7 @@ impl Server {
         self.domains.iter().find(|(_, domain)| domain.name == own_domain).map(|(id, _)| id.to_string())
     }
 
-    /// A domain as the pages show it; the showing is remembered.
+    /// A domain as the pages show it; the simulation remembers that it was shown.
     pub fn show(&mut self, id: DomainId, now: DateTime<Utc>) -> Option<PbxDomain> {
         let domain = self.domains.get_mut(&id)?;
         domain.shown(now);
@@ -200,13 +200,13 @@ impl Server {
         ids.into_iter().filter_map(|id| self.show(id, now)).collect()
     }
 
-    pub fn tamper(&mut self, id: DomainId) {
+    pub fn mark_changed(&mut self, id: DomainId) {
         if let Some(domain) = self.domains.get_mut(&id) {
-            domain.memory.tamper();
+            domain.memory.mark_changed();
         }
     }
 
-    /// What the form says before anything is sent.
+    /// Why the server refuses a form, if it does.
     pub fn refusal(&self, mutation: &Mutation) -> Option<&'static str> {
         let there = self.domains.get(&mutation.domain());
         match mutation {
@@ -219,7 +219,7 @@ impl Server {
         }
     }
 
-    /// Does what a request asks for, with all fields of a domain at once and without a look at other names.
+    /// Carries out a request: all fields of a domain at once, without checking for other domains of that name.
     pub fn carry_out(&mut self, mutation: &Mutation) {
         match mutation {
             Mutation::Create(new) | Mutation::Update(new) => {
@@ -247,8 +247,8 @@ impl Server {
         }
     }
 
-    /// A delete that dies on its way: some tables are empty, the domain is still there. A create that dies leaves the
-    /// row as it is made; everything else is one statement.
+    /// A delete that stops half-way: some tables are empty, the domain still exists. A create that stops half-way leaves the
+    /// complete row; every other request is one statement.
     pub fn carry_out_half(&mut self, mutation: &Mutation) {
         match mutation {
             Mutation::Delete(id) => {
@@ -257,8 +257,8 @@ impl Server {
                     let some = domain.rows.len() / 2;
                     let gone: Vec<SettingId> = domain.rows.keys().copied().take(some).collect();
                     domain.rows.retain(|id, _| !gone.contains(id));
-                    domain.memory.theirs.clear();
-                    domain.memory.tamper();
+                    domain.memory.operator_rows.clear();
+                    domain.memory.mark_changed();
                 }
             }
             other => self.carry_out(other),

@@ -14,20 +14,20 @@ use tenantd::plan::{Plan, Policy};
 use tenantd::reconcile::{self, Reader, Writer};
 use tenantd::store::{Access, Database, DatabaseOptions, StoreError, Weather};
 
-use crate::client::ModelClient;
-use crate::sim::{Disk, Sim};
+use crate::model_client::ModelClient;
+use crate::state::{FaultyDatabase, SharedState};
 
 pub struct Process {
     name: String,
     number: u64,
-    sim: Arc<Sim>,
+    shared: Arc<SharedState>,
     config: Config,
     database: Database,
     readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
     writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
 }
 
-/// What a pass works from.
+/// The input of a pass.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub desired: Desired,
@@ -36,31 +36,34 @@ pub struct Task {
 }
 
 impl Process {
-    pub fn start(name: &str, sim: &Arc<Sim>, config: &Config, database: &Path) -> Self {
-        let client = |key: &InstanceKey| ModelClient { sim: Arc::clone(sim), instance: key.clone() };
+    pub fn start(name: &str, shared: &Arc<SharedState>, config: &Config, database: &Path) -> Self {
+        let client = |key: &InstanceKey| ModelClient { shared: Arc::clone(shared), instance: key.clone() };
         let readers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
         let writers = config.instances.keys().map(|key| (key.clone(), Arc::new(client(key)) as _));
         let number = {
-            let mut state = sim.lock();
+            let mut state = shared.lock();
             state.processes += 1;
             state.processes
         };
         Self {
             name: name.to_owned(),
             number,
-            sim: Arc::clone(sim),
+            shared: Arc::clone(shared),
             config: config.clone(),
-            database: open(database, Arc::new(Disk { sim: Arc::clone(sim), process: number })),
+            database: open(
+                database,
+                Arc::new(FaultyDatabase { shared: Arc::clone(shared), process: number }),
+            ),
             readers: readers.collect(),
             writers: writers.collect(),
         }
     }
 
-    /// Has the writer's lease from now on. Anyone who had it finds out when it writes.
+    /// Takes the writer's lease. A process that had it finds out when it writes.
     pub fn take_the_lease(&self) {
-        let mut state = self.sim.lock();
+        let mut state = self.shared.lock();
         state.holder = self.number;
-        state.tell(|| format!("the process {} has the lease", self.name));
+        state.log(|| format!("the process {} has the lease", self.name));
     }
 
     pub async fn look(&self, task: Task) -> Result<(PassInputs, Plan), StoreError> {
@@ -68,7 +71,7 @@ impl Process {
             config: &self.config,
             database: &self.database,
             pbxs: &self.readers,
-            environment: &*self.sim,
+            environment: &*self.shared,
             rotation: task.rotation,
         };
         let look = reconcile::gather(&reader, task.desired, task.policy).await?;
@@ -78,23 +81,23 @@ impl Process {
 
     pub async fn act(&self, look: &PassInputs, plan: &Plan) -> Result<Outcome, StoreError> {
         {
-            // Who lost the lease begins nothing.
-            let mut state = self.sim.lock();
+            // A process without the lease must not write.
+            let mut state = self.shared.lock();
             if state.holder == self.number {
-                state.witness.begin_acting(look.desired.clone());
+                state.checks.begin_acting(look.desired.clone());
             }
         }
         let writer = Writer {
             database: &self.database,
             pbxs: &self.writers,
-            environment: &*self.sim,
+            environment: &*self.shared,
             actor: self.name.clone(),
             stop: Default::default(),
         };
         reconcile::carry_out(&writer, &self.config, look, plan).await
     }
 
-    /// Looks and acts; the plan is put down in `planned` before the first change.
+    /// Observes, plans and applies; the plan is in `planned` before the first change.
     pub async fn pass(&self, task: Task, planned: &mut Option<Plan>) -> Result<Outcome, StoreError> {
         let (look, plan) = self.look(task).await?;
         let plan = planned.insert(plan);

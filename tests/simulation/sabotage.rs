@@ -1,4 +1,4 @@
-//! The proof that the simulation finds bugs: each of those that are put in on purpose, within so many seeds.
+//! Proves that the simulation finds bugs: each bug that is put in on purpose, within a number of seeds.
 //!
 //! ```text
 //! cargo test --features sabotage --test simulation -- --nocapture sabotage
@@ -6,10 +6,10 @@
 
 use tenantd::sabotage::{Bug, choose};
 
-use crate::live;
+use crate::run_seed;
 use crate::template::Template;
 
-/// How many seeds may pass before a bug is found.
+/// The number of seeds within which each bug must be found.
 const SEEDS: u64 = 600;
 
 #[test]
@@ -18,7 +18,7 @@ fn every_bug_put_in_on_purpose_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         choose(Some(bug));
-        let found = (0..SEEDS).find_map(|seed| live(seed, false, &template).0.map(|what| (seed, what)));
+        let found = (0..SEEDS).find_map(|seed| run_seed(seed, false, &template).0.map(|what| (seed, what)));
         choose(None);
         match found {
             Some((seed, what)) => println!("{bug:?}: seed {seed}: {what}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::sim::Calm;
+use crate::state::NoFaults;
 
 pub struct Template {
     dir: TempDir,
@@ -13,7 +13,7 @@ pub struct Template {
 
 const NAME: &str = "tenantd.db";
 
-/// Memory where the machine has such a place: each of a pass's commits would wait for a disk otherwise.
+/// In memory where possible: each commit would wait for a disk otherwise.
 fn temporary() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir()
@@ -27,7 +27,7 @@ fn temporary() -> TempDir {
 impl Template {
     pub fn new() -> Self {
         let dir = temporary();
-        drop(crate::process::open(&dir.path().join(NAME), Arc::new(Calm)));
+        drop(crate::process::open(&dir.path().join(NAME), Arc::new(NoFaults)));
         Self { dir }
     }
 

@@ -147,7 +147,7 @@ fn git_mv_does_not_touch_the_pbx() {
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename umbrella");
     assert!(matches!(plan.steps[0].work, Work::Rekey { .. }));
-    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), said: false });
+    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), declared: false });
     assert_eq!(fixture.observed, before);
     assert!(fixture.recorded.tenants.contains_key(&key("umbrella")));
 }
@@ -173,7 +173,7 @@ fn another_key_and_another_domain_at_once_need_previously() {
     fixture.edit("umbrella", |tenant| tenant.previously = Some(key("acme")));
     let plan = fixture.converge();
     assert_eq!(steps(&plan), "rename umbrella, rename umbrella");
-    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), said: true });
+    assert_eq!(plan.steps[0].reason, StepReason::FileRenamed { from: key("acme"), declared: true });
     fixture.edit("umbrella", |tenant| tenant.previously = None);
     assert!(fixture.plan().is_empty(), "the line may go, or stay");
 }

@@ -1,4 +1,4 @@
-//! The configuration that a seed draws.
+//! The random configuration of a seed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tenantd::config::{
 };
 
 use crate::directory::instance;
-use crate::sim::State;
+use crate::state::State;
 
-/// How long a web session lasts that its server does not end.
+/// How long a web session lasts if the server does not end it.
 pub const WEB_SESSION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 pub fn config(state: &mut State, database: &Path) -> Config {

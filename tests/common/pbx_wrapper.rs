@@ -12,7 +12,7 @@ use tenantd::model::{
 pub type Answer = Result<(), PbxError>;
 
 /// A PBX of which a test sees what is to be written, and whose answers it changes.
-pub struct Between {
+pub struct PbxWrapper {
     pub pbx: Arc<dyn PbxWrite>,
     /// Sees a domain before it is sent.
     pub before: fn(&NewDomain),
@@ -20,7 +20,7 @@ pub struct Between {
     pub after: fn(Answer) -> Answer,
 }
 
-impl Between {
+impl PbxWrapper {
     /// Passes everything on as it is.
     pub fn new(pbx: Arc<dyn PbxWrite>) -> Self {
         Self { pbx, before: |_| {}, after: |answer| answer }
@@ -28,7 +28,7 @@ impl Between {
 }
 
 #[async_trait]
-impl PbxRead for Between {
+impl PbxRead for PbxWrapper {
     async fn domains(&self) -> Result<DomainList, PbxError> {
         self.pbx.domains().await
     }
@@ -63,7 +63,7 @@ impl PbxRead for Between {
 }
 
 #[async_trait]
-impl PbxWrite for Between {
+impl PbxWrite for PbxWrapper {
     async fn create_domain(&self, domain: &NewDomain) -> Answer {
         (self.before)(domain);
         (self.after)(self.pbx.create_domain(domain).await)

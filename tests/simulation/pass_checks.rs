@@ -1,4 +1,4 @@
-//! The properties that must hold for a whole pass, told from what the database and the servers were before and after.
+//! The properties of a whole pass: compares database and servers before and after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,108 +14,108 @@ use tenantd::observe::Rotation;
 use tenantd::plan::Action;
 
 use crate::model_pbx::{Domain, Server};
-use crate::off_limits::OffLimits;
+use crate::must_not_change::MustNotChange;
 use crate::process::Task;
-use crate::sim::{Sim, State};
-use crate::world::{Ending, Pass};
+use crate::simulation::{Ending, Pass};
+use crate::state::{SharedState, State};
 
 /// A tenant lost access or was deleted.
 struct Removal {
-    /// The earliest and the latest time that may have been written down for it, should the clock have been set.
+    /// The earliest and the latest time that may be recorded for it, in case the clock was set.
     earliest: DateTime<Utc>,
     latest: DateTime<Utc>,
     tenant: TenantId,
-    /// Because its file was gone.
+    /// Because its file was removed.
     gone: bool,
 }
 
-/// What one who looks on remembers from pass to pass.
+/// What the checks remember from pass to pass.
 #[derive(Default)]
 pub struct History {
     pub approvals: Vec<Approval>,
     /// Tenants that lost access or were deleted.
     removals: Vec<Removal>,
     started: DateTime<Utc>,
-    /// The earliest time that the pass in hand can have read from the clock.
+    /// The earliest time that this pass can have read from the clock.
     earliest: DateTime<Utc>,
     /// What was not managed when the pass began.
-    foreign: BTreeMap<(InstanceKey, DomainId), Domain>,
+    unmanaged: BTreeMap<(InstanceKey, DomainId), Domain>,
     backups: BTreeMap<InstanceKey, Server>,
 }
 
-/// The tenants of a side by their identity, which no rename changes.
+/// Tenants by their id, which no rename changes.
 fn by_id(recorded: &Recorded) -> BTreeMap<TenantId, &TenantRecord> {
     recorded.tenants.values().map(|record| (record.id, record)).collect()
 }
 
-/// Under which keys a tenant's file stands: its own, or that of a file that takes it over by `previously`, or else by
+/// The keys of the files that define a recorded tenant: its own key, or that of a file with `previously`, or with
 /// its domain.
-pub fn heirs(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> BTreeSet<TenantKey> {
+pub fn tenant_keys(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> BTreeSet<TenantKey> {
     let takes_over = |tenant: &&Tenant| {
         let by_name = tenant.previously.as_ref().filter(|old| recorded.tenants.contains_key(old));
         !recorded.tenants.contains_key(&tenant.key)
             && by_name.map_or(tenant.definition.domain == record.definition.domain, |old| *old == record.key)
     };
-    let mut heirs: BTreeSet<TenantKey> =
+    let mut tenant_keys: BTreeSet<TenantKey> =
         desired.tenants.values().filter(takes_over).map(|tenant| tenant.key.clone()).collect();
-    heirs.extend(desired.tenants.get(&record.key).map(|tenant| tenant.key.clone()));
-    heirs
+    tenant_keys.extend(desired.tenants.get(&record.key).map(|tenant| tenant.key.clone()));
+    tenant_keys
 }
 
 pub fn has_file(desired: &Desired, recorded: &Recorded, record: &TenantRecord) -> bool {
-    !heirs(desired, recorded, record).is_empty()
+    !tenant_keys(desired, recorded, record).is_empty()
 }
 
 impl History {
-    pub fn begin(&mut self, sim: &Sim, before: &Recorded, task: &Task) {
+    pub fn begin(&mut self, shared: &SharedState, before: &Recorded, task: &Task) {
         let desired = &task.desired;
-        let mut state = sim.lock();
+        let mut state = shared.lock();
         let state = &mut *state;
         self.started = state.now;
-        (state.witness.earliest, state.witness.latest) = (state.now, state.now);
-        state.witness.heirs = before
+        (state.checks.earliest, state.checks.latest) = (state.now, state.now);
+        state.checks.tenant_keys = before
             .tenants
             .values()
-            .map(|record| (record.id.to_string(), heirs(desired, before, record)))
+            .map(|record| (record.id.to_string(), tenant_keys(desired, before, record)))
             .collect();
-        state.witness.off_limits = OffLimits::of(before, task, state.now);
+        state.checks.must_not_change = MustNotChange::of(before, task, state.now);
         for server in state.servers.values_mut() {
             for domain in server.domains.values_mut() {
-                domain.memory.tampered_lately = false;
+                domain.memory.changed_in_this_pass = false;
             }
         }
         if desired.completeness == Completeness::Complete {
             for record in before.tenants.values().filter(|record| !has_file(desired, before, record)) {
-                let since = state.witness.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
+                let since = state.checks.file_gone_since.entry(record.id.to_string()).or_insert(state.now);
                 *since = state.now.min(*since);
             }
         }
-        self.foreign.clear();
-        if state.faults.meddling == 0.0 && state.late.is_empty() {
+        self.unmanaged.clear();
+        if state.faults.operator == 0.0 && state.late.is_empty() {
             for (key, server) in &state.servers {
                 for (id, domain) in server.domains.iter().filter(|(_, domain)| !domain.memory.ours) {
-                    self.foreign.insert((key.clone(), *id), domain.clone());
+                    self.unmanaged.insert((key.clone(), *id), domain.clone());
                 }
             }
         }
     }
 
-    pub fn end(&mut self, sim: &Sim, config: &Config, pass: &Pass) {
+    pub fn end(&mut self, shared: &SharedState, config: &Config, pass: &Pass) {
         let desired = &pass.task.desired;
-        let mut state = sim.lock();
+        let mut state = shared.lock();
         let state = &mut *state;
         let clean = is_clean(pass);
-        // Should the clock have been set back meanwhile, that may be when it was written down.
-        self.earliest = state.witness.earliest.min(state.now);
-        for since in state.witness.file_gone_since.values_mut() {
+        // If the clock was set back during the pass, this may be the recorded time.
+        self.earliest = state.checks.earliest.min(state.now);
+        for since in state.checks.file_gone_since.values_mut() {
             *since = self.earliest.min(*since);
         }
 
         for found in [
-            self.limits(config, desired, pass, (state.now, state.witness.latest)),
+            self.limits(config, desired, pass, (state.now, state.checks.latest)),
             self.directory(desired, pass),
             self.deletions(config, pass),
-            self.foreign(state),
+            self.unmanaged(state),
             one_domain_each(state, &pass.after),
         ] {
             if let Err(what) = found {
@@ -123,7 +123,7 @@ impl History {
             }
         }
         self.remember(state, desired, pass, clean);
-        if let Err(what) = nobody_signs_in(state, &pass.after) {
+        if let Err(what) = disabled_tenants_cannot_sign_in(state, &pass.after) {
             state.violate(|| what);
         }
     }
@@ -135,13 +135,13 @@ impl History {
             .iter()
             .map(|previous| (previous.instance.clone(), previous.domain_id))
             .collect();
-        state.witness.left_since.retain(|key, _| left.contains(key));
+        state.checks.left_since.retain(|key, _| left.contains(key));
         for key in left {
-            let since = state.witness.left_since.entry(key).or_insert(self.earliest);
+            let since = state.checks.left_since.entry(key).or_insert(self.earliest);
             *since = self.earliest.min(*since);
         }
         for record in pass.after.tenants.values() {
-            // Taken over with its file's leave, also where no request was needed or sent for it yet.
+            // Adopted because its file says so, even if no request was sent for it yet.
             let place = (record.definition.instance.clone(), record.domain_id);
             let adopted = desired.tenants.get(&record.key).is_some_and(|wanted| {
                 let name = |domain: &Domain| domain.name == wanted.definition.domain.as_str();
@@ -151,10 +151,10 @@ impl History {
                     && found.is_some_and(name)
             });
             if adopted {
-                state.witness.ours.insert(place);
+                state.checks.ours.insert(place);
             }
             if clean && has_file(desired, &pass.before, record) {
-                state.witness.file_gone_since.remove(&record.id.to_string());
+                state.checks.file_gone_since.remove(&record.id.to_string());
             }
         }
         let reported: BTreeSet<DomainId> = pass
@@ -166,18 +166,18 @@ impl History {
             .collect();
         for server in state.servers.values_mut() {
             for (id, domain) in &mut server.domains {
-                if let Some(again) = domain.memory.reopened.take().filter(|_| clean) {
-                    domain.memory.closed_seen = again;
+                if let Some(again) = domain.memory.enabled_again.take().filter(|_| clean) {
+                    domain.memory.seen_disabled_since = again;
                 }
                 let looked = clean && pass.task.rotation == Rotation::All;
                 if looked && !reported.contains(id) {
-                    domain.memory.tampered = domain.memory.tampered_lately;
+                    domain.memory.changed = domain.memory.changed_in_this_pass;
                 }
             }
         }
     }
 
-    /// Never more removals within a day than the limits allow, unless an operator approved just these.
+    /// At most as many removals a day as the limits allow, unless an operator approved exactly these.
     fn limits(
         &mut self,
         config: &Config,
@@ -193,7 +193,7 @@ impl History {
         };
         let surely = |gone| lately(gone, |removal| removal.earliest);
         let (gone_lately, disabled_lately) = (surely(true), surely(false));
-        // Who may have counted already does not count again.
+        // A removal that may have been counted already is not counted again.
         let perhaps = |gone| lately(gone, |removal| removal.latest);
         let (gone_before, disabled_before) = (perhaps(true), perhaps(false));
         let before = by_id(&pass.before);
@@ -228,20 +228,20 @@ impl History {
             return Ok(());
         }
         self.creations(config, managed.len(), pass)?;
-        // The second of two daemons has another window, should the clock have been set ahead so far.
+        // The second of two daemons has another window if the clock was set ahead that far.
         if pass.plans.len() > 1 && latest - self.earliest >= TimeDelta::hours(24) {
             return emptied(&before, &after, true);
         }
-        // What has begun was allowed when it has begun.
-        let begun = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
-        let begun: BTreeSet<TenantId> = begun.map(|intent| intent.tenant).collect();
+        // A deletion that was started was allowed then.
+        let started = pass.before.open_intents.iter().filter(|intent| intent.action == "delete");
+        let started: BTreeSet<TenantId> = started.map(|intent| intent.tenant).collect();
         for (gone, lately, counted, limit, what) in [
             (true, &gone_lately, &gone_before, config.limits.removals, "removed"),
             (false, &disabled_lately, &disabled_before, config.limits.disables, "disabled"),
         ] {
             let new: BTreeSet<TenantId> = fresh
                 .iter()
-                .filter(|(id, kind)| *kind == gone && !counted.contains(id) && !begun.contains(id))
+                .filter(|(id, kind)| *kind == gone && !counted.contains(id) && !started.contains(id))
                 .map(|(id, _)| *id)
                 .collect();
             let count = lately.len() + new.len();
@@ -263,7 +263,7 @@ impl History {
         })
     }
 
-    /// A surge of new tenants waits for an operator's word.
+    /// Too many new tenants at once need an approval.
     fn creations(&self, config: &Config, managed: usize, pass: &Pass) -> Result<(), String> {
         let Some(limit) = config.limits.creates else { return Ok(()) };
         for plan in &pass.plans {
@@ -275,7 +275,7 @@ impl History {
         Ok(())
     }
 
-    /// Nothing is removed while the directory was not read whole, and nothing changes while it was not read.
+    /// Nothing is removed while a file is broken, and nothing changes while the directory is unreadable.
     fn directory(&self, desired: &Desired, pass: &Pass) -> Result<(), String> {
         if desired.completeness == Completeness::Complete {
             return Ok(());
@@ -283,13 +283,13 @@ impl History {
         let after = by_id(&pass.after);
         for old in pass.before.tenants.values() {
             let Some(new) = after.get(&old.id) else {
-                return Err(format!("{} was deleted while the directory was not read whole", old.key));
+                return Err(format!("{} was deleted while the directory was not read completely", old.key));
             };
             if old.file_removed_at.is_none() && new.file_removed_at.is_some() {
-                return Err(format!("{} was removed while the directory was not read whole", old.key));
+                return Err(format!("{} was removed while the directory was not read completely", old.key));
             }
             if old.definition.enabled && !new.definition.enabled && !has_file(desired, &pass.before, old) {
-                return Err(format!("{} was disabled while the directory was not read whole", old.key));
+                return Err(format!("{} was disabled while the directory was not read completely", old.key));
             }
         }
         let unreadable = matches!(desired.completeness, Completeness::Unreadable { .. });
@@ -299,16 +299,16 @@ impl History {
         Ok(())
     }
 
-    /// Who is deleted was to be: not protected, past the retention, and by the mode's word.
+    /// Only tenants that are not protected are deleted, after the retention, as the deletion mode allows.
     fn deletions(&self, config: &Config, pass: &Pass) -> Result<(), String> {
         let after = by_id(&pass.after);
         for old in pass.before.tenants.values().filter(|old| !after.contains_key(&old.id)) {
-            let begun = pass
+            let started = pass
                 .before
                 .open_intents
                 .iter()
                 .any(|intent| intent.tenant == old.id && intent.action == "delete");
-            let approved = begun
+            let approved = started
                 || self.approved(pass)
                 || self.approvals.iter().any(|approval| {
                     approval.deletion_of.as_ref() == Some(&old.key) && approval.expires_at > self.earliest
@@ -328,8 +328,8 @@ impl History {
         Ok(())
     }
 
-    fn foreign(&self, state: &State) -> Result<(), String> {
-        for ((key, id), was) in &self.foreign {
+    fn unmanaged(&self, state: &State) -> Result<(), String> {
+        for ((key, id), was) in &self.unmanaged {
             let now = state.servers.get(key).and_then(|server| server.domains.get(id));
             if now.is_none_or(|now| !now.memory.ours && now != was) {
                 return Err(format!("the foreign domain {} on {key} is not as it was", was.name));
@@ -338,20 +338,20 @@ impl History {
         Ok(())
     }
 
-    /// Keeps a copy of a server, or puts the copy that was kept in its place.
+    /// Makes a backup of a server, or restores the one that was made.
     pub fn backup(&mut self, state: &mut State, key: &InstanceKey) {
         let Some(server) = state.servers.get(key).cloned() else { return };
         match self.backups.remove(key) {
             None => {
-                state.tell(|| format!("{key}: a backup is made"));
+                state.log(|| format!("{key}: a backup is made"));
                 self.backups.insert(key.clone(), server);
             }
             Some(mut backup) if backup.domains.keys().next() == server.domains.keys().next() => {
-                state.tell(|| format!("{key}: the backup is restored"));
+                state.log(|| format!("{key}: the backup is restored"));
                 for (id, domain) in &mut backup.domains {
-                    // Whose record is gone is not managed any more, should it come back.
-                    domain.memory.ours &= state.witness.is_recorded(key, *id);
-                    domain.memory.tamper();
+                    // A domain without a record is not managed when a backup brings it back.
+                    domain.memory.ours &= state.checks.is_recorded(key, *id);
+                    domain.memory.mark_changed();
                     domain.memory.named_at = state.point;
                 }
                 state.servers.insert(key.clone(), backup);
@@ -361,7 +361,7 @@ impl History {
     }
 }
 
-/// Every step was done and every server was seen, so that nothing is left over from the pass.
+/// Every step succeeded and every server was read, so the pass has left nothing undone.
 fn is_clean(pass: &Pass) -> bool {
     let Task { desired, policy, rotation: _ } = &pass.task;
     let done = pass.endings.iter().all(|ending| match ending {
@@ -379,7 +379,7 @@ fn allowed(limit: Limit, managed: usize) -> usize {
     (limit.count as usize).max(managed * limit.percent as usize / 100)
 }
 
-/// An instance with several enabled tenants does not lose them all at once.
+/// An instance with several enabled tenants never loses all of them at once.
 fn emptied(
     before: &BTreeMap<TenantId, &TenantRecord>,
     after: &BTreeMap<TenantId, &TenantRecord>,
@@ -395,19 +395,19 @@ fn emptied(
                 !new.definition.enabled && new.definition.instance == old.definition.instance
             })
         };
-        // The second of two daemons counts whom the first one made.
+        // The second of two daemons counts what the first one created.
         let others = several_plans
             && after
                 .values()
                 .any(|record| record.definition.enabled && record.definition.instance == *instance);
         if records.len() > 1 && records.iter().all(closed) && !others {
-            return Err(format!("all {} tenants of {instance} were closed at once", records.len()));
+            return Err(format!("all {} tenants of {instance} were disabled at once", records.len()));
         }
     }
     Ok(())
 }
 
-/// A tenant has at most one domain on an instance, of those that we made or took over.
+/// A tenant has at most one managed domain on an instance.
 fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     for record in after.tenants.values() {
         let mut on: BTreeMap<&InstanceKey, usize> = [(&record.definition.instance, 1)].into();
@@ -426,7 +426,7 @@ fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
         .collect();
     for (key, server) in &state.servers {
         for (id, domain) in
-            server.domains.iter().filter(|(_, domain)| domain.memory.ours && !domain.memory.tampered)
+            server.domains.iter().filter(|(_, domain)| domain.memory.ours && !domain.memory.changed)
         {
             if !recorded.contains(&(key, *id)) {
                 return Err(format!("the domain {} on {key} is ours and not recorded", domain.name));
@@ -436,8 +436,8 @@ fn one_domain_each(state: &State, after: &Recorded) -> Result<(), String> {
     Ok(())
 }
 
-/// Who is recorded as disabled, and confirmed so, is: no phone registers, no one signs in on the web.
-fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
+/// A tenant that is recorded as disabled and confirmed really is: no phone registers, no user signs in.
+fn disabled_tenants_cannot_sign_in(state: &State, after: &Recorded) -> Result<(), String> {
     let tenants = after
         .tenants
         .values()
@@ -456,9 +456,9 @@ fn nobody_signs_in(state: &State, after: &Recorded) -> Result<(), String> {
         let Some(domain) = state.servers.get(instance).and_then(|server| server.domains.get(&id)) else {
             continue;
         };
-        if !domain.memory.tampered && (domain.takes_phones() || domain.takes_sign_ins()) {
+        if !domain.memory.changed && (domain.takes_phones() || domain.takes_sign_ins()) {
             return Err(format!(
-                "{key} is recorded as disabled and confirmed on {instance}, and its users get in"
+                "{key} is recorded as disabled and confirmed on {instance}, and its users can sign in"
             ));
         }
     }

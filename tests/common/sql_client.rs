@@ -1,11 +1,11 @@
-//! Plain SQL on a connection of its own, as any other client of the database would have.
+//! SQL on a connection of its own, as any other client of the database would have.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use tenantd::config::DatabaseConfig;
 use tenantd::store::{Access, Database, DatabaseOptions};
 
-pub enum Plain {
+pub enum SqlClient {
     Sqlite(Box<SqliteConnection>),
     Postgres(tokio_postgres::Client),
 }
@@ -16,7 +16,7 @@ struct Line {
     line: Option<String>,
 }
 
-impl Plain {
+impl SqlClient {
     pub async fn connect(config: &DatabaseConfig) -> Self {
         match config {
             DatabaseConfig::Sqlite { path } => {
@@ -97,8 +97,8 @@ pub fn fresh(postgres: bool, dir: &std::path::Path) -> Option<DatabaseConfig> {
 }
 
 /// Builds the schema of an earlier tenantd in an empty database: all migrations before `version` (`2026-11-27-004000`).
-pub async fn migrate_before(plain: &mut Plain, version: &str) {
-    let kind = if plain.is_postgres() { "postgres" } else { "sqlite" };
+pub async fn migrate_before(db: &mut SqlClient, version: &str) {
+    let kind = if db.is_postgres() { "postgres" } else { "sqlite" };
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(kind);
     let mut names: Vec<String> = std::fs::read_dir(&dir)
         .unwrap()
@@ -107,7 +107,7 @@ pub async fn migrate_before(plain: &mut Plain, version: &str) {
         .collect();
     names.sort();
     assert!(names.len() >= 3, "{names:?}");
-    plain
+    db
         .run(
             "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL \
              DEFAULT CURRENT_TIMESTAMP)",
@@ -115,10 +115,9 @@ pub async fn migrate_before(plain: &mut Plain, version: &str) {
         .await
         .unwrap();
     for name in names {
-        plain.run(&std::fs::read_to_string(dir.join(&name).join("up.sql")).unwrap()).await.unwrap();
+        db.run(&std::fs::read_to_string(dir.join(&name).join("up.sql")).unwrap()).await.unwrap();
         let version = name.split('_').next().unwrap().replace('-', "");
-        plain
-            .run(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}')"))
+        db.run(&format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{version}')"))
             .await
             .unwrap();
     }

@@ -8,35 +8,35 @@ use tenantd::model::{
 use tenantd::plan::{CONTESTED_AFTER, Held, HeldReason, Plan};
 
 use crate::model_pbx::Domain;
-use crate::person;
-use crate::properties::has_file;
-use crate::world::{Daemons, World};
+use crate::operator;
+use crate::pass_checks::has_file;
+use crate::simulation::{Daemons, Simulation};
 
-/// How many passes are enough.
+/// Passes after which everything must have converged.
 const ENOUGH: usize = 12;
 
-impl World {
-    /// Makes peace and sees to it that the sides come to agree, now and when every retention is over.
-    pub fn come_to_rest(&mut self) {
-        self.make_peace();
+impl Simulation {
+    /// Stops the faults and checks that file, record and PBX agree: now, and when every retention has ended.
+    pub fn converge(&mut self) {
+        self.stop_faults();
         self.settle("right after the faults");
         for _ in 0..ENOUGH {
             let Some(plan) = self.preview() else { break };
             let until = plan.scheduled.iter().map(|scheduled| scheduled.until).max();
-            // What waited may have stopped to since the last pass.
+            // A scheduled step may have become due since the last pass.
             let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
             if until.is_none() && rests {
                 break;
             }
             if let Some(until) = until {
-                let mut state = self.sim.lock();
+                let mut state = self.shared.lock();
                 // Not so late that the clock seems to have jumped again.
                 state.now = state.now.max(until) + TimeDelta::hours(1);
             }
             self.settle("when every retention was over");
         }
         if self.config.deletion.mode != DeletionMode::Never {
-            self.nothing_waits();
+            self.nothing_is_left();
         }
     }
 
@@ -47,25 +47,25 @@ impl World {
             }
             let pass = self.pass(self.task(), Daemons::One, None);
             let Some(plan) = pass.plans.into_iter().next() else { continue };
-            // What has stopped waiting while the pass ran is in the next plan.
-            let now = self.sim.lock().now;
+            // A deletion that became due during the pass is in the next plan.
+            let now = self.shared.lock().now;
             let still = plan.scheduled.iter().all(|scheduled| scheduled.until > now);
             let rests = plan.steps.is_empty() && plan.held.iter().all(|held| self.is_legitimate(held, &plan));
             if rests && still {
                 return self.agree(when, &plan);
             }
             self.approve(&plan);
-            self.sim.lock().now += TimeDelta::minutes(5);
+            self.shared.lock().now += TimeDelta::minutes(5);
         }
         let plan = self.preview();
-        self.sim.lock().violate(|| {
+        self.shared.lock().violate(|| {
             format!("{when}: no rest after {ENOUGH} passes; still planned: {}", describe(plan.as_ref()))
         });
     }
 
-    /// Whether a hold is one that only an operator can end, and its ground is really there.
+    /// Whether only an operator can end a hold, and its reason is really there.
     fn is_legitimate(&self, held: &Held, plan: &Plan) -> bool {
-        // An operator takes the domain over, or not; whether there is one is checked below.
+        // An operator adopts the domain or does not; that it exists is checked below.
         if held.lifted_by.as_ref().is_some_and(|lifted_by| !lifted_by.starts_with("tenantd adopt ")) {
             return false;
         }
@@ -75,7 +75,7 @@ impl World {
             });
         }
         let recorded = self.recorded();
-        let state = self.sim.lock();
+        let state = self.shared.lock();
         let wanted = self.directory.files.get(&held.tenant);
         let record = recorded.tenants.get(&held.tenant);
         let reason = match &held.reason {
@@ -128,7 +128,7 @@ impl World {
             return state.servers[&held.instance].domains.values().any(|domain| named(&domain.name) > 1);
         }
         if matches!(reason, HeldReason::Protected | HeldReason::PreviousProtected) {
-            // A lost domain that is not to be created again leaves its record under the key that it had.
+            // The record of a lost domain that is not created again stays under its old key.
             let left =
                 recorded.previous_placements.iter().filter(|previous| previous.instance == held.instance);
             let left = left.filter_map(|previous| recorded.tenants.get(&previous.key));
@@ -148,44 +148,44 @@ impl World {
         false
     }
 
-    /// File, record and PBX say the same of every tenant that nothing holds.
+    /// File, record and PBX are the same for every tenant without a held step.
     fn agree(&mut self, when: &str, plan: &Plan) {
         let recorded = self.recorded();
-        // A deletion that has begun stays open until its record is gone, which may wait for an operator.
+        // A started deletion stays open until its record is deleted, which may need an operator.
         let open = recorded.open_intents.iter().filter(|intent| intent.action != "delete").count();
         if open > 0 {
-            self.sim.lock().violate(|| format!("{when}: {open} intents are still open"));
+            self.shared.lock().violate(|| format!("{when}: {open} intents are still open"));
         }
         let again = self.preview();
         if again.as_ref().is_none_or(|again| again.id != plan.id) {
-            self.sim
+            self.shared
                 .lock()
                 .violate(|| format!("{when}: a second plan is another one: {}", describe(again.as_ref())));
         }
         let held = |key: &TenantKey| plan.held.iter().any(|held| held.tenant == *key);
         for (key, wanted) in self.directory.files.iter().filter(|(key, _)| !held(key)) {
             let disagreement = match recorded.tenants.get(key) {
-                // Its domain may be gone under another key, and is not to be created again.
+                // Its domain may have been lost under another key, and is not created again.
                 None if wanted.definition.drift == DriftPolicy::Report => None,
                 None => Some("it is not recorded".to_owned()),
                 Some(record) => self.disagreement(wanted, record),
             };
             if let Some(what) = disagreement {
-                self.sim.lock().violate(|| format!("{when}: {key}: {what}"));
+                self.shared.lock().violate(|| format!("{when}: {key}: {what}"));
             }
         }
         let desired = self.directory.desired();
         for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
             if (record.definition.enabled || record.disable_confirmed_at.is_none()) && !held(&record.key) {
                 let key = record.key.clone();
-                self.sim.lock().violate(|| format!("{when}: {key} has no file and is not disabled"));
+                self.shared.lock().violate(|| format!("{when}: {key} has no file and is not disabled"));
             }
         }
     }
 
     fn disagreement(&self, wanted: &Tenant, record: &TenantRecord) -> Option<String> {
         let desired = &wanted.definition;
-        let state = self.sim.lock();
+        let state = self.shared.lock();
         if desired.drift == DriftPolicy::Report
             && !state.servers[&record.definition.instance].domains.contains_key(&record.domain_id)
         {
@@ -225,29 +225,29 @@ impl World {
                 return Some(format!("{name} is not {value:?}"));
             }
         }
-        their_rows(found, desired.enabled)
+        check_operator_rows(found, desired.enabled)
     }
 
-    /// With time, and an operator's word where it is asked for, no one is left waiting or recorded without a file, but
-    /// who is protected.
-    fn nothing_waits(&mut self) {
+    /// After enough time and with the approvals that are asked for, no record without a file is left, except
+    /// protected tenants.
+    fn nothing_is_left(&mut self) {
         let plan = self.preview();
         let recorded: Recorded = self.recorded();
         let desired = self.directory.desired();
         for record in recorded.tenants.values().filter(|record| !has_file(&desired, &recorded, record)) {
-            // What waits for an operator may wait.
+            // A step that is held for an operator may stay held.
             let held = plan.as_ref().is_some_and(|plan| {
                 plan.held.iter().any(|held| held.tenant == record.key && self.is_legitimate(held, plan))
             });
             if !record.definition.protected && !held {
                 let key = record.key.clone();
-                self.sim.lock().violate(|| format!("{key} has no file, and is never deleted"));
+                self.shared.lock().violate(|| format!("{key} has no file, and is never deleted"));
             }
         }
     }
 }
 
-/// Whether the enabled rows of a setting say what is wanted; an array may have other entries besides.
+/// Whether the enabled rows of a setting have the desired value; an array may have other entries too.
 fn says(domain: &Domain, name: &SettingName, wanted: Option<&str>) -> bool {
     let values: Vec<&str> = domain.enabled_rows(name).map(|row| row.value.as_str()).collect();
     match wanted {
@@ -257,20 +257,20 @@ fn says(domain: &Domain, name: &SettingName, wanted: Option<&str>) -> bool {
     }
 }
 
-/// Rows that no file owns are as an operator left them: entirely while the tenant is enabled, but for the switch of the
-/// `cidr` entries while it is not.
-fn their_rows(domain: &Domain, enabled: bool) -> Option<String> {
-    for row in domain.memory.theirs.values() {
+/// Rows that no file owns are as an operator left them; while the tenant is disabled, its `cidr` rows are switched off
+/// and otherwise the same.
+fn check_operator_rows(domain: &Domain, enabled: bool) -> Option<String> {
+    for row in domain.memory.operator_rows.values() {
         let cidr = row.name == SettingName::cidr();
-        if !cidr && row.name != person::note() {
+        if !cidr && row.name != operator::note() {
             continue;
         }
         let Some(found) = domain.rows.get(&row.id) else {
-            return Some(format!("the row {} of somebody else is gone", row.name));
+            return Some(format!("the row {} of the operator is missing", row.name));
         };
         let expected = PbxSetting { enabled: row.enabled && (enabled || !cidr), ..row.clone() };
         if *found != expected {
-            return Some(format!("the row of somebody else is {found:?}, and was {row:?}"));
+            return Some(format!("the row of the operator is {found:?}, and was {row:?}"));
         }
     }
     None

@@ -1,22 +1,22 @@
-//! An operator with an account on a PBX, who changes what we look after and what we do not.
+//! An operator of a PBX, who changes managed and unmanaged domains.
 
 use rand::RngExt as _;
 use tenantd::model::{DomainId, InstanceKey, PbxSetting, SettingId, SettingName};
 
 use crate::directory;
 use crate::model_pbx::{Domain, Server};
-use crate::sim::State;
+use crate::state::State;
 
 /// A setting that no file ever owns.
 pub fn note() -> SettingName {
     SettingName::new("theirs", "note", "text")
 }
 
-/// One change on one server, at random.
-pub fn meddle(state: &mut State) {
+/// One random change on one server.
+pub fn change_something(state: &mut State) {
     let instances: Vec<InstanceKey> = state.servers.keys().cloned().collect();
     let instance = state.pick(&instances);
-    let own = state.witness.own_domains[&instance].clone();
+    let own = state.checks.own_domains[&instance].clone();
     let domains: Vec<DomainId> = state.servers[&instance]
         .domains
         .iter()
@@ -30,14 +30,14 @@ pub fn meddle(state: &mut State) {
     let what = change(state, &instance, id);
     let name =
         state.servers[&instance].domains.get(&id).map_or("it is gone", |domain| &domain.name).to_owned();
-    state.tell(|| format!("{instance}: a person: {what} ({name})"));
+    state.log(|| format!("{instance}: an operator {what} ({name})"));
 }
 
 fn make_domain(state: &mut State, instance: &InstanceKey) {
     let name = directory::some_domain(state);
     let enabled = state.pick(&[Some(true), Some(true), Some(false), None]);
     add_unmanaged(state, instance, &name, enabled);
-    state.tell(|| format!("{instance}: a person makes the domain {name}"));
+    state.log(|| format!("{instance}: an operator creates the domain {name}"));
 }
 
 /// A domain that is not managed.
@@ -45,11 +45,11 @@ pub fn add_unmanaged(state: &mut State, instance: &InstanceKey, name: &str, enab
     let id = DomainId(state.next_id());
     let row = some_row(state, SettingName::cidr());
     let with_row = state.chance(0.5);
-    let mut domain = Domain::new(name, enabled, "somebody else's");
+    let mut domain = Domain::new(name, enabled, "not managed");
     domain.data = 7;
     domain.memory.named_at = state.point;
     if with_row {
-        domain.set_theirs(row);
+        domain.set_operator_row(row);
     }
     if let Some(server) = state.servers.get_mut(instance) {
         server.domains.insert(id, domain);
@@ -73,10 +73,10 @@ fn some_row(state: &mut State, name: SettingName) -> PbxSetting {
 }
 
 fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static str {
-    let (kind, coin) = (state.below(14), state.chance(0.5));
+    let (kind, coin) = (state.below(18), state.chance(0.5));
     let managed = directory::some_setting(state);
     let row = match kind {
-        7 => some_row(state, SettingName::cidr()),
+        7 | 14..=17 => some_row(state, SettingName::cidr()),
         8 => some_row(state, note()),
         9 => some_row(state, managed.clone()),
         _ => some_row(state, SettingName::user_limit()),
@@ -89,8 +89,8 @@ fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static s
         return "deletes a domain";
     }
     let Some(domain) = domains.get_mut(&id) else { return "nothing" };
-    domain.memory.tamper();
-    let lock = SettingId::for_web_sign_in_block(id);
+    domain.memory.mark_changed();
+    let block = SettingId::for_web_sign_in_block(id);
     match kind {
         0..=2 => {
             domain.enabled = Some(domain.enabled != Some(true));
@@ -110,34 +110,34 @@ fn change(state: &mut State, instance: &InstanceKey, id: DomainId) -> &'static s
             "renames a domain"
         }
         6 => {
-            domain.rows.remove(&lock);
-            "takes the login lock away"
+            domain.rows.remove(&block);
+            "removes the web sign-in block"
         }
-        7..=10 => {
-            domain.set_theirs(row);
+        7..=10 | 14..=17 => {
+            domain.set_operator_row(row);
             "adds a row"
         }
-        11 => switch_a_row(domain, lock),
+        11 => switch_a_row(domain, block),
         _ => {
-            let mine = domain.memory.theirs.keys().next().copied();
-            mine.into_iter().for_each(|id| domain.remove_theirs(id));
+            let mine = domain.memory.operator_rows.keys().next().copied();
+            mine.into_iter().for_each(|id| domain.remove_operator_row(id));
             "removes a row"
         }
     }
 }
 
-/// Switches one of an operator's own rows, on where it shows as off.
-fn switch_a_row(domain: &mut Domain, lock: SettingId) -> &'static str {
-    let locked = domain.rows.get(&lock).is_some_and(|row| row.enabled);
-    let ids: Vec<SettingId> = domain.memory.theirs.keys().copied().collect();
+/// Enables or disables one of the operator's own rows.
+fn switch_a_row(domain: &mut Domain, block: SettingId) -> &'static str {
+    let blocked = domain.rows.get(&block).is_some_and(|row| row.enabled);
+    let ids: Vec<SettingId> = domain.memory.operator_rows.keys().copied().collect();
     for id in ids {
         let Some(mut row) = domain.rows.get(&id).cloned() else { continue };
-        // What the lock switched off shows as off already; an operator who wants it off has nothing to do.
-        if locked && row.enabled && row.name == SettingName::cidr() {
+        // The web sign-in block has disabled this row already.
+        if blocked && row.enabled && row.name == SettingName::cidr() {
             continue;
         }
         row.enabled = !row.enabled;
-        domain.set_theirs(row);
+        domain.set_operator_row(row);
         return "switches a row";
     }
     "looks at the rows"

@@ -1,5 +1,5 @@
-//! Looks at every changing request as it reaches a server, and at the database at that moment: the properties that
-//! must hold for each request by itself.
+//! Checks every changing request as it reaches a server, against the database at that moment: the properties that
+//! hold for each single request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,37 +13,37 @@ use tenantd::model::{
 };
 
 use crate::model_pbx::{Domain, Mutation};
-use crate::off_limits::OffLimits;
-use crate::scenery::WEB_SESSION_LIFETIME;
-use crate::sim::State;
+use crate::must_not_change::MustNotChange;
+use crate::random_config::WEB_SESSION_LIFETIME;
+use crate::state::State;
 
-/// What the witness knows of the pass in hand.
-pub struct Witness {
+/// What the checks know about this pass.
+pub struct RequestChecks {
     conn: SqliteConnection,
-    /// The wanted side that the pass in hand works from; `None` while no one may change anything.
+    /// The desired state of this pass; `None` while nothing may change.
     pub acting_for: Option<Desired>,
     pub retention: TimeDelta,
-    /// The earliest and the latest time that the pass in hand can have read from the clock.
+    /// The earliest and the latest time that this pass can have read from the clock.
     pub earliest: DateTime<Utc>,
     pub latest: DateTime<Utc>,
     pub own_domains: BTreeMap<InstanceKey, String>,
-    /// What was managed at any time.
+    /// Every domain that was ever managed.
     pub ours: BTreeSet<(InstanceKey, DomainId)>,
-    /// Since when a complete directory lacks the file of a tenant (by its id in the database).
+    /// Since when a complete directory has no file of a tenant (by tenant id).
     pub file_gone_since: BTreeMap<String, DateTime<Utc>>,
-    /// Since when a domain is previous.
+    /// Since when a domain is a previous placement.
     pub left_since: BTreeMap<(InstanceKey, DomainId), DateTime<Utc>>,
-    /// Under which keys the files of the recorded tenants stand in this pass.
-    pub heirs: BTreeMap<String, BTreeSet<TenantKey>>,
-    /// What no one may touch in this pass.
-    pub off_limits: OffLimits,
+    /// The keys of the files that define each recorded tenant in this pass.
+    pub tenant_keys: BTreeMap<String, BTreeSet<TenantKey>>,
+    /// What must not change in this pass.
+    pub must_not_change: MustNotChange,
     /// Changing requests that reached a server.
     pub mutations: u64,
-    /// Domains that were checked since acting began.
-    looked_at: BTreeSet<(InstanceKey, DomainId)>,
-    /// Names that were looked for since acting began, and when any name was last looked for.
-    asked: BTreeMap<(InstanceKey, String), u64>,
-    asked_all: BTreeMap<InstanceKey, u64>,
+    /// Domains that were read since applying began.
+    domains_read: BTreeSet<(InstanceKey, DomainId)>,
+    /// Names that were looked up since applying began, and when the whole list was last read.
+    names_looked_up: BTreeMap<(InstanceKey, String), u64>,
+    lists_read: BTreeMap<InstanceKey, u64>,
 }
 
 #[derive(QueryableByName)]
@@ -58,7 +58,7 @@ struct Identity {
     identity: Option<String>,
 }
 
-/// Who the database says a domain belongs to.
+/// The tenant that a domain belongs to in the database.
 #[derive(QueryableByName)]
 struct Owner {
     #[diesel(sql_type = Text)]
@@ -69,12 +69,12 @@ struct Owner {
     enabled: bool,
     #[diesel(sql_type = Bool)]
     protected: bool,
-    /// It left this domain behind when it moved away.
+    /// The domain is a previous placement.
     #[diesel(sql_type = Bool)]
-    behind: bool,
+    previous: bool,
 }
 
-impl Witness {
+impl RequestChecks {
     pub fn new(database: &Path, own_domains: BTreeMap<InstanceKey, String>) -> Self {
         let mut conn = SqliteConnection::establish(&database.display().to_string()).unwrap();
         conn.batch_execute("PRAGMA query_only = ON;").unwrap();
@@ -88,31 +88,31 @@ impl Witness {
             ours: BTreeSet::new(),
             file_gone_since: BTreeMap::new(),
             left_since: BTreeMap::new(),
-            heirs: BTreeMap::new(),
-            off_limits: OffLimits::default(),
+            tenant_keys: BTreeMap::new(),
+            must_not_change: MustNotChange::default(),
             mutations: 0,
-            looked_at: BTreeSet::new(),
-            asked: BTreeMap::new(),
-            asked_all: BTreeMap::new(),
+            domains_read: BTreeSet::new(),
+            names_looked_up: BTreeMap::new(),
+            lists_read: BTreeMap::new(),
         }
     }
 
     pub fn begin_acting(&mut self, desired: Desired) {
         self.acting_for = Some(desired);
-        self.looked_at.clear();
-        self.asked.clear();
+        self.domains_read.clear();
+        self.names_looked_up.clear();
     }
 
-    pub fn looked_at(&mut self, instance: &InstanceKey, id: DomainId) {
-        self.looked_at.insert((instance.clone(), id));
+    pub fn domains_read(&mut self, instance: &InstanceKey, id: DomainId) {
+        self.domains_read.insert((instance.clone(), id));
     }
 
-    pub fn asked(&mut self, instance: &InstanceKey, name: &str, point: u64) {
-        self.asked.insert((instance.clone(), name.to_owned()), point);
+    pub fn names_looked_up(&mut self, instance: &InstanceKey, name: &str, point: u64) {
+        self.names_looked_up.insert((instance.clone(), name.to_owned()), point);
     }
 
-    pub fn asked_all(&mut self, instance: &InstanceKey, point: u64) {
-        self.asked_all.insert(instance.clone(), point);
+    pub fn lists_read(&mut self, instance: &InstanceKey, point: u64) {
+        self.lists_read.insert(instance.clone(), point);
     }
 
     fn has_intent(&mut self, instance: &InstanceKey, mutation: &Mutation) -> bool {
@@ -141,9 +141,9 @@ impl Witness {
 
     fn owner(&mut self, instance: &InstanceKey, id: DomainId) -> Option<Owner> {
         diesel::sql_query(
-            "SELECT id, key, enabled, protected, 0 AS behind FROM tenants WHERE instance = ?1 AND domain_id = ?2 \
+            "SELECT id, key, enabled, protected, 0 AS previous FROM tenants WHERE instance = ?1 AND domain_id = ?2 \
              UNION ALL \
-             SELECT t.id, t.key, t.enabled, t.protected, 1 AS behind FROM previous_placements f \
+             SELECT t.id, t.key, t.enabled, t.protected, 1 AS previous FROM previous_placements f \
              JOIN tenants t ON t.id = f.tenant_id WHERE f.instance = ?1 AND f.domain_id = ?2",
         )
         .bind::<Text, _>(instance.as_str())
@@ -157,10 +157,10 @@ impl Witness {
 impl State {
     /// A changing request is sent.
     pub fn sent(&mut self, instance: &InstanceKey, mutation: &Mutation) {
-        self.witness.mutations += 1;
-        let intent = self.witness.has_intent(instance, mutation);
-        let enrolled = self.witness.enrolled(instance);
-        let owner = self.witness.owner(instance, mutation.domain());
+        self.checks.mutations += 1;
+        let intent = self.checks.has_intent(instance, mutation);
+        let enrolled = self.checks.enrolled(instance);
+        let owner = self.checks.owner(instance, mutation.domain());
         if let Err(what) = self.judge(instance, mutation, intent, enrolled.as_deref(), owner.as_ref()) {
             self.violate(|| format!("{instance}: {mutation}: {what}"));
         }
@@ -172,7 +172,7 @@ impl State {
         let Some(server) = self.servers.get_mut(instance) else { return };
         if let Some(domain) = server.domains.get_mut(&mutation.domain()) {
             domain.memory.ours = true;
-            self.witness.ours.insert((instance.clone(), mutation.domain()));
+            self.checks.ours.insert((instance.clone(), mutation.domain()));
             if matches!(mutation, Mutation::Create(_) | Mutation::Update(_)) {
                 domain.memory.named_at = point;
             }
@@ -187,26 +187,26 @@ impl State {
         enrolled: Option<&str>,
         owner: Option<&Owner>,
     ) -> Result<(), String> {
-        let (Some(server), Some(own)) = (self.servers.get(instance), self.witness.own_domains.get(instance))
+        let (Some(server), Some(own)) = (self.servers.get(instance), self.checks.own_domains.get(instance))
         else {
             return Err("there is no such server".into());
         };
-        let desired = self.witness.acting_for.as_ref().ok_or("sent by one that only looks")?;
+        let desired = self.checks.acting_for.as_ref().ok_or("sent while only reading")?;
         if !intent {
             return Err("no open intent for it".into());
         }
         if server.identity(own).as_deref() != enrolled {
             return Err("sent to another server than was enrolled".into());
         }
-        self.witness.off_limits.judge(instance, mutation.domain(), self.witness.latest)?;
-        let owner = owner.ok_or("the domain is not recorded as ours")?;
+        self.checks.must_not_change.judge(instance, mutation.domain(), self.checks.latest)?;
+        let owner = owner.ok_or("the domain is not recorded")?;
         let own = TenantKey::parse(&owner.key).ok();
-        let heirs = self.witness.heirs.get(&owner.id).into_iter().flatten();
-        let keys = own.iter().chain(heirs);
+        let tenant_keys = self.checks.tenant_keys.get(&owner.id).into_iter().flatten();
+        let keys = own.iter().chain(tenant_keys);
         let wanted = keys.filter_map(|key| desired.tenants.get(key)).next();
         let domain = server.domains.get(&mutation.domain());
-        // A backup may be older than the adoption.
-        let was_ours = self.witness.ours.contains(&(instance.clone(), mutation.domain()));
+        // A restored backup may be older than the adoption.
+        let was_ours = self.checks.ours.contains(&(instance.clone(), mutation.domain()));
         if let Some(domain) = domain.filter(|domain| !domain.memory.ours && !was_ours) {
             let adopted = wanted.is_some_and(|wanted| {
                 wanted.adopt
@@ -218,17 +218,17 @@ impl State {
             }
         }
         self.judge_name(instance, mutation, domain)?;
-        // What someone does between the last look and the request is undone with the rest of the form.
+        // A change between the last read and the request is overwritten by the form.
         let unseen = matches!(mutation, Mutation::Update(_))
-            && domain.is_some_and(|domain| domain.memory.tampered_since_look);
-        if closes(mutation, domain) && !unseen && owner.enabled && !owner.behind {
-            return Err(format!("{} is closed, and not recorded as disabled", owner.key));
+            && domain.is_some_and(|domain| domain.memory.changed_since_read);
+        if disables(mutation, domain) && !unseen && owner.enabled && !owner.previous {
+            return Err(format!("{} is disabled, and not recorded so", owner.key));
         }
-        if opens(mutation, domain)
+        if enables(mutation, domain)
             && !unseen
-            && (owner.behind || !wanted.is_some_and(|wanted| wanted.definition.enabled))
+            && (owner.previous || !wanted.is_some_and(|wanted| wanted.definition.enabled))
         {
-            return Err(format!("{} is opened, and no file wants it open", owner.key));
+            return Err(format!("{} is enabled, and no file says so", owner.key));
         }
         match mutation {
             Mutation::Delete(id) => self.judge_delete(instance, *id, domain, owner, desired),
@@ -237,14 +237,16 @@ impl State {
                     || wanted.is_some_and(|wanted| wanted.definition.pbx_settings.contains_key(&row.name));
                 judge_row(domain, row, managed)
             }),
-            Mutation::Remove(_, id) if domain.is_some_and(|domain| domain.memory.theirs.contains_key(id)) => {
-                Err("the row is somebody else's".into())
+            Mutation::Remove(_, id)
+                if domain.is_some_and(|domain| domain.memory.operator_rows.contains_key(id)) =>
+            {
+                Err("the row is not managed".into())
             }
             Mutation::Create(_) | Mutation::Update(_) | Mutation::Remove(..) => Ok(()),
         }
     }
 
-    /// No one takes a name without looking for it first, or although it was seen to be in use.
+    /// A name is looked up before it is used, and is not used if another domain had it.
     fn judge_name(
         &self,
         instance: &InstanceKey,
@@ -252,21 +254,22 @@ impl State {
         domain: Option<&Domain>,
     ) -> Result<(), String> {
         let (Mutation::Create(new) | Mutation::Update(new)) = mutation else { return Ok(()) };
-        // Someone may have renamed it after it was checked: then it gets its own name back.
-        if domain.is_some_and(|domain| domain.name == new.name || domain.memory.tampered_lately) {
+        // An operator may have renamed it after it was read; then it gets its own name back.
+        if domain.is_some_and(|domain| domain.name == new.name || domain.memory.changed_in_this_pass) {
             return Ok(());
         }
-        let Some(asked) = self.witness.asked.get(&(instance.clone(), new.name.clone())) else {
-            return Err("nobody looked whether the name is in use".into());
+        let Some(names_looked_up) = self.checks.names_looked_up.get(&(instance.clone(), new.name.clone()))
+        else {
+            return Err("the name was not looked up".into());
         };
-        let asked_all = self.witness.asked_all.get(instance).copied().unwrap_or(0);
-        // The look right before a domain is made shows the enabled ones only.
+        let lists_read = self.checks.lists_read.get(instance).copied().unwrap_or(0);
+        // The lookup right before a create shows enabled domains only.
         let looked_at_all = matches!(mutation, Mutation::Update(_));
         let in_use = self.servers.get(instance).into_iter().flat_map(|server| &server.domains);
         for (id, other) in in_use {
             let named_at = other.memory.named_at;
-            let seen =
-                named_at < asked_all || (named_at < *asked && (looked_at_all || other.enabled == Some(true)));
+            let seen = named_at < lists_read
+                || (named_at < *names_looked_up && (looked_at_all || other.enabled == Some(true)));
             if *id != new.id && other.name == new.name && seen {
                 return Err("the name was seen to be in use".into());
             }
@@ -283,72 +286,81 @@ impl State {
         desired: &Desired,
     ) -> Result<(), String> {
         if desired.completeness != Completeness::Complete {
-            return Err("the directory was not read whole".into());
+            return Err("the directory was not read completely".into());
         }
         if owner.protected {
             return Err("the tenant is protected".into());
         }
-        if !self.witness.looked_at.contains(&(instance.clone(), id)) {
-            return Err("nobody looked at it before".into());
+        if !self.checks.domains_read.contains(&(instance.clone(), id)) {
+            return Err("the domain was not read before".into());
         }
         let over = |since: Option<&DateTime<Utc>>| {
-            since.is_some_and(|since| self.witness.latest - *since >= self.witness.retention)
+            since.is_some_and(|since| self.checks.latest - *since >= self.checks.retention)
         };
         let Some(domain) = domain else { return Ok(()) };
-        if !over(domain.memory.closed_seen.as_ref()) {
-            return Err(format!("it was not disabled for its retention ({:?})", domain.memory.closed_seen));
+        if !over(domain.memory.seen_disabled_since.as_ref()) {
+            return Err(format!(
+                "it was not disabled for its retention ({:?})",
+                domain.memory.seen_disabled_since
+            ));
         }
         let server = self.servers.get(instance).and_then(|server| PbxVersion::parse(server.version));
         let outlived = !server.is_some_and(|version| version.block_ends_sessions());
         let lifetime = TimeDelta::from_std(WEB_SESSION_LIFETIME).unwrap();
-        if outlived && domain.memory.closed_seen.is_none_or(|since| self.witness.latest - since < lifetime) {
+        if outlived
+            && domain.memory.seen_disabled_since.is_none_or(|since| self.checks.latest - since < lifetime)
+        {
             return Err("web sessions that were open before its disable may not be over".into());
         }
-        let since = if owner.behind {
-            self.witness.left_since.get(&(instance.clone(), id))
+        let since = if owner.previous {
+            self.checks.left_since.get(&(instance.clone(), id))
         } else {
-            self.witness.file_gone_since.get(&owner.id)
+            self.checks.file_gone_since.get(&owner.id)
         };
         if !over(since) {
-            return Err(format!("it was not unwanted for its retention ({since:?})"));
+            return Err(format!("its file was not removed for its retention ({since:?})"));
         }
         Ok(())
     }
 }
 
-/// Takes access away from someone who has it.
-fn closes(mutation: &Mutation, domain: Option<&Domain>) -> bool {
+/// Takes access away from a domain that has it.
+fn disables(mutation: &Mutation, domain: Option<&Domain>) -> bool {
     let Some(domain) = domain else { return false };
     match mutation {
         Mutation::Update(new) | Mutation::Create(new) => domain.takes_phones() && !new.enabled,
-        Mutation::Put(_, row) => row.name == SettingName::cidr() && row.id == lock(mutation) && row.enabled,
+        Mutation::Put(_, row) => {
+            row.name == SettingName::cidr() && row.id == web_sign_in_block(mutation) && row.enabled
+        }
         Mutation::Delete(_) | Mutation::Remove(..) => false,
     }
 }
 
-fn opens(mutation: &Mutation, domain: Option<&Domain>) -> bool {
+fn enables(mutation: &Mutation, domain: Option<&Domain>) -> bool {
     let Some(domain) = domain else { return false };
     match mutation {
         Mutation::Update(new) | Mutation::Create(new) => !domain.takes_phones() && new.enabled,
-        Mutation::Put(_, row) => row.name == SettingName::cidr() && row.id != lock(mutation) && row.enabled,
-        Mutation::Remove(_, row) => *row == lock(mutation),
+        Mutation::Put(_, row) => {
+            row.name == SettingName::cidr() && row.id != web_sign_in_block(mutation) && row.enabled
+        }
+        Mutation::Remove(_, row) => *row == web_sign_in_block(mutation),
         Mutation::Delete(_) => false,
     }
 }
 
-fn lock(mutation: &Mutation) -> SettingId {
+fn web_sign_in_block(mutation: &Mutation) -> SettingId {
     SettingId::for_web_sign_in_block(mutation.domain())
 }
 
-/// An operator's row that the file does not own is switched, and never changed.
+/// An operator's row that no file owns is enabled or disabled, and never changed otherwise.
 fn judge_row(domain: &Domain, row: &PbxSetting, managed: bool) -> Result<(), String> {
-    match domain.memory.theirs.get(&row.id) {
-        Some(theirs) if !managed => {
-            let same = PbxSetting { enabled: theirs.enabled, ..row.clone() } == *theirs;
+    match domain.memory.operator_rows.get(&row.id) {
+        Some(operator_rows) if !managed => {
+            let same = PbxSetting { enabled: operator_rows.enabled, ..row.clone() } == *operator_rows;
             if same && row.name == SettingName::cidr() {
                 Ok(())
             } else {
-                Err(format!("the row {} is somebody else's", theirs.name))
+                Err(format!("the row {} is not managed", operator_rows.name))
             }
         }
         _ => Ok(()),

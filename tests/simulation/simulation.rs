@@ -1,4 +1,4 @@
-//! One seed's world: a directory, two PBXs, a database, and the processes that keep them together.
+//! One seed's directory, two PBXs, database and tenantd processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,24 +15,24 @@ use tenantd::store::{Database, StoreError};
 
 use crate::directory::{Directory, instance};
 use crate::model_pbx::Server;
-use crate::person;
+use crate::operator;
+use crate::pass_checks::History;
 use crate::process::{Process, Task, open};
-use crate::properties::History;
-use crate::scenery;
-use crate::sim::{Calm, Sim, State, run};
+use crate::random_config;
+use crate::request_checks::RequestChecks;
+use crate::state::{NoFaults, SharedState, State, run};
 use crate::template::Template;
-use crate::witness::Witness;
 
-pub struct World {
-    pub sim: Arc<Sim>,
+pub struct Simulation {
+    pub shared: Arc<SharedState>,
     pub directory: Directory,
     pub config: Config,
-    /// A connection for looking on, without weather.
-    pub calm: Database,
+    /// The checks' own connection, without faults.
+    pub observer: Database,
     pub history: History,
     process: Process,
-    /// Servers that are not connected now: the one that belongs to an address, or another machine.
-    pub aside: BTreeMap<InstanceKey, Server>,
+    /// Servers that do not answer at an address now: the original one, or the other one.
+    pub unplugged: BTreeMap<InstanceKey, Server>,
     database: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -41,13 +41,13 @@ pub struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Daemons {
     One,
-    /// Another one takes over the lease while one is at work.
+    /// Another daemon takes the lease during a pass.
     TakenOver,
-    /// One is stopped after it looked, another makes a whole pass, and then the first continues.
+    /// One daemon is stopped after it planned, another makes a whole pass, then the first one continues.
     StoppedAndResumed,
 }
 
-/// What two daemons planned, and how each one's pass ended; `None` where it died.
+/// The plan of each daemon, and how its pass ended; `None` if it crashed.
 type Passes = (Vec<Option<Plan>>, Vec<Option<Result<Outcome, StoreError>>>);
 
 /// How a pass ended.
@@ -59,46 +59,46 @@ pub enum Ending {
     Died,
 }
 
-/// A pass, as one who looks on saw it.
+/// A pass as the checks see it.
 #[derive(Debug)]
 pub struct Pass {
     pub task: Task,
     pub before: Recorded,
     pub after: Recorded,
-    /// One for each daemon that came to a plan.
+    /// One for each daemon that made a plan.
     pub plans: Vec<Plan>,
     pub endings: Vec<Ending>,
 }
 
-impl World {
-    pub fn new(seed: u64, told: bool, template: &Template) -> Self {
+impl Simulation {
+    pub fn new(seed: u64, with_log: bool, template: &Template) -> Self {
         let (dir, database) = template.copy();
         let own_domains: BTreeMap<InstanceKey, String> =
             ["hq", "branch"].map(|name| (instance(name), format!("{name}-pbx.example.com"))).into();
-        let sim = Sim::new(seed, told, Witness::new(&database, own_domains.clone()));
-        let config = scenery::config(&mut sim.lock(), &database);
+        let shared = SharedState::new(seed, with_log, RequestChecks::new(&database, own_domains.clone()));
+        let config = random_config::config(&mut shared.lock(), &database);
         {
-            let mut state = sim.lock();
-            state.witness.retention = TimeDelta::days(i64::from(config.deletion.retention_days));
+            let mut state = shared.lock();
+            state.checks.retention = TimeDelta::days(i64::from(config.deletion.retention_days));
             for (key, own) in &own_domains {
                 let id = state.next_id();
                 let version = state.pick(&["5.4.4", "5.5.7", "5.6.4-dev"]);
                 state.servers.insert(key.clone(), Server { version, ..Server::new(own, id) });
                 for n in 0..2 {
                     let name = format!("foreign{n}.example.net");
-                    person::add_unmanaged(&mut state, key, &name, Some(n == 0));
+                    operator::add_unmanaged(&mut state, key, &name, Some(n == 0));
                 }
             }
         }
-        let process = Process::start("first", &sim, &config, &database);
+        let process = Process::start("first", &shared, &config, &database);
         process.take_the_lease();
         Self {
             directory: Directory::new(),
-            calm: open(&database, Arc::new(Calm)),
+            observer: open(&database, Arc::new(NoFaults)),
             history: History::default(),
             process,
-            aside: BTreeMap::new(),
-            sim,
+            unplugged: BTreeMap::new(),
+            shared,
             config,
             database,
             _dir: dir,
@@ -106,41 +106,41 @@ impl World {
     }
 
     pub fn is_over(&self) -> bool {
-        self.sim.lock().violation.is_some()
+        self.shared.lock().violation.is_some()
     }
 
-    /// New connections and new clients, as after a restart or on the stand-by machine.
+    /// Starts a new process with new connections, as after a restart or on a stand-by machine.
     pub fn restart(&mut self, name: &str) {
-        let tell = format!("the process {name} takes over");
-        self.sim.lock().tell(|| tell);
-        self.process = Process::start(name, &self.sim, &self.config, &self.database);
+        let line = format!("the process {name} takes over");
+        self.shared.lock().log(|| line);
+        self.process = Process::start(name, &self.shared, &self.config, &self.database);
         self.process.take_the_lease();
     }
 
     pub fn recorded(&self) -> Recorded {
-        let now = self.sim.lock().now;
-        run(&self.sim, self.calm.read(move |store| store.recorded(now))).unwrap().unwrap()
+        let now = self.shared.lock().now;
+        run(&self.shared, self.observer.read(move |store| store.recorded(now))).unwrap().unwrap()
     }
 
-    /// What a daemon would work from now.
+    /// The input of the next pass.
     pub fn task(&self) -> Task {
         Task { desired: self.directory.desired(), policy: Policy::new(&self.config), rotation: Rotation::All }
     }
 
-    /// One pass, which may die on the way, with everything that must hold of it.
-    pub fn pass(&mut self, task: Task, daemons: Daemons, dies_after: Option<u64>) -> Pass {
+    /// One pass, which may crash, with all its checks.
+    pub fn pass(&mut self, task: Task, daemons: Daemons, crash_after: Option<u64>) -> Pass {
         let before = self.recorded();
-        self.sim.lock().tell(|| {
+        self.shared.lock().log(|| {
             let policy = &task.policy;
             let word = if policy.no_removals { ", no removals" } else { "" };
             format!("--- a pass; the directory is {:?}{word} {:?}", task.desired.completeness, policy.only)
         });
-        self.history.begin(&self.sim, &before, &task);
-        self.sim.lock().doom(dies_after);
+        self.history.begin(&self.shared, &before, &task);
+        self.shared.lock().crash_after_points(crash_after);
         let (plans, endings) = match daemons {
             Daemons::One => {
                 let mut plan = None;
-                let ended = run(&self.sim, self.process.pass(task.clone(), &mut plan));
+                let ended = run(&self.shared, self.process.pass(task.clone(), &mut plan));
                 (vec![plan], vec![ended])
             }
             Daemons::TakenOver => self.taken_over(&task),
@@ -161,8 +161,8 @@ impl World {
             plans: plans.into_iter().flatten().collect(),
             endings,
         };
-        self.sim.lock().finish(&pass);
-        self.history.end(&self.sim, &self.config, &pass);
+        self.shared.lock().finish(&pass);
+        self.history.end(&self.shared, &self.config, &pass);
         if pass.endings.iter().any(|ending| matches!(ending, Ending::Died)) {
             self.restart("next");
         }
@@ -170,22 +170,22 @@ impl World {
     }
 
     fn taken_over(&mut self, task: &Task) -> Passes {
-        let other = Process::start("beside", &self.sim, &self.config, &self.database);
+        let other = Process::start("second", &self.shared, &self.config, &self.database);
         let waits = {
-            let mut state = self.sim.lock();
+            let mut state = self.shared.lock();
             let most = state.pick(&[20, 80, 300]);
             state.below(most)
         };
         let (mut first, mut second) = (None, None);
         let takes_over = async {
             for _ in 0..waits {
-                self.sim.point().await;
+                self.shared.point().await;
             }
             other.take_the_lease();
             other.pass(task.clone(), &mut second).await
         };
         let both = join(self.process.pass(task.clone(), &mut first), takes_over);
-        let endings = match run(&self.sim, both) {
+        let endings = match run(&self.shared, both) {
             Some((one, two)) => vec![Some(one), Some(two)],
             None => vec![None],
         };
@@ -194,25 +194,25 @@ impl World {
     }
 
     fn stopped_and_resumed(&mut self, task: &Task) -> Passes {
-        let Some(Ok((look, plan))) = run(&self.sim, self.process.look(task.clone())) else {
+        let Some(Ok((look, plan))) = run(&self.shared, self.process.look(task.clone())) else {
             return (Vec::new(), vec![None]);
         };
-        let other = Process::start("meanwhile", &self.sim, &self.config, &self.database);
+        let other = Process::start("second", &self.shared, &self.config, &self.database);
         other.take_the_lease();
         let mut newer = None;
-        let second = run(&self.sim, other.pass(task.clone(), &mut newer));
-        self.sim.lock().tell(|| "the stopped process goes on".into());
-        let first = run(&self.sim, self.process.act(&look, &plan));
+        let second = run(&self.shared, other.pass(task.clone(), &mut newer));
+        self.shared.lock().log(|| "the stopped process continues".into());
+        let first = run(&self.shared, self.process.act(&look, &plan));
         self.process = other;
         (vec![Some(plan), newer], vec![first, second])
     }
 
-    /// Only looks; no server may see a changing request.
+    /// Makes a plan; no server may see a changing request.
     pub fn preview(&mut self) -> Option<Plan> {
-        let seen = self.sim.lock().witness.mutations;
-        let look = run(&self.sim, self.process.look(self.task()));
-        let mut state = self.sim.lock();
-        if state.witness.mutations != seen {
+        let seen = self.shared.lock().checks.mutations;
+        let look = run(&self.shared, self.process.look(self.task()));
+        let mut state = self.shared.lock();
+        if state.checks.mutations != seen {
             state.violate(|| "a preview sent a changing request".into());
         }
         look.and_then(Result::ok).map(|(_, plan)| plan)
@@ -220,34 +220,34 @@ impl World {
 }
 
 impl State {
-    /// The pass is over: what it left on its way arrives, and what came of it is reported.
+    /// Ends a pass: late requests are carried out, and the results are logged.
     fn finish(&mut self, pass: &Pass) {
-        self.witness.acting_for = None;
-        self.doom(None);
+        self.checks.acting_for = None;
+        self.crash_after_points(None);
         self.deliver_left();
         for ending in &pass.endings {
             match ending {
                 Ending::Whole(outcome) => {
                     for step in &outcome.steps {
-                        self.tell(|| {
-                            let result = told(&step.result);
+                        self.log(|| {
+                            let result = result_text(&step.result);
                             format!("{} {} on {}: {result}", step.action, step.tenant, step.instance)
                         });
                     }
                 }
                 Ending::Failed(error) => {
-                    self.tell(|| format!("the pass failed: {}", tenantd::report::chain(error)));
+                    self.log(|| format!("the pass failed: {}", tenantd::report::chain(error)));
                 }
                 Ending::Died => {}
             }
         }
         for held in pass.plans.iter().flat_map(|plan| &plan.held) {
-            self.tell(|| format!("held: {} {}: {}", held.action, held.tenant, held.reason));
+            self.log(|| format!("held: {} {}: {}", held.action, held.tenant, held.reason));
         }
     }
 }
 
-fn told(result: &StepResult) -> String {
+fn result_text(result: &StepResult) -> String {
     match result {
         StepResult::Done => "done".into(),
         StepResult::Skipped(why) => format!("skipped: {why}"),

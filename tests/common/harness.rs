@@ -57,7 +57,7 @@ pub enum Backend {
     Postgres,
 }
 
-pub struct Rig {
+pub struct Harness {
     pub config: Config,
     pub passwords: BTreeMap<InstanceKey, Secret>,
     /// Secrets of accounts with a second factor.
@@ -108,29 +108,29 @@ pub fn tenant(name: &str) -> Tenant {
 /// The scenario's body runs on SQLite and, where it is installed, on PostgreSQL.
 #[macro_export]
 macro_rules! on_both_databases {
-    ($(#[$meta:meta])* async fn $name:ident(mut $rig:ident) $body:block) => {
+    ($(#[$meta:meta])* async fn $name:ident(mut $harness:ident) $body:block) => {
         $(#[$meta])*
         mod $name {
             use super::*;
 
-            async fn scenario(mut $rig: $crate::common::rig::Rig) $body
+            async fn scenario(mut $harness: $crate::common::harness::Harness) $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                scenario($crate::common::rig::Rig::new($crate::common::rig::Backend::Sqlite).await.unwrap()).await;
+                scenario($crate::common::harness::Harness::new($crate::common::harness::Backend::Sqlite).await.unwrap()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                if let Some(rig) = $crate::common::rig::Rig::new($crate::common::rig::Backend::Postgres).await {
-                    scenario(rig).await;
+                if let Some(harness) = $crate::common::harness::Harness::new($crate::common::harness::Backend::Postgres).await {
+                    scenario(harness).await;
                 }
             }
         }
     };
 }
 
-impl Rig {
+impl Harness {
     /// With two stand-ins, `hq` and `branch`, of a version that [`profile`] chooses. `None` where the database is not
     /// to be had.
     pub async fn new(backend: Backend) -> Option<Self> {
@@ -156,9 +156,9 @@ impl Rig {
             servers.insert(instance(name), server);
         }
         let passwords = instances.keys().map(|key| (key.clone(), Secret::new(PASSWORD))).collect();
-        let mut rig = Self::over(backend, instances, passwords).await?;
-        rig.servers = servers;
-        Some(rig)
+        let mut harness = Self::over(backend, instances, passwords).await?;
+        harness.servers = servers;
+        Some(harness)
     }
 
     /// Over servers that are there already. `None` where the database is not to be had.
@@ -205,7 +205,7 @@ impl Rig {
         })
         .await
         .unwrap();
-        let mut rig = Self {
+        let mut harness = Self {
             config,
             passwords,
             totp: BTreeMap::new(),
@@ -220,8 +220,8 @@ impl Rig {
             rotation: Rotation::All,
             _dir: dir,
         };
-        rig.connect();
-        Some(rig)
+        harness.connect();
+        Some(harness)
     }
 
     /// New clients, with new sessions, as after a restart.

@@ -1,4 +1,4 @@
-//! A process's client of a model PBX: the port that the rest of tenantd sees, with faults on the way.
+//! A process's client of a model PBX, with faults on the way.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use tenantd::model::{
 
 use crate::faults::Fate;
 use crate::model_pbx::{Mutation, Server};
-use crate::sim::{Late, Sim, State};
+use crate::state::{Late, SharedState, State};
 
 #[derive(Clone)]
 pub struct ModelClient {
-    pub sim: Arc<Sim>,
+    pub shared: Arc<SharedState>,
     pub instance: InstanceKey,
 }
 
@@ -31,7 +31,7 @@ fn lost() -> PbxErrorKind {
 }
 
 impl ModelClient {
-    /// Reads under the weather; the answer is of the moment it was made, and comes later.
+    /// Reads with faults; the answer is made at one point and arrives at a later one.
     async fn read<T>(
         &self,
         operation: &str,
@@ -41,15 +41,15 @@ impl ModelClient {
     where
         T: Send,
     {
-        self.sim.point().await;
+        self.shared.point().await;
         let answer = {
-            let mut state = self.sim.lock();
+            let mut state = self.shared.lock();
             self.before_reading(&mut state, list).and_then(|()| answer(&mut state, &self.instance))
         };
         if let Err(kind) = &answer {
-            self.sim.lock().tell(|| format!("{}: cannot {operation}: {kind}", self.instance));
+            self.shared.lock().log(|| format!("{}: cannot {operation}: {kind}", self.instance));
         }
-        self.sim.point().await;
+        self.shared.point().await;
         answer.map_err(|kind| error(operation, kind))
     }
 
@@ -78,20 +78,20 @@ impl ModelClient {
 
     async fn write(&self, mutation: Mutation) -> Result<(), PbxError> {
         let operation = mutation.to_string();
-        self.sim.point().await;
+        self.shared.point().await;
         let fate = {
-            let mut state = self.sim.lock();
+            let mut state = self.shared.lock();
             self.ask_form(&mut state, &mutation).map_err(|kind| error(&operation, kind))?;
             Fate::drawn(&mut state)
         };
         if fate == Fate::NotSent || !is_permitted() {
             return Err(error(&operation, unreachable()));
         }
-        self.sim.lock().tell(|| format!("{}: {mutation}: {fate:?}", self.instance));
-        self.sim.lock().sent(&self.instance, &mutation);
-        self.sim.point().await;
+        self.shared.lock().log(|| format!("{}: {mutation}: {fate:?}", self.instance));
+        self.shared.lock().sent(&self.instance, &mutation);
+        self.shared.point().await;
         {
-            let mut state = self.sim.lock();
+            let mut state = self.shared.lock();
             if let Fate::Late(points) = fate {
                 let (instance, mutation) = (self.instance.clone(), mutation.clone());
                 state.late.push(Late { instance, mutation, points, old: false });
@@ -105,14 +105,14 @@ impl ModelClient {
             }
             state.done(&self.instance, &mutation);
         }
-        self.sim.point().await;
+        self.shared.point().await;
         match fate {
             Fate::Done | Fate::Ignored => Ok(()),
             _ => Err(error(&operation, lost())),
         }
     }
 
-    /// The form that is read before it is posted.
+    /// A form is read before it is posted.
     fn ask_form(&self, state: &mut State, mutation: &Mutation) -> Result<(), PbxErrorKind> {
         let Some(server) = state.servers.get(&self.instance).filter(|server| server.reachable) else {
             return Err(unreachable());
@@ -131,14 +131,14 @@ fn server<'a>(state: &'a mut State, instance: &InstanceKey) -> Result<&'a mut Se
 #[async_trait]
 impl PbxRead for ModelClient {
     async fn version(&self) -> Result<Option<PbxVersion>, PbxError> {
-        let state = self.sim.lock();
+        let state = self.shared.lock();
         Ok(state.servers.get(&self.instance).and_then(|server| PbxVersion::parse(server.version)))
     }
 
     async fn domains(&self) -> Result<DomainList, PbxError> {
         self.read("read the domains", true, |state, instance| {
             let now = state.now;
-            state.witness.asked_all(instance, state.point);
+            state.checks.lists_read(instance, state.point);
             Ok(server(state, instance)?.show_all(now))
         })
         .await
@@ -147,10 +147,10 @@ impl PbxRead for ModelClient {
     async fn domain(&self, id: DomainId) -> Result<Option<PbxDomain>, PbxError> {
         self.read(&format!("read the domain {id}"), false, |state, instance| {
             let now = state.now;
-            state.witness.looked_at(instance, id);
+            state.checks.domains_read(instance, id);
             let server = server(state, instance)?;
             if let Some(domain) = server.domains.get_mut(&id) {
-                domain.memory.tampered_since_look = false;
+                domain.memory.changed_since_read = false;
             }
             Ok(server.show(id, now))
         })
@@ -160,7 +160,7 @@ impl PbxRead for ModelClient {
     async fn domains_named(&self, name: &str) -> Result<Vec<PbxDomain>, PbxError> {
         self.read(&format!("look for the domain {name}"), true, |state, instance| {
             let now = state.now;
-            state.witness.asked(instance, name, state.point);
+            state.checks.names_looked_up(instance, name, state.point);
             Ok(server(state, instance)?.show_named(name, now))
         })
         .await

@@ -1,6 +1,6 @@
-//! What everything in a simulation shares: chance, time, what answers at each address, and the story so far.
+//! The state that everything in a simulation shares: random numbers, time, servers and the log.
 //!
-//! All of it runs in one thread and depends on the seed alone, so a seed tells the same story every time.
+//! Everything runs in one thread and depends on the seed alone, so a seed has the same events every time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,46 +21,46 @@ use uuid::Uuid;
 
 use crate::faults::Faults;
 use crate::model_pbx::{Mutation, Server};
-use crate::person;
-use crate::witness::Witness;
+use crate::operator;
+use crate::request_checks::RequestChecks;
 
-/// The shared state. No one keeps the lock across an await point.
-pub struct Sim(Mutex<State>);
+/// The shared state. The lock is never held across an await point.
+pub struct SharedState(Mutex<State>);
 
 pub struct State {
     pub rng: Xoshiro256PlusPlus,
     pub now: DateTime<Utc>,
     ids: u128,
     pub faults: Faults,
-    /// What answers at each instance's address.
+    /// The server at each instance's address.
     pub servers: BTreeMap<InstanceKey, Server>,
-    /// Requests that were given up and are carried out all the same, so many points from now.
+    /// Requests that the client gave up and the server carries out later.
     pub late: Vec<Late>,
-    pub witness: Witness,
-    /// Points passed: every place where work can be cut short is one.
+    pub checks: RequestChecks,
+    /// Points passed; a process can crash at each.
     pub point: u64,
-    /// The process that holds the writer's lease, and how many there were.
+    /// The process that holds the writer's lease, and the number of processes so far.
     pub holder: u64,
     pub processes: u64,
     crash_at: Option<u64>,
     crashed: bool,
-    /// The first property that was found violated.
+    /// The first violation.
     pub violation: Option<String>,
-    story: Option<String>,
+    log: Option<String>,
 }
 
-/// A request that was given up and is on its way all the same.
+/// A request that the client gave up and the server carries out later.
 pub struct Late {
     pub instance: InstanceKey,
     pub mutation: Mutation,
-    /// So many points from now.
+    /// The number of points until then.
     pub points: u32,
-    /// It was on its way already when the pass began.
+    /// It was sent before this pass began.
     pub old: bool,
 }
 
-impl Sim {
-    pub fn new(seed: u64, told: bool, witness: Witness) -> Arc<Self> {
+impl SharedState {
+    pub fn new(seed: u64, with_log: bool, checks: RequestChecks) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             now: DateTime::from_timestamp(1_750_000_000, 0).unwrap_or_default(),
@@ -68,14 +68,14 @@ impl Sim {
             faults: Faults::none(),
             servers: BTreeMap::new(),
             late: Vec::new(),
-            witness,
+            checks,
             point: 0,
             holder: 0,
             processes: 0,
             crash_at: None,
             crashed: false,
             violation: None,
-            story: told.then(String::new),
+            log: with_log.then(String::new),
         })))
     }
 
@@ -87,36 +87,36 @@ impl Sim {
         let mut state = self.lock();
         let how_often = how_often(&state.faults);
         if state.chance(how_often) {
-            state.tell(|| what.into());
+            state.log(|| what.into());
             return Err(StoreError::Interrupted);
         }
         Ok(())
     }
 
-    /// A place where the process may die, where others continue, and where time passes.
+    /// A point where the process may crash, other processes continue, and time passes.
     pub async fn point(&self) {
         let rounds = self.lock().rng.random_range(0..3);
-        Point { sim: self, rounds }.await;
+        Point { shared: self, rounds }.await;
     }
 }
 
 impl State {
-    /// The next line of the story, told only where someone listens.
-    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+    /// Writes a line of the log, if there is one.
+    pub fn log(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
-        if let Some(story) = &mut self.story {
-            let _ = writeln!(story, "{} {}", now.format("%m-%d %H:%M:%S"), line());
+        if let Some(log_text) = &mut self.log {
+            let _ = writeln!(log_text, "{} {}", now.format("%m-%d %H:%M:%S"), line());
         }
     }
 
-    pub fn story(&self) -> &str {
-        self.story.as_deref().unwrap_or_default()
+    pub fn log_text(&self) -> &str {
+        self.log.as_deref().unwrap_or_default()
     }
 
     pub fn violate(&mut self, what: impl FnOnce() -> String) {
         if self.violation.is_none() {
             let what = what();
-            self.tell(|| format!("VIOLATION: {what}"));
+            self.log(|| format!("VIOLATION: {what}"));
             self.violation = Some(what);
         }
     }
@@ -139,8 +139,8 @@ impl State {
         Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + self.ids)
     }
 
-    /// The process dies at the point after so many from now.
-    pub fn doom(&mut self, points: Option<u64>) {
+    /// The process crashes after this many points.
+    pub fn crash_after_points(&mut self, points: Option<u64>) {
         self.crash_at = points.map(|points| self.point + points);
         self.crashed = false;
     }
@@ -148,7 +148,7 @@ impl State {
     /// The clock is set.
     pub fn jump(&mut self) {
         let hours = self.pick(&[-400, -30, -2, 3, 40]);
-        self.tell(|| format!("the clock jumps by {hours} h"));
+        self.log(|| format!("the clock jumps by {hours} h"));
         self.now += TimeDelta::hours(hours);
     }
 
@@ -158,23 +158,23 @@ impl State {
         self.now += TimeDelta::milliseconds(step);
         if self.crash_at.is_some_and(|at| self.point >= at) {
             self.crashed = true;
-            self.tell(|| "the process dies".into());
+            self.log(|| "the process dies".into());
             return;
         }
         self.deliver_late();
-        self.witness.latest = self.witness.latest.max(self.now);
+        self.checks.latest = self.checks.latest.max(self.now);
         let jumps = self.faults.clock;
         if self.chance(jumps) {
             self.jump();
         }
-        self.witness.earliest = self.witness.earliest.min(self.now);
-        let meddling = self.faults.meddling;
-        if self.chance(meddling) {
-            person::meddle(self);
+        self.checks.earliest = self.checks.earliest.min(self.now);
+        let operator = self.faults.operator;
+        if self.chance(operator) {
+            operator::change_something(self);
         }
     }
 
-    /// Carries out the given-up requests whose time has come.
+    /// Carries out the late requests that are due.
     fn deliver_late(&mut self) {
         for late in &mut self.late {
             late.points = late.points.saturating_sub(1);
@@ -182,8 +182,8 @@ impl State {
         self.deliver(|late| late.points == 0);
     }
 
-    /// At the end of a pass: what was given up is carried out by now, or during the next pass. Who waits for a delete
-    /// to be carried out waits long enough.
+    /// At the end of a pass, late requests are carried out now or during the next pass. tenantd waits long enough for a
+    /// delete to be carried out.
     pub fn deliver_left(&mut self) {
         let all = self.chance(0.7);
         self.deliver(|late| all || late.old || matches!(late.mutation, Mutation::Delete(_)));
@@ -195,19 +195,19 @@ impl State {
         self.late = left;
         let due: Vec<Late> = due;
         for Late { instance, mutation, .. } in due {
-            self.tell(|| format!("{instance}: a given-up request is carried out late: {mutation}"));
+            self.log(|| format!("{instance}: a given-up request is carried out late: {mutation}"));
             if let Some(server) = self.servers.get_mut(&instance) {
                 server.carry_out(&mutation);
-                server.tamper(mutation.domain());
+                server.mark_changed(mutation.domain());
             }
             self.done(&instance, &mutation);
         }
     }
 }
 
-/// Becomes ready after some rounds; never again once the process is dead.
+/// Becomes ready after some rounds; never after the process has crashed.
 struct Point<'a> {
-    sim: &'a Sim,
+    shared: &'a SharedState,
     rounds: u32,
 }
 
@@ -215,7 +215,7 @@ impl Future for Point<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.sim.lock();
+        let mut state = self.shared.lock();
         if !state.crashed {
             state.pass_point();
         }
@@ -232,23 +232,23 @@ impl Future for Point<'_> {
     }
 }
 
-/// Runs a process's work by hand; `None` when it died on the way.
-pub fn run<T>(sim: &Sim, work: impl Future<Output = T>) -> Option<T> {
+/// Polls a process's work to its end; `None` if it crashed.
+pub fn run<T>(shared: &SharedState, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
     for _ in 0..1_000_000 {
         match work.as_mut().poll(&mut cx) {
             Poll::Ready(done) => return Some(done),
-            Poll::Pending if sim.lock().crashed => return None,
+            Poll::Pending if shared.lock().crashed => return None,
             Poll::Pending => {}
         }
     }
-    sim.lock().violate(|| "a pass does not come to an end".into());
+    shared.lock().violate(|| "a pass does not come to an end".into());
     None
 }
 
-impl Environment for Sim {
+impl Environment for SharedState {
     fn now(&self) -> DateTime<Utc> {
         self.lock().now
     }
@@ -258,37 +258,37 @@ impl Environment for Sim {
     }
 }
 
-/// A process's database: work on it can be cut short, can fail, or can be done and its answer lost. It takes changes
-/// from the process that holds the lease.
-pub struct Disk {
-    pub sim: Arc<Sim>,
+/// A process's database with faults: a transaction can fail, or be committed with its answer lost. It accepts changes
+/// only from the process that holds the lease.
+pub struct FaultyDatabase {
+    pub shared: Arc<SharedState>,
     pub process: u64,
 }
 
 #[async_trait]
-impl Weather for Disk {
+impl Weather for FaultyDatabase {
     async fn before(&self) -> Result<(), StoreError> {
-        self.sim.point().await;
-        self.sim.database_fails(|faults| faults.database, "the database does not take it")
+        self.shared.point().await;
+        self.shared.database_fails(|faults| faults.database, "the database does not take it")
     }
 
     async fn after(&self) -> Result<(), StoreError> {
-        self.sim
+        self.shared
             .database_fails(|faults| faults.database_answer, "the database took it; its answer is lost")?;
-        self.sim.point().await;
+        self.shared.point().await;
         Ok(())
     }
 
     fn holds_lease(&self) -> bool {
-        self.sim.lock().holder == self.process
+        self.shared.lock().holder == self.process
     }
 }
 
-/// A database without weather, for looking on.
-pub struct Calm;
+/// A database without faults, for the checks.
+pub struct NoFaults;
 
 #[async_trait]
-impl Weather for Calm {
+impl Weather for NoFaults {
     async fn before(&self) -> Result<(), StoreError> {
         Ok(())
     }
