@@ -126,12 +126,12 @@ async fn validate_needs_no_network_no_database_and_no_secret() {
         "wrong.yaml:2:9: error: ",
         "wrong.yaml:3:15: error: ",
         "wrong.yaml:4:1: error: ",
-        "did you mean `enabled`?",
+        "Did you mean `enabled`?",
         "empty.yaml",
         "twice.yaml",
         "domain: Not A Host",
     ] {
-        assert!(ran.stderr.contains(told), "{told} is not told: {}", ran.stderr);
+        assert!(ran.stderr.contains(told), "{told} is missing from: {}", ran.stderr);
     }
     assert!(ran.stdout.contains("1 valid tenant"), "t01 alone: {ran:#?}");
 }

@@ -35,7 +35,7 @@ at_both_sites! { async fn apply_exits_with_0_done_3_held_4_failed_and_5_stale(si
     site.tenant("new");
     let ran = site.run(&["apply"]).await;
     ran.ended_with(4);
-    assert!(ran.stdout.contains("failed create new on hq: the domain new.example.com is absent after the change"), "{ran:#?}");
+    assert!(ran.stdout.contains("failed create new on hq: the PBX reported success, but the domain new.example.com is still absent"), "{ran:#?}");
     site.pbx("hq").clear_faults();
 
     let id = site.plan().await["plan_id"].as_str().unwrap().to_owned();
@@ -138,7 +138,7 @@ at_both_sites! { async fn a_broken_file_counts_as_held_even_if_its_tenant_has_no
         assert!(ran.stdout.contains("1 broken file"), "{ran:#?}");
     }
     let ran = site.run(&["apply"]).await;
-    assert!(ran.stdout.contains("new.yaml is broken: no tenant is disabled or deleted until every file"), "{ran:#?}");
+    assert!(ran.stdout.contains("new.yaml is broken: no tenant is disabled or deleted until `tenantd validate` finds every file readable"), "{ran:#?}");
     let ran = site.run(&["apply", "-o", "json"]).await;
     assert_eq!(ran.ended_with(3).json()["summary"]["broken_files"], 1, "{ran:#?}");
     assert_eq!(site.mutations(), before);

@@ -62,7 +62,7 @@ at_both_sites! { async fn import_skips_domains_that_cannot_be_tenants_and_report
     let digests = pbx.digests();
     let ran = site.run(&["import", "--instance", "hq"]).await;
     ran.ended_with(4);
-    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "cannot stand in a host name", "`many`, which is not a number"] {
+    for line in ["1 imported, 4 skipped", "its `enabled` is NULL", "is not allowed in a host name", "`many`, which is not a number"] {
         assert!(ran.stdout.contains(line), "{line}: {ran:#?}");
     }
     site.run(&["plan", "--detailed-exitcode"]).await.ended_with(0);
@@ -94,7 +94,7 @@ at_both_sites! { async fn domains_are_imported_unchanged_and_skipped_ones_sugges
         "imported host.example:5060 as host\n",
         "skipped trailing.: it has an empty label (two dots in a row, or one at an end). Rename it to `trailing` on \
          the PBX",
-        "skipped a b'c: ` ` cannot stand in a host name",
+        "skipped a b'c: ` ` is not allowed in a host name",
         "Rename it to `a-b-c` on the PBX and import again",
         "skipped 2001:db8::1: it is an IPv6 address",
         "Give it a host name on the PBX and import again",

@@ -207,7 +207,7 @@ at_both_sites! { async fn a_pause_does_not_hide_a_failure(site) {
     site.run(&["suspend", "t00", "--until", "1h", "--reason", "wait"]).await.ended_with(0);
     let status = site.run(&["status", "-o", "json"]).await.ended_with(0).json();
     let problem = status["tenants"][0]["problem"].as_str().unwrap();
-    assert!(problem.contains("is absent after the change") && problem.contains("paused until"), "{status:#}");
+    assert!(problem.contains("is still absent") && problem.contains("paused until"), "{status:#}");
     site.run(&["resume", "t00"]).await.ended_with(0);
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;

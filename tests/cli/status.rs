@@ -256,7 +256,7 @@ at_both_sites! { async fn a_tenant_with_a_failed_step_is_failed_and_not_in_sync(
     site.run(&["apply"]).await.ended_with(4);
     let status = site.status(&[]).await;
     assert_eq!(of(&status, "t00")["condition"], "failed", "{status:#}");
-    assert!(text(&of(&status, "t00")["reason"]).contains("is absent after the change"), "{status:#}");
+    assert!(text(&of(&status, "t00")["reason"]).contains("is still absent"), "{status:#}");
     assert_eq!(of(&status, "t01")["condition"], "in_sync", "{status:#}");
     site.pbx("hq").clear_faults();
     site.comes_to_rest().await;

@@ -16,12 +16,12 @@ fn tokens(text: &str) -> BTreeSet<&str> {
 
 live! { async fn a_capture_reads_back_as_the_pages_and_contains_no_personal_data(mut live) {
     let relay = Relay::before_hq(live).await;
-    let person = live.person("hq");
+    let browser = live.browser("hq");
     let name = live.name("canary-planted");
-    let domain = person.create_domain(&name, true, "Canary & Söhne, Canaryplatz 9").await;
-    person.add_setting(domain, "provision.canary_password.text", "canary-Secret-0190", true, "canary's").await;
-    person.add_setting(domain, "domain.time_zone.name", "America/Chicago", true, "+49 30 5550199").await;
-    person.add_user(domain, "canary.user", "Canary-Secret-1").await;
+    let domain = browser.create_domain(&name, true, "Canary & Söhne, Canaryplatz 9").await;
+    browser.add_setting(domain, "provision.canary_password.text", "canary-Secret-0190", true, "canary's").await;
+    browser.add_setting(domain, "domain.time_zone.name", "America/Chicago", true, "+49 30 5550199").await;
+    browser.add_user(domain, "canary.user", "Canary-Secret-1").await;
 
     let hq = instance("hq");
     let site = live.sites[&hq].clone();
@@ -41,9 +41,9 @@ live! { async fn a_capture_reads_back_as_the_pages_and_contains_no_personal_data
     let mut private: BTreeSet<String> =
         ["canary", "5550199", &site.user, &site.password].into_iter().map(str::to_lowercase).collect();
     private.extend(site.user.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()));
-    for (id, name) in live.person("hq").domains().await {
+    for (id, name) in live.browser("hq").domains().await {
         private.extend([id.to_string(), name.to_lowercase()]);
-        for user in live.person("hq").users(id).await {
+        for user in live.browser("hq").users(id).await {
             private.extend(user["user_uuid"].as_str().map(str::to_owned));
         }
     }

@@ -18,23 +18,23 @@
 //! Every domain that it makes begins with `tenantd-live-` and is removed at the end, where the account may delete
 //! domains. An operator's browser, which shares nothing with tenantd's client, looks whether it is all true.
 
+mod browser;
 mod captures;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
-mod counting;
 mod domains;
-mod factor;
-mod life;
-mod people;
-mod person;
+mod failures;
+mod lifecycle;
 mod relay;
+mod request_counts;
+mod second_factor;
 mod servers;
 mod sessions;
 mod site;
 mod table;
 mod trials;
-mod trouble;
+mod users;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,23 +46,23 @@ use trials::Scenario;
 
 /// In the order of the table.
 const SCENARIOS: &[Scenario] = &[
-    life::ten_tenants_there_and_back::SCENARIO,
+    lifecycle::ten_tenants_there_and_back::SCENARIO,
     domains::an_unmanaged_domain_is_held_until_the_file_says_adopt::SCENARIO,
     domains::drift_is_put_right_or_only_shown::SCENARIO,
     domains::of_two_domains_with_one_name_only_our_own_is_touched::SCENARIO,
     domains::a_name_that_is_taken_after_the_plan_is_neither_created_nor_renamed_onto::SCENARIO,
     domains::an_idle_pass_costs_a_few_requests_and_no_change::SCENARIO,
-    people::a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_entries_come_back_exactly::SCENARIO,
-    people::a_removed_tenants_user_stays_out_and_gets_in_again_when_the_file_comes_back::SCENARIO,
-    people::users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of_the_new_instance::SCENARIO,
-    trouble::an_unreadable_server_is_reported_in_one_line_and_holds_only_its_own_tenants::SCENARIO,
-    trouble::where_every_answer_is_lost_every_write_is_still_done_once::SCENARIO,
-    trouble::the_check_of_the_account_names_missing_permissions::SCENARIO,
-    trouble::several_sessions_work_side_by_side_and_each_tenant_is_made_once::SCENARIO,
+    users::a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_entries_come_back_exactly::SCENARIO,
+    users::a_removed_tenants_user_stays_out_and_gets_in_again_when_the_file_comes_back::SCENARIO,
+    users::users_made_on_the_pbx_arrive_and_after_a_move_they_are_those_of_the_new_instance::SCENARIO,
+    failures::an_unreadable_server_is_reported_in_one_line_and_holds_only_its_own_tenants::SCENARIO,
+    failures::where_every_answer_is_lost_every_write_is_still_done_once::SCENARIO,
+    failures::the_check_of_the_account_names_missing_permissions::SCENARIO,
+    failures::several_sessions_work_side_by_side_and_each_tenant_is_made_once::SCENARIO,
     sessions::a_session_that_was_open_at_a_disable_can_do_what_tenantd_says::SCENARIO,
     captures::a_capture_reads_back_as_the_pages_and_contains_no_personal_data::SCENARIO,
-    factor::a_code_is_given_at_every_sign_in_in_every_session::SCENARIO,
-    factor::a_wrong_or_missing_secret_is_reported_in_one_line_and_not_retried::SCENARIO,
+    second_factor::a_code_is_given_at_every_sign_in_in_every_session::SCENARIO,
+    second_factor::a_wrong_or_missing_secret_is_reported_in_one_line_and_not_retried::SCENARIO,
 ];
 
 fn main() -> ExitCode {
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     let servers = match Servers::of_environment() {
         Ok(servers) => Arc::new(servers),
         Err(problem) => {
-            site::tell(&problem);
+            site::log(&problem);
             return ExitCode::from(2);
         }
     };
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials::trials(SCENARIOS, &servers, &table));
     site::sweep_all(&servers);
     if let Some(text) = table.markdown(&servers.titles()) {
-        site::tell(&text);
+        site::log(&text);
     }
     conclusion.exit_code()
 }

@@ -10,8 +10,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use tenantd::config::TlsTrust;
 
+use super::browser::http_client;
 use super::common::harness::instance;
-use super::person::http_client;
 use super::servers::Site;
 use super::site::Live;
 

@@ -116,7 +116,7 @@ fn fingerprint(text: &str) -> [u8; 32] {
     bytes.try_into().expect("a SHA-256 fingerprint")
 }
 
-/// A server, and what this run knows of it.
+/// A server, and what this run knows about it.
 pub struct Server {
     pub site: Site,
     /// Held by the scenario that runs on it.
@@ -160,7 +160,7 @@ impl Server {
     }
 }
 
-/// All servers: those that each scenario runs on, and one more that only lends a hand.
+/// All servers: those that each scenario runs on, and one more as a second server for moves.
 pub struct Servers {
     listed: Vec<Server>,
     helper: Option<Server>,
@@ -194,7 +194,7 @@ impl Servers {
         self.listed.get((beside + 1) % self.listed.len())
     }
 
-    /// Waits for the turn on one server, or on it and a second one.
+    /// Waits until one server, or it and a second one, is free.
     pub fn take(&self, at: usize, with_second: bool) -> Turn<'_> {
         let first = &self.listed[at];
         let second = if with_second { self.second(at) } else { None };

@@ -7,10 +7,10 @@ use tenantd::environment::Environment as _;
 use tenantd::plan::{Action, ScheduledReason};
 use uuid::Uuid;
 
+use crate::browser::Browser;
 use crate::common::harness::{instance, key};
 use crate::common::scenario::steps;
 use crate::live;
-use crate::person::Person;
 use crate::site::Live;
 
 const PASSWORD: &str = "Anna-Secret-123";
@@ -22,11 +22,11 @@ struct Can {
     make_a_user: bool,
 }
 
-async fn can(live: &Live, session: &Person, domain: Uuid, made: &str) -> Can {
+async fn can(live: &Live, session: &Browser, domain: Uuid, made: &str) -> Can {
     let page = session.get("/core/users/users.php").await;
     let read = page.status == 200 && page.body.contains("anna");
     session.try_to_add_user("user", domain, made, PASSWORD).await;
-    let users = live.person("hq").users(domain).await;
+    let users = live.browser("hq").users(domain).await;
     Can { read, make_a_user: users.iter().any(|user| user["username"] == made) }
 }
 
@@ -43,17 +43,17 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     let ends = live.block_ends_sessions();
     let version = live.version.clone().map_or("of an unknown version".to_owned(), |found| found.to_string());
     let site = live.sites[&instance("hq")].clone();
-    let domain = live.person("hq").only(&live.name("acme")).await;
-    live.person("hq").add_user_in("admin", domain, "anna", PASSWORD).await;
+    let domain = live.browser("hq").only(&live.name("acme")).await;
+    live.browser("hq").add_user_in("admin", domain, "anna", PASSWORD).await;
     let anna = format!("anna@{}", live.name("acme"));
-    let session = Person::new(&site);
+    let session = Browser::new(&site);
     assert!(session.signs_in(&anna, PASSWORD).await);
     assert_eq!(can(live, &session, domain, "before").await, Can { read: true, make_a_user: true });
 
     live.harness.edit("acme", |t| t.definition.enabled = false);
     let before = live.harness.clock.now();
     let warnings = live.plan().await.warnings;
-    live.tell(&format!("open session on {version}: plan warns: {warnings:?}"));
+    live.log(&format!("open session on {version}: plan warns: {warnings:?}"));
     let told = warnings.iter().filter(|line| line.contains("may work for")).count();
     assert_eq!(told, usize::from(!ends), "{warnings:?}");
     assert_eq!(steps(&live.converge().await), ["disable acme"]);
@@ -64,10 +64,10 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         let found = can(live, &session, domain, &format!("after{minute}")).await;
-        live.tell(&format!("open session on {version}: {minute} min after the disable: {found:?}"));
+        live.log(&format!("open session on {version}: {minute} min after the disable: {found:?}"));
         assert_eq!(found, lasts, "what the server does is what tenantd says it does");
     }
-    assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await, "a new sign-in is refused on every version");
+    assert!(!Browser::new(&site).signs_in(&anna, PASSWORD).await, "a new sign-in is refused on every version");
 
     // What tenantd says from then on.
     let plan = live.plan().await;
@@ -78,7 +78,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     assert_eq!(confirmed >= before + lifetime, !ends, "{confirmed}");
     let shown = live.tenantd(&["show", "acme"]).await;
     for line in shown.lines().filter(|line| line.contains("disable") || line.contains("session")) {
-        live.tell(&format!("open session on {version}: show: {}", line.trim()));
+        live.log(&format!("open session on {version}: show: {}", line.trim()));
     }
     assert_eq!(shown.contains(&ScheduledReason::WebSessionsOpen.to_string()), !ends, "{shown}");
     let checked = live.tenantd(&["pbx", "check", "--instance", "hq"]).await;
@@ -97,7 +97,7 @@ live! { async fn a_session_that_was_open_at_a_disable_can_do_what_tenantd_says(m
     assert!(ended, "{:?}", plan.scheduled);
     if live.may_delete {
         live.converge().await;
-        assert!(live.person("hq").named(&live.name("acme")).await.is_empty());
+        assert!(live.browser("hq").named(&live.name("acme")).await.is_empty());
     } else {
         live.harness.config.deletion.mode = tenantd::config::DeletionMode::Never;
     }

@@ -1,4 +1,4 @@
-//! What surrounds each scenario: unmanaged domains that must stay as they are, and a broom.
+//! The surroundings of each scenario: unmanaged domains that must stay as they are, and the removal of test domains.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,9 +12,9 @@ use tenantd::model::{DomainName, InstanceKey, PbxVersion, Secret, Tenant};
 use tenantd::plan::Plan;
 use uuid::Uuid;
 
+use super::browser::Browser;
 use super::common::harness::{self, Backend, Harness, instance};
-use super::counting;
-use super::person::Person;
+use super::request_counts;
 use super::servers::{Server, Servers, Site, Turn};
 use super::table::name_of;
 use super::trials::Scenario;
@@ -26,7 +26,7 @@ pub const PREFIX: &str = "tenantd-live-";
 const LOOKED_INTO: usize = 25;
 
 /// A line for readers of the log of a live run.
-pub fn tell(line: &str) {
+pub fn log(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -34,7 +34,7 @@ pub fn tell(line: &str) {
 pub struct Live {
     pub harness: Harness,
     pub sites: BTreeMap<InstanceKey, Site>,
-    pub people: BTreeMap<InstanceKey, Person>,
+    pub people: BTreeMap<InstanceKey, Browser>,
     /// Whether the accounts may delete domains.
     pub may_delete: bool,
     /// What `hq` says of its version.
@@ -44,12 +44,12 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn person(&self, on: &str) -> &Person {
+    pub fn browser(&self, on: &str) -> &Browser {
         &self.people[&instance(on)]
     }
 
     /// A figure for anyone who reads the log of a live run.
-    pub fn tell(&self, figure: &str) {
+    pub fn log(&self, figure: &str) {
         tell(&format!("live: {figure}"));
     }
 
@@ -80,9 +80,9 @@ impl Live {
 
     /// Only looks; fails if tenantd sent a changing request.
     pub async fn plan(&self) -> Plan {
-        let before = counting::changes();
+        let before = request_counts::changes();
         let plan = self.harness.look().await.plan();
-        assert_eq!(counting::changes(), before, "a plan sent a changing request");
+        assert_eq!(request_counts::changes(), before, "a plan sent a changing request");
         plan
     }
 
@@ -108,65 +108,66 @@ pub struct UnmanagedDomains {
 }
 
 impl UnmanagedDomains {
-    async fn of(person: &Person) -> Self {
-        let mut unmanaged = Self { pages: BTreeMap::new(), rows: person.enabled_rows().await };
-        let domains = person.domains().await;
+    async fn of(browser: &Browser) -> Self {
+        let mut unmanaged = Self { pages: BTreeMap::new(), rows: browser.enabled_rows().await };
+        let domains = browser.domains().await;
         // Evenly over the list, and always the suite's own unmanaged.
         let every = domains.len().div_ceil(LOOKED_INTO).max(1);
         for (at, (id, name)) in domains.into_iter().enumerate() {
             if at % every == 0 || name.starts_with(PREFIX) {
-                unmanaged.pages.insert(id, person.all_of(id).await);
+                unmanaged.pages.insert(id, browser.all_of(id).await);
             }
         }
         unmanaged
     }
 
-    async fn assert_untouched(&self, site: &InstanceKey, person: &Person) {
+    async fn assert_untouched(&self, site: &InstanceKey, browser: &Browser) {
         for (id, before) in &self.pages {
-            let now = person.all_of(*id).await;
+            let now = browser.all_of(*id).await;
             assert_eq!(now, *before, "the domain {id} on {site} is not ours and was touched");
         }
-        let now = person.enabled_rows().await;
+        let now = browser.enabled_rows().await;
         for (id, row) in &self.rows {
             assert_eq!(now.get(id), Some(row), "the domain {id} on {site} is not ours and was touched");
         }
     }
 }
 
-/// Makes the unmanaged that every server has during a scenario.
-async fn add_unmanaged_domains(tag: &str, person: &Person) {
+/// Creates the unmanaged domains that every server has during a scenario.
+async fn add_unmanaged_domains(tag: &str, browser: &Browser) {
     let name = |name: &str| format!("{PREFIX}{tag}-{name}.example.com");
-    let busy = person.create_domain(&name("stranger"), true, "A & B <c> \"d\" 'e'").await;
-    person.add_setting(busy, "domain.cidr.array", "0.0.0.0/0", true, "everybody").await;
-    person.add_setting(busy, "limit.users.numeric", "7", true, "").await;
-    person.add_user(busy, "olga", "Stranger-Secret-1").await;
-    person.create_domain(&name("closed-stranger"), false, "").await;
+    let busy = browser.create_domain(&name("stranger"), true, "A & B <c> \"d\" 'e'").await;
+    browser.add_setting(busy, "domain.cidr.array", "0.0.0.0/0", true, "everybody").await;
+    browser.add_setting(busy, "limit.users.numeric", "7", true, "").await;
+    browser.add_user(busy, "olga", "Stranger-Secret-1").await;
+    browser.create_domain(&name("closed-stranger"), false, "").await;
     // Its name holds a tenant's: FusionPBX renames by substring.
-    person.create_domain(&format!("{PREFIX}x-{}", name("t1")), true, &name("t1")).await;
+    browser.create_domain(&format!("{PREFIX}x-{}", name("t1")), true, &name("t1")).await;
 }
 
 /// Removes the suite's domains, but for those in `kept`; says how many could not be.
-async fn sweep(person: &Person, kept: &UnmanagedDomains) -> usize {
+async fn sweep(browser: &Browser, kept: &UnmanagedDomains) -> usize {
     let is_left = |(id, name): &(Uuid, String)| name.starts_with(PREFIX) && !kept.pages.contains_key(id);
-    let leftovers: Vec<Uuid> = person.domains().await.into_iter().filter(is_left).map(|(id, _)| id).collect();
-    if leftovers.is_empty() || !person.may_delete().await {
+    let leftovers: Vec<Uuid> =
+        browser.domains().await.into_iter().filter(is_left).map(|(id, _)| id).collect();
+    if leftovers.is_empty() || !browser.may_delete().await {
         return leftovers.len();
     }
-    person.delete_domains(&leftovers).await;
-    person.domains().await.into_iter().filter(is_left).count()
+    browser.delete_domains(&leftovers).await;
+    browser.domains().await.into_iter().filter(is_left).count()
 }
 
 const NOBODY: UnmanagedDomains = UnmanagedDomains { pages: BTreeMap::new(), rows: BTreeMap::new() };
 
 /// The unmanaged on a server. Where they can be removed, all scenarios have the same, which must stay as they are until
 /// the last one is over.
-async fn unmanaged(server: &Server, person: &Person, tag: &str) -> Arc<UnmanagedDomains> {
+async fn unmanaged(server: &Server, browser: &Browser, tag: &str) -> Arc<UnmanagedDomains> {
     let known = || server.unmanaged.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(unmanaged) = known().clone() {
         return unmanaged;
     }
-    add_unmanaged_domains(tag, person).await;
-    let unmanaged = Arc::new(UnmanagedDomains::of(person).await);
+    add_unmanaged_domains(tag, browser).await;
+    let unmanaged = Arc::new(UnmanagedDomains::of(browser).await);
     *known() = Some(unmanaged.clone());
     unmanaged
 }
@@ -176,7 +177,7 @@ pub fn sweep_all(servers: &Servers) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         for server in servers.all().filter(|server| server.is_used()) {
-            let left = sweep(&Person::superadmin(&server.site).await, &NOBODY).await;
+            let left = sweep(&Browser::superadmin(&server.site).await, &NOBODY).await;
             if left > 0 {
                 tell(&format!(
                     "live: {left} domains whose names begin with {PREFIX} stay on {}, because the account may not \
@@ -206,18 +207,18 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     harness.connect();
     let mut people = BTreeMap::new();
     for (key, server) in &taken {
-        let person = Person::superadmin(&server.site).await;
+        let browser = Browser::superadmin(&server.site).await;
         if server.is_first_use() {
-            sweep(&person, &NOBODY).await;
+            sweep(&browser, &NOBODY).await;
         }
-        people.insert(instance(key), person);
+        people.insert(instance(key), browser);
     }
     let version =
         harness.readers[&instance("hq")].version().await.expect("the server can be asked for its version");
     turn.first.learn_version(version.clone());
     let mut may_delete = true;
-    for person in people.values() {
-        may_delete &= person.may_delete().await;
+    for browser in people.values() {
+        may_delete &= browser.may_delete().await;
     }
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     // What cannot be removed keeps its names.
@@ -236,10 +237,10 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
         strangers_of.insert(key, found);
     }
     let mut live = Live { harness, sites, people, may_delete, version, tag, unmanaged: strangers_of };
-    let (started, requests) = (Instant::now(), counting::requests());
+    let (started, requests) = (Instant::now(), request_counts::requests());
     let ran = AssertUnwindSafe(async {
         (scenario.body)(&mut live).await;
-        let (time, sent) = (started.elapsed(), counting::requests() - requests);
+        let (time, sent) = (started.elapsed(), request_counts::requests() - requests);
         assert!(live.plan().await.is_empty(), "the second plan is not empty");
         live.assert_untouched().await;
         tell(&format!(
@@ -253,8 +254,8 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
     })
     .catch_unwind()
     .await;
-    for (key, person) in &live.people {
-        sweep(person, &live.unmanaged[key]).await;
+    for (key, browser) in &live.people {
+        sweep(browser, &live.unmanaged[key]).await;
     }
     match ran {
         Ok(time) => Some(time),

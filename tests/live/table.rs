@@ -1,4 +1,4 @@
-//! What became of each scenario on each version and database, as one table.
+//! The result of each scenario on each version and database, as one table.
 
 use std::collections::BTreeMap;
 use std::fmt;

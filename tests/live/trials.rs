@@ -9,7 +9,7 @@ use std::time::Instant;
 use libtest_mimic::{Completion, Failed, Trial};
 
 use super::common::harness::Backend;
-use super::counting::{self, Counts};
+use super::request_counts::{self, Counts};
 use super::servers::{Servers, WANTED};
 use super::site::{self, Live};
 use super::table::{Cell, Table, name_of};
@@ -100,11 +100,11 @@ fn try_it(
     let turn = servers.take(at, scenario.needs == Needs::Second);
     let started = Instant::now();
     let counts = Arc::new(Counts::default());
-    counting::count_here(&counts);
+    request_counts::count_here(&counts);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .on_thread_start(move || counting::count_here(&counts))
+        .on_thread_start(move || request_counts::count_here(&counts))
         .build()?;
     let ran =
         std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(site::run(&scenario, backend, &turn))));

@@ -89,7 +89,7 @@ on_both_databases! { async fn an_unmanaged_domain_is_held_until_the_file_says_ad
     assert_eq!(outcome.done(), 1);
     assert_eq!(
         held_because(&plan, "acme"),
-        "acme.example.com already exists on hq, and is not managed by tenantd"
+        "acme.example.com already exists on hq and is not managed by tenantd"
     );
     assert_eq!(plan.held[0].action, Action::Adopt);
     let before = harness.mutations();

@@ -99,7 +99,7 @@ on_both_databases! { async fn a_rename_onto_a_name_in_use_is_held_and_comes_when
     for _ in 0..2 {
         let (plan, _) = harness.pass().await;
         assert!(plan.steps.is_empty());
-        assert_eq!(held_because(&plan, "acme"), "wanted.example.com already exists on hq, and is not managed by tenantd");
+        assert_eq!(held_because(&plan, "acme"), "wanted.example.com already exists on hq and is not managed by tenantd");
     }
     assert_eq!(harness.mutations(), before);
     harness.only("hq", "acme.example.com");

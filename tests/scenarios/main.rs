@@ -7,7 +7,7 @@ mod budget;
 mod common;
 mod deletion;
 mod drift;
-mod fights;
+mod contested_fields;
 mod identity;
 mod lost_replies;
 mod panics;

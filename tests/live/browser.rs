@@ -135,16 +135,16 @@ pub fn http_client(site: &Site, browser: Option<&str>) -> reqwest::Client {
 }
 
 /// An operator with a browser of their own.
-pub struct Person {
+pub struct Browser {
     http: reqwest::Client,
     base: String,
     totp: Option<String>,
 }
 
-impl Person {
+impl Browser {
     pub fn new(site: &Site) -> Self {
         Self {
-            http: http_client(site, Some("a person's browser")),
+            http: http_client(site, Some("a browser's browser")),
             base: site.url.trim_end_matches('/').to_owned(),
             totp: site.totp.clone(),
         }
@@ -152,9 +152,9 @@ impl Person {
 
     /// The superadmin.
     pub async fn superadmin(site: &Site) -> Self {
-        let person = Self::new(site);
-        assert!(person.signs_in(&site.user, &site.password).await, "the account cannot sign in");
-        person
+        let browser = Self::new(site);
+        assert!(browser.signs_in(&site.user, &site.password).await, "the account cannot sign in");
+        browser
     }
 
     async fn page(request: reqwest::RequestBuilder) -> Page {

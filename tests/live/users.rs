@@ -1,4 +1,4 @@
-//! A tenant's people: out while it is disabled, in again after; and on the platform as they are on the PBX.
+//! A tenant's users: they cannot sign in while it is disabled, can again after, and are synchronised to the platform.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use tenantd::environment::Environment as _;
 use tenantd::model::MaxUsers;
 use tenantd::sync::{self, InstanceSync};
 
+use crate::browser::Browser;
 use crate::common::harness::instance;
 use crate::common::scenario::steps;
 use crate::common::sql_client::SqlClient;
-use crate::person::Person;
 use crate::site::Live;
 use crate::{counting, live};
 
@@ -20,35 +20,35 @@ live! { async fn a_web_user_stays_out_while_the_tenant_is_disabled_and_its_cidr_
     live.harness.want([acme]);
     live.converge().await;
     let site = live.sites[&crate::common::harness::instance("hq")].clone();
-    let person = live.person("hq");
-    let domain = person.only(&live.name("acme")).await;
-    person.add_user(domain, "anna", PASSWORD).await;
-    person.add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "it's \"everybody\" & more").await;
-    person.add_setting(domain, "domain.cidr.array", "192.0.2.0/24", false, "switched off by a person").await;
-    let (settings, users) = (person.settings(domain).await, person.users(domain).await);
+    let browser = live.browser("hq");
+    let domain = browser.only(&live.name("acme")).await;
+    browser.add_user(domain, "anna", PASSWORD).await;
+    browser.add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "it's \"everybody\" & more").await;
+    browser.add_setting(domain, "domain.cidr.array", "192.0.2.0/24", false, "switched off by a browser").await;
+    let (settings, users) = (browser.settings(domain).await, browser.users(domain).await);
     let anna = format!("anna@{}", live.name("acme"));
     assert!(live.plan().await.is_empty(), "what no file names is not tenantd's business");
 
-    assert!(Person::new(&site).signs_in(&anna, PASSWORD).await, "an enabled tenant's user gets in");
-    assert!(!Person::new(&site).signs_in(&anna, "wrong").await, "with the right password only");
-    let session = Person::new(&site);
+    assert!(Browser::new(&site).signs_in(&anna, PASSWORD).await, "an enabled tenant's user gets in");
+    assert!(!Browser::new(&site).signs_in(&anna, "wrong").await, "with the right password only");
+    let session = Browser::new(&site);
     assert!(session.signs_in(&anna, PASSWORD).await);
 
     live.harness.edit("acme", |t| t.definition.enabled = false);
     assert_eq!(steps(&live.converge().await), ["disable acme"]);
-    assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await, "a disabled tenant's user stays out");
+    assert!(!Browser::new(&site).signs_in(&anna, PASSWORD).await, "a disabled tenant's user stays out");
     let turned_away = session.get("/core/dashboard/").await.is_access_denied();
     assert_eq!(turned_away, live.block_ends_sessions(), "an open session is turned away where tenantd says so");
-    let person = live.person("hq");
-    assert_eq!(person.users(domain).await, users, "the users' data is kept");
-    assert_eq!(person.values(domain, "cidr").await, ["255.255.255.255/32"]);
+    let browser = live.browser("hq");
+    assert_eq!(browser.users(domain).await, users, "the users' data is kept");
+    assert_eq!(browser.values(domain, "cidr").await, ["255.255.255.255/32"]);
 
     live.harness.edit("acme", |t| t.definition.enabled = true);
     assert_eq!(steps(&live.converge().await), ["enable acme"]);
-    assert!(Person::new(&site).signs_in(&anna, PASSWORD).await, "and gets in again after");
-    let person = live.person("hq");
-    assert_eq!(person.settings(domain).await, settings, "every entry is back exactly as it was");
-    assert_eq!(person.users(domain).await, users);
+    assert!(Browser::new(&site).signs_in(&anna, PASSWORD).await, "and gets in again after");
+    let browser = live.browser("hq");
+    assert_eq!(browser.settings(domain).await, settings, "every entry is back exactly as it was");
+    assert_eq!(browser.users(domain).await, users);
 } }
 
 live! { async fn a_removed_tenants_user_stays_out_and_gets_in_again_when_the_file_comes_back(mut live) {
@@ -56,17 +56,17 @@ live! { async fn a_removed_tenants_user_stays_out_and_gets_in_again_when_the_fil
     live.harness.want(tenants);
     live.converge().await;
     let site = live.sites[&crate::common::harness::instance("hq")].clone();
-    let domain = live.person("hq").only(&live.name("acme")).await;
-    live.person("hq").add_user(domain, "anna", PASSWORD).await;
+    let domain = live.browser("hq").only(&live.name("acme")).await;
+    live.browser("hq").add_user(domain, "anna", PASSWORD).await;
     let anna = format!("anna@{}", live.name("acme"));
     let file = live.harness.desired.tenants.remove(&crate::common::harness::key("acme")).unwrap();
     let (_, outcome) = live.harness.pass().await;
     assert_eq!(outcome.done(), 1);
-    assert!(!Person::new(&site).signs_in(&anna, PASSWORD).await);
+    assert!(!Browser::new(&site).signs_in(&anna, PASSWORD).await);
     live.harness.desired.tenants.insert(file.key.clone(), file);
     live.harness.settle(2).await;
-    assert!(Person::new(&site).signs_in(&anna, PASSWORD).await);
-    assert!(live.person("hq").settings(domain).await.is_empty(), "the lock is gone");
+    assert!(Browser::new(&site).signs_in(&anna, PASSWORD).await);
+    assert!(live.browser("hq").settings(domain).await.is_empty(), "the lock is gone");
 } }
 
 /// More than FusionPBX's JSON list shows, which stops at 300 without saying so.
@@ -76,13 +76,13 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     let (acme, calm) = (live.tenant("acme"), live.tenant("calm"));
     live.harness.want([acme, calm]);
     live.converge().await;
-    let person = live.person("hq");
-    let domain = person.only(&live.name("acme")).await;
-    let other = person.only(&live.name("calm")).await;
-    person.add_many_users(domain, (0..MANY).map(|n| format!("user{n:03}")), PASSWORD).await;
-    person.add_user_in("user", other, "olga", PASSWORD).await;
+    let browser = live.browser("hq");
+    let domain = browser.only(&live.name("acme")).await;
+    let other = browser.only(&live.name("calm")).await;
+    browser.add_many_users(domain, (0..MANY).map(|n| format!("user{n:03}")), PASSWORD).await;
+    browser.add_user_in("user", other, "olga", PASSWORD).await;
     let (report, seconds, requests) = synchronised(live, "hq").await;
-    live.tell(&format!("{MANY} users arrived in {seconds:.1} s with {requests} requests"));
+    live.log(&format!("{MANY} users arrived in {seconds:.1} s with {requests} requests"));
     assert_eq!(report.problem, None);
     let added: Vec<_> = report.tenants.iter().map(|tenant| (&*tenant.tenant, tenant.added.len())).collect();
     assert_eq!(added, [("acme", MANY), ("calm", 1)]);
@@ -105,11 +105,11 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
     if !live.has_second() {
         return;
     }
-    let person = live.person("branch");
-    let domain = person.only(&live.name("acme")).await;
-    // FusionPBX itself refuses the third where `max_users` is 2: the deployment's own people make it another way.
+    let browser = live.browser("branch");
+    let domain = browser.only(&live.name("acme")).await;
+    // FusionPBX itself refuses the third user if `max_users` is 2, so it is created in another way.
     for name in ["user001", "fresh"] {
-        person.add_user(domain, name, PASSWORD).await;
+        browser.add_user(domain, name, PASSWORD).await;
     }
     let (report, ..) = synchronised(live, "branch").await;
     let acme = &report.tenants[0];
@@ -126,7 +126,7 @@ live! { Second: async fn users_made_on_the_pbx_arrive_and_after_a_move_they_are_
 /// What a synchronisation did, in how many seconds and requests.
 async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
     let (key, now) = (instance(on), live.harness.clock.now());
-    let (started, requests) = (Instant::now(), counting::requests());
+    let (started, requests) = (Instant::now(), request_counts::requests());
     let report = sync::sync_instance(
         &live.harness.database,
         &key,
@@ -136,5 +136,5 @@ async fn synchronised(live: &Live, on: &str) -> (InstanceSync, f32, usize) {
     )
     .await
     .unwrap();
-    (report, started.elapsed().as_secs_f32(), counting::requests() - requests)
+    (report, started.elapsed().as_secs_f32(), request_counts::requests() - requests)
 }

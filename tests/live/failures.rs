@@ -1,4 +1,4 @@
-//! What goes wrong on the way: servers that are not reached, accounts and certificates that are wrong, lost answers.
+//! Failures: servers that cannot be reached, wrong accounts and certificates, lost answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::common::scenario::{all_done, held_because, steps};
 use crate::site::Live;
 use crate::{counting, live};
 
-/// One pass while `hq` cannot be read; gives the line that says so.
+/// One pass while `hq` cannot be read; returns the line that reports it.
 async fn line_of_a_pass_without_hq(live: &Live) -> String {
-    let changes = counting::changes();
+    let changes = request_counts::changes();
     let (plan, outcome) = live.harness.pass().await;
     assert!(held_because(&plan, "acme").contains("hq was not checked"), "{plan:#?}");
     assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
     if live.has_second() {
         assert!(all_done(&outcome, "other"), "the other server's tenants go on: {outcome:#?}");
     } else {
-        assert_eq!(counting::changes(), changes);
+        assert_eq!(request_counts::changes(), changes);
     }
     let line = &plan.warnings[0];
     assert!(line.starts_with("nothing is changed on hq, and its "), "{line}");
@@ -75,18 +75,18 @@ live! { Second: async fn an_unreadable_server_is_reported_in_one_line_and_holds_
     ask_for_something(live, "three");
     let line = line_of_a_pass_without_hq(live).await;
     assert!(line.starts_with("the server rejected the user name or password. "), "{line}");
-    let requests = counting::requests();
+    let requests = request_counts::requests();
     ask_for_something(live, "four");
     line_of_a_pass_without_hq(live).await;
     if !live.has_second() {
-        assert_eq!(counting::requests(), requests, "rejected credentials are not tried again");
+        assert_eq!(request_counts::requests(), requests, "rejected credentials are not tried again");
     }
 
     live.harness.passwords.insert(hq, password);
     live.harness.connect();
     live.harness.settle(1).await;
-    let domain = live.person("hq").only(&live.name("acme")).await;
-    assert_eq!(live.person("hq").domain(domain).await["domain_description"], "four");
+    let domain = live.browser("hq").only(&live.name("acme")).await;
+    assert_eq!(live.browser("hq").domain(domain).await["domain_description"], "four");
 } }
 
 /// Every answer to a changing request gets lost.
@@ -104,23 +104,23 @@ live! { async fn where_every_answer_is_lost_every_write_is_still_done_once(mut l
     acme.definition.pbx_settings.insert(SettingName::new("domain", "time_zone", "name"), "Europe/Berlin".into());
     live.harness.want([acme]);
     live.harness.settle(6).await;
-    let domain = live.person("hq").only(&live.name("acme")).await;
-    assert_eq!(live.person("hq").settings(domain).await.len(), 2, "no row twice");
-    live.person("hq").add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "").await;
-    let settings = live.person("hq").settings(domain).await;
+    let domain = live.browser("hq").only(&live.name("acme")).await;
+    assert_eq!(live.browser("hq").settings(domain).await.len(), 2, "no row twice");
+    live.browser("hq").add_setting(domain, "domain.cidr.array", "0.0.0.0/0", true, "").await;
+    let settings = live.browser("hq").settings(domain).await;
     let renamed = live.domain("renamed");
     live.harness.edit("acme", |t| {
         t.definition.name = "Another".into();
         t.definition.domain = renamed;
     });
     live.harness.settle(6).await;
-    assert_eq!(live.person("hq").only(&live.name("renamed")).await, domain);
+    assert_eq!(live.browser("hq").only(&live.name("renamed")).await, domain);
     live.harness.edit("acme", |t| t.definition.enabled = false);
     live.harness.settle(6).await;
-    assert_eq!(live.person("hq").values(domain, "cidr").await, ["255.255.255.255/32"]);
+    assert_eq!(live.browser("hq").values(domain, "cidr").await, ["255.255.255.255/32"]);
     live.harness.edit("acme", |t| t.definition.enabled = true);
     live.harness.settle(6).await;
-    assert_eq!(live.person("hq").settings(domain).await, settings);
+    assert_eq!(live.browser("hq").settings(domain).await, settings);
     live.harness.connect();
 } }
 
@@ -143,7 +143,7 @@ live! { async fn several_sessions_work_side_by_side_and_each_tenant_is_made_once
     let plan = live.converge().await;
     assert_eq!(steps(&plan).len(), 16);
     assert!(started.elapsed() < Duration::from_secs(300), "bounded, also on a busy server");
-    let named = live.person("hq").domains().await;
+    let named = live.browser("hq").domains().await;
     for n in 0..16 {
         let name = live.name(&format!("t{n}"));
         assert_eq!(named.values().filter(|found| **found == name).count(), 1);

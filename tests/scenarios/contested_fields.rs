@@ -9,18 +9,18 @@ use crate::common::harness::{Harness, tenant};
 use crate::common::scenario::held_because;
 use crate::on_both_databases;
 
-/// Passes until the server is left alone; says how many changing requests that took. Fails where it never is.
-async fn fought(harness: &mut Harness, field: &str) -> usize {
+/// Passes until the field is held; returns the number of changing requests. Fails if that never happens.
+async fn changes_until_held(harness: &mut Harness, field: &str) -> usize {
     let before = harness.mutations();
     for _ in 0..6 {
         harness.connect();
         let (plan, _) = harness.pass().await;
         if plan.steps.is_empty() {
-            let told = held_because(&plan, "acme");
+            let reason = held_because(&plan, "acme");
             assert_eq!(
-                told,
+                reason,
                 format!(
-                    "`{field}` is contested: tenantd set it 3 times, and it was changed back each time. Find out what else sets it"
+                    "`{field}` is contested: tenantd set it 3 times, and it was changed back each time. Find out what else sets it; once it has the desired value on the PBX, the hold ends"
                 )
             );
             let writes = harness.mutations() - before;
@@ -44,7 +44,7 @@ on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_
     harness.converge().await;
     harness.pbx("hq").inject(Fault::new(FaultKind::NormaliseNames).page("domain_edit.php").method("POST"));
     harness.edit("acme", |t| t.definition.name = "ACME Corp".into());
-    assert!(fought(&mut harness, "name").await <= CONTESTED_AFTER as usize);
+    assert!(changes_until_held(&mut harness, "name").await <= CONTESTED_AFTER as usize);
     assert_eq!(harness.only("hq", "acme.example.com").description.as_deref(), Some("acme corp"));
 
     peace(&mut harness).await;
@@ -56,7 +56,7 @@ on_both_databases! { async fn a_server_that_lower_cases_descriptions_is_written_
     harness.assert_converged(&unmanaged).await;
 } }
 
-on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_then_fought_over_three_times(mut harness) {
+on_both_databases! { async fn a_new_tenant_on_such_a_server_is_created_and_then_corrected_three_times(mut harness) {
     let unmanaged = harness.unmanaged();
     harness.want([tenant("calm")]);
     harness.converge().await;
@@ -67,7 +67,7 @@ on_both_databases! { async fn a_tenant_that_is_new_on_such_a_server_is_made_and_
     // Work that was never finished is no drift, so this does not keep it back.
     acme.definition.drift = DriftPolicy::Report;
     harness.desired.tenants.insert(acme.key.clone(), acme);
-    let writes = fought(&mut harness, "name").await;
+    let writes = changes_until_held(&mut harness, "name").await;
     assert!(writes <= 2 + CONTESTED_AFTER as usize, "{writes}");
     let domain = harness.only("hq", "acme.example.com");
     assert_eq!(domain.enabled, Some(true));
@@ -91,28 +91,28 @@ on_both_databases! { async fn a_field_that_is_changed_back_is_written_three_time
     let reverts = |field, page: &str| Fault::new(FaultKind::RevertField(field)).page(page.to_owned()).method("POST");
     harness.pbx("hq").inject(reverts("domain_description", "domain_edit.php"));
     harness.edit("acme", |t| t.definition.name = "Another".into());
-    assert!(fought(&mut harness, "name").await <= CONTESTED_AFTER as usize);
+    assert!(changes_until_held(&mut harness, "name").await <= CONTESTED_AFTER as usize);
     peace(&mut harness).await;
     harness.edit("acme", |t| t.definition.name = "acme Ltd".into());
     harness.settle(2).await;
 
     harness.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
     harness.edit("acme", |t| t.definition.max_users = MaxUsers::Limited(4));
-    assert!(fought(&mut harness, "max_users").await <= CONTESTED_AFTER as usize);
+    assert!(changes_until_held(&mut harness, "max_users").await <= CONTESTED_AFTER as usize);
     peace(&mut harness).await;
     harness.edit("acme", |t| t.definition.max_users = MaxUsers::Limited(3));
     harness.settle(2).await;
 
     harness.pbx("hq").inject(reverts("domain_setting_value", "domain_setting_edit.php"));
     harness.edit("acme", |t| t.definition.pbx_settings.insert(zone.clone(), "Europe/Paris".into()).map_or((), drop));
-    assert!(fought(&mut harness, "pbx_settings.domain.time_zone.name").await <= CONTESTED_AFTER as usize);
+    assert!(changes_until_held(&mut harness, "pbx_settings.domain.time_zone.name").await <= CONTESTED_AFTER as usize);
     peace(&mut harness).await;
     harness.edit("acme", |t| t.definition.pbx_settings.insert(zone.clone(), "Europe/Berlin".into()).map_or((), drop));
     harness.settle(2).await;
 
     harness.pbx("hq").inject(reverts("domain_name", "domain_edit.php"));
     harness.edit("acme", |t| t.definition.domain = tenantd::model::DomainName::parse("acme.example.org").unwrap());
-    assert!(fought(&mut harness, "domain").await <= CONTESTED_AFTER as usize);
+    assert!(changes_until_held(&mut harness, "domain").await <= CONTESTED_AFTER as usize);
     peace(&mut harness).await;
     harness.edit("acme", |t| t.definition.domain = tenantd::model::DomainName::parse("acme.example.com").unwrap());
     harness.settle(2).await;

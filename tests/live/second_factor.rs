@@ -2,17 +2,17 @@
 
 use tenantd::model::Secret;
 
+use crate::browser::Browser;
 use crate::common::harness::instance;
 use crate::common::scenario::held_because;
-use crate::person::Person;
 use crate::relay::Relay;
 use crate::site::Live;
 use crate::{counting, live};
 
-/// Fails where the account gets in without a code: then nothing here would be checked.
+/// Fails if the account can sign in without a code: then nothing here would be checked.
 async fn assert_asked_for_a_code(live: &Live) {
     let site = &live.sites[&instance("hq")];
-    let asked = Person::new(site).is_asked_for_a_code(&site.user, &site.password).await;
+    let asked = Browser::new(site).is_asked_for_a_code(&site.user, &site.password).await;
     assert!(asked, "TENANTD_LIVE_TOTP_SECRET is set, and the server asks this account for no code");
 }
 
@@ -34,8 +34,8 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
     live.converge().await;
     let renewed = relay.codes();
     assert!(renewed > codes && relay.passwords() == renewed, "{renewed} codes after {codes}");
-    let domain = live.person("hq").only(&live.name("acme")).await;
-    assert_eq!(live.person("hq").domain(domain).await["domain_description"], "A third");
+    let domain = live.browser("hq").only(&live.name("acme")).await;
+    assert_eq!(live.browser("hq").domain(domain).await["domain_description"], "A third");
 
     // Several at once, each with a session of its own.
     relay.lose_sessions();
@@ -50,13 +50,17 @@ live! { Totp: async fn a_code_is_given_at_every_sign_in_in_every_session(mut liv
 /// A pass that cannot sign in: its one warning, without the words around it. A second one sends nothing.
 async fn refusal(live: &mut Live) -> String {
     live.harness.connect();
-    let changes = counting::changes();
+    let changes = request_counts::changes();
     let (plan, _) = live.harness.pass().await;
     assert!(held_because(&plan, "acme").contains("hq was not checked"), "{plan:#?}");
     assert_eq!(plan.warnings.len(), 1, "{:#?}", plan.warnings);
-    let requests = counting::requests();
+    let requests = request_counts::requests();
     live.harness.pass().await;
-    assert_eq!((counting::requests(), counting::changes()), (requests, changes), "it is not tried again");
+    assert_eq!(
+        (request_counts::requests(), request_counts::changes()),
+        (requests, changes),
+        "it is not tried again"
+    );
     let line = plan.warnings[0].clone();
     let (_, reason) = line.split_once("cannot read the domains: ").unwrap_or_else(|| panic!("{line}"));
     reason.to_owned()
