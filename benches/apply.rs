@@ -295,10 +295,7 @@ async fn idle(backend: Backend) {
     let Some(mut harness) = Harness::over(backend, [(instance("hq"), config)].into(), passwords).await else {
         return;
     };
-    harness.rotation = Rotation::Share {
-        interval: harness.config.daemon.interval,
-        cycle: harness.config.daemon.settings_cycle,
-    };
+    harness.rotation = Rotation::oldest(0);
     std::fs::create_dir(&harness.config.tenants_dir).unwrap();
     let mut records = Vec::new();
     for (n, domain) in apart.domains.iter().enumerate() {

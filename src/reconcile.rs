@@ -67,6 +67,7 @@ pub async fn gather(
             reader.database.read(move |store| store.activity(&affected, &shortened, now)).await?;
     }
     load::by_record(&reader.config.tenants_dir, &mut desired, &recorded);
+    let asked_for = policy.only.iter().filter_map(|key| Some(recorded.tenants.get(key)?.domain_id));
     let known: BTreeMap<InstanceKey, String> = instances
         .into_iter()
         .filter_map(|instance| Some((InstanceKey::parse(&instance.key).ok()?, instance.identity?)))
@@ -76,9 +77,9 @@ pub async fn gather(
         own_domains: &policy.own_domains,
         identities: &known,
         parallel: &widths(reader.config),
-        rotation: reader.rotation,
+        rotation: &reader.rotation.clone().with(asked_for),
     };
-    let observed = observer.observe(&recorded).await;
+    let observed = observer.observe(&desired, &recorded).await;
     let identities = observed
         .instances
         .iter()

@@ -90,7 +90,7 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
     };
     let database = context.database(&config, Access::ReadWrite).await?;
     let asked_at = Instant::now();
-    let lease = match runner_if(&database, |daemon| decides_by_itself(args, daemon)).await? {
+    let lease = match runner_if(&database, args.full, |daemon| decides_by_itself(args, daemon)).await? {
         Runner::Own(lease) => lease,
         Runner::Daemon(answer) => return Ok(show_answer(context, &reviewed, &loaded.desired, &answer)),
     };
@@ -110,13 +110,14 @@ async fn carry_out(context: &Context, args: &ApplyArgs) -> Result<Exit> {
 /// Shows the plan and asks. The writer's lease is not taken yet, so no other process waits for the answer.
 async fn ask(context: &Context, args: &ApplyArgs, config: &Config, loaded: Loaded) -> Result<Plan> {
     let policy = policy(config, &args.selection, &args.allow_delete);
-    let inputs = gather_read_only(context, config, loaded, policy, rotation(config)).await?;
+    let inputs = gather_read_only(context, config, loaded, policy, rotation(args.full)).await?;
     show_unusual(context, &inputs);
     let plan = inputs.plan();
     let named = args.selection.tenants.iter().chain(&args.allow_delete);
     known(&inputs.desired, inputs.recorded.tenants.keys(), named)?;
     if !context.is_json() {
         context.say(&report::preview(&plan, context.paint()));
+        context.say(&report::settings_compared(&plan));
     }
     context.written()?;
     confirm(context, &plan).await?;
@@ -128,7 +129,7 @@ const NO_WAIT: Duration = Duration::from_millis(400);
 
 /// There is one writer. Beside a running daemon, it is the daemon that does the run, and it makes its own plan.
 fn decides_by_itself(args: &ApplyArgs, daemon: &str) -> Result<()> {
-    let ApplyArgs { selection, allow_delete, plan_id, yes: _ } = args;
+    let ApplyArgs { selection, allow_delete, plan_id, yes: _, full: _ } = args;
     let Selection { tenants, no_removals } = selection;
     let given = [
         ("--tenant", !tenants.is_empty()),
@@ -198,7 +199,7 @@ async fn carry_out_alone(
         gather(config, database, &clients.readers, desired, policy, rotation).await
     };
     let started_at = chrono::Utc::now();
-    let mut inputs = gather_again(loaded.desired, rotation(config)).await?;
+    let mut inputs = gather_again(loaded.desired, rotation(args.full)).await?;
     if !matches!(reviewed, Reviewed::Shown(_)) {
         show_unusual(context, &inputs);
     }
@@ -218,6 +219,7 @@ async fn carry_out_alone(
         matches!(reviewed, Reviewed::Shown(shown) if shown.id == plan.id && shown.warnings == plan.warnings);
     if !context.is_json() && !shown {
         context.say(&report::preview(&plan, context.paint()));
+        context.say(&report::settings_compared(&plan));
     }
     if !reviewed.allows(&plan.id) {
         let message = reviewed.refusal(&plan.id);
@@ -234,8 +236,13 @@ async fn carry_out_alone(
         actor: actor.clone(),
         stop: stop_on_signal(),
     };
-    let reader =
-        Reader { config, database, pbxs: &clients.readers, environment: &System, rotation: rotation(config) };
+    let reader = Reader {
+        config,
+        database,
+        pbxs: &clients.readers,
+        environment: &System,
+        rotation: rotation(args.full),
+    };
     let outcome =
         reconcile::carry_out(&writer, config, &inputs, &plan).await.map_err(|error| Failure::of(&error))?;
     status::note_run(database, &actor, started_at, report::in_a_word(&plan, &outcome)).await;

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Result<Exit> {
     let database = context.database(&config, Access::ReadWrite).await?;
     let readers = context.readers(&config)?;
     let policy = Policy::new(&config);
-    let inputs = gather(&config, &database, &readers, loaded.desired, policy, rotation(&config)).await?;
+    let inputs = gather(&config, &database, &readers, loaded.desired, policy, rotation(false)).await?;
     let plan = inputs.plan();
     let now = System.now();
     let valid_for = TimeDelta::from_std(args.valid_for).map_err(|error| Failure::of(&error))?;

@@ -235,9 +235,13 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub selection: Selection,
     /// Return the result as exit code: 0 everything was checked and nothing is to be done, 2 changes, 3 a step is
-    /// held, 4 an instance was not checked, 6 drift. Compares the settings of every tenant.
+    /// held, 4 an instance was not checked, 6 drift. Implies `--full`.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Compare the settings of every tenant with the PBX: at least one request for each tenant. Without it, those of
+    /// tenants whose file changed are compared, and of up to 20 others, the longest not compared first.
+    #[arg(long)]
+    pub full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -253,6 +257,10 @@ pub struct ApplyArgs {
     /// Do not ask.
     #[arg(long, short = 'y')]
     pub yes: bool,
+    /// Compare the settings of every tenant with the PBX: at least one request for each tenant. Without it, those of
+    /// tenants whose file changed are compared, and of up to 20 others, the longest not compared first.
+    #[arg(long)]
+    pub full: bool,
 }
 
 #[derive(Debug, Args)]

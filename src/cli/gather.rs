@@ -44,9 +44,12 @@ pub async fn gather_read_only(
     gather(config, &database, &readers, loaded.desired, policy, rotation).await
 }
 
-/// The share of settings that a single run compares is that of a daemon's pass.
-pub fn rotation(config: &Config) -> Rotation {
-    Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle }
+/// How many tenants' settings a run compares besides those whose file changed.
+const OTHERS: usize = 20;
+
+/// Whose settings a run compares.
+pub fn rotation(full: bool) -> Rotation {
+    if full { Rotation::All } else { Rotation::oldest(OTHERS) }
 }
 
 /// Gathers files, database and PBXs, with the machine's clock.

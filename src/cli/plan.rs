@@ -6,7 +6,6 @@ use super::exit::Exit;
 use super::gather::{gather_read_only, policy, rotation, show_problems, show_unusual, unreadable};
 use super::lookup::known;
 use crate::model::Desired;
-use crate::observe::Rotation;
 use crate::plan::Plan;
 use crate::report::{self, ErrorJson, PlanJson};
 
@@ -35,6 +34,7 @@ pub async fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
         context.json(&document);
     } else if unreadable.is_none() {
         context.say(&report::preview(&plan, context.paint()));
+        context.say(&report::settings_compared(&plan));
     }
     match unreadable {
         Some(text) => Err(Failure::new(text)),
@@ -54,7 +54,7 @@ async fn make_plan(context: &Context, args: &PlanArgs) -> Result<Planned> {
     let loaded = context.load(&config).await;
     show_problems(context, &loaded);
     // An exit code that says "nothing to do" must not leave out the settings whose turn it is not.
-    let rotation = if args.detailed_exitcode { Rotation::All } else { rotation(&config) };
+    let rotation = rotation(args.full || args.detailed_exitcode);
     let policy = policy(&config, &args.selection, &[]);
     let inputs = gather_read_only(context, &config, loaded, policy, rotation).await?;
     show_unusual(context, &inputs);

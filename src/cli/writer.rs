@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::context::{Failure, Result};
 use super::output::tell;
 use super::stop::stop_on_signal;
-use crate::daemon::pass_requests;
+use crate::daemon::pass_requests::{self, Request};
 use crate::environment::System;
 use crate::store::lease_holder::{command, process_of_daemon};
 use crate::store::{Database, Lease};
@@ -31,14 +30,18 @@ const TRY_AFTER_COMMAND: Duration = Duration::from_millis(500);
 /// Takes the lease, or has the daemon do a run. The daemon reads from the database what to do, so the caller writes it
 /// there first.
 pub async fn runner(database: &Database) -> Result<Runner> {
-    runner_if(database, |_| Ok(())).await
+    runner_if(database, false, |_| Ok(())).await
 }
 
-/// As [`runner`]. `may_ask` is given the daemon's name, and fails where the daemon must not do the run. A signal while
+/// As [`runner`]. The run compares the settings of every tenant if `compares_all` is set. `may_ask` is given the daemon's name, and fails where the daemon must not do the run. A signal while
 /// the daemon is asked withdraws the request.
-pub async fn runner_if(database: &Database, may_ask: impl Fn(&str) -> Result<()>) -> Result<Runner> {
+pub async fn runner_if(
+    database: &Database,
+    compares_all: bool,
+    may_ask: impl Fn(&str) -> Result<()>,
+) -> Result<Runner> {
     let mut request = None;
-    let ended = wait(database, may_ask, &mut request).await;
+    let ended = wait(database, compares_all, may_ask, &mut request).await;
     // The daemon must not serve the request later, when no command waits for the answer.
     if let (Some(id), Ok(Runner::Own(_)) | Err(_)) = (request, &ended) {
         let withdrawn = pass_requests::withdraw(database, id).await;
@@ -51,8 +54,9 @@ pub async fn runner_if(database: &Database, may_ask: impl Fn(&str) -> Result<()>
 
 async fn wait(
     database: &Database,
+    compares_all: bool,
     may_ask: impl Fn(&str) -> Result<()>,
-    request: &mut Option<Uuid>,
+    request: &mut Option<Request>,
 ) -> Result<Runner> {
     let until = Instant::now() + PATIENCE;
     let mut announced = None;
@@ -76,7 +80,7 @@ async fn wait(
         if daemon.is_some() {
             // From here on a request may stand, so a signal must not end the process before it is withdrawn.
             let stop = stop.get_or_insert_with(stop_on_signal);
-            let id = pass_requests::request_pass(database, &System, *request)
+            let id = pass_requests::request_pass(database, &System, *request, compares_all)
                 .await
                 .map_err(|error| Failure::of(&error))?;
             *request = Some(id);

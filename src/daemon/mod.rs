@@ -1,11 +1,14 @@
 //! The daemon: a pass at start, when the directory changes, on SIGHUP, and at an interval.
 //!
-//! Events only wake it; every pass reads everything. An error ends a pass, never the daemon.
+//! Events only wake it; every pass reads all files and the database. A change of files is planned against the instances of
+//! the tenants that it concerns, everything else against all of them. An error ends a pass, never the daemon.
 
+mod compare;
 mod heartbeat;
 mod pass;
 pub mod pass_requests;
 mod restart_delay;
+mod scope;
 mod service;
 mod watch;
 
@@ -16,6 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -24,12 +28,16 @@ use crate::config::Config;
 use crate::environment::{Environment, to_the_minute};
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::model::{DaemonState, Heartbeat, InstanceKey};
+use crate::observe::Rotation;
 use crate::plan::Plan;
 use crate::report::{self, PlanChanges, chain};
 use crate::store::{Database, Lease, StoreError, lease_holder};
 
+use compare::Comparisons;
 use heartbeat::HeartbeatWriter;
-use pass::{PassContext, Reported, pass};
+use pass::{PassContext, Passed, Reported, WholePass, pass};
+use pass_requests::Request;
+use scope::Before;
 use service::ServiceManager;
 
 /// What the daemon works with; created again when the configuration is read again.
@@ -71,6 +79,21 @@ pub trait SetUp: Send + Sync {
 
 /// After a pass that failed as a whole, the next comes after a tenth of the interval at most.
 const RETRY: Duration = Duration::from_secs(15);
+
+/// What brings a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// The tenants directory changed.
+    Directory,
+    /// The start, the interval, a request, a decision or a signal: the pass looks at everything.
+    Everything,
+}
+
+/// Until something else than time brings the next pass.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// How many passes in a row a changing directory may interrupt. The next one is not interrupted.
+const MAX_INTERRUPTIONS: usize = 5;
 
 /// Is called with each pass, for a program that shows them otherwise than in the log.
 pub trait PassListener: Send + Sync {
@@ -135,6 +158,9 @@ pub async fn run(
         watch,
         lease: None,
         requests: pass_requests::PassRequests::default(),
+        comparisons: Comparisons::default(),
+        before: None,
+        full_pass_due: Instant::now(),
         reported: Reported::default(),
         service_manager: &service_manager,
         heartbeat: &heartbeat,
@@ -167,6 +193,11 @@ struct Daemon<'a> {
     watch: watch::Watch,
     lease: Option<Lease>,
     requests: pass_requests::PassRequests,
+    comparisons: Comparisons,
+    /// What the last passes left.
+    before: Option<Before>,
+    /// When the next pass over everything comes.
+    full_pass_due: Instant,
     reported: Reported,
     service_manager: &'a ServiceManager,
     heartbeat: &'a HeartbeatWriter,
@@ -181,30 +212,51 @@ impl Daemon<'_> {
         if !self.take_lease().await || !self.wait_after_restart().await {
             return;
         }
+        let mut interrupted = 0;
+        let mut wake = Wake::Everything;
         while !self.stop.is_cancelled() {
             if !self.take_lease().await {
                 return;
             }
             self.watch.renew();
-            let request = self.requests.waiting(&self.resources.database).await;
-            let passed = self.pass_with_heartbeats().await;
+            let (request, is_woken) = self.requests.waiting(&self.resources.database).await;
+            if request.is_some() || is_woken || self.comparisons.has_differences() {
+                wake = Wake::Everything;
+            }
+            let may_be_interrupted = request.is_none() && interrupted < MAX_INTERRUPTIONS;
+            let passed = self.pass_with_heartbeats(request.as_ref(), wake, may_be_interrupted).await;
             if let Some(request) = request {
                 let answer = match &passed {
-                    Ok((plan, outcome)) => Ok((plan, outcome)),
+                    Ok(Passed::Whole(pass)) => Ok((&pass.plan, &pass.outcome)),
+                    Ok(Passed::Interrupted) => Err("the tenants directory changed".to_owned()),
                     Err(error) => Err(chain(error)),
                 };
                 let database = self.resources.database.clone();
                 self.requests.answer(&database, self.environment, request, answer).await;
             }
-            let mut wait = next_wait(self.resources.config.daemon.interval);
+            let mut wait = self.full_pass_due.saturating_duration_since(Instant::now());
             match passed {
-                Ok(_) => self.report_recovery(),
+                // What changed comes first, and everything after it.
+                Ok(Passed::Interrupted) => {
+                    interrupted += 1;
+                    wait = FOREVER;
+                }
+                Ok(Passed::Whole(pass)) => {
+                    interrupted = 0;
+                    self.report_recovery();
+                    if self.note_pass(*pass) {
+                        wait = next_wait(self.resources.config.daemon.interval);
+                        self.full_pass_due = Instant::now() + wait;
+                    }
+                }
                 Err(StoreError::LeaseLost) => {
                     self.lease = None;
+                    wake = Wake::Everything;
                     continue;
                 }
                 Err(error) => {
-                    wait = wait.min(RETRY);
+                    wait = next_wait(self.resources.config.daemon.interval).min(RETRY);
+                    self.before = None;
                     self.report_failure(&error, wait);
                     // A connection that broke is not repaired by using it again.
                     self.reconnect().await;
@@ -214,10 +266,33 @@ impl Daemon<'_> {
             if self.stop.is_cancelled() {
                 return;
             }
-            let next = self.environment.now() + TimeDelta::from_std(wait).unwrap_or_default();
-            self.heartbeat.beat(self.environment, |beat| beat.next_pass_at = Some(next)).await;
-            if !self.wait(wait).await {
-                return;
+            if wait < FOREVER {
+                let next = self.environment.now() + TimeDelta::from_std(wait).unwrap_or_default();
+                self.heartbeat.beat(self.environment, |beat| beat.next_pass_at = Some(next)).await;
+            }
+            match self.wait(wait).await {
+                Some(by) => wake = by,
+                None => return,
+            }
+        }
+    }
+
+    /// Notes what a pass leaves for the next one. Returns whether it looked at everything.
+    fn note_pass(&mut self, pass: WholePass) -> bool {
+        let WholePass { scope, inputs, plan, outcome } = pass;
+        match scope {
+            None => {
+                let inputs = Arc::new(inputs);
+                self.before = Some(Before::full_pass(Arc::clone(&inputs), &plan, &outcome));
+                self.comparisons.after(inputs, &plan, self.resources.config.daemon.settings_cycle);
+                true
+            }
+            Some(scope) => {
+                if let Some(before) = &mut self.before {
+                    before.narrow_pass(inputs.desired, &plan, &outcome);
+                }
+                self.comparisons.leave_out(&scope.tenants);
+                false
             }
         }
     }
@@ -342,47 +417,75 @@ impl Daemon<'_> {
         }
     }
 
-    /// Waits for whatever brings the next pass. False when asked to stop.
-    async fn wait(&mut self, interval: Duration) -> bool {
+    /// Waits for whatever brings the next pass. `None` when asked to stop.
+    async fn wait(&mut self, interval: Duration) -> Option<Wake> {
         let config = self.resources.config.daemon.clone();
         let database = self.resources.database.clone();
+        let leased = self.lease.as_ref().map_or_else(|| database.clone(), Lease::database);
         tokio::select! {
-            () = self.stop.cancelled() => return false,
+            () = self.stop.cancelled() => return None,
             () = tokio::time::sleep(interval) => {}
-            () = self.watch.changed(config.quiet, config.quiet_max) => info!("the tenants directory changed"),
+            () = self.watch.changed(config.quiet, config.quiet_max) => {
+                info!("the tenants directory changed");
+                return Some(Wake::Directory);
+            }
             () = self.requests.requested(&database) => info!("a run was requested"),
+            () = self.comparisons.find_difference(&self.resources.readers, &leased, self.environment) => {
+                debug!("the settings of tenants differ from their files");
+            }
             _ = self.hangup.recv() => self.reload().await,
         }
-        true
+        Some(Wake::Everything)
     }
 
-    async fn pass(&mut self) -> Result<(Plan, Outcome), StoreError> {
+    async fn pass(
+        &mut self,
+        rotation: Rotation,
+        wake: Wake,
+        may_be_interrupted: bool,
+    ) -> Result<Passed, StoreError> {
         let Some(lease) = &self.lease else { return Err(StoreError::LeaseLost) };
         let database = lease.database();
+        self.comparisons.save(&database, self.environment).await;
         let context = PassContext {
             database: &database,
             environment: self.environment,
             listener: self.listener,
             stop: &self.stop,
             service_manager: self.service_manager,
+            rotation,
+            before: self.before.as_ref().filter(|_| wake == Wake::Directory),
         };
-        pass(&self.resources, &context, &mut self.reported).await
+        let watch = may_be_interrupted.then_some(&mut self.watch);
+        pass(&self.resources, context, watch, &mut self.reported).await
     }
 
-    async fn pass_with_heartbeats(&mut self) -> Result<(Plan, Outcome), StoreError> {
+    async fn pass_with_heartbeats(
+        &mut self,
+        request: Option<&Request>,
+        wake: Wake,
+        may_be_interrupted: bool,
+    ) -> Result<Passed, StoreError> {
         let started = self.environment.now();
         let begins = |beat: &mut Heartbeat| {
             (beat.state, beat.pass_started_at, beat.next_pass_at) =
                 (DaemonState::Serving, Some(started), None);
         };
         self.heartbeat.beat(self.environment, begins).await;
-        let passed = self.pass().await;
+        let rotation = match request {
+            Some(request) if request.compares_all => Rotation::All,
+            _ => Rotation::Some { named: self.comparisons.differences(), oldest: 0 },
+        };
+        let passed = self.pass(rotation, wake, may_be_interrupted).await;
         let ended = self.environment.now();
         let ends = |beat: &mut Heartbeat| {
             beat.pass_ended_at = Some(ended);
             match &passed {
-                Ok((plan, outcome)) => {
-                    beat.pass_result = Some(report::in_a_word(plan, outcome));
+                Ok(Passed::Interrupted) => {
+                    beat.pass_result = Some("interrupted by a change of the tenants directory".to_owned());
+                }
+                Ok(Passed::Whole(pass)) => {
+                    beat.pass_result = Some(report::in_a_word(&pass.plan, &pass.outcome));
                     (beat.last_error, beat.last_error_at) = (None, None);
                 }
                 Err(error) => {

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use super::scope::{self, Before, Scope};
 use super::service::ServiceManager;
+use super::watch::Watch;
 use super::{PassListener, Resources, next_wait};
 use crate::apply::Outcome;
 use crate::environment::Environment;
+use crate::inputs::PassInputs;
 use crate::load::{self, Loaded};
 use crate::model::{Completeness, Desired};
 use crate::observe::Rotation;
@@ -57,40 +60,74 @@ pub(super) struct PassContext<'a> {
     pub listener: &'a dyn PassListener,
     pub stop: &'a CancellationToken,
     pub service_manager: &'a ServiceManager,
+    /// Whose settings are read.
+    pub rotation: Rotation,
+    /// What the passes before left, where a change of the directory brings the pass: then it may look at the tenants
+    /// whose files changed alone.
+    pub before: Option<&'a Before>,
 }
 
+/// How a pass ended.
+pub(super) enum Passed {
+    /// The tenants directory changed while the PBXs were read. Nothing was changed.
+    Interrupted,
+    Whole(Box<WholePass>),
+}
+
+pub(super) struct WholePass {
+    /// What it looked at; `None` where that was everything.
+    pub scope: Option<Scope>,
+    pub inputs: PassInputs,
+    pub plan: Plan,
+    pub outcome: Outcome,
+}
+
+/// One pass. Reading the PBXs is given up when the directory begins to change and `watch` is given: what changed is
+/// planned and applied sooner than the rest is looked at.
 pub(super) async fn pass(
     resources: &Resources,
-    context: &PassContext<'_>,
+    context: PassContext<'_>,
+    mut watch: Option<&mut Watch>,
     reported: &mut Reported,
-) -> Result<(Plan, Outcome), StoreError> {
+) -> Result<Passed, StoreError> {
     let Resources { config, database: _, readers, writers } = resources;
-    let PassContext { database, environment, listener, stop, service_manager } = *context;
+    let PassContext { database, environment, listener, stop, service_manager, rotation, before } = context;
     let instances = count(config.instances.len(), "instance");
     service_manager.status(&format!("reading the tenant files and {instances}"));
     let loaded = load::read(config).await;
     report_files(&loaded, service_manager, reported);
-    let reader = Reader {
-        config,
-        database,
-        pbxs: readers,
-        environment,
-        rotation: Rotation::Share { interval: config.daemon.interval, cycle: config.daemon.settings_cycle },
-    };
+    let scope = before.and_then(|before| scope::narrow(before, &loaded.desired));
+    let mut policy = Policy::new(config);
+    let mut pbxs = readers.clone();
+    if let Some(Scope { tenants, instances }) = &scope {
+        debug!(tenants = tenants.len(), "only the tenants whose files changed are looked at");
+        policy.only.clone_from(tenants);
+        pbxs.retain(|key, _| instances.contains(key));
+    }
+    let reader = Reader { config, database, pbxs: &pbxs, environment, rotation };
     let revision = loaded.desired.revision.clone();
-    let inputs = reconcile::gather(&reader, loaded.desired, Policy::new(config)).await?;
+    let inputs = tokio::select! {
+        biased;
+        inputs = reconcile::gather(&reader, loaded.desired, policy) => inputs?,
+        () = begins_to_change(watch.as_deref_mut()) => return Ok(Passed::Interrupted),
+    };
     service_manager.ready();
     if !matches!(inputs.desired.completeness, Completeness::Unreadable { .. }) {
         reported.strange_files(&inputs.desired);
     }
     let plan = inputs.plan();
-    let changes = reported.plan.changes(&plan);
+    let told = scope.as_ref().map(|scope| reported.plan.of_tenants(&scope.tenants));
+    let changes = told.as_ref().unwrap_or(&reported.plan).changes(&plan);
     if plan.steps.is_empty() && changes.is_empty() {
         listener.unchanged(&plan);
     } else {
         listener.planned(&plan, &changes);
     }
-    reported.plan = std::mem::take(&mut reported.plan).after(&plan);
+    let told = std::mem::take(&mut reported.plan);
+    reported.plan = match &scope {
+        Some(scope) => told.after_part(&plan, &scope.tenants),
+        None => told.after(&plan),
+    };
     if !plan.steps.is_empty() {
         service_manager.status(&format!(
             "applying the plan {} with {}",
@@ -106,7 +143,13 @@ pub(super) async fn pass(
     }
     // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
     let interval = config.daemon.user_sync.map(next_wait);
-    reconcile::sync_users(&reader, &writer, &inputs, &outcome, interval).await;
+    // After steps, the users of their tenants come first.
+    let watch = watch.filter(|_| plan.steps.is_empty());
+    tokio::select! {
+        biased;
+        _ = reconcile::sync_users(&reader, &writer, &inputs, &outcome, interval) => {}
+        () = begins_to_change(watch) => debug!("users are synchronised in a later run: the tenants directory changed"),
+    }
     match &inputs.desired.completeness {
         Completeness::Unreadable { reason } => {
             service_manager.status(&format!("the tenants directory {reason}"))
@@ -120,7 +163,14 @@ pub(super) async fn pass(
             plan.held.len()
         )),
     }
-    Ok((plan, outcome))
+    Ok(Passed::Whole(Box::new(WholePass { scope, inputs, plan, outcome })))
+}
+
+async fn begins_to_change(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.begins_to_change().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Reports the problems of files that were not reported yet, and which of them are over.

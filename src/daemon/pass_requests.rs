@@ -37,23 +37,52 @@ pub struct PassAnswer {
     pub document: serde_json::Value,
 }
 
+/// A request for a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: Uuid,
+    /// Whether the pass compares the settings of every tenant.
+    pub compares_all: bool,
+}
+
+impl Request {
+    /// Stands behind the id of a request whose pass compares everything.
+    const FULL: &str = " full";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (id, compares_all) = match text.strip_suffix(Self::FULL) {
+            Some(id) => (id, true),
+            None => (text, false),
+        };
+        Some(Self { id: id.parse().ok()?, compares_all })
+    }
+}
+
+impl std::fmt::Display for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.id, if self.compares_all { Self::FULL } else { "" })
+    }
+}
+
 /// Asks the daemon for a pass; returns the request to wait for. There is one request at a time: a request that another
 /// one replaced before it was answered, or whose answer was replaced before it was read, is created again.
 pub async fn request_pass(
     database: &Database,
     environment: &dyn Environment,
-    request: Option<Uuid>,
-) -> Result<Uuid, StoreError> {
-    let (id, now) = (request.unwrap_or_else(|| environment.new_id()), environment.now());
+    request: Option<Request>,
+    compares_all: bool,
+) -> Result<Request, StoreError> {
+    let request = request.unwrap_or_else(|| Request { id: environment.new_id(), compares_all });
+    let (text, now) = (request.to_string(), environment.now());
     let stands = database.read(|store| store.fact(REQUESTED)).await?;
-    if stands.as_deref() != Some(&id.to_string()) {
-        database.write(move |store| store.put_fact(REQUESTED, &id.to_string(), now)).await?;
+    if stands.as_ref() != Some(&text) {
+        database.write(move |store| store.put_fact(REQUESTED, &text, now)).await?;
     }
-    Ok(id)
+    Ok(request)
 }
 
 /// Takes a request back that no one waits for any more. Another one's is not touched.
-pub async fn withdraw(database: &Database, request: Uuid) -> Result<(), StoreError> {
+pub async fn withdraw(database: &Database, request: Request) -> Result<(), StoreError> {
     database.write(move |store| store.remove_fact(REQUESTED, &request.to_string())).await
 }
 
@@ -66,14 +95,14 @@ pub async fn wake(database: &Database, environment: &dyn Environment) -> Result<
 /// Waits for the answer, at most so long.
 pub async fn answer(
     database: &Database,
-    request: Uuid,
+    request: Request,
     patience: Duration,
 ) -> Result<Option<PassAnswer>, StoreError> {
     let until = tokio::time::Instant::now() + patience;
     while tokio::time::Instant::now() < until {
         let found = database.read(|store| store.fact(DONE)).await?;
         let answer = found.and_then(|text| serde_json::from_str::<PassAnswer>(&text).ok());
-        if let Some(answer) = answer.filter(|answer| answer.request == request) {
+        if let Some(answer) = answer.filter(|answer| answer.request == request.id) {
             return Ok(Some(answer));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -90,19 +119,21 @@ pub(super) struct PassRequests {
 }
 
 impl PassRequests {
-    /// The request that waits, if one does. Called before each pass, which then sees all that was decided until now.
-    pub(super) async fn waiting(&mut self, database: &Database) -> Option<Uuid> {
-        let (request, woken) = self.facts(database).await?;
+    /// The request that waits, if one does, and whether a decision brings the pass. Called before each pass, which then
+    /// sees all that was decided until now.
+    pub(super) async fn waiting(&mut self, database: &Database) -> (Option<Request>, bool) {
+        let Some((request, woken)) = self.facts(database).await else { return (None, false) };
+        let is_woken = self.woken != woken;
         self.woken = woken;
-        request
+        (request, is_woken)
     }
 
     /// The request that waits, and the last waking. `None` where the database cannot be read.
-    async fn facts(&self, database: &Database) -> Option<(Option<Uuid>, Option<String>)> {
+    async fn facts(&self, database: &Database) -> Option<(Option<Request>, Option<String>)> {
         let read = database.read(|store| Ok((store.fact(REQUESTED)?, store.fact(WOKEN)?))).await;
         let (request, woken) = read.ok()?;
-        let request: Option<Uuid> = request.and_then(|text| text.parse().ok());
-        Some((request.filter(|request| self.answered != Some(*request)), woken))
+        let request = request.and_then(|text| Request::parse(&text));
+        Some((request.filter(|request| self.answered != Some(request.id)), woken))
     }
 
     /// Returns when someone asks, or decided something.
@@ -121,9 +152,10 @@ impl PassRequests {
         &mut self,
         database: &Database,
         environment: &dyn Environment,
-        request: Uuid,
+        request: Request,
         passed: Result<(&Plan, &Outcome), String>,
     ) {
+        let request = request.id;
         self.answered = Some(request);
         let answer = match passed {
             Ok((plan, outcome)) => PassAnswer {
@@ -134,8 +166,9 @@ impl PassRequests {
                 not_checked: plan.not_checked.len(),
                 error: None,
                 text: format!(
-                    "{}{}",
+                    "{}{}{}",
                     report::preview(plan, Paint(false)),
+                    report::settings_compared(plan),
                     if plan.steps.is_empty() {
                         String::new()
                     } else {

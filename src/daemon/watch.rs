@@ -135,6 +135,14 @@ impl Watch {
         rustix::fs::statfs(&self.dir).is_ok_and(|stat| is_silent(stat.f_type as u32))
     }
 
+    /// Waits for a change and leaves it to [`Self::changed`]. May be dropped at any point.
+    pub async fn begins_to_change(&mut self) {
+        match self.hints.recv().await {
+            Some(()) => drop(self.sender.try_send(())),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits for a change, then until the directory was quiet for `quiet`, but no longer than `most` in all.
     ///
     /// The bound is measured from the first event: a directory that never rests is checked all the same.
@@ -235,6 +243,16 @@ mod tests {
         watch.changed(Duration::from_millis(500), Duration::from_secs(10)).await;
         let waited = start.elapsed();
         assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_was_noticed_is_still_waited_for() {
+        let mut watch = quiet_watch();
+        watch.sender.try_send(()).unwrap();
+        watch.begins_to_change().await;
+        let start = Instant::now();
+        watch.changed(Duration::from_millis(500), Duration::from_secs(10)).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(500));
     }
 
     #[tokio::test(start_paused = true)]

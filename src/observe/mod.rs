@@ -2,7 +2,7 @@
 
 mod rotation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::fusionpbx::{PbxError, PbxRead};
 use crate::model::{
-    DomainId, InstanceKey, InstanceView, Observed, PbxDomain, PbxSetting, PbxVersion, Recorded,
+    Desired, DomainId, InstanceKey, InstanceView, Observed, PbxDomain, PbxSetting, PbxVersion, Recorded,
 };
 use crate::sabotage::{Bug, active};
 
@@ -27,7 +27,8 @@ pub struct Observer<'a> {
     pub identities: &'a BTreeMap<InstanceKey, String>,
     /// How many domains' settings are read at the same time, by instance.
     pub parallel: &'a BTreeMap<InstanceKey, usize>,
-    pub rotation: Rotation,
+    /// Whose settings are read.
+    pub rotation: &'a Rotation,
 }
 
 fn unknown(reason: String) -> (InstanceView, Option<PbxVersion>) {
@@ -36,9 +37,11 @@ fn unknown(reason: String) -> (InstanceView, Option<PbxVersion>) {
 
 impl Observer<'_> {
     /// Reads all instances at the same time. An instance that fails is unknown and does not stop the others.
-    pub async fn observe(&self, recorded: &Recorded) -> Observed {
+    pub async fn observe(&self, desired: &Desired, recorded: &Recorded) -> Observed {
+        let due = self.rotation.due(desired, recorded);
+        let due = &due;
         let views = self.pbxs.iter().map(|(key, pbx)| async move {
-            let view = match AssertUnwindSafe(self.instance(key, &**pbx, recorded)).catch_unwind().await {
+            let view = match AssertUnwindSafe(self.instance(key, &**pbx, due)).catch_unwind().await {
                 Ok(Ok(view)) => view,
                 Ok(Err(_)) if active(Bug::UnknownIsAbsent) => {
                     (InstanceView::Seen { domains: BTreeMap::new(), settings: BTreeMap::new() }, None)
@@ -62,7 +65,7 @@ impl Observer<'_> {
         &self,
         key: &InstanceKey,
         pbx: &dyn PbxRead,
-        recorded: &Recorded,
+        due: &BTreeSet<DomainId>,
     ) -> Result<(InstanceView, Option<PbxVersion>), PbxError> {
         let domains: BTreeMap<DomainId, PbxDomain> =
             pbx.domains().await?.into_iter().map(|domain| (domain.id, domain.in_lower_case())).collect();
@@ -70,7 +73,7 @@ impl Observer<'_> {
             return Ok(unknown(reason));
         }
         let version = pbx.version().await?;
-        let due = self.rotation.due(key, recorded, &domains);
+        let due = due.iter().copied().filter(|domain| domains.contains_key(domain));
         let width = self.parallel.get(key).copied().unwrap_or(1).max(1);
         let read: Vec<(DomainId, Result<Vec<PbxSetting>, PbxError>)> = stream::iter(due)
             .map(|id| async move { (id, pbx.settings(id).await) })

@@ -39,7 +39,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Completeness, Desired, InstanceKey, InstanceView, Observed, Recorded, TenantKey};
+use crate::model::{
+    Completeness, Desired, DomainState, InstanceKey, InstanceView, Observed, Recorded, TenantKey,
+};
 
 pub use effect::Effect;
 pub use effects::affected;
@@ -135,6 +137,7 @@ pub fn make(inputs: Inputs<'_>) -> Plan {
             foreign_domains: foreign_domains(inputs),
             broken_files: inputs.desired.broken.len(),
             unknown_instances: unknown_instances(inputs.observed),
+            ..settings_compared(inputs)
         },
         steps,
         held,
@@ -190,6 +193,30 @@ fn warn_about_the_unknown(inputs: Inputs<'_>, not_checked: &[NotChecked], draft:
 
 fn unknown_instances(observed: &Observed) -> usize {
     observed.instances.values().filter(|view| matches!(view, InstanceView::Unknown { .. })).count()
+}
+
+/// How many tenants' settings were compared, of those that the run is for.
+fn settings_compared(inputs: Inputs<'_>) -> Counts {
+    let only = &inputs.policy.only;
+    let mut counts = Counts::default();
+    let mut never = false;
+    for record in inputs.recorded.tenants.values() {
+        let view = inputs.observed.instance(&record.definition.instance);
+        if (!only.is_empty() && !only.contains(&record.key))
+            || !matches!(view.domain(record.domain_id), DomainState::Present(_))
+        {
+            continue;
+        }
+        if view.settings(record.domain_id).is_some() {
+            counts.settings_compared += 1;
+            continue;
+        }
+        counts.settings_not_compared += 1;
+        never |= record.settings_checked_at.is_none();
+        let oldest = counts.oldest_comparison.into_iter().chain(record.settings_checked_at).min();
+        counts.oldest_comparison = oldest.filter(|_| !never);
+    }
+    counts
 }
 
 /// Domains that no one recorded as ours. They are counted and never touched.

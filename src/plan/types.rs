@@ -357,6 +357,13 @@ pub struct Counts {
     pub foreign_domains: usize,
     pub broken_files: usize,
     pub unknown_instances: usize,
+    /// Tenants whose settings were compared with the PBX in this run.
+    pub settings_compared: usize,
+    /// Tenants with a domain on the PBX whose settings were not compared in this run.
+    pub settings_not_compared: usize,
+    /// When the settings of the tenant that was longest not compared were. `None` if one never was, or if all were
+    /// compared in this run.
+    pub oldest_comparison: Option<DateTime<Utc>>,
 }
 
 impl Plan {

@@ -111,6 +111,42 @@ impl Reported {
         Self { owes_order, ..now }
     }
 
+    /// What was reported of some tenants.
+    pub fn of_tenants(&self, tenants: &BTreeSet<TenantKey>) -> Self {
+        let (mut held, mut drifted, mut scheduled) =
+            (self.held.clone(), self.drifted.clone(), self.scheduled.clone());
+        held.retain(|(tenant, ..), _| tenants.contains(tenant));
+        drifted.retain(|(tenant, ..), _| tenants.contains(tenant));
+        scheduled.retain(|(tenant, ..), _| tenants.contains(tenant));
+        let warnings = self.warnings.clone();
+        // That all is in order again is reported after a pass over everything.
+        Self {
+            held,
+            drifted,
+            scheduled,
+            not_checked: BTreeMap::new(),
+            warnings,
+            any: true,
+            owes_order: false,
+        }
+    }
+
+    /// As [`Self::after`], of a plan for some tenants: what was reported of the others stays.
+    pub fn after_part(mut self, plan: &Plan, tenants: &BTreeSet<TenantKey>) -> Self {
+        let was_in_order = self.is_in_order();
+        self.held.retain(|(tenant, ..), _| !tenants.contains(tenant));
+        self.drifted.retain(|(tenant, ..), _| !tenants.contains(tenant));
+        self.scheduled.retain(|(tenant, ..), _| !tenants.contains(tenant));
+        let now = Self::of(plan);
+        self.held.extend(now.held);
+        self.drifted.extend(now.drifted);
+        self.scheduled.extend(now.scheduled);
+        self.not_checked.extend(now.not_checked);
+        self.warnings.extend(now.warnings);
+        self.owes_order |= !was_in_order && self.is_in_order();
+        self
+    }
+
     /// Whether something was out of order, and nothing is any more.
     fn is_in_order_again(&self, now: &Self) -> bool {
         self.any && (self.owes_order || !self.is_in_order()) && now.is_in_order()

@@ -16,7 +16,7 @@ pub use changes::{FileChanges, PlanChanges, Reported, ReportedFiles};
 pub use conditions::{broken_file, conditions, in_a_word, paused, reason_text, unusual_file};
 pub use json::{ErrorJson, FORMAT_VERSION, OutcomeJson, PlanJson, ProblemsJson};
 pub use log::{files as log_files, outcome as log_outcome, plan as log_plan, users as log_users};
-pub use preview::{plan as preview, summary, tenant_diff};
+pub use preview::{plan as preview, settings_compared, summary, tenant_diff};
 pub use status::{
     ChangeNoteJson, CheckJson, DaemonJson, HoldJson, IgnoredJson, InstanceStatusJson, PassJson, StatusJson,
     TenantStatusJson, UnusualJson, WarningJson, status_summary, status_table,

@@ -9,7 +9,7 @@ use similar::TextDiff;
 use super::text::{Paint, count};
 use crate::environment::to_the_minute;
 use crate::model::{SettingName, TenantDocument, TenantKey};
-use crate::plan::{Action, FieldChange, Held, Plan, Preview, Step};
+use crate::plan::{Action, Counts, FieldChange, Held, Plan, Preview, Step};
 use crate::yaml::to_yaml;
 
 /// The whole plan.
@@ -238,6 +238,21 @@ fn closing(plan: &Plan, paint: Paint) -> String {
     // Those of this run: where it is for some tenants, the others' instances were not asked for.
     also(plan.not_checked.len(), "instance", " not checked");
     format!("{} {}.", paint.strong(&format!("Plan {}:", plan.id)), parts.join("; "))
+}
+
+/// `Settings compared: 40 of 10,000 tenants; oldest comparison 2026-11-27 15:02 UTC; --full compares all.` Nothing
+/// where all were compared.
+pub fn settings_compared(plan: &Plan) -> String {
+    let Counts { settings_compared, settings_not_compared, oldest_comparison, .. } = &plan.counts;
+    if *settings_not_compared == 0 {
+        return String::new();
+    }
+    let oldest = match oldest_comparison {
+        Some(at) => format!("oldest comparison {}", to_the_minute(*at)),
+        None => "some were never compared".to_owned(),
+    };
+    let all = count(settings_compared + settings_not_compared, "tenant");
+    format!("Settings compared: {settings_compared} of {all}; {oldest}; --full compares all.\n")
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl Harness {
             database: &self.database,
             pbxs: &self.readers,
             environment: &self.clock,
-            rotation: self.rotation,
+            rotation: self.rotation.clone(),
         }
     }
 

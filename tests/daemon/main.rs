@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod comparison;
 mod directory;
 mod news;
 mod restarts;

@@ -5,7 +5,7 @@ use tenantd::observe::Rotation;
 use uuid::Uuid;
 
 use crate::common::scenario::{failure_of, held_because, steps};
-use crate::{counting, live};
+use crate::{live, request_counts};
 
 live! { async fn an_unmanaged_domain_is_held_until_the_file_says_adopt(mut live) {
     let name = live.name("acme");
@@ -151,8 +151,7 @@ live! { Second: async fn an_idle_pass_costs_a_few_requests_and_no_change(mut liv
     live.harness.want(tenants);
     live.harness.edit("t5", |t| t.definition.enabled = false);
     live.converge().await;
-    live.harness.rotation =
-        Rotation::Share { interval: std::time::Duration::from_secs(300), cycle: std::time::Duration::from_secs(3600) };
+    live.harness.rotation = Rotation::oldest(0);
     for _ in 0..3 {
         let (requests, settings, changes) =
             (request_counts::requests(), request_counts::of_settings(), request_counts::changes());

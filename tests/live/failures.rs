@@ -11,7 +11,7 @@ use crate::common::harness::instance;
 use crate::common::pbx_wrapper::{Answer, PbxWrapper};
 use crate::common::scenario::{all_done, held_because, steps};
 use crate::site::Live;
-use crate::{counting, live};
+use crate::{live, request_counts};
 
 /// One pass while `hq` cannot be read; returns the line that reports it.
 async fn line_of_a_pass_without_hq(live: &Live) -> String {

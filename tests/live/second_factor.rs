@@ -7,7 +7,7 @@ use crate::common::harness::instance;
 use crate::common::scenario::held_because;
 use crate::relay::Relay;
 use crate::site::Live;
-use crate::{counting, live};
+use crate::{live, request_counts};
 
 /// Fails if the account can sign in without a code: then nothing here would be checked.
 async fn assert_asked_for_a_code(live: &Live) {

@@ -50,7 +50,7 @@ impl Live {
 
     /// A figure for anyone who reads the log of a live run.
     pub fn log(&self, figure: &str) {
-        tell(&format!("live: {figure}"));
+        log(&format!("live: {figure}"));
     }
 
     pub fn has_second(&self) -> bool {
@@ -179,7 +179,7 @@ pub fn sweep_all(servers: &Servers) {
         for server in servers.all().filter(|server| server.is_used()) {
             let left = sweep(&Browser::superadmin(&server.site).await, &NOBODY).await;
             if left > 0 {
-                tell(&format!(
+                log(&format!(
                     "live: {left} domains whose names begin with {PREFIX} stay on {}, because the account may not \
                      delete domains; grant it `domain_delete` and run the suite again, which sweeps them",
                     server.title()
@@ -243,7 +243,7 @@ pub async fn run(scenario: &Scenario, backend: Backend, turn: &Turn<'_>) -> Opti
         let (time, sent) = (started.elapsed(), request_counts::requests() - requests);
         assert!(live.plan().await.is_empty(), "the second plan is not empty");
         live.assert_untouched().await;
-        tell(&format!(
+        log(&format!(
             "live: {} on {} with {}: {:.1} s, {sent} requests by tenantd",
             scenario.name,
             turn.first.title(),

@@ -11,7 +11,7 @@ use crate::common::harness::instance;
 use crate::common::scenario::steps;
 use crate::common::sql_client::SqlClient;
 use crate::site::Live;
-use crate::{counting, live};
+use crate::{live, request_counts};
 
 const PASSWORD: &str = "Anna-Secret-123";
 

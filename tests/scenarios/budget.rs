@@ -1,8 +1,6 @@
-//! The requests of a pass without changes: a few for any number of tenants, and a limited number for settings, which are all
-//! read within a cycle.
+//! The requests of a pass without changes: a few for any number of tenants, and as many for settings as it is given.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fusionpbx_standin::NewSetting;
@@ -14,8 +12,8 @@ use uuid::Uuid;
 use crate::common::harness::{Harness, instance, tenant};
 use crate::on_both_databases;
 
-const INTERVAL: Duration = Duration::from_secs(300);
-const CYCLE: Duration = Duration::from_secs(3600);
+/// How many tenants' settings a pass reads besides those whose file changed.
+const OTHERS: usize = 25;
 
 /// Whether a request reads the settings of a domain: its list, or the form of one of them.
 fn reads_settings(path: &str) -> bool {
@@ -88,7 +86,7 @@ fn requests_of_last_pass(harness: &Harness) -> (usize, BTreeSet<String>) {
 /// The requests of the first three passes of a new tenantd, which have nothing to change.
 async fn idle_passes(harness: &Harness, count: usize, disabled: usize) -> Vec<usize> {
     let mut fresh = Harness::new(harness.backend()).await.unwrap();
-    fresh.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
+    fresh.rotation = Rotation::oldest(0);
     seed(&mut fresh, count, disabled).await;
     let unmanaged = fresh.unmanaged();
     let mut costs = Vec::new();
@@ -98,7 +96,7 @@ async fn idle_passes(harness: &Harness, count: usize, disabled: usize) -> Vec<us
         assert_eq!(plan.counts.unchanged, count);
         let (bulk, domains) = requests_of_last_pass(&fresh);
         assert!(bulk <= 15, "pass {pass} over {count} tenants: {bulk} requests");
-        assert!(domains.len() <= count.div_ceil(10), "{count}: {}", domains.len());
+        assert_eq!(domains.len(), 0, "{count} tenants: settings are read of those whose file changed");
         costs.push(bulk);
     }
     fresh.assert_untouched(&unmanaged);
@@ -122,25 +120,28 @@ on_both_databases! { async fn each_hundred_disabled_tenants_cost_one_page(mut ha
     assert!(costs[2] <= 9, "{costs:?}");
 } }
 
-on_both_databases! { async fn all_settings_are_read_within_the_cycle_and_few_in_each_pass(mut harness) {
-    harness.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
+on_both_databases! { async fn all_settings_are_read_in_turn_and_few_in_each_pass(mut harness) {
+    harness.rotation = Rotation::oldest(OTHERS);
     let unmanaged = harness.unmanaged();
     let count = 250;
     seed(&mut harness, count, 25).await;
     let mut read = BTreeSet::new();
-    let started = harness.clock.now();
-    let mut passes = 0;
-    while harness.clock.now() - started < TimeDelta::from_std(CYCLE).unwrap() - TimeDelta::seconds(330) {
-        harness.pass().await;
-        passes += 1;
+    let passes = count / OTHERS;
+    for pass in 1..=passes {
+        let (plan, _) = harness.pass().await;
+        assert_eq!(plan.counts.settings_compared, OTHERS);
+        assert_eq!(plan.counts.settings_not_compared, count - OTHERS, "{pass}");
         let (bulk, domains) = requests_of_last_pass(&harness);
         assert!(bulk <= 15, "{bulk}");
-        assert!(domains.len() <= count.div_ceil(10), "too many in one pass: {}", domains.len());
+        assert_eq!(domains.len(), OTHERS);
         read.extend(domains);
-        // The interval with the greatest jitter.
         harness.clock.advance(TimeDelta::seconds(330));
     }
     assert_eq!(read.len(), count, "all of them in {passes} passes");
+    let checked = |record: &TenantRecord| record.settings_checked_at;
+    let oldest = harness.recorded().await.tenants.values().filter_map(checked).min();
+    let (plan, _) = harness.pass().await;
+    assert!(plan.counts.oldest_comparison > oldest, "{:?}", plan.counts);
 
     // This finds the drift of a setting.
     let uuid = harness.only("hq", "t0123.example.com").uuid;
@@ -158,11 +159,11 @@ on_both_databases! { async fn all_settings_are_read_within_the_cycle_and_few_in_
 } }
 
 on_both_databases! { async fn a_change_to_one_of_a_thousand_tenants_costs_no_more_than_to_one_of_ten(mut harness) {
-    harness.rotation = Rotation::Share { interval: INTERVAL, cycle: CYCLE };
+    harness.rotation = Rotation::oldest(0);
     let mut costs = Vec::new();
     for count in [10, 1000] {
         let mut fresh = Harness::new(harness.backend()).await.unwrap();
-        fresh.rotation = harness.rotation;
+        fresh.rotation = harness.rotation.clone();
         seed(&mut fresh, count, 2).await;
         fresh.pass().await;
         fresh.pbx("hq").clear_requests();

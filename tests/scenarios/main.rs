@@ -5,9 +5,9 @@ mod adoption;
 mod budget;
 #[path = "../common/mod.rs"]
 mod common;
+mod contested_fields;
 mod deletion;
 mod drift;
-mod contested_fields;
 mod identity;
 mod lost_replies;
 mod panics;

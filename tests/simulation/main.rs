@@ -49,7 +49,8 @@ fn run_seed(seed: u64, with_log: bool, template: &Template) -> (Option<String>, 
             state.faults = Faults::drawn(&mut state);
             let most = state.pick(&[10, 40, 200]);
             let crash_after = if state.chance(0.2) { Some(state.below(most) as u64 + 1) } else { None };
-            task.rotation = state.pick(&[Rotation::All, Rotation::All, Rotation::None]);
+            task.rotation =
+                state.pick(&[Rotation::All, Rotation::oldest(1), Rotation::oldest(0), Rotation::None]);
             task.policy.no_removals = state.chance(0.05);
             if state.chance(0.05) {
                 task.policy.only.insert(directory::some_key(&mut state));

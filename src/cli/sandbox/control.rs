@@ -120,7 +120,7 @@ impl Answering {
             }
         };
         // Drift and an end of retention show at a pass, and the next could be minutes away.
-        pass_requests::request_pass(&self.database, &System, None)
+        pass_requests::request_pass(&self.database, &System, None, true)
             .await
             .map_err(|error| crate::report::chain(&error))?;
         Ok(answer)
