@@ -877,3 +877,73 @@ mod below_the_directory {
         assert_eq!(unusual(&loaded), ["hq: acme"]);
     }
 }
+
+/// What is taken from the reading before is never anything else than what a new reading finds.
+#[test]
+fn a_cached_reading_is_the_same_as_a_new_one() {
+    let mut cache = load::Cache::default();
+    let able = tenant("Able", "a.example", "");
+    let baker = tenant("Baker", "b.example", "");
+    let clash = tenant("Clash", "a.example", "");
+    let directories: &[&[(&str, &str)]] = &[
+        &[("a.yaml", &able)],
+        &[("a.yaml", &able), ("b.yaml", &baker)],
+        // Two files of one domain are both broken, and valid again when one is gone.
+        &[("a.yaml", &able), ("b.yaml", &clash)],
+        &[("a.yaml", &able)],
+        &[("a.yaml", "name: ["), ("b.yaml", &baker)],
+        // The same content under another name is another tenant.
+        &[("c.yaml", &able), ("b.yaml", &baker)],
+        &[],
+        &[("c.yaml", &able), ("b.yaml", &baker)],
+    ];
+    for (number, files) in directories.iter().enumerate() {
+        let snapshot =
+            Snapshot::from_files("tenants.d", files.iter().map(|(name, text)| (*name, text.as_bytes())));
+        let cached = load::parse_after(&snapshot, &config(), &mut cache);
+        let new = load::parse(&snapshot, &config());
+        assert_eq!(cached.desired, new.desired, "{number}");
+        assert_eq!(rendered(&cached.problems), rendered(&new.problems), "{number}");
+    }
+}
+
+/// A content that was not read again is the very one that was read before.
+fn is_not_read_again(before: &Snapshot, after: &Snapshot, name: &str) -> bool {
+    match (&before.files[name].content, &after.files[name].content) {
+        (load::Content::Bytes(before), load::Content::Bytes(after)) => std::sync::Arc::ptr_eq(before, after),
+        _ => false,
+    }
+}
+
+#[test]
+fn a_file_with_the_same_stamp_is_not_read_again_and_any_change_of_it_is_seen() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("tenants.d");
+    fs::create_dir(&dir).unwrap();
+    for name in ["same", "edited", "replaced", "removed"] {
+        fs::write(dir.join(format!("{name}.yaml")), tenant("Able", &format!("{name}.example"), "")).unwrap();
+    }
+    let fresh = Snapshot::read(&dir);
+    // Within one tick of the clock a file may change again without another stamp.
+    let again = Snapshot::read_after(&dir, Some(&fresh));
+    assert!(!is_not_read_again(&fresh, &again, "same.yaml"));
+    std::thread::sleep(std::time::Duration::from_millis(4200));
+    let settled = Snapshot::read(&dir);
+
+    // The same length, and the modification time as before: only the change time tells.
+    let edited = dir.join("edited.yaml");
+    let modified = fs::metadata(&edited).unwrap().modified().unwrap();
+    fs::write(&edited, tenant("Baker", "edited.example", "").replace("Baker", "Abel")).unwrap();
+    fs::File::options().write(true).open(&edited).unwrap().set_modified(modified).unwrap();
+    assert_eq!(fs::metadata(&edited).unwrap().modified().unwrap(), modified);
+    let other = root.path().join("other");
+    fs::write(&other, tenant("Baker", "replaced.example", "")).unwrap();
+    fs::rename(&other, dir.join("replaced.yaml")).unwrap();
+    fs::remove_file(dir.join("removed.yaml")).unwrap();
+    fs::write(dir.join("new.yaml"), tenant("Able", "new.example", "")).unwrap();
+
+    let after = Snapshot::read_after(&dir, Some(&settled));
+    assert!(is_not_read_again(&settled, &after, "same.yaml"));
+    assert_eq!(after, Snapshot::read(&dir));
+    assert_ne!(after, settled);
+}

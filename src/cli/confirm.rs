@@ -13,7 +13,7 @@ fn can_ask(context: &Context) -> bool {
     !context.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks an operator; fails where the answer is no, or no one can be asked. A plan without a step needs no question.
+/// Asks an operator; fails where the answer is no, or no one can be ask. A plan without a step needs no question.
 pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
     if plan.steps.is_empty() {
         return Ok(());
@@ -29,7 +29,7 @@ pub async fn confirm(context: &Context, plan: &Plan) -> Result<()> {
             ))
         });
     }
-    if asked(&format!("Apply plan {}: {summary}?", plan.id)).await? {
+    if ask(&format!("Apply plan {}: {summary}?", plan.id)).await? {
         return Ok(());
     }
     Err(Failure::new("not confirmed, so nothing was changed"))
@@ -48,10 +48,10 @@ pub async fn agreed(context: &Context, question: &str, yes: bool) -> Result<bool
             )
         });
     }
-    asked(question).await
+    ask(question).await
 }
 
-async fn asked(question: &str) -> Result<bool> {
+async fn ask(question: &str) -> Result<bool> {
     output::tell(&format!("\n{question} [y/N] "));
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();

@@ -27,6 +27,7 @@ use crate::apply::Outcome;
 use crate::config::Config;
 use crate::environment::{Environment, to_the_minute};
 use crate::fusionpbx::{PbxRead, PbxWrite};
+use crate::load;
 use crate::model::{DaemonState, Heartbeat, InstanceKey};
 use crate::observe::Rotation;
 use crate::plan::Plan;
@@ -159,6 +160,7 @@ pub async fn run(
         lease: None,
         requests: pass_requests::PassRequests::default(),
         comparisons: Comparisons::default(),
+        files: load::Cache::default(),
         before: None,
         full_pass_due: Instant::now(),
         reported: Reported::default(),
@@ -194,6 +196,7 @@ struct Daemon<'a> {
     lease: Option<Lease>,
     requests: pass_requests::PassRequests,
     comparisons: Comparisons,
+    files: load::Cache,
     /// What the last passes left.
     before: Option<Before>,
     /// When the next pass over everything comes.
@@ -385,6 +388,9 @@ impl Daemon<'_> {
                 }
                 self.heartbeat.moved(fresh.database.clone(), fresh.config.daemon.interval);
                 self.resources = fresh;
+                // Files are parsed against the configuration.
+                self.files = load::Cache::default();
+                self.before = None;
                 self.old_configuration = None;
                 self.service_manager.set_old_configuration(None);
                 info!("the configuration was reloaded");
@@ -455,9 +461,10 @@ impl Daemon<'_> {
             service_manager: self.service_manager,
             rotation,
             before: self.before.as_ref().filter(|_| wake == Wake::Directory),
+            was_watched: wake == Wake::Directory && self.watch.sends_events(),
         };
         let watch = may_be_interrupted.then_some(&mut self.watch);
-        pass(&self.resources, context, watch, &mut self.reported).await
+        pass(&self.resources, context, watch, &mut self.files, &mut self.reported).await
     }
 
     async fn pass_with_heartbeats(

@@ -65,6 +65,8 @@ pub(super) struct PassContext<'a> {
     /// What the passes before left, where a change of the directory brings the pass: then it may look at the tenants
     /// whose files changed alone.
     pub before: Option<&'a Before>,
+    /// Whether the directory was watched since the last pass, so that files whose stamps did not change are unchanged.
+    pub was_watched: bool,
 }
 
 /// How a pass ended.
@@ -88,13 +90,15 @@ pub(super) async fn pass(
     resources: &Resources,
     context: PassContext<'_>,
     mut watch: Option<&mut Watch>,
+    files: &mut load::Cache,
     reported: &mut Reported,
 ) -> Result<Passed, StoreError> {
     let Resources { config, database: _, readers, writers } = resources;
-    let PassContext { database, environment, listener, stop, service_manager, rotation, before } = context;
+    let PassContext { database, environment, listener, stop, service_manager, rotation, before, was_watched } =
+        context;
     let instances = count(config.instances.len(), "instance");
     service_manager.status(&format!("reading the tenant files and {instances}"));
-    let loaded = load::read(config).await;
+    let loaded = load::read_changes(config, files, was_watched).await;
     report_files(&loaded, service_manager, reported);
     let scope = before.and_then(|before| scope::narrow(before, &loaded.desired));
     let mut policy = Policy::new(config);
@@ -116,17 +120,17 @@ pub(super) async fn pass(
         reported.strange_files(&inputs.desired);
     }
     let plan = inputs.plan();
-    let told = scope.as_ref().map(|scope| reported.plan.of_tenants(&scope.tenants));
-    let changes = told.as_ref().unwrap_or(&reported.plan).changes(&plan);
+    let already_reported = scope.as_ref().map(|scope| reported.plan.of_tenants(&scope.tenants));
+    let changes = already_reported.as_ref().unwrap_or(&reported.plan).changes(&plan);
     if plan.steps.is_empty() && changes.is_empty() {
         listener.unchanged(&plan);
     } else {
         listener.planned(&plan, &changes);
     }
-    let told = std::mem::take(&mut reported.plan);
+    let already_reported = std::mem::take(&mut reported.plan);
     reported.plan = match &scope {
-        Some(scope) => told.after_part(&plan, &scope.tenants),
-        None => told.after(&plan),
+        Some(scope) => already_reported.after_part(&plan, &scope.tenants),
+        None => already_reported.after(&plan),
     };
     if !plan.steps.is_empty() {
         service_manager.status(&format!(

@@ -129,6 +129,11 @@ impl Watch {
         Ok(())
     }
 
+    /// Whether changes are told by the file system itself.
+    pub fn sends_events(&self) -> bool {
+        self.watcher.is_some() && !self.polling
+    }
+
     fn sends_no_events(&self) -> bool {
         // The type is a signed number on some machines and has 32 bits on all.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

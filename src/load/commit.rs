@@ -77,7 +77,7 @@ async fn check(snapshot: &Snapshot, rules: &CommitRules) -> Result<String, Strin
     let committed = files(dir, commit, prefix).await.map_err(|why| format!("cannot be compared ({why})"))?;
     let differs = |name: &&String| {
         let read = snapshot.files.get(*name).map(|file| &file.content);
-        !matches!((read, committed.get(*name)), (Some(Content::Bytes(a)), Some(b)) if a == b)
+        !matches!((read, committed.get(*name)), (Some(Content::Bytes(a)), Some(b)) if **a == **b)
     };
     match snapshot.files.keys().chain(committed.keys()).find(differs) {
         Some(name) => {

@@ -6,6 +6,7 @@
 //! be a tenant's file under another spelling: then that tenant is unknown (`unusual`).
 
 pub mod advice;
+mod cache;
 mod commit;
 mod cross_checks;
 mod directory;
@@ -27,13 +28,15 @@ mod unusual;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+pub use cache::Cache;
 pub use commit::as_committed;
-pub use directory::read;
+pub use directory::{read, read_changes};
 pub use file::{Content, File};
 pub use schema::KEYS;
 pub use snapshot::Snapshot;
-pub use stable::stable_snapshot;
+pub use stable::{stable_snapshot, stable_snapshot_after};
 pub use uncommitted::{commit_text, uncommitted};
 pub use unusual::{by_record, problems as unusual_problems};
 
@@ -68,6 +71,12 @@ pub fn directory(dir: &Path, config: &Config) -> Loaded {
 /// *Guarantees*: every file of the snapshot is in `desired.tenants` or in `desired.broken`, never in both, never in
 /// neither. A directory without tenant files is [`Completeness::Unreadable`]: it justifies no removal.
 pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
+    parse_after(snapshot, config, &mut Cache::default())
+}
+
+/// As [`parse`], with what is as in the reading before taken from there. Afterwards the cache holds this reading, unless
+/// the directory could not be read.
+pub fn parse_after(snapshot: &Snapshot, config: &Config, cache: &mut Cache) -> Loaded {
     let Snapshot { dir, files, ignored, unreadable, identity: _, digest, revision } = snapshot;
     let mut desired = Desired::unreadable("");
     desired.ignored = ignored.clone();
@@ -96,7 +105,9 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
         problems.extend(unusual::problems(&desired.unusual));
         return Loaded { desired, problems };
     }
-    let mut drafts = read_all(dir, files, config);
+    let drafts = read_all(dir, files, config, cache);
+    cache.remember(snapshot, &drafts);
+    let mut drafts: Vec<Draft> = drafts.iter().map(|draft| (**draft).clone()).collect();
     cross_checks::check(&mut drafts);
 
     let mut problems = Vec::new();
@@ -143,9 +154,11 @@ pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
 const FILES_PER_THREAD: usize = 1000;
 
 /// Reads each file by itself; large directories on several threads, with the same result in the same order.
-fn read_all(dir: &Path, files: &BTreeMap<String, File>, config: &Config) -> Vec<Draft> {
+fn read_all(dir: &Path, files: &BTreeMap<String, File>, config: &Config, cache: &Cache) -> Vec<Arc<Draft>> {
     let read = |(name, file): &(&String, &File)| {
-        Draft::read(name, &dir.join(name).to_string_lossy(), &file.content, config)
+        cache.draft(name, file).unwrap_or_else(|| {
+            Arc::new(Draft::read(name, &dir.join(name).to_string_lossy(), &file.content, config))
+        })
     };
     let files = files.iter().collect::<Vec<_>>();
     let processors = std::thread::available_parallelism().map_or(1, |number| number.get());

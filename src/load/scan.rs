@@ -7,11 +7,12 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::file::{Content, File};
+use super::file::{Content, File, Stamp};
 use super::io_error::meaning;
 use super::links::{Target, failure, from_root, not_regular, open, open_beneath};
 use super::mentions::{self, Budget};
@@ -44,10 +45,12 @@ pub(super) struct Scan {
 /// taken for a removed one, unless it is the very file that a link outside of them shows as a tenant's. The stores of
 /// version control and `lost+found` are not checked.
 ///
+/// A regular file that an earlier reading had, and that has the same stamp, is not read again.
+///
 /// # Errors
 /// The directory or a folder in it cannot be opened or listed, folders lie too deep, or there is too much of it; the
 /// text completes "the directory …".
-pub(super) fn scan(dir: &Path) -> Result<Scan, String> {
+pub(super) fn scan(dir: &Path, earlier: Option<&BTreeMap<String, File>>) -> Result<Scan, String> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, dir, flags, Mode::empty()).map_err(|error| match error {
         Errno::NOENT => "does not exist".to_owned(),
@@ -60,6 +63,7 @@ pub(super) fn scan(dir: &Path) -> Result<Scan, String> {
     let top = root.try_clone().map_err(|error| format!("cannot be opened ({error})"))?;
     let mut scanner = Scanner {
         dir,
+        earlier,
         root,
         pinned: HashMap::new(),
         bytes: 0,
@@ -139,6 +143,8 @@ fn widen(number: impl TryInto<u64>) -> u64 {
 
 struct Scanner<'d> {
     dir: &'d Path,
+    /// The files of an earlier reading.
+    earlier: Option<&'d BTreeMap<String, File>>,
     root: OwnedFd,
     /// Handles on the links that other links go through, by name.
     pinned: HashMap<PathBuf, Result<OwnedFd, Errno>>,
@@ -313,14 +319,26 @@ impl Scanner<'_> {
     }
 
     fn file(&mut self, folder: &Folder, name: &str) -> File {
-        let unreadable =
-            |inode, reason: &str| File { inode, content: Content::Unreadable(reason.to_owned()) };
+        let unreadable = |inode, reason: &str| File {
+            inode,
+            content: Content::Unreadable(reason.to_owned()),
+            stamp: None,
+        };
         let stat = match statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return unreadable(0, "disappeared while the directory was read"),
             Err(error) => return unreadable(0, &format!("cannot be examined ({})", meaning(error))),
         };
         let inode = widen(stat.st_ino);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && let Some(known) = self.earlier.and_then(|files| files.get(&folder.join(name)))
+            && known.stamp == Some(Stamp::of(&stat))
+        {
+            if let Content::Bytes(bytes) = &known.content {
+                self.bytes += bytes.len();
+            }
+            return known.clone();
+        }
         let opened = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => open(folder.fd.as_fd(), Path::new(name), OFlags::NOFOLLOW),
             FileType::Symlink => match self.follow(folder, name) {
@@ -341,8 +359,9 @@ impl Scanner<'_> {
         let inode = widen(stat.st_ino);
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::RegularFile {
-            return File { inode, content: Content::Unreadable(not_regular(kind)) };
+            return File { inode, content: Content::Unreadable(not_regular(kind)), stamp: None };
         }
+        let stamp = Stamp::of(stat).if_settled(SystemTime::now());
         let limit = Limits::TENANT.bytes;
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(limit) + 1);
         // One byte more than allowed shows that a file is too large.
@@ -350,11 +369,13 @@ impl Scanner<'_> {
             Ok(read) if read > limit => Content::Unreadable(format!("has more than {limit} bytes (1 MiB)")),
             Ok(read) => {
                 self.bytes += read;
-                Content::Bytes(bytes)
+                Content::Bytes(bytes.into())
             }
             Err(error) => Content::Unreadable(format!("cannot be read ({error})")),
         };
-        File { inode, content }
+        // A read error may pass without a change of the file.
+        let stamp = stamp.filter(|_| matches!(content, Content::Bytes(_)));
+        File { inode, content, stamp }
     }
 
     /// Opens what a link points to, if that is a regular file inside the directory.

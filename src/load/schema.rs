@@ -38,7 +38,7 @@ const MAX_NAME_CHARS: usize = 255;
 const MAX_USERS: u32 = 1_000_000;
 
 /// What one file says, before it is compared with the others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub file: String,
     /// None where the name is too long to be a key.

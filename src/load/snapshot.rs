@@ -28,7 +28,13 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads the directory once. Never fails: what went wrong is part of the answer.
     pub fn read(dir: &Path) -> Self {
-        match scan::scan(dir) {
+        Self::read_after(dir, None)
+    }
+
+    /// Reads the directory once, without the content of files that the file system says are as they were in an earlier
+    /// reading: same file, size, modification and change time.
+    pub fn read_after(dir: &Path, earlier: Option<&Self>) -> Self {
+        match scan::scan(dir, earlier.filter(|earlier| earlier.dir == dir).map(|earlier| &earlier.files)) {
             Ok(scan::Scan { identity, files, ignored }) => {
                 let revision = git::revision(dir);
                 Self::seal(dir, files, ignored, Some(identity), revision)
@@ -55,8 +61,8 @@ impl Snapshot {
             let name = name.into();
             match names::judge(&name) {
                 Ok(()) => {
-                    let content = Content::Bytes(content.into());
-                    files.insert(name, File { inode: 0, content });
+                    let content = Content::Bytes(content.into().into());
+                    files.insert(name, File { inode: 0, content, stamp: None });
                 }
                 Err(reason) => {
                     let traces = mentions::of_bytes(&name, &content.into());

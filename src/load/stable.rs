@@ -13,11 +13,32 @@ const ROUNDS: usize = 8;
 /// rest in 8 readings is *unreadable*, with the reason: it justifies no removal. `sleep` is called between readings;
 /// in async code this function belongs on a blocking thread.
 pub fn stable_snapshot(dir: &Path, settle: Duration, sleep: &mut dyn FnMut(Duration)) -> Snapshot {
+    stable(dir, settle, sleep, &|_| Snapshot::read(dir), None)
+}
+
+/// As [`stable_snapshot`], without the content of files whose stamps are as in an earlier reading. It is enough where the
+/// directory was watched since then.
+pub fn stable_snapshot_after(
+    earlier: &Snapshot,
+    dir: &Path,
+    settle: Duration,
+    sleep: &mut dyn FnMut(Duration),
+) -> Snapshot {
+    stable(dir, settle, sleep, &|last| Snapshot::read_after(dir, last), Some(earlier))
+}
+
+fn stable(
+    dir: &Path,
+    settle: Duration,
+    sleep: &mut dyn FnMut(Duration),
+    read: &dyn Fn(Option<&Snapshot>) -> Snapshot,
+    earlier: Option<&Snapshot>,
+) -> Snapshot {
     let mut lock = git::operation_in_progress(dir);
-    let mut last = Snapshot::read(dir);
+    let mut last = read(earlier);
     for _ in 1..ROUNDS {
         sleep(settle);
-        let next = Snapshot::read(dir);
+        let next = read(Some(&last));
         let lock_after = git::operation_in_progress(dir);
         if lock.is_none() && lock_after.is_none() && next == last {
             return next;

@@ -3,7 +3,7 @@
 use super::index::{name_is_shared, reference, seen};
 use super::own_account::locks_tenantd_out;
 use super::reason::{HeldReason, NotCheckedStep, RetentionStart, StepReason};
-use super::retention::{deletion_begun, record_retention_end, scheduled};
+use super::retention::{deletion_started, record_retention_end, scheduled};
 use super::types::{Action, FieldChange, Held, Preview, ScheduledStep, Step, Work};
 use super::{Draft, Inputs};
 use crate::config::DeletionMode;
@@ -128,7 +128,7 @@ fn why_disable(inputs: Inputs<'_>, record: &TenantRecord, domain: Option<&PbxDom
             false,
         ));
     }
-    if deletion_begun(inputs, record.id, &record.definition.instance) {
+    if deletion_started(inputs, record.id, &record.definition.instance) {
         return None;
     }
     why_block_again(inputs, record)
@@ -205,7 +205,7 @@ fn delete(
         instance: record.definition.instance.clone(),
         action,
         reason: match domain {
-            Some(_) if deletion_begun(inputs, record.id, &record.definition.instance) => {
+            Some(_) if deletion_started(inputs, record.id, &record.definition.instance) => {
                 StepReason::UnfinishedDelete
             }
             Some(_) => StepReason::RetentionEnded,

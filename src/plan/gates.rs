@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::previous_placements::has_no_other_place;
 use super::reason::HeldReason;
-use super::retention::deletion_begun;
+use super::retention::deletion_started;
 use super::types::{Action, Held, Step, Work};
 use super::{Draft, Inputs, identity, limits, sms_numbers};
 use crate::config::DeletionMode;
@@ -33,7 +33,7 @@ pub(super) fn is_removal(step: &Step) -> bool {
 fn resumes(inputs: Inputs<'_>, step: &Step) -> bool {
     match &step.work {
         Work::Delete { record, .. } | Work::DeletePrevious { record, .. } | Work::DeleteRecord { record } => {
-            deletion_begun(inputs, record.id, &step.instance)
+            deletion_started(inputs, record.id, &step.instance)
         }
         _ => false,
     }

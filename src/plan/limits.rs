@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
 use super::reason::LimitExceeded;
-use super::retention::deletion_begun;
+use super::retention::deletion_started;
 use super::types::{Action, Place, Step, Work};
 use crate::config::Limit;
 use crate::model::{InstanceKey, RemovalKind, TenantId, TenantKey};
@@ -78,13 +78,13 @@ fn removals(inputs: Inputs<'_>, managed: usize, steps: &[Step]) -> Option<Exceed
         _ => None,
     };
     // A deletion that has begun and is not finished yet is one of the window's.
-    let begun = inputs
+    let started = inputs
         .recorded
         .tenants
         .values()
-        .filter(|record| deletion_begun(inputs, record.id, &record.definition.instance));
+        .filter(|record| deletion_started(inputs, record.id, &record.definition.instance));
     let mut lately = in_window(inputs, |kind| matches!(kind, RemovalKind::FileGone | RemovalKind::Deleted));
-    lately.extend(begun.map(|record| record.id));
+    lately.extend(started.map(|record| record.id));
     let counted = |id, _: &str| lately.contains(&id);
     let limit = inputs.policy.limits.removals;
     windowed("limits.removals", limit, managed, &lately, steps, &removed, &counted)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::index::{name_is_shared, reference};
 use super::own_account::our_own_account;
 use super::reason::{HeldReason, RetentionStart, StepReason};
-use super::retention::{deletion_begun, retention_end, scheduled};
+use super::retention::{deletion_started, retention_end, scheduled};
 use super::types::{Action, FieldChange, Held, ScheduledStep, Step, Work};
 use super::{Draft, Inputs};
 use crate::config::DeletionMode;
@@ -58,7 +58,7 @@ fn previous(
         }
         DomainState::Present(domain) => domain,
     };
-    let begun = deletion_begun(inputs, record.id, &placement.instance);
+    let started = deletion_started(inputs, record.id, &placement.instance);
     let unlocked = web_sign_in_is_open(view, placement.domain_id);
     // Since the tenant left, tenantd's account came to live there.
     if our_own_account(inputs, &placement.instance, &domain.name).is_some() {
@@ -77,7 +77,7 @@ fn previous(
         },
     };
     let open = domain.enabled != Some(false) || placement.disable_confirmed_at.is_none();
-    if open || (unlocked && !begun) {
+    if open || (unlocked && !started) {
         let is_made = |step: &Step| matches!(&step.work, Work::Recreate { record: reference, .. } if reference.id == record.id);
         if has_no_other_place(inputs, key, record) && !draft.steps.iter().any(is_made) {
             let reason = HeldReason::CreateElsewhereUnfinished;
@@ -138,7 +138,7 @@ fn delete_previous(
         draft.held.push(hold(reason));
         return;
     }
-    let reason = if deletion_begun(inputs, record.id, &placement.instance) {
+    let reason = if deletion_started(inputs, record.id, &placement.instance) {
         StepReason::UnfinishedDeleteOfPrevious
     } else {
         StepReason::RetentionOfPreviousEnded

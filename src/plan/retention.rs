@@ -10,7 +10,7 @@ use crate::sabotage::{Bug, active};
 
 /// Whether deleting the tenant's domain there has begun and not finished: the answer was lost, or the server died in
 /// the middle of it. To finish needs no other approval than to begin, and no other retention.
-pub(super) fn deletion_begun(inputs: Inputs<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
+pub(super) fn deletion_started(inputs: Inputs<'_>, tenant: TenantId, instance: &InstanceKey) -> bool {
     inputs.recorded.open_intents.iter().any(|intent| {
         intent.tenant == tenant && intent.instance == *instance && intent.action == Action::Delete.as_str()
     })

@@ -2,7 +2,7 @@
 //! again now, and who was removed and has a file again, also where nothing can be done for it now.
 
 use super::Inputs;
-use super::retention::deletion_begun;
+use super::retention::deletion_started;
 use crate::diff::web_sign_in_is_open;
 use crate::model::{DomainId, DomainState, InstanceKey, RetentionResets, TenantId};
 
@@ -43,6 +43,6 @@ fn is_open(
     let view = inputs.observed.instance(on);
     let DomainState::Present(found) = view.domain(domain) else { return false };
     // An unfinished deletion may have removed the web sign-in block.
-    let lock_matters = !web_sign_in_left_open && !deletion_begun(inputs, tenant, on);
+    let lock_matters = !web_sign_in_left_open && !deletion_started(inputs, tenant, on);
     found.enabled != Some(false) || (lock_matters && web_sign_in_is_open(view, domain))
 }

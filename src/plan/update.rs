@@ -8,7 +8,7 @@ use super::own_account::locks_tenantd_out;
 use super::reason::{HeldReason, NotCheckedStep, StepReason};
 use super::recreate::{absent, unfinished_creation};
 use super::rename::{may_rename, rekey_first};
-use super::retention::deletion_begun;
+use super::retention::deletion_started;
 use super::types::{Action, Drifted, FieldChange, Held, Preview, Step, Work};
 use super::{Draft, Inputs, definition_hash, observed_values, sms_numbers};
 use crate::diff::{self, Difference, Field, Origin, Seen};
@@ -207,7 +207,7 @@ enum Part {
 
 fn steps<'a>(changed: &Changed<'a>, index: &Index<'a>, draft: &mut Draft) {
     let Changed { inputs, tenant, record, differences, .. } = *changed;
-    if deletion_begun(inputs, record.id, &record.definition.instance) {
+    if deletion_started(inputs, record.id, &record.definition.instance) {
         draft.warnings.push(format!(
             "the deletion of {} on {} had begun before its file came back. Check there whether dialplans, extensions or \
              users are missing",

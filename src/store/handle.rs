@@ -140,13 +140,13 @@ impl Database {
     /// `holder` is what others are reported: program, machine, process.
     pub async fn lease(&self, holder: &str) -> Result<Result<Lease, String>, StoreError> {
         let (sqlite, holder) = (self.sqlite.clone(), holder.to_owned());
-        let asked = self
+        let requested = self
             .run(move |conn| match conn {
                 Some(conn) => lease::ask(conn, sqlite.as_deref(), &holder),
                 None => Err(StoreError::Interrupted),
             })
             .await?;
-        let held = match asked {
+        let held = match requested {
             Asked::Taken(by) => return Ok(Err(by)),
             Asked::Got(held) => Arc::new(held),
         };

@@ -69,7 +69,7 @@ pub(super) fn ask(
             ask_sqlite(database, holder)
         }
         AnyConnection::Postgres(conn) => {
-            let asked = Instant::now();
+            let requested_at = Instant::now();
             // One statement, so that of two who ask at once only one finds the lease expired.
             let rows: Vec<LeaseRow> = diesel::sql_query(
                 "INSERT INTO writer_lease (id, epoch, holder, expires_at) \
@@ -85,7 +85,7 @@ pub(super) fn ask(
             if let Some(row) = rows.first() {
                 return Ok(Asked::Got(Held {
                     epoch: row.epoch,
-                    until: Mutex::new(Some(asked + LEASE)),
+                    until: Mutex::new(Some(requested_at + LEASE)),
                     file: None,
                 }));
             }
@@ -127,7 +127,7 @@ fn ask_sqlite(database: &Path, holder: &str) -> Result<Asked, StoreError> {
     }
 }
 
-/// How long after its end a lease may be about to be asked for again: a daemon gives it back while it connects again.
+/// How long after its end a lease may be about to be requested_at for again: a daemon gives it back while it connects again.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Whether this holder can still have the lease, by the database's clock; on SQLite, whether its process is there.
@@ -163,7 +163,7 @@ impl Held {
     /// Extends the lease. An error or an answer that it is another's means that it is lost.
     pub(super) fn renew(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
         let AnyConnection::Postgres(conn) = conn else { return Ok(()) };
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let renewed = diesel::sql_query(
             "UPDATE writer_lease SET expires_at = now() + make_interval(secs => $2::bigint) \
              WHERE id = 1 AND epoch = $1 AND expires_at > now()",
@@ -176,7 +176,7 @@ impl Held {
             self.lose();
             return Err(StoreError::LeaseLost);
         }
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked + LEASE);
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(requested_at + LEASE);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Held {
     /// transaction took. The answer counts once the transaction is committed.
     pub(super) fn extend(&self, conn: &mut AnyConnection) -> Result<Option<Instant>, StoreError> {
         let AnyConnection::Postgres(conn) = conn else { return Ok(None) };
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let extended = diesel::sql_query(
             "UPDATE writer_lease SET expires_at = clock_timestamp() + make_interval(secs => $2::bigint) \
              WHERE id = 1 AND epoch = $1",
@@ -196,7 +196,7 @@ impl Held {
         if extended == 0 {
             return Err(StoreError::LeaseLost);
         }
-        Ok(Some(asked + LEASE))
+        Ok(Some(requested_at + LEASE))
     }
 
     pub(super) fn holds_until(&self, until: Instant) {

@@ -121,7 +121,7 @@ fn refused(error: tokio_postgres::Error, place: &Named) -> Error {
         SqlState::CHECK_VIOLATION => Kind::CheckViolation,
         _ => Kind::Unknown,
     };
-    let said = match *refusal.code() {
+    let message = match *refusal.code() {
         SqlState::READ_ONLY_SQL_TRANSACTION => Some(format!(
             "{server} is read-only (a stand-by server, or default_transaction_read_only): {}",
             refusal.message()
@@ -136,7 +136,7 @@ fn refused(error: tokio_postgres::Error, place: &Named) -> Error {
         }
         _ => None,
     };
-    Error::DatabaseError(kind, Box::new(Refusal { refusal: refusal.clone(), said }))
+    Error::DatabaseError(kind, Box::new(Refusal { refusal: refusal.clone(), message }))
 }
 
 /// What PgBouncer's `pool_mode = statement` means for tenantd.
@@ -146,12 +146,12 @@ const STATEMENT_POOLING: &str = "the pooler allows no transactions (`pool_mode =
 struct Refusal {
     refusal: DbError,
     /// Instead of the server's own message.
-    said: Option<String>,
+    message: Option<String>,
 }
 
 impl DatabaseErrorInformation for Refusal {
     fn message(&self) -> &str {
-        self.said.as_deref().unwrap_or_else(|| self.refusal.message())
+        self.message.as_deref().unwrap_or_else(|| self.refusal.message())
     }
 
     fn details(&self) -> Option<&str> {
@@ -402,11 +402,11 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 1024];
-            let _ = stream.read(&mut asked).await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
             // AuthenticationOk, ReadyForQuery.
             stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.unwrap();
-            while stream.read(&mut asked).await.is_ok_and(|bytes| bytes > 0) {}
+            while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {}
         });
         port
     }
@@ -417,14 +417,14 @@ mod tests {
         let address = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
         let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
         tokio::spawn(connection);
-        let said = tokio::task::spawn_blocking(move || {
+        let message = tokio::task::spawn_blocking(move || {
             let place = Named { server: "db:5432".to_owned(), user: None, database: "x".to_owned() };
             let patience = Duration::from_secs(1);
             let mut wire = Wire::new(client, Arc::default(), place, patience).unwrap();
             [0, 1].map(|_| wire.batch_execute("SELECT 1").unwrap_err().to_string())
         });
         assert_eq!(
-            said.await.unwrap(),
+            message.await.unwrap(),
             ["db:5432 did not answer within 1 s", "the connection to db:5432 was abandoned"]
         );
     }

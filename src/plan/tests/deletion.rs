@@ -215,7 +215,7 @@ fn a_scheduled_deletion_shows_its_retention_and_start() {
 fn an_unfinished_deletion_needs_no_second_approval() {
     let mut fixture = deletable();
     fixture.policy.deletion.mode = DeletionMode::Approve;
-    fixture.begun("acme", "hq", Action::Delete);
+    fixture.interrupted("acme", "hq", Action::Delete);
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "delete acme");
     assert_eq!(plan.steps[0].reason, StepReason::UnfinishedDelete);
@@ -243,7 +243,7 @@ fn an_intent_elsewhere_or_of_another_kind_is_no_approval() {
     {
         let mut fixture = deletable();
         fixture.policy.deletion.mode = DeletionMode::Approve;
-        fixture.begun(of, on, action);
+        fixture.interrupted(of, on, action);
         assert_eq!(held(&fixture.plan()), "delete acme", "{of} {on} {action}");
     }
 }
@@ -251,17 +251,17 @@ fn an_intent_elsewhere_or_of_another_kind_is_no_approval() {
 #[test]
 fn an_unfinished_deletion_stops_when_the_domain_is_enabled_or_the_file_is_back() {
     let mut fixture = deletable();
-    fixture.begun("acme", "hq", Action::Delete);
+    fixture.interrupted("acme", "hq", Action::Delete);
     fixture.pbx("acme").enabled = Some(true);
     assert_eq!(steps(&fixture.plan()), "disable acme");
     let mut fixture = deletable();
-    fixture.begun("acme", "hq", Action::Delete);
+    fixture.interrupted("acme", "hq", Action::Delete);
     fixture.want(crate::model::testing::wanted("acme"));
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "enable acme");
     assert!(plan.warnings[0].contains("Check there whether dialplans, extensions or users are missing"));
     let mut fixture = deletable();
-    fixture.begun("acme", "hq", Action::Delete);
+    fixture.interrupted("acme", "hq", Action::Delete);
     fixture.policy.no_removals = true;
     assert_eq!(held(&fixture.plan()), "delete acme");
 }
@@ -270,7 +270,7 @@ fn an_unfinished_deletion_stops_when_the_domain_is_enabled_or_the_file_is_back()
 fn an_unfinished_deletion_counts_against_the_limit() {
     let mut fixture = deletable();
     fixture.removed("one", 31);
-    fixture.begun("acme", "hq", Action::Delete);
+    fixture.interrupted("acme", "hq", Action::Delete);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("delete acme", "delete one"));
     assert!(

@@ -21,7 +21,7 @@ fn active(fixture: &mut Fixture, of: &str, users: i64, minutes_ago: &[i64]) -> T
     id
 }
 
-fn said(plan: &Plan) -> Vec<String> {
+fn effects_of(plan: &Plan) -> Vec<String> {
     plan.effects
         .iter()
         .flat_map(|((tenant, _, action), effects)| {
@@ -36,7 +36,7 @@ fn a_rename_says_that_addresses_change() {
     active(&mut fixture, "acme", 12, &[]);
     fixture.edit("acme", |tenant| tenant.definition.domain = domain("new.example.com"));
     assert_eq!(
-        said(&fixture.plan()),
+        effects_of(&fixture.plan()),
         [
             "rename acme: sign-in addresses change from `user@acme.example.com` to `user@new.example.com` (12 users)",
             "rename acme: phones registered at acme.example.com stop working until they are set up for \
@@ -45,7 +45,7 @@ fn a_rename_says_that_addresses_change() {
     );
     fixture.git_mv("acme", "other");
     fixture.edit("other", |tenant| tenant.definition.domain = domain("acme.example.com"));
-    assert_eq!(said(&fixture.plan()), [""; 0], "another key alone changes nobody's address");
+    assert_eq!(effects_of(&fixture.plan()), [""; 0], "another key alone changes nobody's address");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_disable_and_a_deletion_show_active_users() {
     active(&mut fixture, "globex", 0, &[]);
     fixture.remove_file("globex");
     assert_eq!(
-        said(&fixture.plan()),
+        effects_of(&fixture.plan()),
         [
             "disable acme: still in use: 1 user, 3 open sessions, last activity 2025-10-09 08:48 UTC",
             "disable globex: not in use: no users, no open sessions, no activity yet"
@@ -68,7 +68,7 @@ fn a_disable_and_a_deletion_show_active_users() {
     let plan = fixture.plan();
     assert_eq!(held(&plan), "delete acme");
     assert_eq!(
-        said(&plan),
+        effects_of(&plan),
         ["delete acme: still in use: 2 users, no open sessions, last activity 2025-10-09 08:48 UTC"],
         "whoever approves it is told"
     );
@@ -87,16 +87,16 @@ fn a_move_shows_active_users_and_that_phones_need_another_server() {
         format!("move acme: {server}"),
     ];
     let plan = fixture.plan();
-    assert_eq!(said(&plan), moved);
+    assert_eq!(effects_of(&plan), moved);
     let json = serde_json::to_value(plan.effects.values().flatten().last().unwrap()).unwrap();
     assert_eq!(json, serde_json::json!({ "kind": "server", "from": "hq", "to": "branch" }));
     // What is held says it as well.
     fixture.pause(Some("acme"), None, 1);
-    assert_eq!(said(&fixture.plan()), moved);
+    assert_eq!(effects_of(&fixture.plan()), moved);
     fixture.recorded.pauses.clear();
     // With another domain, addresses change as by a rename.
     fixture.edit("acme", |tenant| tenant.definition.domain = domain("new.example.com"));
-    let with_domain = said(&fixture.plan());
+    let with_domain = effects_of(&fixture.plan());
     assert_eq!(with_domain[..2], moved);
     assert!(with_domain[2].contains("from `user@acme.example.com` to `user@new.example.com` (45 users)"));
     assert!(with_domain[3].contains("phones registered at acme.example.com stop working"));
@@ -107,7 +107,7 @@ fn a_move_shows_active_users_and_that_phones_need_another_server() {
     active(&mut fixture, "closed", 3, &[]);
     fixture.edit("closed", |tenant| tenant.definition.instance = instance("branch"));
     assert!(steps(&fixture.plan()).contains("move closed"));
-    assert_eq!(said(&fixture.plan()), [""; 0]);
+    assert_eq!(effects_of(&fixture.plan()), [""; 0]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
     fixture.edit("acme", |tenant| tenant.definition.session_timeout = 30);
     fixture.edit("globex", |tenant| tenant.definition.session_timeout = 90);
     assert_eq!(
-        said(&fixture.plan()),
+        effects_of(&fixture.plan()),
         ["update acme: 2 of 4 open sessions end at once, because they are older than 30 minutes"]
     );
 }
@@ -126,7 +126,7 @@ fn a_shorter_session_timeout_says_how_many_sessions_it_ends() {
 fn a_step_held_by_a_limit_shows_its_effects_too() {
     let plan = renaming(9, 4).plan();
     assert_eq!(steps(&plan), "");
-    assert_eq!(said(&plan).len(), 8);
+    assert_eq!(effects_of(&plan).len(), 8);
     let held = &plan.held[0];
     assert_eq!(held.action, Action::Rename);
     assert_eq!(plan.effects_of(&held.tenant, &held.instance, held.action).len(), 2);
@@ -148,10 +148,10 @@ fn only_tenants_that_the_files_change_are_asked_about() {
 
 #[test]
 fn counts_of_sessions_have_their_plural() {
-    let said = |ended, open| Effect::SessionsEnd { ended, open, minutes: 30 }.to_string();
-    assert_eq!(said(0, 1), "the open session is not older than 30 minutes, so it does not end at once");
-    assert_eq!(said(0, 3), "none of 3 open sessions is older than 30 minutes, so none ends at once");
-    assert_eq!(said(1, 1), "the open session ends at once, because it is older than 30 minutes");
-    assert_eq!(said(1, 3), "1 of 3 open sessions ends at once, because it is older than 30 minutes");
-    assert_eq!(said(3, 3), "3 of 3 open sessions end at once, because they are older than 30 minutes");
+    let effects_of = |ended, open| Effect::SessionsEnd { ended, open, minutes: 30 }.to_string();
+    assert_eq!(effects_of(0, 1), "the open session is not older than 30 minutes, so it does not end at once");
+    assert_eq!(effects_of(0, 3), "none of 3 open sessions is older than 30 minutes, so none ends at once");
+    assert_eq!(effects_of(1, 1), "the open session ends at once, because it is older than 30 minutes");
+    assert_eq!(effects_of(1, 3), "1 of 3 open sessions ends at once, because it is older than 30 minutes");
+    assert_eq!(effects_of(3, 3), "3 of 3 open sessions end at once, because they are older than 30 minutes");
 }

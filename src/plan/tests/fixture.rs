@@ -254,7 +254,7 @@ impl Fixture {
     }
 
     /// A changing request has begun, and its outcome is not known.
-    pub fn begun(&mut self, of: &str, on: &str, action: Action) {
+    pub fn interrupted(&mut self, of: &str, on: &str, action: Action) {
         let record = self.record(of).clone();
         self.recorded.open_intents.push(OpenIntent {
             id: Uuid::from_u128(self.recorded.open_intents.len() as u128),

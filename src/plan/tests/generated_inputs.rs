@@ -57,7 +57,7 @@ struct Subject {
     previous: Option<(i64, Option<bool>)>,
     removed_lately: Option<RemovalKind>,
     sessions: i64,
-    begun: Option<(usize, Action)>,
+    started: Option<(usize, Action)>,
 }
 
 fn files() -> impl Strategy<Value = File> {
@@ -116,11 +116,11 @@ prop_compose! {
             ]),
         ),
         sessions in prop::sample::select(vec![0, 0, 0, 2]),
-        begun in prop::option::weighted(0.2, (0..2_usize, prop::sample::select(vec![Action::Delete, Action::Disable]))),
+        started in prop::option::weighted(0.2, (0..2_usize, prop::sample::select(vec![Action::Delete, Action::Disable]))),
     ) -> Subject {
         Subject {
             file, pbx, on, disabled, recorded, removed_days_ago, confirmed, protected, provisioned,
-            reports_drift, adopt, settings, previous, removed_lately, sessions, begun,
+            reports_drift, adopt, settings, previous, removed_lately, sessions, started,
         }
     }
 }
@@ -275,8 +275,8 @@ fn three_sides(fixture: &mut Fixture, subject: &Subject, of: &str) {
     if let Some(kind) = subject.removed_lately {
         fixture.removed_lately(of, kind, 3);
     }
-    if let Some((on, action)) = subject.begun {
-        fixture.begun(of, INSTANCES[on], action);
+    if let Some((on, action)) = subject.started {
+        fixture.interrupted(of, INSTANCES[on], action);
     }
     if !subject.recorded {
         let record = fixture.recorded.tenants.remove(&key(of)).unwrap();

@@ -240,7 +240,7 @@ fn no_user_is_locked_out(fixture: &Fixture, plan: &Plan, step: &Step) {
 }
 
 /// Whether deleting it there has begun and not finished.
-fn begun(fixture: &Fixture, tenant: TenantId, on: &InstanceKey) -> bool {
+fn is_started(fixture: &Fixture, tenant: TenantId, on: &InstanceKey) -> bool {
     let mut intents = fixture.recorded.open_intents.iter();
     intents.any(|intent| intent.tenant == tenant && intent.instance == *on && intent.action == "delete")
 }
@@ -284,7 +284,7 @@ fn deletion_needs_everything(fixture: &Fixture, plan: &Plan, step: &Step) {
     };
     match fixture.policy.deletion.mode {
         DeletionMode::Automatic => {}
-        DeletionMode::Approve if begun(fixture, record.id, &step.instance) => {}
+        DeletionMode::Approve if is_started(fixture, record.id, &step.instance) => {}
         DeletionMode::Approve => assert!(
             fixture.policy.allow_delete.contains(&step.tenant) || fixture.recorded.approvals.iter().any(word),
             "nobody approved {step:#?}"
@@ -325,7 +325,7 @@ fn within_the_limits(fixture: &Fixture, plan: &Plan) {
         removals.map(|removal| removal.tenant).collect()
     };
     let records = fixture.recorded.tenants.values();
-    let unfinished = records.filter(|record| begun(fixture, record.id, &record.definition.instance));
+    let unfinished = records.filter(|record| is_started(fixture, record.id, &record.definition.instance));
     let mut gone = lately(&[RemovalKind::FileGone, RemovalKind::Deleted]);
     gone.extend(unfinished.map(|record| record.id));
     let managed: BTreeSet<TenantId> = fixture

@@ -304,6 +304,6 @@ fn a_previously_without_effect_says_why() {
     let mut fixture = Fixture::of(["acme", "globex", "globex-inc"]);
     fixture.removed("globex", 0);
     fixture.edit("globex-inc", |tenant| tenant.previously = Some(key("globex")));
-    let told = warnings(&fixture);
-    assert!(told[0].contains("restore globex.yaml and remove globex-inc.yaml"), "{told:?}");
+    let shown = warnings(&fixture);
+    assert!(shown[0].contains("restore globex.yaml and remove globex-inc.yaml"), "{shown:?}");
 }

@@ -254,7 +254,7 @@ fn an_unfinished_deletion_of_a_previous_domain_needs_no_second_approval() {
     let mut fixture = moved(31);
     let id = fixture.recorded.previous_placements[0].domain_id;
     fixture.read_settings_of("branch", id, Vec::new());
-    fixture.begun("acme", "branch", Action::Delete);
+    fixture.interrupted("acme", "branch", Action::Delete);
     let plan = fixture.plan();
     assert_eq!(steps(&plan), "delete acme");
     assert_eq!(plan.steps[0].reason, StepReason::UnfinishedDeleteOfPrevious);

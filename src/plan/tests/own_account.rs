@@ -80,14 +80,14 @@ fn it_is_never_adopted_and_nothing_advises_it() {
     let mut acme = testing::wanted("acme");
     acme.adopt = true;
     fixture.want(acme);
-    let said = Adoption {
+    let adoption = Adoption {
         instance: instance("hq"),
         domain_id: id,
         how: AdoptHow::AsItIs,
         by: "anna".into(),
         until: fixture.now + chrono::TimeDelta::hours(1),
     };
-    fixture.recorded.adoptions.insert(super::fixture::key("acme"), said);
+    fixture.recorded.adoptions.insert(super::fixture::key("acme"), adoption);
     for (adopt, enabled) in [(true, true), (true, false), (false, true), (false, false)] {
         fixture.edit("acme", |acme| (acme.adopt, acme.definition.enabled) = (adopt, enabled));
         let plan = fixture.plan();
