@@ -128,7 +128,7 @@ impl Fleet {
     fn write_files(&self, database: &DatabaseConfig) {
         let database_url = match database {
             DatabaseConfig::Sqlite { path } => format!("sqlite:{}", path.display()),
-            DatabaseConfig::Postgres { url, .. } => format!("{url}?sslmode=disable"),
+            DatabaseConfig::Postgres { url, .. } => url.as_str().to_owned(),
         };
         let instances: String = self
             .stand_ins
@@ -204,7 +204,7 @@ impl Fleet {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg("--config").arg(self.path("tenantd.yaml")).args(arguments).current_dir(self.dir.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
 
@@ -271,7 +271,7 @@ impl Daemon {
     fn start(fleet: &Fleet) -> Self {
         let log = fleet.path("log");
         let file = std::fs::File::create(&log).unwrap();
-        let child = fleet.command(&["run"]).stderr(file).spawn().unwrap();
+        let child = fleet.command(&["--log", "debug", "run"]).stderr(file).spawn().unwrap();
         let daemon = Self { child, log };
         daemon.wait_for(": 0 steps, ", 1);
         // Stamps of files that were just written prove nothing yet.
@@ -301,6 +301,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if let Some(to) = std::env::var_os("TENANTD_BENCH_LOG") {
+            let _ = std::fs::copy(&self.log, to);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

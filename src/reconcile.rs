@@ -21,11 +21,11 @@ use crate::environment::Environment;
 use crate::fusionpbx::{PbxRead, PbxWrite};
 use crate::inputs::PassInputs;
 use crate::load;
-use crate::model::{Desired, InstanceKey, InstanceView, TenantKey};
+use crate::model::{Desired, InstanceKey, InstanceView, Recorded, TenantKey};
 use crate::observe::{Observer, Rotation};
 use crate::plan::{self, Action, Plan, Policy};
 use crate::report;
-use crate::store::{About, Database, StoreError, StoreWriter};
+use crate::store::{About, Database, InstanceRecord, StoreError, StoreWriter};
 use crate::sync::{self, InstanceSync, Rules, SyncState};
 
 /// What looking needs. There is no way to write in it.
@@ -51,15 +51,38 @@ pub fn widths(config: &Config) -> BTreeMap<InstanceKey, usize> {
     config.instances.iter().map(|(key, instance)| (key.clone(), instance.sessions)).collect()
 }
 
+/// What the database has, as it was read at one time.
+pub struct FromDatabase {
+    recorded: Recorded,
+    instances: Vec<InstanceRecord>,
+    now: DateTime<Utc>,
+}
+
+/// Reads the database. It does not depend on the files, so both may be read at the same time.
+pub async fn read_database(
+    database: &Database,
+    environment: &dyn Environment,
+) -> Result<FromDatabase, StoreError> {
+    let now = environment.now();
+    let (recorded, instances) =
+        database.read(move |store| Ok((store.recorded(now)?, store.instances()?))).await?;
+    Ok(FromDatabase { recorded, instances, now })
+}
+
 /// Looks at the database and at every PBX, for what the files want.
-pub async fn gather(
+pub async fn gather(reader: &Reader<'_>, desired: Desired, policy: Policy) -> Result<PassInputs, StoreError> {
+    let read = read_database(reader.database, reader.environment).await?;
+    look(reader, desired, policy, read).await
+}
+
+/// Looks at every PBX, for what the files want and the database has.
+pub async fn look(
     reader: &Reader<'_>,
     mut desired: Desired,
     policy: Policy,
+    read: FromDatabase,
 ) -> Result<PassInputs, StoreError> {
-    let now = reader.environment.now();
-    let (mut recorded, instances) =
-        reader.database.read(move |store| Ok((store.recorded(now)?, store.instances()?))).await?;
+    let FromDatabase { mut recorded, instances, now } = read;
     // Only for the few that the files change: what a step means for people is shown with it.
     let (affected, shortened) = plan::affected(&desired, &recorded);
     if !affected.is_empty() {
@@ -80,6 +103,7 @@ pub async fn gather(
         rotation: &reader.rotation.clone().with(asked_for),
     };
     let observed = observer.observe(&desired, &recorded).await;
+
     let identities = observed
         .instances
         .iter()

@@ -1,6 +1,7 @@
 //! One pass of the daemon, and what of it is new.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -98,7 +99,12 @@ pub(super) async fn pass(
         context;
     let instances = count(config.instances.len(), "instance");
     service_manager.status(&format!("reading the tenant files and {instances}"));
-    let loaded = load::read_changes(config, files, was_watched).await;
+    let started = Instant::now();
+    let (loaded, read) = tokio::join!(
+        load::read_changes(config, files, was_watched),
+        reconcile::read_database(database, environment)
+    );
+    let loaded_at = Instant::now();
     report_files(&loaded, service_manager, reported);
     let scope = before.and_then(|before| scope::narrow(before, &loaded.desired));
     let mut policy = Policy::new(config);
@@ -112,14 +118,22 @@ pub(super) async fn pass(
     let revision = loaded.desired.revision.clone();
     let inputs = tokio::select! {
         biased;
-        inputs = reconcile::gather(&reader, loaded.desired, policy) => inputs?,
+        inputs = reconcile::look(&reader, loaded.desired, policy, read?) => inputs?,
         () = begins_to_change(watch.as_deref_mut()) => return Ok(Passed::Interrupted),
     };
+    let read_at = Instant::now();
     service_manager.ready();
     if !matches!(inputs.desired.completeness, Completeness::Unreadable { .. }) {
         reported.strange_files(&inputs.desired);
     }
     let plan = inputs.plan();
+    debug!(
+        files_and_database_ms = milliseconds(loaded_at - started),
+        pbxs_ms = milliseconds(read_at - loaded_at),
+        plan_ms = milliseconds(read_at.elapsed()),
+        "planned {}",
+        plan.id
+    );
     let already_reported = scope.as_ref().map(|scope| reported.plan.of_tenants(&scope.tenants));
     let changes = already_reported.as_ref().unwrap_or(&reported.plan).changes(&plan);
     if plan.steps.is_empty() && changes.is_empty() {
@@ -146,7 +160,8 @@ pub(super) async fn pass(
         listener.applied(&plan, &outcome);
     }
     // A tenth more or less, as the pass itself: many daemons do not read their PBXs' users in step.
-    let interval = config.daemon.user_sync.map(next_wait);
+    // After a change of some files, those of their new tenants alone.
+    let interval = config.daemon.user_sync.map(next_wait).filter(|_| scope.is_none());
     // After steps, the users of their tenants come first.
     let watch = watch.filter(|_| plan.steps.is_empty());
     tokio::select! {
@@ -168,6 +183,10 @@ pub(super) async fn pass(
         )),
     }
     Ok(Passed::Whole(Box::new(WholePass { scope, inputs, plan, outcome })))
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn begins_to_change(watch: Option<&mut Watch>) {

@@ -19,10 +19,15 @@ pub(super) fn all_tenants(inputs: Inputs<'_>, draft: &mut Draft) -> BTreeMap<Ten
     let rekeyed = rekeyed(inputs, &index);
     let taken_over: BTreeMap<&TenantKey, &TenantKey> =
         rekeyed.iter().map(|(new, old)| (*old, *new)).collect();
+    let only = &inputs.policy.only;
     for (key, tenant) in &inputs.desired.tenants {
         let record = rekeyed
             .get(key)
             .map_or_else(|| inputs.recorded.tenants.get(key), |old| inputs.recorded.tenants.get(*old));
+        // A run for some tenants keeps the steps of those alone. A new tenant may be the other half of a rename.
+        if !only.is_empty() && !only.contains(key) && record.is_some_and(|record| record.key == *key) {
+            continue;
+        }
         with_file(inputs, &index, tenant, record, draft);
     }
     for (key, record) in &inputs.recorded.tenants {

@@ -315,13 +315,18 @@ async fn a_long_wait_is_explained_on_a_terminal_and_nowhere_else() {
     site.run(&["apply", "--yes"]).await.ended_with(0);
     let quick = shown(&site, &["plan"], 100, &[("NO_COLOR", "1")]).await;
     assert!(quick.code == 0 && !quick.text.contains("reading branch"), "{quick:#?}");
-    site.pbx("hq").inject(Fault::new(FaultKind::Latency(Duration::from_secs(3))));
+    let one_slow_answer = || {
+        site.pbx("hq").inject(Fault::new(FaultKind::Latency(Duration::from_secs(2))).first(1));
+    };
     for args in [&["plan"][..], &["show", "acme"]] {
+        one_slow_answer();
         let seen = shown(&site, args, 100, &[("NO_COLOR", "1")]).await;
         assert!(seen.text.starts_with("reading branch, hq …\n"), "{args:?}: {seen:#?}");
     }
+    one_slow_answer();
     let seen = shown(&site, &["pbx", "check"], 100, &[("NO_COLOR", "1")]).await;
     assert!(seen.text.contains("signing in to hq …\n"), "{seen:#?}");
+    one_slow_answer();
     let ran = site.run(&["plan"]).await;
     assert!(ran.ended_with(0).stderr.is_empty(), "{ran:#?}");
 }
