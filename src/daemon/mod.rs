@@ -8,7 +8,7 @@ mod heartbeat;
 mod pass;
 pub mod pass_requests;
 mod restart_delay;
-mod scope;
+pub mod scope;
 mod service;
 mod watch;
 

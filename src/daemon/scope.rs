@@ -1,4 +1,7 @@
 //! What a pass that a changed file brought looks at: the tenants whose files changed, on their instances.
+//!
+//! *Guarantee*: such a pass plans for its tenants what a pass over everything would plan for them. Where that is not
+//! certain, [`narrow`] gives no scope.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,14 +13,14 @@ use crate::plan::{Action, HeldReason, Plan};
 
 /// The tenants and instances of a narrow pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
+pub struct Scope {
     pub tenants: BTreeSet<TenantKey>,
     pub instances: BTreeSet<InstanceKey>,
 }
 
 /// What the last passes left: what a narrow pass may build on.
 #[derive(Debug)]
-pub(super) struct Before {
+pub struct Before {
     /// What the last pass over everything read.
     inputs: Arc<PassInputs>,
     /// The files as a narrow pass after it read them.
@@ -59,7 +62,7 @@ impl Before {
 /// The scope of a pass after a change from `before` to `desired`. `None` where the pass has to look at everything: after
 /// a removal, a rename, a move or a disable, which count together, and where a file is broken or something is held by a
 /// limit.
-pub(super) fn narrow(before: &Before, desired: &Desired) -> Option<Scope> {
+pub fn narrow(before: &Before, desired: &Desired) -> Option<Scope> {
     let is_complete = |side: &Desired| side.completeness == Completeness::Complete;
     let is_as_before = is_complete(before.desired())
         && is_complete(desired)

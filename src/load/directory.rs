@@ -13,19 +13,19 @@ const SETTLE_WATCHED: Duration = Duration::from_millis(10);
 
 /// Reads the tenants directory on a blocking thread until two readings agree, and parses it there.
 pub async fn read(config: &Config) -> Loaded {
-    read_after(config, &mut Cache::default(), false).await
+    read_after(config, None, false).await
 }
 
 /// As [`read`], and parses only files that are not as in the last reading, which the cache holds. If the directory was
 /// watched since then, files whose stamps did not change are not read either.
 pub async fn read_changes(config: &Config, cache: &mut Cache, was_watched: bool) -> Loaded {
-    read_after(config, cache, was_watched).await
+    read_after(config, Some(cache), was_watched).await
 }
 
-async fn read_after(config: &Config, cache: &mut Cache, was_watched: bool) -> Loaded {
+async fn read_after(config: &Config, cache: Option<&mut Cache>, was_watched: bool) -> Loaded {
     let read = async {
         let dir = config.tenants_dir.clone();
-        let earlier = cache.snapshot.clone().filter(|_| was_watched);
+        let earlier = cache.as_deref().filter(|_| was_watched).and_then(|cache| cache.snapshot.clone());
         let read = move || -> Snapshot {
             let mut sleep = |time| std::thread::sleep(time);
             match &earlier {
@@ -37,7 +37,11 @@ async fn read_after(config: &Config, cache: &mut Cache, was_watched: bool) -> Lo
         if let Some(rules) = &config.git {
             snapshot = super::as_committed(snapshot, rules).await;
         }
-        let (config, mut known) = (config.clone(), std::mem::take(cache));
+        let config = config.clone();
+        let Some(cache) = cache else {
+            return tokio::task::spawn_blocking(move || super::parse(&snapshot, &config)).await;
+        };
+        let mut known = std::mem::take(cache);
         let (loaded, known) = tokio::task::spawn_blocking(move || {
             let loaded = super::parse_after(&snapshot, &config, &mut known);
             (loaded, known)

@@ -71,12 +71,16 @@ pub fn directory(dir: &Path, config: &Config) -> Loaded {
 /// *Guarantees*: every file of the snapshot is in `desired.tenants` or in `desired.broken`, never in both, never in
 /// neither. A directory without tenant files is [`Completeness::Unreadable`]: it justifies no removal.
 pub fn parse(snapshot: &Snapshot, config: &Config) -> Loaded {
-    parse_after(snapshot, config, &mut Cache::default())
+    parse_with(snapshot, config, None)
 }
 
 /// As [`parse`], with what is as in the reading before taken from there. Afterwards the cache holds this reading, unless
 /// the directory could not be read.
 pub fn parse_after(snapshot: &Snapshot, config: &Config, cache: &mut Cache) -> Loaded {
+    parse_with(snapshot, config, Some(cache))
+}
+
+fn parse_with(snapshot: &Snapshot, config: &Config, cache: Option<&mut Cache>) -> Loaded {
     let Snapshot { dir, files, ignored, unreadable, identity: _, digest, revision } = snapshot;
     let mut desired = Desired::unreadable("");
     desired.ignored = ignored.clone();
@@ -105,9 +109,11 @@ pub fn parse_after(snapshot: &Snapshot, config: &Config, cache: &mut Cache) -> L
         problems.extend(unusual::problems(&desired.unusual));
         return Loaded { desired, problems };
     }
-    let drafts = read_all(dir, files, config, cache);
-    cache.remember(snapshot, &drafts);
-    let mut drafts: Vec<Draft> = drafts.iter().map(|draft| (**draft).clone()).collect();
+    let drafts = read_all(dir, files, config, cache.as_deref());
+    if let Some(cache) = cache {
+        cache.remember(snapshot, &drafts);
+    }
+    let mut drafts: Vec<Draft> = drafts.into_iter().map(Arc::unwrap_or_clone).collect();
     cross_checks::check(&mut drafts);
 
     let mut problems = Vec::new();
@@ -154,9 +160,14 @@ pub fn parse_after(snapshot: &Snapshot, config: &Config, cache: &mut Cache) -> L
 const FILES_PER_THREAD: usize = 1000;
 
 /// Reads each file by itself; large directories on several threads, with the same result in the same order.
-fn read_all(dir: &Path, files: &BTreeMap<String, File>, config: &Config, cache: &Cache) -> Vec<Arc<Draft>> {
+fn read_all(
+    dir: &Path,
+    files: &BTreeMap<String, File>,
+    config: &Config,
+    cache: Option<&Cache>,
+) -> Vec<Arc<Draft>> {
     let read = |(name, file): &(&String, &File)| {
-        cache.draft(name, file).unwrap_or_else(|| {
+        cache.and_then(|cache| cache.draft(name, file)).unwrap_or_else(|| {
             Arc::new(Draft::read(name, &dir.join(name).to_string_lossy(), &file.content, config))
         })
     };

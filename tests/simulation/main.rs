@@ -57,6 +57,9 @@ fn run_seed(seed: u64, with_log: bool, template: &Template) -> (Option<String>, 
             }
             crash_after
         };
+        if task.policy.only.is_empty() && simulation.shared.lock().chance(0.5) {
+            simulation.narrow(&mut task);
+        }
         let daemons = two_daemons(&mut simulation).unwrap_or(Daemons::One);
         simulation.pass(task, daemons, crash_after);
         if simulation.is_over() {

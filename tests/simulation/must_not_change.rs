@@ -31,7 +31,7 @@ impl Ban {
 
 impl MustNotChange {
     pub fn of(recorded: &Recorded, task: &Task, now: DateTime<Utc>) -> Self {
-        let Task { desired, policy, rotation: _ } = task;
+        let Task { desired, policy, rotation: _, instances: _ } = task;
         let mut limits = Self::default();
         if matches!(desired.completeness, Completeness::Unreadable { .. }) {
             limits.everything.push(Ban::always("the directory was not read"));

@@ -363,7 +363,7 @@ impl History {
 
 /// Every step succeeded and every server was read, so the pass has left nothing undone.
 fn is_clean(pass: &Pass) -> bool {
-    let Task { desired, policy, rotation: _ } = &pass.task;
+    let Task { desired, policy, rotation: _, instances: _ } = &pass.task;
     let done = pass.endings.iter().all(|ending| match ending {
         Ending::Whole(outcome) => outcome.steps.iter().all(|step| matches!(step.result, StepResult::Done)),
         Ending::Failed(_) | Ending::Died => false,

@@ -1,8 +1,8 @@
 //! A running tenantd: its own connection and clients, and the passes that it makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tenantd::apply::Outcome;
 use tenantd::config::{Config, DatabaseConfig};
@@ -25,6 +25,8 @@ pub struct Process {
     database: Database,
     readers: BTreeMap<InstanceKey, Arc<dyn PbxRead>>,
     writers: BTreeMap<InstanceKey, Arc<dyn PbxWrite>>,
+    /// What the last pass read.
+    pub last_inputs: Mutex<Option<Arc<PassInputs>>>,
 }
 
 /// The input of a pass.
@@ -33,6 +35,8 @@ pub struct Task {
     pub desired: Desired,
     pub policy: Policy,
     pub rotation: Rotation,
+    /// The instances of a narrow pass; `None` where the pass reads all of them.
+    pub instances: Option<BTreeSet<InstanceKey>>,
 }
 
 impl Process {
@@ -56,6 +60,7 @@ impl Process {
             ),
             readers: readers.collect(),
             writers: writers.collect(),
+            last_inputs: Mutex::new(None),
         }
     }
 
@@ -67,15 +72,18 @@ impl Process {
     }
 
     pub async fn look(&self, task: Task) -> Result<(PassInputs, Plan), StoreError> {
+        let mut readers = self.readers.clone();
+        readers.retain(|key, _| task.instances.as_ref().is_none_or(|instances| instances.contains(key)));
         let reader = Reader {
             config: &self.config,
             database: &self.database,
-            pbxs: &self.readers,
+            pbxs: &readers,
             environment: &*self.shared,
             rotation: task.rotation,
         };
         let look = reconcile::gather(&reader, task.desired, task.policy).await?;
         let plan = look.plan();
+        *self.last_inputs.lock().unwrap() = Some(Arc::new(look.clone()));
         Ok((look, plan))
     }
 

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use futures_util::future::join;
 use tenantd::apply::{Outcome, StepResult};
 use tenantd::config::Config;
+use tenantd::daemon::scope::{Before, narrow};
 use tenantd::model::{InstanceKey, Recorded};
 use tenantd::observe::Rotation;
 use tenantd::plan::{Plan, Policy};
@@ -31,6 +32,8 @@ pub struct Simulation {
     pub observer: Database,
     pub history: History,
     process: Process,
+    /// What the last passes leave for a narrow one.
+    before: Option<Before>,
     /// Servers that do not answer at an address now: the original one, or the other one.
     pub unplugged: BTreeMap<InstanceKey, Server>,
     database: PathBuf,
@@ -97,6 +100,7 @@ impl Simulation {
             observer: open(&database, Arc::new(NoFaults)),
             history: History::default(),
             process,
+            before: None,
             unplugged: BTreeMap::new(),
             shared,
             config,
@@ -124,7 +128,42 @@ impl Simulation {
 
     /// The input of the next pass.
     pub fn task(&self) -> Task {
-        Task { desired: self.directory.desired(), policy: Policy::new(&self.config), rotation: Rotation::All }
+        Task {
+            desired: self.directory.desired(),
+            policy: Policy::new(&self.config),
+            rotation: Rotation::All,
+            instances: None,
+        }
+    }
+
+    /// Narrows a pass to the tenants whose files changed, as the daemon does when files change.
+    pub fn narrow(&self, task: &mut Task) {
+        let Some(scope) = self.before.as_ref().and_then(|before| narrow(before, &task.desired)) else {
+            return;
+        };
+        self.shared.lock().log(|| format!("the pass is for {:?} alone", scope.tenants));
+        task.policy.only = scope.tenants;
+        task.instances = Some(scope.instances);
+    }
+
+    /// Notes what a pass leaves for a narrow one.
+    fn note_before(&mut self, pass: &Pass) {
+        let before = self.before.take();
+        let ([plan], [Ending::Whole(outcome)]) = (pass.plans.as_slice(), pass.endings.as_slice()) else {
+            return;
+        };
+        let Some(inputs) = self.process.last_inputs.lock().unwrap().take() else { return };
+        let policy = &pass.task.policy;
+        self.before = match (&pass.task.instances, before) {
+            (Some(_), Some(mut before)) => {
+                before.narrow_pass(inputs.desired.clone(), plan, outcome);
+                Some(before)
+            }
+            (None, _) if policy.only.is_empty() && !policy.no_removals => {
+                Some(Before::full_pass(inputs, plan, outcome))
+            }
+            _ => None,
+        };
     }
 
     /// One pass, which may crash, with all its checks.
@@ -163,6 +202,7 @@ impl Simulation {
         };
         self.shared.lock().finish(&pass);
         self.history.end(&self.shared, &self.config, &pass);
+        self.note_before(&pass);
         if pass.endings.iter().any(|ending| matches!(ending, Ending::Died)) {
             self.restart("next");
         }
