@@ -23,6 +23,8 @@ pub struct Directory {
     /// Files that cannot be read as a tenant.
     pub broken: BTreeSet<TenantKey>,
     pub mount: Mount,
+    /// Files are only added and edited, each with a domain of its own: as on most days.
+    pub is_calm: bool,
     /// The state before the last commit, for a `git revert`.
     before: Option<BTreeMap<TenantKey, Tenant>>,
 }
@@ -55,7 +57,13 @@ pub fn some_setting(state: &mut State) -> SettingName {
 
 impl Directory {
     pub fn new() -> Self {
-        Self { files: BTreeMap::new(), broken: BTreeSet::new(), mount: Mount::There, before: None }
+        Self {
+            files: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            mount: Mount::There,
+            is_calm: false,
+            before: None,
+        }
     }
 
     fn some_file(&self, state: &mut State) -> Option<TenantKey> {
@@ -125,7 +133,7 @@ impl Directory {
     /// One commit, at random.
     pub fn commit(&mut self, state: &mut State) {
         let before = self.files.clone();
-        let what = match state.below(40) {
+        let what = match state.below(if self.is_calm { 17 } else { 40 }) {
             0..=7 => self.add(state),
             8..=16 => self.edit(state),
             17..=18 => self.rename_file(state),
@@ -157,7 +165,10 @@ impl Directory {
             key: key.clone(),
             definition: Definition {
                 name: format!("{key} Ltd"),
-                domain: domain_name(state),
+                domain: match self.is_calm {
+                    true => DomainName::parse(&format!("{key}.example.net")).unwrap(),
+                    false => domain_name(state),
+                },
                 instance: instance(state.pick(&["hq", "hq", "branch"])),
                 enabled: !state.chance(0.15),
                 session_timeout: 60,
