@@ -204,3 +204,43 @@ async fn a_sandbox_that_holds_something_does_not_end_with_0() {
     let ran = site.run(&args).await;
     assert!(ran.ended_with(3).stderr.contains("broken.yaml"), "{ran:#?}");
 }
+
+at_both_sites! { async fn the_closing_line_says_how_many_tenants_settings_were_compared(site) {
+    let names = site.tenants(25);
+    site.apply().await;
+    let ran = site.run(&["plan"]).await;
+    let compared = "Settings compared: 20 of 25 tenants; oldest comparison 20";
+    assert!(ran.ended_with(0).stdout.contains(compared), "{ran:#?}");
+    assert!(ran.stdout.contains(" UTC; --full compares all.\n"), "{ran:#?}");
+    let plan = site.run(&["plan", "-o", "json"]).await.ended_with(0).json();
+    assert_eq!(plan["summary"]["settings_compared"], 20, "{plan:#}");
+    assert_eq!(plan["summary"]["settings_not_compared"], 5, "{plan:#}");
+    assert!(plan["summary"]["oldest_comparison"].is_string(), "{plan:#}");
+    let ran = site.run(&["plan", "--full"]).await;
+    assert!(!ran.ended_with(0).stdout.contains("Settings compared"), "{ran:#?}");
+    // A tenant that is named, or whose file changed, is compared whatever its turn.
+    for name in &names {
+        let plan = site.run(&["plan", "--tenant", name, "-o", "json"]).await.ended_with(0).json();
+        assert_eq!(plan["summary"]["settings_not_compared"], 0, "{plan:#}");
+    }
+} }
+
+/// The daemon does the run, and compares what it was asked to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apply_full_beside_a_daemon_finds_every_changed_setting_at_once() {
+    let site = Site::new(Backend::Sqlite).await.unwrap();
+    site.tenant_with("acme", "max_users: 5\n");
+    site.apply().await;
+    let daemon = site.daemon("daemon");
+    until("the first pass", || daemon.told().contains(": 0 steps, ")).await;
+    let id = site.pbx("hq").domains_named("acme.example.com")[0].uuid;
+    let limit = site.pbx("hq").settings(id).into_iter().find(|row| row.subcategory == "users").unwrap();
+    site.pbx("hq").edit_setting(limit.uuid, |row| row.value = Some("7".to_owned()));
+    // Compared within the hour, so its turn has not come.
+    let ran = site.run(&["apply"]).await;
+    assert!(ran.ended_with(0).stdout.contains("nothing to do"), "{ran:#?}");
+    assert!(ran.stdout.contains("Settings compared: 0 of 1 tenant; oldest comparison"), "{ran:#?}");
+    let ran = site.run(&["apply", "--full", "--yes"]).await;
+    assert!(ran.ended_with(0).stdout.contains("1 done"), "{ran:#?}");
+    daemon.stop().await;
+}
