@@ -8,7 +8,7 @@
 //! The stand-ins take no time of their own and are another process, so that processor time is tenantd's own. How to read
 //! the table is in `docs/sizing.md`.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tenantd");
 /// Says to the program that it is the stand-ins of another one; the value is the number of tenants.
 const AS_STAND_INS: &str = "TENANTD_BENCH_STAND_INS";
 const SIZES: [usize; 3] = [100, 1000, 10_000];
+/// A file that gets the log of each daemon, with the time of each part of a run.
+const LOG: &str = "TENANTD_BENCH_LOG";
 const ROUNDS: usize = 5;
 const QUIET: Duration = Duration::from_millis(500);
 const IDLE: Duration = Duration::from_secs(20);
@@ -271,7 +273,8 @@ impl Daemon {
     fn start(fleet: &Fleet) -> Self {
         let log = fleet.path("log");
         let file = std::fs::File::create(&log).unwrap();
-        let child = fleet.command(&["--log", "debug", "run"]).stderr(file).spawn().unwrap();
+        let level = if std::env::var_os(LOG).is_some() { "debug" } else { "info" };
+        let child = fleet.command(&["--log", level, "run"]).stderr(file).spawn().unwrap();
         let daemon = Self { child, log };
         daemon.wait_for(": 0 steps, ", 1);
         // Stamps of files that were just written prove nothing yet.
@@ -281,9 +284,11 @@ impl Daemon {
 
     fn wait_for(&self, what: &str, times: usize) {
         let until = Instant::now() + Duration::from_secs(300);
-        while std::fs::read_to_string(&self.log).unwrap().matches(what).count() < times {
-            assert!(Instant::now() < until, "{}", std::fs::read_to_string(&self.log).unwrap());
-            std::thread::sleep(Duration::from_millis(1));
+        let (mut log, mut text) = (std::fs::File::open(&self.log).unwrap(), String::new());
+        while text.matches(what).count() < times {
+            assert!(Instant::now() < until, "{text}");
+            std::thread::sleep(Duration::from_millis(2));
+            log.read_to_string(&mut text).unwrap();
         }
     }
 
@@ -301,7 +306,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Some(to) = std::env::var_os("TENANTD_BENCH_LOG") {
+        if let Some(to) = std::env::var_os(LOG) {
             let _ = std::fs::copy(&self.log, to);
         }
         let _ = self.child.kill();

@@ -246,7 +246,7 @@ fn pbx(wanted: &Tenant, record: &TenantRecord, seen: Seen<'_>, found: &mut Vec<D
         drift(found, Field::Enabled, None, Some(wanted.definition.enabled.to_string()));
     }
     if wanted.definition.enabled && record.definition.enabled && record.web_sign_in_block.is_some() {
-        // What the lock switched off is still to be given back.
+        // What the web sign-in block disabled is still to be restored.
         drift(found, Field::WebSignIn, Some("locked".into()), Some("open".into()));
     }
     let Some(rows) = settings else { return };

@@ -123,7 +123,10 @@ fn a_disable_that_the_pbx_did_not_confirm_differs() {
     let lock = [lock_of(&domain)];
     assert!(differs(&wanted, &record, Some(&lock)), "also when its settings look right");
     record.web_sign_in_left_open = true;
-    assert!(differs(&wanted, &record, None), "also when the lock is left open: its end is to be recorded");
+    assert!(
+        differs(&wanted, &record, None),
+        "also when the web sign-in block was left open: its end is to be recorded"
+    );
 }
 
 #[test]

@@ -63,7 +63,9 @@ impl PlacementRow {
             domain_id: DomainId(self.domain_id.parse().map_err(|_| bad(&self.domain_id, "a uuid"))?),
             domain: DomainName::trusted(self.domain),
             web_sign_in_block: match &self.web_sign_in_block_json {
-                Some(json) => Some(codec::block_from_json(json).ok_or_else(|| bad(json, "a login lock"))?),
+                Some(json) => {
+                    Some(codec::block_from_json(json).ok_or_else(|| bad(json, "a web sign-in block"))?)
+                }
                 None => None,
             },
             left_at: self.left_at.and_utc(),

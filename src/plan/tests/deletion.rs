@@ -223,7 +223,7 @@ fn an_unfinished_deletion_needs_no_second_approval() {
     // The lock may have gone with the first tables.
     fixture.read_settings("acme", Vec::new());
     assert_eq!(steps(&fixture.plan()), "delete acme");
-    // While it is not to be finished, the lock comes back, and the retention does not begin again.
+    // While it is not to be finished, the web sign-in block comes back, and the retention does not begin again.
     let mut waits = fixture.clone();
     waits.recorded.clock_steady_since = Some(waits.now);
     let plan = waits.plan();

@@ -155,7 +155,7 @@ pub struct Inputs {
     deletion: Deletion,
     limits: Limits,
     approved: Vec<usize>,
-    suspended: Vec<(Option<usize>, Option<usize>, i64)>,
+    paused: Vec<(Option<usize>, Option<usize>, i64)>,
     own: Option<(usize, usize)>,
     max_tenants: Option<u32>,
     steady_hours: Option<i64>,
@@ -174,7 +174,7 @@ prop_compose! {
         (removals, disables) in (limits(), limits()),
         (creates, updates) in (prop::option::weighted(0.2, limits()), prop::option::weighted(0.2, limits())),
         approved in prop::collection::vec(0..6_usize, 0..3),
-        suspended in prop::collection::vec(
+        paused in prop::collection::vec(
             (prop::option::of(0..6_usize), prop::option::of(0..2_usize), -1..2_i64), 0..2,
         ),
         own in prop::option::weighted(0.3, (0..2_usize, 0..8_usize)),
@@ -186,7 +186,7 @@ prop_compose! {
         Inputs {
             subjects, foreign, unknown, directory, deletion: Deletion { mode, retention_days },
             limits: Limits { removals, disables, creates, updates },
-            approved, suspended, own, max_tenants, steady_hours, no_removals, only,
+            approved, paused, own, max_tenants, steady_hours, no_removals, only,
         }
     }
 }
@@ -216,7 +216,7 @@ impl Inputs {
         for n in &self.approved {
             fixture.approve_deletion(KEYS[*n], 1000);
         }
-        for (of, on, hours) in &self.suspended {
+        for (of, on, hours) in &self.paused {
             fixture.pause(of.map(|n| KEYS[n]), on.map(|n| INSTANCES[n]), *hours);
         }
         match self.directory {

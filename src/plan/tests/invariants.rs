@@ -22,7 +22,7 @@ pub fn check(fixture: &Fixture, plan: &Plan) {
     for step in &plan.steps {
         only_ours(fixture, step);
         nothing_on_the_unknown(fixture, step);
-        nothing_suspended(fixture, step);
+        nothing_is_paused(fixture, step);
         never_our_own_account(fixture, step);
         if takes_away(fixture, step) {
             assert!(!fixture.policy.no_removals, "the brake is on: {step:#?}");
@@ -142,12 +142,12 @@ fn nothing_on_the_unknown(fixture: &Fixture, step: &Step) {
     }
 }
 
-fn nothing_suspended(fixture: &Fixture, step: &Step) {
+fn nothing_is_paused(fixture: &Fixture, step: &Step) {
     for pause in fixture.recorded.pauses.iter().filter(|s| s.until > fixture.now) {
         let old_key = record(fixture, step).map(|record| &record.key);
         let tenant = pause.key.as_ref().is_none_or(|key| *key == step.tenant || Some(key) == old_key);
         let instance = pause.instance.as_ref().is_none_or(|on| instances(fixture, step).contains(on));
-        assert!(!(tenant && instance), "suspended, and yet: {step:#?}");
+        assert!(!(tenant && instance), "paused, and yet: {step:#?}");
     }
 }
 

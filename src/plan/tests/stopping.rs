@@ -7,7 +7,7 @@ use crate::model::testing;
 use crate::plan::Action;
 
 #[test]
-fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
+fn a_paused_tenant_is_unchanged_until_the_pause_ends() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     fixture.edit("acme", |acme| acme.definition.session_timeout = 30);
     fixture.edit("globex", |globex| globex.definition.session_timeout = 30);
@@ -26,7 +26,7 @@ fn a_suspended_tenant_is_left_alone_until_the_time_is_over() {
 }
 
 #[test]
-fn a_suspended_instance_is_left_alone() {
+fn a_paused_instance_is_unchanged() {
     let mut fixture = Fixture::of(["acme"]);
     let mut branch = testing::wanted("branch1");
     branch.definition.instance = instance("branch");
@@ -72,14 +72,14 @@ fn no_tenant_moves_from_or_to_a_paused_instance() {
 }
 
 #[test]
-fn everything_can_be_suspended() {
+fn everything_can_be_paused() {
     let mut fixture = past_the_limit();
     fixture.want(testing::wanted("new"));
     fixture.pause(None, None, 2);
     let plan = fixture.plan();
     assert_eq!((steps(&plan).as_str(), held(&plan).as_str()), ("", "create new, disable t00, disable t01"));
     assert_eq!(plan.held[0].lifted_by.as_deref(), Some("tenantd resume --all"));
-    assert_eq!(plan.removals_id, None, "what is suspended is nothing to approve");
+    assert_eq!(plan.removals_id, None, "what is paused needs no approval");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn no_removals_does_not_hold_other_steps() {
 }
 
 #[test]
-fn a_suspended_instance_holds_nothing_elsewhere() {
+fn a_paused_instance_holds_nothing_on_others() {
     let mut fixture = Fixture::of(["acme", "globex"]);
     let id = fixture.previous("acme", "branch", 1);
     fixture.domains("branch").get_mut(&id).unwrap().enabled = Some(true);
